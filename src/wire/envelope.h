@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Signed envelopes (RFC 0002) and peer records (RFC 0003), in the deployed form; the RFC's legacy form is accepted too. */
+#ifndef KITH_WIRE_ENVELOPE_H
+#define KITH_WIRE_ENVELOPE_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "crypto/sign.h"
+#include "wire/multiaddr.h"
+#include "wire/peer_id.h"
+
+#define KITH_RECORD_ADDRS_MAX 64
+#define KITH_ENVELOPE_MAX 8192
+
+typedef struct kith_envelope {
+    kith_bytes key;     /* PublicKey protobuf; views into the input */
+    kith_bytes type;
+    kith_bytes payload;
+    kith_bytes sig;
+    kith_peer_id signer;
+} kith_envelope;
+
+/* Parses and verifies the signature under `domain` before anything of the payload is looked at. KITH_EFORMAT, KITH_ECRYPTO. */
+KITH_CHECK kith_err kith_envelope_open(kith_bytes in, const char *domain, kith_envelope *out);
+/* Writes a sealed envelope; pub is the signer's Ed25519 key. KITH_ESPACE. */
+KITH_CHECK kith_err kith_envelope_seal(const kith_signer *s, const char *domain, kith_bytes type, kith_bytes payload, kith_wr *w);
+
+typedef struct kith_peer_record {
+    kith_peer_id peer;
+    uint64_t seq;
+    size_t addr_count;                       /* addresses beyond the cap are dropped */
+    kith_bytes addrs[KITH_RECORD_ADDRS_MAX]; /* binary multiaddrs, not yet checked; views into the input */
+} kith_peer_record;
+
+/* domain libp2p-peer-record with type 03 01, or libp2p-routing-state with its type. The record's peer must be the signer.
+ * KITH_EFORMAT, KITH_ECRYPTO, KITH_EAUTH (peer is not the signer). */
+KITH_CHECK kith_err kith_peer_record_open(kith_bytes in, kith_peer_record *out);
+/* Emits the deployed form. */
+KITH_CHECK kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n, kith_wr *w);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Multiaddresses: text and binary, multiformats/multiaddr and libp2p addressing. */
+#ifndef KITH_WIRE_MULTIADDR_H
+#define KITH_WIRE_MULTIADDR_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "wire/peer_id.h"
+
+#define KITH_MADDR_MAX 512       /* bytes; longer ones are refused */
+#define KITH_MADDR_TEXT_MAX 1536 /* characters, without NUL */
+
+/* Protocol codes of the multicodec table. */
+enum {
+    KITH_MA_IP4 = 4,
+    KITH_MA_TCP = 6,
+    KITH_MA_IP6 = 41,
+    KITH_MA_IP6ZONE = 42,
+    KITH_MA_IPCIDR = 43,
+    KITH_MA_DNS = 53,
+    KITH_MA_DNS4 = 54,
+    KITH_MA_DNS6 = 55,
+    KITH_MA_DNSADDR = 56,
+    KITH_MA_UDP = 273,
+    KITH_MA_WEBRTC_DIRECT = 280,
+    KITH_MA_WEBRTC = 281,
+    KITH_MA_P2P_CIRCUIT = 290,
+    KITH_MA_UNIX = 400,
+    KITH_MA_P2P = 421,
+    KITH_MA_TLS = 448,
+    KITH_MA_SNI = 449,
+    KITH_MA_NOISE = 454,
+    KITH_MA_QUIC = 460,
+    KITH_MA_QUIC_V1 = 461,
+    KITH_MA_WEBTRANSPORT = 465,
+    KITH_MA_CERTHASH = 466,
+    KITH_MA_WS = 477,
+    KITH_MA_WSS = 478,
+    KITH_MA_HTTP = 480,
+    KITH_MA_HTTP_PATH = 481,
+    KITH_MA_MEMORY = 777,
+};
+
+/* Binary form by value. Always valid: only the functions below make one. len 0: none. */
+typedef struct kith_maddr {
+    uint16_t len;
+    uint8_t b[KITH_MADDR_MAX];
+} kith_maddr;
+
+static inline kith_bytes kith_maddr_bytes(const kith_maddr *a)
+{
+    return kith_bytes_of(a->b, a->len);
+}
+
+static inline bool kith_maddr_eq(const kith_maddr *a, const kith_maddr *b)
+{
+    return kith_bytes_eq(kith_maddr_bytes(a), kith_maddr_bytes(b));
+}
+
+/* KITH_EFORMAT: with `why` (may be NULL) set to a static phrase. KITH_ELIMIT: too long. */
+KITH_CHECK kith_err kith_maddr_parse(kith_bytes in, kith_maddr *out);
+KITH_CHECK kith_err kith_maddr_from_text(kith_bytes text, kith_maddr *out, const char **why);
+/* NUL-terminated. */
+void kith_maddr_text(const kith_maddr *a, char out[KITH_MADDR_TEXT_MAX + 1]);
+
+/* One component. */
+typedef struct kith_maddr_part {
+    uint32_t code;
+    kith_bytes value; /* without its length prefix; view into the address */
+} kith_maddr_part;
+
+/* Walks the components: start with *at = 0; false at the end. */
+bool kith_maddr_next(const kith_maddr *a, size_t *at, kith_maddr_part *out);
+/* First component with the code. */
+bool kith_maddr_find(const kith_maddr *a, uint32_t code, kith_maddr_part *out);
+/* Appends a component with a binary value. KITH_ELIMIT, KITH_EFORMAT (value not valid for code). */
+KITH_CHECK kith_err kith_maddr_add(kith_maddr *a, uint32_t code, kith_bytes value);
+/* Appends, replaces or removes (id NULL) the trailing /p2p. */
+KITH_CHECK kith_err kith_maddr_set_peer(kith_maddr *a, const kith_peer_id *id);
+/* The trailing /p2p's id; false: none. */
+bool kith_maddr_peer(const kith_maddr *a, kith_peer_id *out);
+
+/* What a TCP host needs: exactly ip4|ip6(+zone)|dns*|dnsaddr, tcp port, optional /p2p. */
+typedef enum kith_maddr_host { KITH_HOST_IP4, KITH_HOST_IP6, KITH_HOST_DNS, KITH_HOST_DNS4, KITH_HOST_DNS6, KITH_HOST_DNSADDR } kith_maddr_host;
+typedef struct kith_maddr_tcp {
+    kith_maddr_host host;
+    kith_bytes value; /* 4 or 16 address bytes, or the name; view */
+    kith_bytes zone;  /* ip6zone or empty; view */
+    uint16_t port;    /* 0 and no tcp component for dnsaddr */
+    kith_peer_id peer; /* len 0: none */
+} kith_maddr_tcp;
+/* KITH_EUNSUPPORTED: another transport. */
+KITH_CHECK kith_err kith_maddr_to_tcp(const kith_maddr *a, kith_maddr_tcp *out);
+/* ip: 4 or 16 bytes. */
+void kith_maddr_from_tcp(kith_bytes ip, uint16_t port, kith_maddr *out);
+
+/* Scope of an ip4/ip6 address, for ranking and filtering. */
+typedef enum kith_ip_scope { KITH_IP_LOOPBACK, KITH_IP_LINK, KITH_IP_PRIVATE, KITH_IP_PUBLIC, KITH_IP_OTHER } kith_ip_scope;
+/* KITH_IP_OTHER: not an ip address, or unspecified, multicast, documentation... */
+kith_ip_scope kith_maddr_scope(const kith_maddr *a);
+
+#endif
