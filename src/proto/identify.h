@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* identify and identify/push: who a peer says it is. libp2p identify spec, and field 8 as go and js send it. */
+#ifndef KITH_PROTO_IDENTIFY_H
+#define KITH_PROTO_IDENTIFY_H
+
+#include "proto/stream.h"
+#include "wire/envelope.h"
+#include "wire/multiaddr.h"
+
+#define KITH_IDENTIFY_ID "/ipfs/id/1.0.0"
+#define KITH_IDENTIFY_PUSH_ID "/ipfs/id/push/1.0.0"
+#define KITH_IDENTIFY_MSG_MAX 8192      /* per message, reading */
+#define KITH_IDENTIFY_SEND_MAX 4096     /* per message, writing: rust reads no more */
+#define KITH_IDENTIFY_CHUNKS_MAX 10
+#define KITH_IDENTIFY_PROTOCOLS_MAX 256 /* kept of a peer, all chunks together */
+#define KITH_IDENTIFY_ADDRS_MAX 64
+#define KITH_IDENTIFY_AGENT_MAX 128     /* longer ones are cut */
+#define KITH_IDENTIFY_TIMEOUT KITH_SEC(10)
+
+/* What we say. Borrowed for the call. */
+typedef struct kith_identify_local {
+    kith_bytes pubkey; /* serialised */
+    const kith_maddr *addrs;
+    size_t addr_count;
+    kith_bytes observed; /* the peer's address as we see it, binary; empty: omitted */
+    const kith_bytes *protocols;
+    size_t protocol_count;
+    kith_bytes agent;
+    kith_bytes record; /* sealed peer record; empty: omitted */
+} kith_identify_local;
+
+/* What a peer said; owned by the machine that received it. Missing fields: has_* false (a push leaves them unchanged). */
+typedef struct kith_identify_info {
+    bool has_agent, has_protocols, has_addrs, has_record, has_observed;
+    kith_bytes agent; /* printable ASCII and UTF-8; control characters replaced by '?' */
+    kith_bytes protocol_version;
+    const kith_bytes *protocols;
+    size_t protocol_count;
+    const kith_maddr *addrs; /* valid multiaddrs only */
+    size_t addr_count;
+    kith_maddr observed; /* untrusted; len 0: none */
+    kith_peer_record record; /* verified; when has_record */
+    kith_bytes record_bytes; /* the envelope as received */
+} kith_identify_info;
+
+typedef struct kith_identify kith_identify;
+
+/* The side that speaks (answers /ipfs/id/1.0.0, or opens a push). Encodes at once. KITH_ENOMEM; KITH_ELIMIT: does not fit into
+ * KITH_IDENTIFY_CHUNKS_MAX messages. */
+KITH_CHECK kith_err kith_identify_speaker(const kith_env *env, const kith_identify_local *local, kith_identify **out);
+/* The side that listens. peer: whom the channel authenticated; the publicKey and record must be its. */
+KITH_CHECK kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer, kith_identify **out);
+
+extern const kith_stream_ops kith_identify_ops; /* the machine is a kith_identify */
+
+/* The listener's result: KITH_OK with *out valid as long as the machine; KITH_ESTATE not complete yet; else why it failed. */
+KITH_CHECK kith_err kith_identify_result(const kith_identify *i, const kith_identify_info **out);
+
+#endif
