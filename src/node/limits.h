@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The resource manager: every cap on what remote peers can make a node hold, and the counters against them. */
+#ifndef KITH_NODE_LIMITS_H
+#define KITH_NODE_LIMITS_H
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "wire/multiaddr.h"
+
+/* The caps; all in the config file under the same names. Loopback addresses are exempt from the per-IP and per-subnet caps only when
+ * `exempt_loopback` is set. */
+typedef struct kith_limits {
+    uint32_t conns;            /* connections, all stages, both directions */
+    uint32_t conns_in;         /* inbound connections */
+    uint32_t conns_per_ip;     /* inbound, per IPv4 address or IPv6 /64 */
+    uint32_t conns_per_subnet; /* inbound, per IPv4 /24 or IPv6 /48 */
+    uint32_t conns_per_peer;   /* established, per peer id */
+    uint32_t handshakes;       /* inbound connections not yet authenticated */
+    uint32_t dials;            /* outbound sockets under way */
+    uint32_t streams_in;       /* per connection, opened by the peer */
+    uint32_t streams_out;      /* per connection, opened by us */
+    uint32_t streams;          /* all connections together */
+    uint32_t window_max;       /* bytes: one stream's receive window */
+    uint32_t window_budget;    /* bytes: all of a connection's receive windows beyond 256 KiB each */
+    uint64_t memory;           /* bytes: what all connections may have buffered together (partial records, handshakes) */
+    bool exempt_loopback;
+} kith_limits;
+
+void kith_limits_default(kith_limits *l);
+
+/* Who counts: one per node. */
+typedef struct kith_limiter kith_limiter;
+
+kith_limiter *kith_limiter_new(const kith_env *env, const kith_limits *limits); /* NULL: no memory; limits are copied */
+void kith_limiter_free(kith_limiter *l);
+
+/* Claims one inbound connection from remote's address. KITH_ELIMIT with *why set to which cap; nothing is counted then. KITH_ENOMEM. */
+KITH_CHECK kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const char **why);
+/* Claims one outbound connection. */
+KITH_CHECK kith_err kith_limiter_dial(kith_limiter *l, const char **why);
+/* An inbound connection has authenticated: it is no handshake any more. */
+void kith_limiter_secured(kith_limiter *l);
+/* An outbound socket is connected or failed: it is no dial under way any more. */
+void kith_limiter_dialed(kith_limiter *l);
+/* The connection is gone. secured/dialed: whether the call above was made for it. */
+void kith_limiter_release_in(kith_limiter *l, const kith_maddr *remote, bool secured);
+void kith_limiter_release_out(kith_limiter *l, bool dialed);
+/* Streams over all connections. */
+KITH_CHECK kith_err kith_limiter_stream(kith_limiter *l);
+void kith_limiter_release_stream(kith_limiter *l);
+
+typedef struct kith_usage {
+    uint32_t conns_in, conns_out, handshakes, dials, streams;
+} kith_usage;
+kith_usage kith_limiter_usage(const kith_limiter *l);
+const kith_limits *kith_limiter_limits(const kith_limiter *l);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A libp2p node as a machine: connections, dialling, identify, streams and their limits, without any I/O.
+ *
+ * A host (libuv, the simulator) owns the sockets. It tells the node what arrived and asks what to do:
+ *
+ *     kith_node_accept / connected / recv / eof / link_failed      the world happened
+ *     kith_node_dial / open / wake / close                         the application wants something
+ *     then always:  while (kith_node_next(n, now, &ev)) ...        act on DIAL, RESOLVE, CLOSE; tell the application the rest
+ *                   while ((c = kith_node_writer(n))) write(kith_node_send(n, c, now, buf))
+ *                   set one timer to kith_node_deadline(n); when it fires, kith_node_tick(n, now)
+ *
+ * A connection's life:
+ *
+ *     DIALING -> SECURING (mss) -> NOISE -> MUXING (mss, unless early) -> OPEN -> CLOSING -> gone
+ *
+ * Memory: an idle OPEN connection holds no buffers; a stranger before authentication costs at most one handshake message (4 KiB). */
+#ifndef KITH_NODE_NODE_H
+#define KITH_NODE_NODE_H
+
+#include "node/limits.h"
+#include "proto/identify.h"
+#include "proto/noise.h"
+#include "proto/stream.h"
+#include "wire/multiaddr.h"
+
+typedef struct kith_node kith_node;
+typedef struct kith_conn kith_conn;     /* valid until the call after its CLOSE event */
+typedef struct kith_stream kith_stream; /* valid until the call after its STREAM_GONE event */
+
+/* Which secure channels we offer and take. require: only post-quantum ones; off: only /noise. */
+typedef enum kith_pq_policy { KITH_PQ_PREFER, KITH_PQ_REQUIRE, KITH_PQ_OFF } kith_pq_policy;
+
+typedef struct kith_node_config {
+    kith_env env;
+    const kith_signer *signer; /* borrowed for the node's life */
+    const char *agent;         /* copied */
+    kith_pq_policy pq;
+    uint8_t level;             /* preferred ML-KEM category: 1, 3 (default) or 5; the others of >= 3 stay on offer */
+    bool no_early_muxer;       /* always negotiate the muxer by multistream-select */
+    kith_limits limits;
+    kith_time handshake_timeout; /* accept to OPEN; default 10 s */
+    kith_time dial_timeout;      /* one address, to connected; default 5 s */
+    kith_time negotiate_timeout; /* a stream's protocol negotiation; default 10 s */
+    kith_time idle_timeout;      /* a connection without streams, not protected; KITH_NEVER: stays; default 5 min */
+    kith_time ping_every;        /* yamux keep-alive; default 30 s */
+} kith_node_config;
+
+void kith_node_config_default(kith_node_config *cfg);
+
+kith_node *kith_node_new(const kith_node_config *cfg, kith_time now); /* NULL: no memory */
+void kith_node_free(kith_node *n);
+
+const kith_peer_id *kith_node_id(const kith_node *n);
+kith_bytes kith_node_pubkey(const kith_node *n); /* serialised PublicKey */
+kith_usage kith_node_usage(const kith_node *n);
+
+/* ---- protocols that we serve ---- */
+
+typedef struct kith_protocol {
+    kith_bytes id;       /* borrowed as long as it is served */
+    const kith_stream_ops *ops;
+    /* A machine for a new inbound stream, owned by the stream from then on (ops->free). NULL: refused, the stream is reset. It is
+     * called inside kith_node_recv and must not call the node. */
+    void *(*accept)(void *ctx, const kith_stream_info *info);
+    void *ctx;
+    void *user;          /* becomes kith_stream_user of its streams */
+    uint32_t streams_per_conn; /* 0: only the node's cap */
+} kith_protocol;
+
+/* Serves a protocol (row is copied) and pushes the change to connected peers. KITH_EEXISTS, KITH_ENOMEM. */
+KITH_CHECK kith_err kith_node_serve(kith_node *n, kith_time now, const kith_protocol *row);
+void kith_node_unserve(kith_node *n, kith_time now, kith_bytes id);
+/* The addresses that identify tells others. Copied; without /p2p. Pushes the change. */
+KITH_CHECK kith_err kith_node_set_addrs(kith_node *n, kith_time now, const kith_maddr *addrs, size_t count);
+/* Wall-clock seconds since 1970 at `now`, for the sequence number of signed peer records. */
+void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds);
+
+/* ---- what the host tells ---- */
+
+/* A socket was accepted. KITH_ELIMIT (close it; *why says which cap), KITH_ENOMEM. */
+KITH_CHECK kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote, const kith_maddr *local, kith_conn **out,
+                                     const char **why);
+/* The socket of a DIAL event is connected. */
+void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_maddr *remote, const kith_maddr *local);
+/* The socket could not connect, or broke. why is static or NULL. */
+void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err err, const char *why);
+/* Bytes from the socket; borrowed (and decrypted in place) for the call. */
+void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in);
+/* The peer closed its writing side. */
+void kith_node_eof(kith_node *n, kith_time now, kith_conn *c);
+/* The answer to a RESOLVE event: what the name stands for. n 0: not found (err says why). */
+void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs, size_t count, kith_err err);
+
+/* A connection with something to send, or NULL. Call send on it until it returns 0, or stop when the socket is full and call
+ * kith_node_writable when it is not any more: until then the connection is not offered again. */
+kith_conn *kith_node_writer(kith_node *n);
+/* out.len should be 66 KiB or more, at best 256 KiB; several records are written one after another. */
+size_t kith_node_send(kith_node *n, kith_time now, kith_conn *c, kith_span out);
+void kith_node_blocked(kith_node *n, kith_conn *c);
+void kith_node_writable(kith_node *n, kith_conn *c);
+
+kith_time kith_node_deadline(const kith_node *n);
+void kith_node_tick(kith_node *n, kith_time now);
+
+/* The host's pointer in a connection (its socket). */
+void kith_conn_set_link(kith_conn *c, void *link);
+void *kith_conn_link(const kith_conn *c);
+
+/* ---- what the application wants ---- */
+
+/* Connects to a peer at any of its addresses, ranked and raced; an open connection is used again. peer NULL: whoever answers at the
+ * addresses (all of them are one peer's). The answer is a DIALED event with this id. KITH_EFORMAT: an address names another peer.
+ * KITH_ENOTFOUND: no usable address and not connected. KITH_ELIMIT. */
+KITH_CHECK kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, const kith_maddr *addrs, size_t count,
+                                   uint64_t *dial_id);
+void kith_node_dial_cancel(kith_node *n, kith_time now, uint64_t dial_id);
+
+/* Opens a stream and proposes protocols in order; machine is owned by the stream from then on, also when this fails. user becomes
+ * kith_stream_user. STREAM_OPENED follows, or STREAM_GONE with KITH_EUNSUPPORTED. KITH_ESTATE, KITH_ELIMIT, KITH_ENOMEM. The bytes of
+ * the ids are borrowed until STREAM_OPENED or STREAM_GONE. */
+KITH_CHECK kith_err kith_node_open(kith_node *n, kith_time now, kith_conn *c, const kith_bytes *protocols, size_t count,
+                                   const kith_stream_ops *ops, void *machine, void *user, kith_stream **out);
+/* The machine of a stream was changed from outside: ask it again what it wants. */
+void kith_node_wake(kith_node *n, kith_time now, kith_stream *s);
+/* Resets the stream; STREAM_GONE follows. */
+void kith_node_reset(kith_node *n, kith_time now, kith_stream *s);
+/* Closes a connection in good order (GoAway, what is queued, then CLOSE). */
+void kith_node_close(kith_node *n, kith_time now, kith_conn *c);
+/* Refuses new connections and streams and closes all; when kith_node_conn_count is 0 the node is quiet. */
+void kith_node_shutdown(kith_node *n, kith_time now);
+/* A protected connection is not trimmed when idle. Counted: protect twice, unprotect twice. */
+void kith_node_protect(kith_conn *c, bool on);
+
+/* ---- what happened ---- */
+
+typedef enum kith_node_event_kind {
+    /* for the host to act on */
+    KITH_NODE_DIAL,    /* connect conn's socket to addr (ip4/ip6 + tcp) */
+    KITH_NODE_RESOLVE, /* look up addr (dns, dns4, dns6, dnsaddr), answer with kith_node_resolved(resolve_id) */
+    KITH_NODE_CLOSE,   /* close conn's socket; conn is dead after the next call */
+    /* for the application */
+    KITH_NODE_CONNECTED,     /* conn is OPEN: authenticated and multiplexed */
+    KITH_NODE_IDENTIFIED,    /* identify is complete (info) or failed (info NULL, err); once per connection */
+    KITH_NODE_UPDATED,       /* the peer pushed news of itself (info) */
+    KITH_NODE_DISCONNECTED,  /* a conn that was CONNECTED is over: err, why */
+    KITH_NODE_REFUSED,       /* an inbound connection never became OPEN: err, why, addr */
+    KITH_NODE_DIALED,        /* dial_id: conn, or err and why */
+    KITH_NODE_STREAM_OPENED, /* the protocol is agreed */
+    KITH_NODE_STREAM_READY,  /* the stream's machine has events for its owner */
+    KITH_NODE_STREAM_GONE,   /* over: err (KITH_OK: both sides closed); the machine is freed at the next call */
+} kith_node_event_kind;
+
+typedef struct kith_node_event {
+    kith_node_event_kind kind;
+    kith_conn *conn;
+    kith_stream *stream;
+    kith_maddr addr;
+    uint64_t resolve_id, dial_id;
+    kith_err err;
+    const char *why; /* static, or NULL */
+    const kith_identify_info *info; /* valid until the next call */
+} kith_node_event;
+
+bool kith_node_next(kith_node *n, kith_time now, kith_node_event *ev);
+
+/* ---- looking ---- */
+
+size_t kith_node_conn_count(const kith_node *n);
+/* Walks the connections in the order they came: start with NULL. */
+kith_conn *kith_node_conn_next(const kith_node *n, const kith_conn *c);
+/* The OPEN connection to a peer that new streams should use, or NULL. */
+kith_conn *kith_node_conn_find(const kith_node *n, const kith_peer_id *peer);
+
+typedef struct kith_conn_facts {
+    kith_peer_id peer; /* len 0 before authentication */
+    kith_maddr remote, local;
+    bool inbound, open;
+    const kith_noise_suite *suite; /* NULL before it is chosen */
+    const char *muxer;             /* "/yamux/1.0.0" */
+    bool early_muxer;
+    kith_time opened_at;
+    kith_time rtt; /* 0: unknown */
+    uint64_t bytes_in, bytes_out; /* on the wire */
+    size_t streams;
+    const char *agent; /* "" before identify */
+} kith_conn_facts;
+void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out);
+/* The peer's own word about its protocols (identify). */
+bool kith_conn_supports(const kith_conn *c, kith_bytes protocol);
+
+kith_conn *kith_stream_conn(const kith_stream *s);
+void *kith_stream_machine(const kith_stream *s);
+void *kith_stream_user(const kith_stream *s);
+void kith_stream_set_user(kith_stream *s, void *user);
+kith_bytes kith_stream_protocol(const kith_stream *s); /* empty while negotiating */
+bool kith_stream_inbound(const kith_stream *s);
+
+/* Asserts the invariants; for tests and fuzzers. */
+void kith_node_check(const kith_node *n);
+
+#endif
