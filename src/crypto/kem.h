@@ -21,6 +21,9 @@ typedef struct kith_kem kith_kem; /* a decapsulation key */
 
 /* NULL: no memory. */
 kith_kem *kith_kem_new(kith_kem_alg alg, const uint8_t seed[KITH_KEM_SEED_LEN]);
+/* From an expanded decapsulation key, FIPS 203's dk, as published vectors give it. NULL: malformed (wrong length, or the hash of ek inside it does
+ * not match), or no memory. */
+kith_kem *kith_kem_of_dk(kith_kem_alg alg, kith_bytes dk);
 void kith_kem_free(kith_kem *k);
 /* Writes kith_kem_ek_len bytes. */
 void kith_kem_ek(const kith_kem *k, uint8_t *out);
