@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* One connection: the stack of multistream-select, Noise and yamux, and the streams on top. */
+#include <assert.h>
+
+#include "node/node_impl.h"
+
+static const kith_bytes muxers[] = {{(const uint8_t *)KITH_YAMUX_ID, sizeof KITH_YAMUX_ID - 1}};
+
+static int find_suite(void *ctx, kith_bytes id)
+{
+    const kith_node *n = ctx;
+    for (size_t i = 0; i < n->suite_count; i++) {
+        if (kith_bytes_eq(n->suite_ids[i], id))
+            return (int)i;
+    }
+    return -1;
+}
+
+static int find_muxer(void *ctx, kith_bytes id)
+{
+    (void)ctx;
+    return kith_bytes_eq(id, muxers[0]) ? 0 : -1;
+}
+
+kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **out)
+{
+    kith_err e = kith_timer_claim_(n);
+    if (e)
+        return e;
+    kith_conn *c = KITH_NEW(&n->env, kith_conn);
+    if (!c) {
+        n->timer_count--;
+        return KITH_ENOMEM;
+    }
+    c->note.kind = NOTE_CONN;
+    c->timer.owner = TIMER_CONN;
+    c->node = n;
+    c->inbound = inbound;
+    c->active_at = now;
+    kith_list_init(&c->streams);
+    kith_list_push(&n->conns, &c->all);
+    n->conn_count++;
+    *out = c;
+    return KITH_OK;
+}
+
+/* Releases the protocol layers and the place under the caps; the struct stays until the owner was told. */
+static void tear_down(kith_conn *c)
+{
+    kith_node *n = c->node;
+    kith_mss_free(c->mss);
+    kith_noise_free(c->noise);
+    kith_yamux_free(c->yamux);
+    c->mss = NULL;
+    c->noise = NULL;
+    c->yamux = NULL;
+    if (!c->counted)
+        return;
+    c->counted = false;
+    if (c->inbound)
+        kith_limiter_release_in(n->limiter, &c->remote, c->secured);
+    else
+        kith_limiter_release_out(n->limiter, c->dialed);
+}
+
+void kith_conn_free_(kith_conn *c)
+{
+    kith_node *n = c->node;
+    KITH_EACH(&c->streams, k)
+        kith_stream_free_(KITH_OF(k, kith_stream, in_conn));
+    tear_down(c);
+    kith_mem_free(&n->env, c->protocols, c->protocols_len);
+    kith_timer_unclaim_(n, &c->timer);
+    kith_link_remove(&c->note.link);
+    kith_link_remove(&c->writer);
+    kith_link_remove(&c->all);
+    n->conn_count--;
+    KITH_FREE(&n->env, c);
+}
+
+static void peer_leave(kith_conn *c);
+
+/* Nothing more will be sent: the host may close the socket. */
+static void dead(kith_conn *c)
+{
+    kith_node *n = c->node;
+    c->state = CONN_DEAD;
+    tear_down(c);
+    kith_link_remove(&c->writer);
+    kith_timers_set(&n->timers, &c->timer.t, KITH_NEVER);
+    kith_note_(n, &c->note, CONN_CLOSE);
+}
+
+void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, bool flush)
+{
+    kith_node *n = c->node;
+    if (c->state == CONN_DEAD)
+        return;
+    if (c->state == CONN_CLOSING) {
+        if (!flush)
+            dead(c);
+        return;
+    }
+    bool was_open = c->state == CONN_OPEN;
+    if (was_open)
+        peer_leave(c);
+    c->err = err;
+    c->why = why;
+    c->state = CONN_CLOSING;
+    KITH_EACH(&c->streams, k)
+        kith_stream_end_(KITH_OF(k, kith_stream, in_conn), now, err == KITH_ECLOSED ? KITH_ERESET : err);
+    if (was_open)
+        kith_note_(n, &c->note, CONN_DISCONNECTED);
+    else if (c->inbound)
+        kith_note_(n, &c->note, CONN_REFUSED);
+    kith_dialer_forget_(n, c);
+    if (c->job)
+        kith_dialer_conn_failed_(n, now, c);
+    if (!flush || !c->yamux) {
+        dead(c);
+        return;
+    }
+    c->deadline = now + FLUSH_TIMEOUT;
+    kith_timers_set(&n->timers, &c->timer.t, c->deadline);
+    kith_writer_(c);
+}
+
+static void fail(kith_conn *c, kith_time now, kith_err err, const char *why)
+{
+    kith_conn_end_(c, now, err, why, true);
+}
+
+void kith_conn_start_(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    c->state = CONN_SECURING;
+    c->deadline = now + n->cfg.handshake_timeout;
+    c->mss = c->inbound ? kith_mss_listen(&n->env, find_suite, n) : kith_mss_dial(&n->env, n->suite_ids, n->suite_count);
+    if (!c->mss) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+        return;
+    }
+    kith_conn_pump_(c, now);
+}
+
+static bool start_noise(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    c->suite = n->suites[kith_mss_choice(c->mss)];
+    kith_noise_config cfg = {
+        .env = &n->env,
+        .suite = c->suite,
+        .identity = n->noise_id,
+        .initiator = !c->inbound,
+        .expected = c->expected,
+        .muxers = muxers,
+        .muxer_count = n->cfg.no_early_muxer ? 0 : 1,
+    };
+    c->noise = kith_noise_new(&cfg);
+    if (!c->noise) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+        return false;
+    }
+    c->state = CONN_NOISE;
+    return true;
+}
+
+static uint64_t peer_key(const kith_node *n, const kith_peer_id *peer)
+{
+    return kith_hash(n->seed, kith_peer_id_bytes(peer));
+}
+
+kith_conn *kith_conn_of_peer_(const kith_node *n, const kith_peer_id *peer)
+{
+    kith_conn *c = kith_map_get(&n->by_peer, peer_key(n, peer));
+    return c && kith_peer_id_eq(&c->peer, peer) ? c : NULL;
+}
+
+/* Enters an OPEN connection behind the others of its peer, oldest first. */
+static kith_err peer_enter(kith_conn *c)
+{
+    kith_node *n = c->node;
+    kith_conn *last = kith_map_get(&n->by_peer, peer_key(n, &c->peer));
+    if (!last)
+        return kith_map_put(&n->by_peer, &n->env, peer_key(n, &c->peer), c);
+    size_t count = 1;
+    for (; last->peer_next; last = last->peer_next)
+        count++;
+    if (count >= n->cfg.limits.conns_per_peer)
+        return KITH_ELIMIT;
+    last->peer_next = c;
+    return KITH_OK;
+}
+
+static void peer_leave(kith_conn *c)
+{
+    kith_node *n = c->node;
+    kith_conn *first = kith_map_get(&n->by_peer, peer_key(n, &c->peer));
+    if (first == c) {
+        if (c->peer_next)
+            (void)kith_map_replace(&n->by_peer, peer_key(n, &c->peer), c->peer_next);
+        else
+            (void)kith_map_remove(&n->by_peer, peer_key(n, &c->peer));
+        return;
+    }
+    while (first && first->peer_next != c)
+        first = first->peer_next;
+    if (first)
+        first->peer_next = c->peer_next;
+}
+
+static void open_up(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    const kith_limits *caps = &n->cfg.limits;
+    if (n->stopping) {
+        kith_conn_end_(c, now, KITH_ECLOSED, "this node is stopping", false);
+        return;
+    }
+    kith_yamux_config cfg;
+    kith_yamux_config_default(&cfg, &n->env, !c->inbound);
+    cfg.window_max = caps->window_max;
+    cfg.budget_max = caps->window_budget;
+    cfg.streams_in_max = caps->streams_in;
+    cfg.streams_out_max = caps->streams_out;
+    cfg.ping_every = n->cfg.ping_every;
+    c->yamux = kith_yamux_new(&cfg, now);
+    if (!c->yamux) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for the muxer", false);
+        return;
+    }
+    kith_err e = peer_enter(c);
+    if (e) {
+        kith_conn_end_(c, now, e, e == KITH_ELIMIT ? "limits.conns_per_peer reached" : "no memory for the connection", false);
+        return;
+    }
+    c->state = CONN_OPEN;
+    c->deadline = KITH_NEVER;
+    c->opened_at = c->active_at = now;
+    kith_note_(n, &c->note, CONN_CONNECTED);
+    kith_dialer_conn_open_(n, now, c);
+    kith_identify_ask_(c, now);
+}
+
+static void secured(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    c->peer = *kith_noise_peer(c->noise);
+    c->secured = true;
+    if (c->inbound)
+        kith_limiter_secured(n->limiter);
+    kith_bytes early = kith_noise_muxer(c->noise);
+    if (early.len > 0) {
+        c->early_muxer = true;
+        open_up(c, now);
+        return;
+    }
+    kith_mss_free(c->mss);
+    c->state = CONN_MUXING;
+    c->mss = c->inbound ? kith_mss_listen(&n->env, find_muxer, NULL) : kith_mss_dial(&n->env, muxers, 1);
+    if (!c->mss)
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+}
+
+/* Takes all that yamux has to tell; commands given meanwhile may add to it. */
+static void drain_yamux(kith_conn *c, kith_time now)
+{
+    kith_yamux_event ev;
+    while (c->state == CONN_OPEN && kith_yamux_next(c->yamux, &ev)) {
+        kith_stream *s = ev.stream ? kith_yamux_user(ev.stream) : NULL;
+        switch (ev.kind) {
+        case KITH_YAMUX_OPENED:
+            if (!kith_stream_accept_(c, now, ev.stream))
+                kith_yamux_reset(c->yamux, ev.stream, 0);
+            break;
+        case KITH_YAMUX_DATA:
+            if (s)
+                kith_stream_data_(s, now, ev.data);
+            break;
+        case KITH_YAMUX_EOF:
+            if (s)
+                kith_stream_eof_(s, now);
+            break;
+        case KITH_YAMUX_RESET:
+            if (s && !s->err)
+                s->err = KITH_ERESET;
+            break;
+        case KITH_YAMUX_CLOSED:
+            if (s) {
+                kith_yamux_set_user(ev.stream, NULL);
+                kith_stream_end_(s, now, KITH_OK);
+            }
+            break;
+        case KITH_YAMUX_GOAWAY:
+        case KITH_YAMUX_RTT:
+            break;
+        case KITH_YAMUX_FAILED:
+            fail(c, now, ev.err, ev.why);
+            break;
+        }
+    }
+}
+
+/* Decrypted bytes. */
+static void plain(kith_conn *c, kith_time now, kith_bytes in)
+{
+    if (c->state == CONN_MUXING) {
+        size_t used = 0;
+        kith_err e = kith_mss_recv(c->mss, in, &used);
+        if (e) {
+            fail(c, now, e, e == KITH_EUNSUPPORTED ? "the peer speaks no muxer that we do" : kith_mss_why(c->mss));
+            return;
+        }
+        in = kith_bytes_skip(in, used);
+        if (kith_mss_status(c->mss) == KITH_MSS_DONE)
+            open_up(c, now); /* the negotiator goes when its last words are sent */
+    }
+    if (c->state == CONN_OPEN && in.len > 0) {
+        kith_yamux_recv(c->yamux, now, in);
+        drain_yamux(c, now);
+    }
+}
+
+void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
+{
+    c->bytes_in += in.len;
+    if (c->state == CONN_SECURING) {
+        size_t used = 0;
+        kith_err e = kith_mss_recv(c->mss, kith_span_bytes(in), &used);
+        if (e) {
+            const char *why = kith_mss_why(c->mss);
+            if (e == KITH_EUNSUPPORTED)
+                why = c->node->cfg.pq == KITH_PQ_REQUIRE ? "the peer speaks no post-quantum channel, and pq = require"
+                                                         : "the peer speaks no secure channel that we allow";
+            fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, why);
+            return;
+        }
+        in = kith_span_skip(in, used);
+        if (kith_mss_status(c->mss) == KITH_MSS_DONE && !start_noise(c, now))
+            return;
+    }
+    if (in.len > 0 && c->noise && c->state != CONN_CLOSING && c->state != CONN_DEAD) {
+        kith_noise_recv(c->noise, now, in);
+        kith_noise_event ev;
+        while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
+            switch (ev.kind) {
+            case KITH_NOISE_READY:
+                secured(c, now);
+                break;
+            case KITH_NOISE_DATA:
+                plain(c, now, ev.data);
+                break;
+            case KITH_NOISE_FAILED:
+                fail(c, now, ev.err, ev.why);
+                break;
+            }
+        }
+    }
+    kith_conn_pump_(c, now);
+}
+
+/* Fills one record's plaintext: control frames, then streams in turn. */
+static size_t fill(kith_conn *c, kith_time now, kith_span out)
+{
+    size_t len = 0;
+    if (c->mss) { /* muxer negotiation */
+        for (size_t k; (k = kith_mss_send(c->mss, kith_span_skip(out, len))) > 0;)
+            len += k;
+        if (c->state == CONN_MUXING)
+            return len;
+        kith_mss_free(c->mss);
+        c->mss = NULL;
+    }
+    if (!c->yamux)
+        return len;
+    for (size_t k; (k = kith_yamux_send(c->yamux, now, kith_span_skip(out, len))) > 0;)
+        len += k;
+    kith_yamux_turn t;
+    while (c->state == CONN_OPEN && kith_yamux_turn_next(c->yamux, now, out.len - len, &t)) {
+        kith_stream *s = kith_yamux_user(t.stream);
+        bool fin = false;
+        kith_span room = kith_span_of(out.p + len + KITH_YAMUX_HDR_LEN, t.max);
+        size_t k = s ? kith_stream_fill_(s, now, room, &fin) : 0;
+        len += kith_yamux_turn_end(c->yamux, now, &t, k, fin, out.p + len);
+        if (s)
+            kith_stream_after_(s, now);
+    }
+    return len;
+}
+
+size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
+{
+    size_t len = 0;
+    if (c->state == CONN_DEAD || c->state == CONN_DIALING)
+        return 0;
+    if (c->mss && !(c->noise && kith_noise_ready(c->noise))) { /* secure channel negotiation, in clear */
+        for (size_t k; (k = kith_mss_send(c->mss, kith_span_skip(out, len))) > 0;)
+            len += k;
+        if (c->state != CONN_SECURING && len < out.len) {
+            kith_mss_free(c->mss);
+            c->mss = NULL;
+        }
+    }
+    if (c->noise && !c->mss && !kith_noise_ready(c->noise))
+        len += kith_noise_send(c->noise, now, kith_span_skip(out, len));
+    while (c->noise && kith_noise_ready(c->noise)) {
+        /* The handshake's last message goes first. */
+        len += kith_noise_send(c->noise, now, kith_span_skip(out, len));
+        kith_span rest = kith_span_skip(out, len);
+        kith_span room = kith_noise_room(c->noise, rest);
+        if (room.len < 2 * KITH_YAMUX_HDR_LEN)
+            break;
+        size_t k = fill(c, now, room);
+        if (k == 0)
+            break;
+        len += kith_noise_seal(c->noise, rest, k);
+    }
+    c->bytes_out += len;
+    if (c->state == CONN_CLOSING && len == 0)
+        dead(c);
+    else
+        kith_conn_pump_(c, now);
+    return len;
+}
+
+bool kith_conn_idle_(const kith_conn *c)
+{
+    return c->state == CONN_OPEN && c->stream_count == 0 && c->protect == 0;
+}
+
+/* A second connection between the same two: both sides keep the one that the smaller peer id dialled. */
+static bool redundant(const kith_conn *c)
+{
+    const kith_node *n = c->node;
+    bool ours_smaller = memcmp(&n->id, &c->peer, sizeof n->id) < 0;
+    if (c->inbound != ours_smaller)
+        return false; /* dialled by the smaller one */
+    for (const kith_conn *o = kith_conn_of_peer_(n, &c->peer); o; o = o->peer_next) {
+        if (o->inbound != c->inbound)
+            return true;
+    }
+    return false;
+}
+
+static kith_time idle_deadline(const kith_conn *c)
+{
+    if (!kith_conn_idle_(c))
+        return KITH_NEVER;
+    kith_time idle = redundant(c) ? kith_time_min(REDUNDANT_IDLE, c->node->cfg.idle_timeout) : c->node->cfg.idle_timeout;
+    return idle == KITH_NEVER ? KITH_NEVER : c->active_at + idle;
+}
+
+void kith_conn_tick_(kith_conn *c, kith_time now)
+{
+    switch (c->state) {
+    case CONN_DIALING:
+    case CONN_SECURING:
+    case CONN_NOISE:
+    case CONN_MUXING:
+        if (now >= c->deadline) {
+            kith_conn_end_(c, now, KITH_ETIMEOUT, c->state == CONN_DIALING ? "no answer" : "the handshake took too long", false);
+            return;
+        }
+        break;
+    case CONN_OPEN:
+        if (now >= kith_yamux_deadline(c->yamux)) {
+            kith_yamux_tick(c->yamux, now);
+            drain_yamux(c, now);
+        }
+        if (c->state == CONN_OPEN && now >= idle_deadline(c)) {
+            kith_yamux_goaway(c->yamux, 0);
+            kith_conn_end_(c, now, KITH_ECLOSED, redundant(c) ? "a second connection to the same peer" : "idle", true);
+            return;
+        }
+        break;
+    case CONN_CLOSING:
+        if (now >= c->deadline)
+            dead(c);
+        return;
+    case CONN_DEAD:
+        return;
+    }
+    kith_conn_pump_(c, now);
+}
+
+void kith_conn_pump_(kith_conn *c, kith_time now)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    if (c->state == CONN_OPEN)
+        drain_yamux(c, now);
+    if (c->state == CONN_DEAD)
+        return;
+    kith_time at = c->deadline;
+    if (c->state == CONN_OPEN)
+        at = kith_time_min(kith_yamux_deadline(c->yamux), idle_deadline(c));
+    kith_timers_set(&c->node->timers, &c->timer.t, at);
+    kith_writer_(c);
+}

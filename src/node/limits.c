@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Counting against the caps. Addresses are counted by a seeded hash of their prefix, so strangers cannot make the table collide. */
+#include "node/limits.h"
+
+#include <assert.h>
+
+struct kith_limiter {
+    const kith_env *env;
+    kith_limits caps;
+    kith_usage use;
+    uint64_t seed[2];
+    kith_map by_prefix; /* hash of kind and prefix -> count */
+};
+
+void kith_limits_default(kith_limits *l)
+{
+    *l = (kith_limits){
+        .conns = 8192,
+        .conns_in = 6144,
+        .conns_per_ip = 64,
+        .conns_per_subnet = 512,
+        .conns_per_peer = 8,
+        .handshakes = 256,
+        .dials = 128,
+        .streams_in = 1024,
+        .streams_out = 1024,
+        .streams = 65536,
+        .window_max = 16u * 1024 * 1024,
+        .window_budget = 64u * 1024 * 1024,
+        .memory = 1024ull * 1024 * 1024,
+        .exempt_loopback = true,
+    };
+}
+
+kith_limiter *kith_limiter_new(const kith_env *env, const kith_limits *limits)
+{
+    kith_limiter *l = KITH_NEW(env, kith_limiter);
+    if (!l)
+        return NULL;
+    l->env = env;
+    l->caps = *limits;
+    l->seed[0] = kith_rand_u64(env);
+    l->seed[1] = kith_rand_u64(env);
+    return l;
+}
+
+void kith_limiter_free(kith_limiter *l)
+{
+    if (!l)
+        return;
+    kith_map_fini(&l->by_prefix, l->env);
+    KITH_FREE(l->env, l);
+}
+
+/* The two prefixes that an address counts under. */
+typedef struct prefixes {
+    bool counted;
+    uint64_t ip, subnet;
+} prefixes;
+
+static prefixes prefixes_of(const kith_limiter *l, const kith_maddr *addr)
+{
+    prefixes p = {0};
+    kith_maddr_part part;
+    size_t ip_len, subnet_len;
+    if (kith_maddr_find(addr, KITH_MA_IP4, &part)) {
+        ip_len = 4;
+        subnet_len = 3;
+    } else if (kith_maddr_find(addr, KITH_MA_IP6, &part)) {
+        ip_len = 8; /* /64: what one subscriber gets */
+        subnet_len = 6;
+    } else {
+        return p;
+    }
+    if (l->caps.exempt_loopback && kith_maddr_scope(addr) == KITH_IP_LOOPBACK)
+        return p;
+    uint8_t key[10] = {0};
+    memcpy(key + 2, part.value.p, ip_len);
+    key[0] = (uint8_t)part.value.len;
+    key[1] = 1;
+    p.ip = kith_hash(l->seed, kith_bytes_of(key, 2 + ip_len));
+    key[1] = 2;
+    p.subnet = kith_hash(l->seed, kith_bytes_of(key, 2 + subnet_len));
+    p.counted = true;
+    return p;
+}
+
+static uintptr_t count_of(const kith_limiter *l, uint64_t key)
+{
+    return (uintptr_t)kith_map_get(&l->by_prefix, key);
+}
+
+static kith_err count_up(kith_limiter *l, uint64_t key)
+{
+    return kith_map_put(&l->by_prefix, l->env, key, (void *)(count_of(l, key) + 1));
+}
+
+static void count_down(kith_limiter *l, uint64_t key)
+{
+    uintptr_t n = count_of(l, key);
+    assert(n > 0);
+    if (n == 1)
+        (void)kith_map_remove(&l->by_prefix, key);
+    else
+        (void)kith_map_replace(&l->by_prefix, key, (void *)(n - 1));
+}
+
+kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const char **why)
+{
+    const kith_limits *caps = &l->caps;
+    prefixes p = prefixes_of(l, remote);
+    *why = NULL;
+    if (l->use.conns_in + l->use.conns_out >= caps->conns)
+        *why = "limits.conns reached";
+    else if (l->use.conns_in >= caps->conns_in)
+        *why = "limits.conns_in reached";
+    else if (l->use.handshakes >= caps->handshakes)
+        *why = "limits.handshakes reached";
+    else if (p.counted && count_of(l, p.ip) >= caps->conns_per_ip)
+        *why = "limits.conns_per_ip reached";
+    else if (p.counted && count_of(l, p.subnet) >= caps->conns_per_subnet)
+        *why = "limits.conns_per_subnet reached";
+    if (*why)
+        return KITH_ELIMIT;
+    if (p.counted) {
+        kith_err e = count_up(l, p.ip);
+        if (e)
+            return e;
+        e = count_up(l, p.subnet);
+        if (e) {
+            count_down(l, p.ip);
+            return e;
+        }
+    }
+    l->use.conns_in++;
+    l->use.handshakes++;
+    return KITH_OK;
+}
+
+kith_err kith_limiter_dial(kith_limiter *l, const char **why)
+{
+    *why = NULL;
+    if (l->use.conns_in + l->use.conns_out >= l->caps.conns)
+        *why = "limits.conns reached";
+    else if (l->use.dials >= l->caps.dials)
+        *why = "limits.dials reached";
+    if (*why)
+        return KITH_ELIMIT;
+    l->use.conns_out++;
+    l->use.dials++;
+    return KITH_OK;
+}
+
+void kith_limiter_secured(kith_limiter *l)
+{
+    assert(l->use.handshakes > 0);
+    l->use.handshakes--;
+}
+
+void kith_limiter_dialed(kith_limiter *l)
+{
+    assert(l->use.dials > 0);
+    l->use.dials--;
+}
+
+void kith_limiter_release_in(kith_limiter *l, const kith_maddr *remote, bool secured)
+{
+    assert(l->use.conns_in > 0);
+    l->use.conns_in--;
+    if (!secured)
+        kith_limiter_secured(l);
+    prefixes p = prefixes_of(l, remote);
+    if (!p.counted)
+        return;
+    count_down(l, p.ip);
+    count_down(l, p.subnet);
+}
+
+void kith_limiter_release_out(kith_limiter *l, bool dialed)
+{
+    assert(l->use.conns_out > 0);
+    l->use.conns_out--;
+    if (!dialed)
+        kith_limiter_dialed(l);
+}
+
+kith_err kith_limiter_stream(kith_limiter *l)
+{
+    if (l->use.streams >= l->caps.streams)
+        return KITH_ELIMIT;
+    l->use.streams++;
+    return KITH_OK;
+}
+
+void kith_limiter_release_stream(kith_limiter *l)
+{
+    assert(l->use.streams > 0);
+    l->use.streams--;
+}
+
+kith_usage kith_limiter_usage(const kith_limiter *l)
+{
+    return l->use;
+}
+
+const kith_limits *kith_limiter_limits(const kith_limiter *l)
+{
+    return &l->caps;
+}

@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The node: who is connected, what is served, and the one queue of events. */
+#include "node/node.h"
+
+#include <assert.h>
+
+#include "node/node_impl.h"
+#include "proto/ping.h"
+
+/* ---- memory: everything that connections hold is counted ---- */
+
+static void *counted_alloc(void *ctx, void *p, size_t old, size_t size)
+{
+    kith_node *n = ctx;
+    if (size > old && size - old > n->cfg.limits.memory - n->memory)
+        return NULL;
+    void *q = n->outer.alloc.fn(n->outer.alloc.ctx, p, old, size);
+    if (q || size == 0)
+        n->memory = n->memory - old + size;
+    return q;
+}
+
+kith_err kith_timer_claim_(kith_node *n)
+{
+    kith_err e = kith_timers_reserve(&n->timers, &n->env, n->timer_count + 1);
+    if (!e)
+        n->timer_count++;
+    return e;
+}
+
+void kith_timer_unclaim_(kith_node *n, node_timer *t)
+{
+    kith_timers_set(&n->timers, &t->t, KITH_NEVER);
+    n->timer_count--;
+}
+
+void kith_note_(kith_node *n, note *t, unsigned bits)
+{
+    t->bits = (uint8_t)(t->bits | bits);
+    if (!kith_link_in(&t->link))
+        kith_list_push(&n->notes, &t->link);
+}
+
+void kith_writer_(kith_conn *c)
+{
+    if (!c->blocked && c->state != CONN_DIALING && !kith_link_in(&c->writer))
+        kith_list_push(&c->node->writers, &c->writer);
+}
+
+/* ---- life ---- */
+
+void kith_node_config_default(kith_node_config *cfg)
+{
+    *cfg = (kith_node_config){
+        .agent = "kith",
+        .pq = KITH_PQ_PREFER,
+        .level = 3,
+        .handshake_timeout = KITH_SEC(10),
+        .dial_timeout = KITH_SEC(5),
+        .negotiate_timeout = KITH_SEC(10),
+        .idle_timeout = KITH_SEC(300),
+        .ping_every = KITH_SEC(30),
+    };
+    kith_limits_default(&cfg->limits);
+}
+
+/* The suites that the policy allows: the wanted level first, then the table's order. Level 1 only when it was asked for. */
+static void choose_suites(kith_node *n)
+{
+    const kith_node_config *cfg = &n->cfg;
+    for (int wanted = 1; wanted >= 0; wanted--) {
+        for (size_t i = 0; i < kith_noise_suite_count && n->suite_count < SUITES_MAX; i++) {
+            const kith_noise_suite *s = &kith_noise_suites[i];
+            bool pq = s->kem != KITH_KEM_NONE;
+            bool first = pq && s->level == cfg->level;
+            if (first != (wanted == 1))
+                continue;
+            if (pq ? cfg->pq == KITH_PQ_OFF || (s->level < 3 && !first) : cfg->pq == KITH_PQ_REQUIRE)
+                continue;
+            n->suites[n->suite_count] = s;
+            n->suite_ids[n->suite_count++] = kith_bytes_str(s->id);
+        }
+    }
+}
+
+kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
+{
+    static const struct {
+        const char *id;
+        const kith_stream_ops *ops;
+        uint32_t per_conn;
+    } own[] = {
+        {KITH_IDENTIFY_ID, &kith_identify_ops, 4},
+        {KITH_IDENTIFY_PUSH_ID, &kith_identify_ops, 2},
+        {KITH_PING_ID, &kith_ping_ops, 4},
+    };
+    kith_node *n = KITH_NEW(&cfg->env, kith_node);
+    if (!n)
+        return NULL;
+    n->cfg = *cfg;
+    n->outer = cfg->env;
+    n->env = (kith_env){.alloc = {.ctx = n, .fn = counted_alloc}, .rand = cfg->env.rand, .trace = cfg->env.trace};
+    kith_list_init(&n->conns);
+    kith_list_init(&n->writers);
+    kith_list_init(&n->notes);
+    kith_list_init(&n->jobs);
+    kith_list_init(&n->lookups);
+    n->next_id = 1;
+    n->seed[0] = kith_rand_u64(&n->env);
+    n->seed[1] = kith_rand_u64(&n->env);
+    size_t agent_len = strlen(cfg->agent);
+    if (agent_len > sizeof n->agent - 1)
+        agent_len = sizeof n->agent - 1;
+    memcpy(n->agent, cfg->agent, agent_len);
+    n->cfg.agent = n->agent;
+    uint8_t pub[KITH_ED25519_PUB_LEN];
+    kith_signer_public(cfg->signer, pub);
+    kith_pubkey_ed25519(pub, n->pubkey);
+    choose_suites(n);
+    n->push_timer.owner = TIMER_PUSH;
+    bool ok = kith_peer_id_of_key(kith_bytes_of(n->pubkey, sizeof n->pubkey), &n->id) == KITH_OK && kith_timer_claim_(n) == KITH_OK;
+    ok = ok && (n->limiter = kith_limiter_new(&n->env, &n->cfg.limits)) && (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer));
+    for (size_t i = 0; ok && i < sizeof own / sizeof *own; i++) {
+        kith_protocol row = {.id = kith_bytes_str(own[i].id), .ops = own[i].ops, .streams_per_conn = own[i].per_conn};
+        ok = kith_node_serve(n, now, &row) == KITH_OK;
+    }
+    if (!ok) {
+        kith_node_free(n);
+        return NULL;
+    }
+    return n;
+}
+
+static void row_drop(kith_node *n, protocol_row *row)
+{
+    row->served = false;
+    if (row->refs > 0)
+        return; /* the last stream frees it */
+    kith_mem_free(&n->env, (void *)(uintptr_t)row->p.id.p, row->p.id.len);
+    KITH_FREE(&n->env, row);
+}
+
+void kith_node_free(kith_node *n)
+{
+    if (!n)
+        return;
+    kith_env outer = n->outer;
+    while (!kith_list_empty(&n->conns))
+        kith_conn_free_(KITH_OF(kith_list_first(&n->conns), kith_conn, all));
+    for (kith_link *k; (k = kith_list_pop(&n->notes));) {
+        note *t = KITH_OF(k, note, link);
+        if (t->kind == NOTE_ANSWER)
+            KITH_FREE(&n->env, KITH_OF(t, dial_waiter, note));
+    }
+    if (n->dead_waiter)
+        KITH_FREE(&n->env, n->dead_waiter);
+    kith_dialer_free_all_(n);
+    for (size_t i = 0; i < n->row_count; i++) {
+        if (n->rows[i])
+            row_drop(n, n->rows[i]);
+    }
+    kith_mem_free(&n->env, n->addrs, n->addr_count * sizeof *n->addrs);
+    kith_mem_free(&n->env, n->record, n->record_len);
+    kith_noise_identity_free(n->noise_id);
+    kith_limiter_free(n->limiter);
+    kith_map_fini(&n->by_peer, &n->env);
+    kith_timers_fini(&n->timers, &n->env);
+    KITH_FREE(&outer, n);
+}
+
+const kith_peer_id *kith_node_id(const kith_node *n)
+{
+    return &n->id;
+}
+
+kith_bytes kith_node_pubkey(const kith_node *n)
+{
+    return kith_bytes_of(n->pubkey, sizeof n->pubkey);
+}
+
+kith_usage kith_node_usage(const kith_node *n)
+{
+    return kith_limiter_usage(n->limiter);
+}
+
+/* ---- what we serve and say of ourselves ---- */
+
+static void changed(kith_node *n, kith_time now)
+{
+    if (kith_list_empty(&n->conns))
+        return;
+    kith_timers_set(&n->timers, &n->push_timer.t, now + PUSH_DELAY);
+}
+
+kith_err kith_node_serve(kith_node *n, kith_time now, const kith_protocol *p)
+{
+    size_t hole = n->row_count;
+    for (size_t i = 0; i < n->row_count; i++) {
+        if (n->rows[i] && kith_bytes_eq(n->rows[i]->p.id, p->id))
+            return KITH_EEXISTS;
+        if (!n->rows[i] && hole == n->row_count)
+            hole = i;
+    }
+    if (hole == PROTOCOLS_MAX)
+        return KITH_ELIMIT;
+    if (p->id.len == 0 || p->id.len > KITH_MSS_ID_MAX)
+        return KITH_EFORMAT;
+    protocol_row *row = KITH_NEW(&n->env, protocol_row);
+    uint8_t *id = row ? kith_mem_new(&n->env, p->id.len) : NULL;
+    if (!id) {
+        kith_mem_free(&n->env, row, sizeof *row);
+        return KITH_ENOMEM;
+    }
+    memcpy(id, p->id.p, p->id.len);
+    row->p = *p;
+    row->p.id = kith_bytes_of(id, p->id.len);
+    row->served = true;
+    n->rows[hole] = row;
+    if (hole == n->row_count)
+        n->row_count++;
+    changed(n, now);
+    return KITH_OK;
+}
+
+void kith_node_unserve(kith_node *n, kith_time now, kith_bytes id)
+{
+    for (size_t i = 0; i < n->row_count; i++) {
+        if (n->rows[i] && kith_bytes_eq(n->rows[i]->p.id, id)) {
+            row_drop(n, n->rows[i]);
+            n->rows[i] = NULL;
+            changed(n, now);
+            return;
+        }
+    }
+}
+
+kith_err kith_node_set_addrs(kith_node *n, kith_time now, const kith_maddr *addrs, size_t count)
+{
+    if (count > KITH_RECORD_ADDRS_MAX)
+        count = KITH_RECORD_ADDRS_MAX;
+    kith_maddr *copy = count ? kith_mem_new(&n->env, count * sizeof *copy) : NULL;
+    if (count && !copy)
+        return KITH_ENOMEM;
+    if (count)
+        memcpy(copy, addrs, count * sizeof *copy);
+    kith_mem_free(&n->env, n->addrs, n->addr_count * sizeof *n->addrs);
+    n->addrs = copy;
+    n->addr_count = count;
+    kith_mem_free(&n->env, n->record, n->record_len);
+    n->record = NULL;
+    n->record_len = 0;
+    changed(n, now);
+    return KITH_OK;
+}
+
+void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds)
+{
+    uint64_t since_start = now / KITH_SEC(1);
+    n->clock_offset = unix_seconds > since_start ? unix_seconds - since_start : 0;
+}
+
+/* ---- what the host tells ---- */
+
+/* Makes room by closing the inbound connection that has been idle for longest. */
+static bool trim_one(kith_node *n, kith_time now)
+{
+    kith_conn *oldest = NULL;
+    KITH_EACH(&n->conns, k) {
+        kith_conn *c = KITH_OF(k, kith_conn, all);
+        if (c->inbound && kith_conn_idle_(c) && now - c->active_at >= TRIM_GRACE && (!oldest || c->active_at < oldest->active_at))
+            oldest = c;
+    }
+    if (!oldest)
+        return false;
+    kith_conn_end_(oldest, now, KITH_ELIMIT, "idle, and room was needed", false);
+    return true;
+}
+
+kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote, const kith_maddr *local, kith_conn **out,
+                          const char **why)
+{
+    *why = NULL;
+    if (n->stopping) {
+        *why = "this node is stopping";
+        return KITH_ESTATE;
+    }
+    kith_usage use = kith_limiter_usage(n->limiter);
+    const kith_limits *caps = &n->cfg.limits;
+    if (use.conns_in + use.conns_out >= caps->conns || use.conns_in >= caps->conns_in)
+        (void)trim_one(n, now);
+    kith_err e = kith_limiter_accept(n->limiter, remote, why);
+    if (e)
+        return e;
+    kith_conn *c;
+    e = kith_conn_new_(n, now, true, &c);
+    if (e) {
+        kith_limiter_release_in(n->limiter, remote, false);
+        *why = "no memory";
+        return e;
+    }
+    c->counted = true;
+    c->remote = *remote;
+    if (local)
+        c->local = *local;
+    *out = c;
+    kith_conn_start_(c, now);
+    return KITH_OK;
+}
+
+void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_maddr *remote, const kith_maddr *local)
+{
+    if (c->state != CONN_DIALING)
+        return;
+    c->dialed = true;
+    kith_limiter_dialed(n->limiter);
+    if (remote)
+        c->remote = *remote;
+    if (local)
+        c->local = *local;
+    kith_conn_start_(c, now);
+}
+
+void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err err, const char *why)
+{
+    (void)n;
+    kith_conn_end_(c, now, err, why, false);
+}
+
+void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in)
+{
+    (void)n;
+    if (c->state == CONN_SECURING || c->state == CONN_NOISE || c->state == CONN_MUXING || c->state == CONN_OPEN)
+        kith_conn_recv_(c, now, in);
+}
+
+void kith_node_eof(kith_node *n, kith_time now, kith_conn *c)
+{
+    (void)n;
+    bool open = c->state == CONN_OPEN;
+    kith_conn_end_(c, now, KITH_ECLOSED, open ? "closed by the peer" : "the peer hung up during the handshake", false);
+}
+
+kith_conn *kith_node_writer(kith_node *n)
+{
+    kith_link *k = kith_list_first(&n->writers);
+    return k ? KITH_OF(k, kith_conn, writer) : NULL;
+}
+
+size_t kith_node_send(kith_node *n, kith_time now, kith_conn *c, kith_span out)
+{
+    (void)n;
+    size_t len = kith_conn_send_(c, now, out);
+    if (len == 0)
+        kith_link_remove(&c->writer);
+    return len;
+}
+
+void kith_node_blocked(kith_node *n, kith_conn *c)
+{
+    (void)n;
+    c->blocked = true;
+    kith_link_remove(&c->writer);
+}
+
+void kith_node_writable(kith_node *n, kith_conn *c)
+{
+    (void)n;
+    c->blocked = false;
+    if (c->state != CONN_DEAD)
+        kith_writer_(c);
+}
+
+kith_time kith_node_deadline(const kith_node *n)
+{
+    return kith_timers_next(&n->timers);
+}
+
+static void push_to_all(kith_node *n, kith_time now)
+{
+    KITH_EACH(&n->conns, k)
+        kith_identify_push_(KITH_OF(k, kith_conn, all), now);
+}
+
+void kith_node_tick(kith_node *n, kith_time now)
+{
+    for (kith_timer *t; (t = kith_timers_pop(&n->timers, now));) {
+        node_timer *nt = KITH_OF(t, node_timer, t);
+        switch ((timer_owner)nt->owner) {
+        case TIMER_CONN:
+            kith_conn_tick_(KITH_OF(nt, kith_conn, timer), now);
+            break;
+        case TIMER_STREAM: {
+            kith_stream *s = KITH_OF(nt, kith_stream, timer);
+            kith_stream_tick_(s, now);
+            kith_conn_pump_(s->conn, now);
+            break;
+        }
+        case TIMER_JOB:
+            kith_dialer_tick_(n, now, KITH_OF(nt, dial_job, timer));
+            break;
+        case TIMER_PUSH:
+            push_to_all(n, now);
+            break;
+        }
+    }
+}
+
+void kith_conn_set_link(kith_conn *c, void *link)
+{
+    c->link = link;
+}
+
+void *kith_conn_link(const kith_conn *c)
+{
+    return c->link;
+}
+
+/* ---- what the application wants ---- */
+
+kith_err kith_node_open(kith_node *n, kith_time now, kith_conn *c, const kith_bytes *protocols, size_t count, const kith_stream_ops *ops,
+                        void *machine, void *user, kith_stream **out)
+{
+    (void)n;
+    assert(count > 0);
+    kith_err e = kith_stream_open_(c, now, protocols, count, ops, machine, user, ROLE_APP, out);
+    if (!e)
+        kith_conn_pump_(c, now);
+    return e;
+}
+
+void kith_node_wake(kith_node *n, kith_time now, kith_stream *s)
+{
+    (void)n;
+    if (s->over)
+        return;
+    kith_stream_settle_(s, now);
+    kith_conn_pump_(s->conn, now);
+}
+
+void kith_node_reset(kith_node *n, kith_time now, kith_stream *s)
+{
+    (void)n;
+    if (s->over)
+        return;
+    if (!s->err)
+        s->err = KITH_ECLOSED;
+    kith_yamux_reset(s->conn->yamux, s->ys, 0);
+    kith_conn_pump_(s->conn, now);
+}
+
+void kith_node_close(kith_node *n, kith_time now, kith_conn *c)
+{
+    if (c->state == CONN_OPEN)
+        kith_yamux_goaway(c->yamux, 0);
+    kith_conn_end_(c, now, KITH_ECLOSED, n->stopping ? "this node is stopping" : "closed here", c->state == CONN_OPEN);
+}
+
+void kith_node_shutdown(kith_node *n, kith_time now)
+{
+    n->stopping = true;
+    KITH_EACH(&n->conns, k) {
+        kith_conn *c = KITH_OF(k, kith_conn, all);
+        if (c->state != CONN_CLOSING && c->state != CONN_DEAD)
+            kith_node_close(n, now, c);
+    }
+}
+
+void kith_node_protect(kith_conn *c, bool on)
+{
+    c->protect += on ? 1 : -1;
+    assert(c->protect >= 0);
+}
+
+/* ---- events ---- */
+
+static void bury(kith_node *n)
+{
+    if (n->dead_stream)
+        kith_stream_free_(n->dead_stream);
+    if (n->dead_conn)
+        kith_conn_free_(n->dead_conn);
+    if (n->dead_waiter)
+        KITH_FREE(&n->env, n->dead_waiter);
+    n->dead_stream = NULL;
+    n->dead_conn = NULL;
+    n->dead_waiter = NULL;
+}
+
+/* Takes the lowest bit out of a note; the note leaves the queue with its last. */
+static unsigned take_bit(note *t)
+{
+    unsigned bit = t->bits & (0u - t->bits);
+    t->bits = (uint8_t)(t->bits & ~bit);
+    if (!t->bits)
+        kith_link_remove(&t->link);
+    return bit;
+}
+
+static bool tell_conn(kith_node *n, kith_conn *c, kith_node_event *ev)
+{
+    /* The end of a connection is told after the ends of its streams. */
+    unsigned ends = CONN_DISCONNECTED | CONN_REFUSED | CONN_CLOSE;
+    if (!(c->note.bits & ~ends) && !kith_list_empty(&c->streams)) {
+        kith_link_remove(&c->note.link);
+        kith_list_push(&n->notes, &c->note.link);
+        return false;
+    }
+    ev->conn = c;
+    ev->addr = c->remote;
+    ev->err = c->err;
+    ev->why = c->why;
+    switch (take_bit(&c->note)) {
+    case CONN_DIAL:
+        if (c->state != CONN_DIALING)
+            return false; /* given up meanwhile; the host never hears of it, CLOSE is told all the same */
+        ev->kind = KITH_NODE_DIAL;
+        return true;
+    case CONN_CONNECTED:
+        c->was_open = true;
+        ev->kind = KITH_NODE_CONNECTED;
+        return true;
+    case CONN_DISCONNECTED:
+        ev->kind = KITH_NODE_DISCONNECTED;
+        return true;
+    case CONN_REFUSED:
+        ev->kind = KITH_NODE_REFUSED;
+        return true;
+    case CONN_CLOSE:
+        ev->kind = KITH_NODE_CLOSE;
+        n->dead_conn = c;
+        return true;
+    }
+    return false;
+}
+
+/* Streams of our own: what identify heard becomes an event, the rest is only buried. */
+static bool tell_own_stream(kith_node *n, kith_time now, kith_stream *s, kith_node_event *ev)
+{
+    kith_conn *c = s->conn;
+    n->dead_stream = s;
+    ev->conn = c;
+    ev->addr = c->remote;
+    switch ((stream_role)s->role) {
+    case ROLE_IDENTIFY_ASK:
+        if (c->state != CONN_OPEN)
+            return false;
+        c->identified = true;
+        ev->kind = KITH_NODE_IDENTIFIED;
+        if (!kith_identify_heard_(s, &ev->info, &ev->err)) {
+            ev->info = NULL;
+            ev->why = kith_err_text(ev->err);
+        }
+        return true;
+    case ROLE_PUSH_HEAR:
+        ev->kind = KITH_NODE_UPDATED;
+        return s->machine && c->state == CONN_OPEN && kith_identify_heard_(s, &ev->info, &ev->err);
+    case ROLE_PUSH_SAY:
+        c->pushing = false;
+        if (c->push_due)
+            kith_identify_push_(c, now);
+        return false;
+    case ROLE_APP:
+    case ROLE_IDENTIFY_ANSWER:
+    case ROLE_PING:
+        return false;
+    }
+    return false;
+}
+
+static bool tell_stream(kith_node *n, kith_time now, kith_stream *s, kith_node_event *ev)
+{
+    ev->stream = s;
+    ev->conn = s->conn;
+    switch (take_bit(&s->note)) {
+    case STREAM_OPENED:
+        ev->kind = KITH_NODE_STREAM_OPENED;
+        return true;
+    case STREAM_READY:
+        ev->kind = KITH_NODE_STREAM_READY;
+        return true;
+    case STREAM_GONE:
+        if (s->role != ROLE_APP)
+            return tell_own_stream(n, now, s, ev);
+        n->dead_stream = s;
+        ev->kind = KITH_NODE_STREAM_GONE;
+        ev->err = s->err;
+        return s->machine != NULL; /* an inbound one that was never agreed on concerns nobody */
+    }
+    return false;
+}
+
+bool kith_node_next(kith_node *n, kith_time now, kith_node_event *ev)
+{
+    for (;;) {
+        bury(n);
+        kith_link *k = kith_list_first(&n->notes);
+        if (!k)
+            return false;
+        note *t = KITH_OF(k, note, link);
+        *ev = (kith_node_event){0};
+        bool told = false;
+        switch ((note_kind)t->kind) {
+        case NOTE_CONN:
+            told = tell_conn(n, KITH_OF(t, kith_conn, note), ev);
+            break;
+        case NOTE_STREAM:
+            told = tell_stream(n, now, KITH_OF(t, kith_stream, note), ev);
+            break;
+        case NOTE_ANSWER: {
+            dial_waiter *w = KITH_OF(t, dial_waiter, note);
+            kith_link_remove(&t->link);
+            n->dead_waiter = w;
+            *ev = (kith_node_event){.kind = KITH_NODE_DIALED, .conn = w->conn, .dial_id = w->id, .err = w->err, .why = w->why};
+            told = true;
+            break;
+        }
+        case NOTE_LOOKUP: {
+            lookup *l = KITH_OF(t, lookup, note);
+            kith_link_remove(&t->link);
+            *ev = (kith_node_event){.kind = KITH_NODE_RESOLVE, .addr = l->addr, .resolve_id = l->id};
+            told = true;
+            break;
+        }
+        }
+        if (told)
+            return true;
+    }
+}
+
+/* ---- looking ---- */
+
+size_t kith_node_conn_count(const kith_node *n)
+{
+    return n->conn_count;
+}
+
+kith_conn *kith_node_conn_next(const kith_node *n, const kith_conn *c)
+{
+    kith_link *k = c ? kith_list_next(&n->conns, &c->all) : kith_list_first(&n->conns);
+    return k ? KITH_OF(k, kith_conn, all) : NULL;
+}
+
+kith_conn *kith_node_conn_find(const kith_node *n, const kith_peer_id *peer)
+{
+    kith_conn *best = kith_conn_of_peer_(n, peer);
+    bool ours_smaller = memcmp(&n->id, peer, sizeof n->id) < 0;
+    for (kith_conn *c = best; c; c = c->peer_next) {
+        if (c->inbound != ours_smaller)
+            return c; /* the one that both sides keep */
+    }
+    return best;
+}
+
+void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
+{
+    *out = (kith_conn_facts){
+        .peer = c->peer,
+        .remote = c->remote,
+        .local = c->local,
+        .inbound = c->inbound,
+        .open = c->state == CONN_OPEN,
+        .suite = c->suite,
+        .muxer = KITH_YAMUX_ID,
+        .early_muxer = c->early_muxer,
+        .opened_at = c->opened_at,
+        .rtt = c->yamux ? kith_yamux_rtt(c->yamux) : 0,
+        .bytes_in = c->bytes_in,
+        .bytes_out = c->bytes_out,
+        .streams = c->stream_count,
+        .agent = c->agent,
+    };
+}
+
+kith_conn *kith_stream_conn(const kith_stream *s)
+{
+    return s->conn;
+}
+
+void *kith_stream_machine(const kith_stream *s)
+{
+    return s->machine;
+}
+
+void *kith_stream_user(const kith_stream *s)
+{
+    return s->user;
+}
+
+void kith_stream_set_user(kith_stream *s, void *user)
+{
+    s->user = user;
+}
+
+kith_bytes kith_stream_protocol(const kith_stream *s)
+{
+    return kith_bytes_of(s->protocol, s->protocol_len);
+}
+
+bool kith_stream_inbound(const kith_stream *s)
+{
+    return s->inbound;
+}
+
+void kith_node_check(const kith_node *n)
+{
+    size_t conns = 0, streams = 0, in = 0, handshakes = 0;
+    KITH_EACH(&n->conns, k) {
+        const kith_conn *c = KITH_OF(k, kith_conn, all);
+        size_t apps = 0;
+        conns++;
+        in += c->inbound && c->counted;
+        handshakes += c->inbound && c->counted && !c->secured;
+        assert(c->state != CONN_OPEN || (c->yamux && c->noise && c->peer.len));
+        assert(c->state != CONN_DEAD || (!c->yamux && !c->noise && !c->mss));
+        KITH_EACH(&c->streams, i) {
+            const kith_stream *s = KITH_OF(i, kith_stream, in_conn);
+            streams++;
+            apps += s->role == ROLE_APP;
+            assert(s->over == !s->ys);
+            assert(!s->over || (s->note.bits & STREAM_GONE) || n->dead_stream == s);
+        }
+        assert(apps == c->stream_count);
+        if (c->state == CONN_OPEN)
+            kith_yamux_check(c->yamux);
+    }
+    kith_usage use = kith_limiter_usage(n->limiter);
+    assert(conns == n->conn_count && in == use.conns_in && handshakes == use.handshakes && streams == use.streams);
+    assert(n->memory <= n->cfg.limits.memory);
+    (void)conns, (void)streams, (void)in, (void)handshakes, (void)use;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The insides that conn.c, stream.c, dialer.c and node.c share; nobody else includes this. */
+#ifndef KITH_NODE_NODE_IMPL_H
+#define KITH_NODE_NODE_IMPL_H
+
+#include "base/list.h"
+#include "base/timer.h"
+#include "node/node.h"
+#include "proto/mss.h"
+#include "proto/yamux.h"
+
+#define PROTOCOLS_MAX 128      /* rows that a node serves */
+#define SUITES_MAX 8           /* entries of kith_noise_suites that a policy can allow */
+#define PEER_PROTOCOLS_MAX 4096 /* bytes of protocol ids remembered per connection */
+#define DIAL_TARGETS_MAX 24    /* addresses tried for one dial, names resolved included */
+#define DIAL_LOOKUP_DEPTH 4    /* dnsaddr inside dnsaddr */
+#define DIAL_STAGGER KITH_MS(250) /* between two public addresses of one dial, as in RFC 8305 */
+#define FLUSH_TIMEOUT KITH_SEC(1) /* how long a closing connection may take to say goodbye */
+#define REDUNDANT_IDLE KITH_SEC(5) /* an idle second connection to a peer is closed after this */
+#define TRIM_GRACE KITH_SEC(10)   /* a connection idle for less is not closed to make room */
+#define PUSH_DELAY KITH_MS(200)   /* gathers several changes of ourselves into one push */
+
+/* Something with events to tell, in the node's one queue; bits say which. */
+typedef enum note_kind { NOTE_CONN, NOTE_STREAM, NOTE_ANSWER, NOTE_LOOKUP } note_kind;
+typedef struct note {
+    kith_link link;
+    uint8_t kind, bits;
+} note;
+
+enum { CONN_DIAL = 1, CONN_CONNECTED = 2, CONN_DISCONNECTED = 4, CONN_REFUSED = 8, CONN_CLOSE = 16 };
+enum { STREAM_OPENED = 1, STREAM_READY = 2, STREAM_GONE = 4 };
+
+typedef enum timer_owner { TIMER_CONN, TIMER_STREAM, TIMER_JOB, TIMER_PUSH } timer_owner;
+typedef struct node_timer {
+    kith_timer t;
+    uint8_t owner;
+} node_timer;
+
+typedef enum conn_state { CONN_DIALING, CONN_SECURING, CONN_NOISE, CONN_MUXING, CONN_OPEN, CONN_CLOSING, CONN_DEAD } conn_state;
+
+typedef struct dial_job dial_job;
+
+struct kith_conn {
+    note note;
+    kith_link all;    /* node->conns */
+    kith_link writer; /* node->writers, when it may have output */
+    node_timer timer;
+    kith_node *node;
+    conn_state state;
+    bool inbound, blocked, secured, dialed, counted, identified, was_open, push_due, pushing;
+    int protect;
+    void *link;
+    dial_job *job;           /* outbound, until OPEN or dead */
+    kith_peer_id expected, peer;
+    kith_maddr remote, local;
+    const kith_noise_suite *suite;
+    kith_mss *mss;
+    kith_noise *noise;
+    kith_yamux *yamux;
+    kith_conn *peer_next; /* the next OPEN one to the same peer, newer */
+    kith_list streams;
+    size_t stream_count; /* those of applications: not identify's */
+    bool early_muxer;
+    kith_time deadline;    /* of the stage before OPEN, or of CLOSING */
+    kith_time opened_at, active_at;
+    uint64_t bytes_in, bytes_out;
+    char agent[KITH_IDENTIFY_AGENT_MAX + 1];
+    uint8_t *protocols; /* length-prefixed ids, from identify */
+    size_t protocols_len;
+    kith_err err;
+    const char *why;
+};
+
+typedef enum stream_role { ROLE_APP, ROLE_IDENTIFY_ASK, ROLE_IDENTIFY_ANSWER, ROLE_PUSH_SAY, ROLE_PUSH_HEAR, ROLE_PING } stream_role;
+
+struct kith_stream {
+    note note;
+    kith_link in_conn;
+    node_timer timer;
+    kith_conn *conn;
+    kith_yamux_stream *ys; /* NULL once closed */
+    const kith_stream_ops *ops;
+    void *machine; /* NULL: inbound and still negotiating */
+    void *user;
+    kith_mss *mss;      /* while negotiating */
+    kith_bytes *ids;    /* outbound, while negotiating */
+    size_t id_count;
+    uint8_t *protocol;  /* agreed id */
+    size_t protocol_len;
+    size_t unread;      /* bytes given to the machine and not yet credited to the peer */
+    kith_time negotiate_by;
+    kith_err err;
+    uint8_t role; /* stream_role */
+    bool inbound, opened, fin_sent, peer_eof, over;
+    struct protocol_row *row;
+};
+
+typedef struct protocol_row {
+    kith_protocol p; /* p.id.p owned */
+    uint32_t refs;   /* streams that came by it, so that it can be dropped while they live */
+    bool served;
+} protocol_row;
+
+/* One who waits for a dial; becomes the answer that is told. */
+typedef struct dial_waiter {
+    note note;
+    kith_link link; /* job->waiters */
+    uint64_t id;
+    kith_conn *conn;
+    kith_err err;
+    const char *why;
+} dial_waiter;
+
+typedef enum target_state { TARGET_WAITING, TARGET_ACTIVE, TARGET_DONE } target_state;
+typedef struct dial_target {
+    kith_maddr addr;
+    kith_time start_at;
+    uint8_t rank, depth, state;
+} dial_target;
+
+struct dial_job {
+    kith_link link; /* node->jobs */
+    node_timer timer;
+    kith_peer_id peer; /* len 0: whoever answers */
+    kith_list waiters;
+    dial_target targets[DIAL_TARGETS_MAX];
+    size_t target_count;
+    size_t active; /* sockets and lookups under way */
+    kith_time next_start;
+    kith_err err; /* the most telling failure so far */
+    const char *why;
+};
+
+/* A name to be looked up by the host. */
+typedef struct lookup {
+    note note;
+    kith_link link; /* node->lookups */
+    uint64_t id;
+    dial_job *job;  /* NULL: nobody wants the answer any more */
+    kith_maddr addr;
+    uint8_t depth;
+} lookup;
+
+struct kith_node {
+    kith_node_config cfg;
+    kith_env outer;     /* the caller's leaves */
+    kith_env env;       /* the same, with memory counted against limits.memory */
+    uint64_t memory;
+    char agent[KITH_IDENTIFY_AGENT_MAX + 1];
+    kith_peer_id id;
+    uint8_t pubkey[KITH_PUBKEY_ED25519_LEN];
+    kith_noise_identity *noise_id;
+    kith_limiter *limiter;
+    const kith_noise_suite *suites[SUITES_MAX]; /* that our policy allows, in order of preference */
+    kith_bytes suite_ids[SUITES_MAX];
+    size_t suite_count;
+    protocol_row *rows[PROTOCOLS_MAX]; /* NULL: a hole */
+    size_t row_count;
+    kith_maddr *addrs;
+    size_t addr_count;
+    kith_list conns, writers, notes, jobs, lookups;
+    size_t conn_count;
+    kith_map by_peer; /* seeded hash of the peer id -> its first OPEN connection */
+    uint64_t seed[2];
+    kith_timers timers;
+    size_t timer_count; /* objects that own one */
+    node_timer push_timer;
+    uint64_t next_id;
+    uint64_t clock_offset; /* unix seconds at time 0 */
+    uint64_t record_seq;
+    uint8_t *record; /* sealed peer record, cached */
+    size_t record_len;
+    bool stopping;
+    /* told in the last event, released at the next call of kith_node_next */
+    kith_conn *dead_conn;
+    kith_stream *dead_stream;
+    dial_waiter *dead_waiter;
+    kith_err info_err;
+};
+
+/* ---- node.c ---- */
+void kith_note_(kith_node *n, note *t, unsigned bits);
+kith_err kith_timer_claim_(kith_node *n);   /* room in the heap for one more owner */
+void kith_timer_unclaim_(kith_node *n, node_timer *t);
+void kith_writer_(kith_conn *c);            /* it may have output */
+
+/* ---- conn.c ---- */
+kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **out);
+void kith_conn_free_(kith_conn *c);
+void kith_conn_start_(kith_conn *c, kith_time now);
+void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in);
+size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out);
+/* The connection is over. flush: what is queued (a GoAway) may still leave. */
+void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, bool flush);
+void kith_conn_tick_(kith_conn *c, kith_time now);
+/* After anything that may have moved its streams or timers: takes yamux's events, sets the timer, asks for a turn to write. */
+void kith_conn_pump_(kith_conn *c, kith_time now);
+bool kith_conn_idle_(const kith_conn *c);
+/* The oldest OPEN connection to a peer; peer_next leads to the others. */
+kith_conn *kith_conn_of_peer_(const kith_node *n, const kith_peer_id *peer);
+
+/* ---- stream.c ---- */
+kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, size_t count, const kith_stream_ops *ops, void *machine,
+                           void *user, stream_role role, kith_stream **out);
+kith_stream *kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys); /* NULL: refused */
+void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in);
+void kith_stream_eof_(kith_stream *s, kith_time now);
+size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin);
+/* Over, for err; tells machine and owner. */
+void kith_stream_end_(kith_stream *s, kith_time now, kith_err err);
+void kith_stream_tick_(kith_stream *s, kith_time now);
+/* After a verb of its machine: window, timers, events. settle also asks for a turn to send. */
+void kith_stream_after_(kith_stream *s, kith_time now);
+void kith_stream_settle_(kith_stream *s, kith_time now);
+void kith_stream_free_(kith_stream *s);
+
+/* ---- dialer.c ---- */
+void kith_dialer_conn_open_(kith_node *n, kith_time now, kith_conn *c);   /* some connection to its peer is OPEN */
+void kith_dialer_conn_failed_(kith_node *n, kith_time now, kith_conn *c); /* one of a job's connections is over before OPEN */
+void kith_dialer_tick_(kith_node *n, kith_time now, dial_job *j);
+void kith_dialer_forget_(kith_node *n, const kith_conn *c); /* no answer may point to it any more */
+void kith_dialer_free_all_(kith_node *n);
+
+/* ---- peer.c: what identify says and hears ---- */
+void kith_identify_ask_(kith_conn *c, kith_time now);
+void *kith_identify_speak_(kith_conn *c, kith_time now); /* a speaker's machine; NULL: no memory */
+void kith_identify_push_(kith_conn *c, kith_time now);
+/* Takes over what a finished listener heard. False: it failed; *err says why. */
+bool kith_identify_heard_(kith_stream *s, const kith_identify_info **info, kith_err *err);
+
+#endif
