@@ -569,8 +569,6 @@ static void connect_arrives(sim *s, due *d)
     dialing *x = find_dialing(d->host, d);
     if (!x)
         return;
-    kith_node_event probe = {.conn = d->conn};
-    (void)probe;
     kith_conn_facts f;
     kith_conn_facts_get(d->conn, &f);
     sim_host *to = host_listening(s, &f.remote);
@@ -582,7 +580,7 @@ static void connect_arrives(sim *s, due *d)
     for (int i = 0; i < 2; i++)
         kith_list_init(&t->e[i].out);
     t->e[0].host = d->host;
-    t->e[0].conn = d->conn;
+    /* its conn is known once the dialer has heard: DUE_ACCEPTED */
     t->e[1].host = to;
     kith_list_push(&s->tcps, &t->link);
     kith_conn *in = NULL;
@@ -609,6 +607,7 @@ static void connect_done(sim *s, due *d)
     }
     kith_link_remove(&x->link);
     free(x);
+    d->t->e[0].conn = d->conn;
     kith_conn_set_link(d->conn, d->t);
     mix_event(s, 4, d->host, 0);
     kith_node_connected(d->host->node, s->now, d->conn, NULL, &d->host->listen);
