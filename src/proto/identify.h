@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* identify and identify/push: who a peer says it is. libp2p identify spec, and field 8 as go and js send it. */
+/* identify and identify/push: who a peer says it is. libp2p identify spec, and field 8 as go and js send it.
+ *
+ * The speaker writes messages, each after its length, and half-closes; the listener reads to that end and merges them:
+ *
+ *   speaker   SPEAKING --all handed over--> DONE (half-closes)
+ *   listener  LISTENING --half-close--> DONE (half-closes)
+ *             LISTENING --bad message, cut message, deadline, stream gone--> FAILED (resets)
+ *
+ * Memory: a speaker at most KITH_IDENTIFY_CHUNKS_MAX * KITH_IDENTIFY_SEND_MAX until it is sent; a listener what was received, at most
+ * KITH_IDENTIFY_CHUNKS_MAX * KITH_IDENTIFY_MSG_MAX (80 KiB), and once done up to 37 KiB for what was kept. */
 #ifndef KITH_PROTO_IDENTIFY_H
 #define KITH_PROTO_IDENTIFY_H
 
@@ -14,7 +23,9 @@
 #define KITH_IDENTIFY_CHUNKS_MAX 10
 #define KITH_IDENTIFY_PROTOCOLS_MAX 256 /* kept of a peer, all chunks together */
 #define KITH_IDENTIFY_ADDRS_MAX 64
+#define KITH_IDENTIFY_PROTOCOL_MAX 140  /* bytes of a protocol id; longer ones are skipped, no kith could speak them (KITH_MSS_ID_MAX) */
 #define KITH_IDENTIFY_AGENT_MAX 128     /* longer ones are cut */
+#define KITH_IDENTIFY_VERSION "ipfs/0.1.0" /* protocolVersion that we send, as go and js do; what a peer sends is never enforced */
 #define KITH_IDENTIFY_TIMEOUT KITH_SEC(10)
 
 /* What we say. Borrowed for the call. */
@@ -29,31 +40,40 @@ typedef struct kith_identify_local {
     kith_bytes record; /* sealed peer record; empty: omitted */
 } kith_identify_local;
 
-/* What a peer said; owned by the machine that received it. Missing fields: has_* false (a push leaves them unchanged). */
+/* What a peer said; owned by the machine that received it. Missing fields: has_* false (a push leaves them unchanged). What is invalid or
+ * beyond its cap is left out: one bad address costs the peer that address only. */
 typedef struct kith_identify_info {
     bool has_agent, has_protocols, has_addrs, has_record, has_observed;
     kith_bytes agent; /* printable ASCII and UTF-8; control characters replaced by '?' */
-    kith_bytes protocol_version;
-    const kith_bytes *protocols;
+    kith_bytes protocol_version; /* cleaned and cut like agent */
+    const kith_bytes *protocols; /* printable */
     size_t protocol_count;
-    const kith_maddr *addrs; /* valid multiaddrs only */
+    const kith_maddr *addrs; /* valid multiaddrs only, unsigned: a verified record's addresses go before them */
     size_t addr_count;
     kith_maddr observed; /* untrusted; len 0: none */
     kith_peer_record record; /* verified; when has_record */
+    kith_err record_err; /* KITH_OK, or why a record that was sent was ignored (as go does) */
     kith_bytes record_bytes; /* the envelope as received */
 } kith_identify_info;
 
 typedef struct kith_identify kith_identify;
 
-/* The side that speaks (answers /ipfs/id/1.0.0, or opens a push). Encodes at once. KITH_ENOMEM; KITH_ELIMIT: does not fit into
- * KITH_IDENTIFY_CHUNKS_MAX messages. */
+/* The side that speaks (answers /ipfs/id/1.0.0, or opens a push). Encodes at once: everything in one message where it fits; the record in
+ * its own when together they are above 2 KiB, as go does; further messages when protocols and addresses are many, protocols first. The
+ * deadline runs from the first send. env is kept. KITH_ENOMEM; KITH_ELIMIT: does not fit into KITH_IDENTIFY_CHUNKS_MAX messages, or one
+ * field not into a message. */
 KITH_CHECK kith_err kith_identify_speaker(const kith_env *env, const kith_identify_local *local, kith_identify **out);
-/* The side that listens. peer: whom the channel authenticated; the publicKey and record must be its. */
+/* The side that listens. peer: whom the channel authenticated; a publicKey must be its or the whole is refused (KITH_EAUTH), a record that
+ * is not is ignored. env is kept. */
 KITH_CHECK kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer, kith_identify **out);
 
-extern const kith_stream_ops kith_identify_ops; /* the machine is a kith_identify */
+extern const kith_stream_ops kith_identify_ops; /* the machine is a kith_identify; a listener is pending once it is done or failed */
 
-/* The listener's result: KITH_OK with *out valid as long as the machine; KITH_ESTATE not complete yet; else why it failed. */
+/* The listener's result: KITH_OK with *out valid as long as the machine; KITH_ESTATE not complete yet; else why it failed: KITH_ESHORT (cut,
+ * or nothing was said), KITH_EPROTO, KITH_ELIMIT, KITH_EAUTH, KITH_ENOMEM, KITH_ETIMEOUT, or what gone was told. A speaker's is KITH_ESTATE. */
 KITH_CHECK kith_err kith_identify_result(const kith_identify *i, const kith_identify_info **out);
+
+/* Why it failed, for people; static; NULL: it did not. */
+const char *kith_identify_why(const kith_identify *i);
 
 #endif
