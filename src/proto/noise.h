@@ -2,6 +2,10 @@
 /* The secure channel: Noise XX and XXhfs with ML-KEM, as libp2p runs them, and the record layer after the handshake.
  *
  *   START -> (A) -> (B) -> (C) -> OPEN -> DEAD         one length-prefixed message each way until OPEN
+ *
+ * new writes A, and next reads a message and writes its answer, so that every failure comes out of next. Memory: 18 KiB during the
+ * handshake (most of it OpenSSL's ML-KEM key) and at most 10 KiB for a message that arrives in pieces; 2 KiB once open, and for a record that
+ * arrives in pieces its length, at most 64 KiB, until it is whole.
  */
 #ifndef KITH_PROTO_NOISE_H
 #define KITH_PROTO_NOISE_H
@@ -15,7 +19,7 @@
 #define KITH_NOISE_RECORD_MAX 65535              /* ciphertext of a message, after its 2-byte length */
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
-#define KITH_NOISE_MUXERS_MAX 16                 /* entries of the early muxer list that we read */
+#define KITH_NOISE_MUXERS_MAX 100                /* a peer's longer early muxer list counts as none, as with go-libp2p (#1813) */
 
 /* The one table of suites: several ids may name one suite, since the upstream id may still move. In order of preference. */
 typedef struct kith_noise_suite {
@@ -49,11 +53,12 @@ typedef struct kith_noise_config {
 
 typedef struct kith_noise kith_noise;
 
-kith_noise *kith_noise_new(const kith_noise_config *cfg); /* NULL: no memory */
+/* NULL: no memory. The muxers' names take at most 1000 bytes together, with two for each. */
+kith_noise *kith_noise_new(const kith_noise_config *cfg);
 void kith_noise_free(kith_noise *n);
 
 typedef enum kith_noise_event_kind {
-    KITH_NOISE_READY,  /* the handshake is complete and the peer authenticated */
+    KITH_NOISE_READY,  /* the handshake is complete and the peer authenticated; the initiator's last message may still wait in send */
     KITH_NOISE_DATA,   /* plaintext */
     KITH_NOISE_FAILED, /* dead: err and why say it */
 } kith_noise_event_kind;
@@ -72,7 +77,7 @@ bool kith_noise_next(kith_noise *n, kith_noise_event *ev);
 size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out);
 
 /* Transport, once ready. The place in out where up to .len plaintext bytes of the next record may be written (.len 0: out is too
- * small); then seal encrypts the first `len` of them in place and returns the record's size on the wire. len >= 1. */
+ * small, the machine is dead, or a handshake message still waits in send); then seal encrypts the first `len` of them in place and returns the record's size on the wire. len >= 1. */
 kith_span kith_noise_room(const kith_noise *n, kith_span out);
 size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len);
 

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* libp2p over Noise: identities in the payloads, early muxer choice, and the record layer. */
+#include "proto/noise.h"
+
+#include <assert.h>
+
+#include "crypto/crypto.h"
+#include "proto/noise_core.h"
+#include "wire/pb.h"
+
+#define PAYLOAD_MAX 8192 /* of the peer's; ML-DSA-87 key and signature with all fields take 7340 */
+#define EXT_MAX 1024     /* of our own extensions */
+#define EMPTY_MAX 256    /* records without plaintext in a row */
+
+const kith_noise_suite kith_noise_suites[] = {
+    {"/noise-mlkem768-hfs/0.2.0", "Noise_XXhfs_25519+MLKEM768_ChaChaPoly_SHA256", KITH_KEM_MLKEM768, 3},
+    {"/kith/noise-mlkem1024-hfs/1", "Noise_XXhfs_25519+MLKEM1024_ChaChaPoly_SHA256", KITH_KEM_MLKEM1024, 5},
+    {"/kith/noise-mlkem512-hfs/1", "Noise_XXhfs_25519+MLKEM512_ChaChaPoly_SHA256", KITH_KEM_MLKEM512, 1},
+    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0},
+};
+
+const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noise_suites[0];
+
+const kith_noise_suite *kith_noise_suite_find(kith_bytes id)
+{
+    for (size_t i = 0; i < kith_noise_suite_count; i++)
+        if (kith_bytes_eq_str(id, kith_noise_suites[i].id))
+            return &kith_noise_suites[i];
+    return NULL;
+}
+
+/* ---- identity ---- */
+
+/* NoiseHandshakePayload: libp2p noise spec, "The libp2p Handshake Payload". */
+enum { TAG_KEY = 1, TAG_SIG = 2, TAG_EXT = 4, TAG_EXT_MUXER = 2 };
+
+#define IDENTITY_LEN (2 + KITH_PUBKEY_ED25519_LEN + 2 + KITH_ED25519_SIG_LEN)
+
+struct kith_noise_identity {
+    const kith_env *env; /* borrowed */
+    kith_dh *s;
+    uint8_t payload[IDENTITY_LEN]; /* identity_key and identity_sig, encoded */
+};
+
+#define SIGNED_PREFIX "noise-libp2p-static-key:"
+#define SIGNED_LEN (sizeof SIGNED_PREFIX - 1 + KITH_X25519_LEN)
+
+/* What an identity key signs. */
+static void signed_text(const uint8_t s[KITH_X25519_LEN], uint8_t out[SIGNED_LEN])
+{
+    memcpy(out, SIGNED_PREFIX, sizeof SIGNED_PREFIX - 1);
+    memcpy(out + sizeof SIGNED_PREFIX - 1, s, KITH_X25519_LEN);
+}
+
+kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer)
+{
+    kith_noise_identity *id = KITH_NEW(env, kith_noise_identity);
+    if (!id)
+        return NULL;
+    id->env = env;
+    uint8_t secret[KITH_X25519_LEN];
+    kith_rand_fill(env, kith_span_of(secret, sizeof secret));
+    id->s = kith_dh_new(secret);
+    kith_wipe(secret, sizeof secret);
+    if (!id->s)
+        goto fail;
+
+    uint8_t pub[KITH_X25519_LEN];
+    uint8_t text[SIGNED_LEN];
+    uint8_t sig[KITH_ED25519_SIG_LEN];
+    kith_dh_public(id->s, pub);
+    signed_text(pub, text);
+    if (kith_signer_sign(signer, kith_bytes_of(text, sizeof text), sig))
+        goto fail;
+
+    uint8_t raw[KITH_ED25519_PUB_LEN];
+    uint8_t key[KITH_PUBKEY_ED25519_LEN];
+    kith_signer_public(signer, raw);
+    kith_pubkey_ed25519(raw, key);
+    kith_wr w = kith_wr_of(kith_span_of(id->payload, sizeof id->payload));
+    kith_pb_put_bytes(&w, TAG_KEY, kith_bytes_of(key, sizeof key));
+    kith_pb_put_bytes(&w, TAG_SIG, kith_bytes_of(sig, sizeof sig));
+    assert(!w.bad && w.len == sizeof id->payload);
+    return id;
+fail:
+    kith_noise_identity_free(id);
+    return NULL;
+}
+
+void kith_noise_identity_free(kith_noise_identity *id)
+{
+    if (!id)
+        return;
+    kith_dh_free(id->s);
+    KITH_FREE(id->env, id);
+}
+
+/* ---- the machine ---- */
+
+/*   initiator: new writes A, WAIT_B -> OPEN (B read, C written)
+ *   responder: WAIT_A -> WAIT_C (A read, B written) -> OPEN (C read)
+ *   any state -> DEAD */
+typedef enum state { WAIT_A, WAIT_B, WAIT_C, OPEN, DEAD } state;
+
+struct kith_noise {
+    const kith_env *env;
+    const kith_noise_identity *identity;
+    const kith_bytes *muxers;
+    size_t muxer_count;
+    kith_peer_id expected;
+    state state;
+    bool ready_due;    /* events that next owes */
+    bool failed_due;
+    unsigned empties;  /* records without plaintext in a row */
+    kith_noise_hs *hs; /* until OPEN */
+    uint8_t *out;      /* a handshake message that send has not handed over; NULL: none */
+    size_t out_len;
+    kith_noise_cipher tx, rx; /* from OPEN on */
+
+    /* Input. A message that lies whole in `in` is read where it is; one that is split is gathered in `part`, which exists only for
+     * as long. */
+    kith_span in;
+    uint8_t head[2];
+    uint8_t head_len;
+    bool part_whole; /* next has handed it out: release it */
+    uint8_t *part;
+    size_t part_len, part_size;
+
+    kith_peer_id peer;
+    uint8_t *peer_key; /* NULL: the key lies in the peer id */
+    size_t peer_key_len;
+    kith_bytes muxer; /* the one of `muxers` that was agreed on */
+    uint8_t h[KITH_SHA256_LEN];
+    kith_err err;
+    const char *why;
+};
+
+static void hs_free(kith_noise *n)
+{
+    if (!n->hs)
+        return;
+    kith_noise_hs_fini(n->hs);
+    KITH_FREE(n->env, n->hs);
+    n->hs = NULL;
+}
+
+static void out_free(kith_noise *n)
+{
+    kith_mem_free(n->env, n->out, n->out_len);
+    n->out = NULL;
+    n->out_len = 0;
+}
+
+static void part_free(kith_noise *n)
+{
+    kith_mem_free(n->env, n->part, n->part_size);
+    n->part = NULL;
+    n->part_len = n->part_size = 0;
+    n->part_whole = false;
+    n->head_len = 0;
+}
+
+static void ciphers_free(kith_noise *n)
+{
+    kith_aead_free(n->tx.aead);
+    kith_aead_free(n->rx.aead);
+    n->tx.aead = n->rx.aead = NULL;
+}
+
+/* Keeps nothing but the peer's name and the reason. Returns false, for those who answer with it. */
+static bool die(kith_noise *n, kith_err e, const char *why)
+{
+    hs_free(n);
+    out_free(n);
+    part_free(n);
+    ciphers_free(n);
+    n->in = (kith_span){0};
+    n->state = DEAD;
+    n->ready_due = false;
+    n->failed_due = true;
+    n->err = e;
+    n->why = why;
+    kith_trace_line(n->env, "noise", why);
+    return false;
+}
+
+/* ---- payloads ---- */
+
+/* Our payload of B and C into out, IDENTITY_LEN + EXT_MAX bytes; returns its length. */
+static size_t put_payload(const kith_noise *n, uint8_t *out)
+{
+    kith_wr w = kith_wr_of(kith_span_of(out, IDENTITY_LEN + EXT_MAX));
+    kith_put_bytes(&w, kith_bytes_of(n->identity->payload, IDENTITY_LEN));
+    if (n->muxer_count > 0) {
+        uint8_t ext[EXT_MAX];
+        kith_wr x = kith_wr_of(kith_span_of(ext, sizeof ext));
+        for (size_t i = 0; i < n->muxer_count; i++)
+            kith_pb_put_bytes(&x, TAG_EXT_MUXER, n->muxers[i]);
+        assert(!x.bad);
+        kith_pb_put_bytes(&w, TAG_EXT, kith_wr_bytes(&x));
+    }
+    assert(!w.bad);
+    return w.len;
+}
+
+typedef struct fields {
+    kith_bytes key, sig, ext; /* views; p NULL: absent */
+} fields;
+
+/* False: malformed, or a field twice. Unknown fields are skipped. */
+static bool get_payload(kith_bytes in, fields *out)
+{
+    kith_rd r = kith_rd_of(in);
+    kith_pb_field f;
+    bool seen[TAG_EXT + 1] = {false};
+    *out = (fields){0};
+    while (kith_pb_next(&r, &f)) {
+        if (f.tag > TAG_EXT)
+            continue;
+        kith_bytes *to = f.tag == TAG_KEY ? &out->key : f.tag == TAG_SIG ? &out->sig : f.tag == TAG_EXT ? &out->ext : NULL;
+        if (!to)
+            continue;
+        if (f.wire != 2 || seen[f.tag])
+            return false;
+        seen[f.tag] = true;
+        *to = f.data;
+    }
+    return !r.bad;
+}
+
+/* The next muxer name of an extensions message. */
+static bool next_muxer(kith_rd *r, kith_bytes *out)
+{
+    kith_pb_field f;
+    while (kith_pb_next(r, &f)) {
+        if (f.tag == TAG_EXT_MUXER && f.wire == 2) {
+            *out = f.data;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool listed(kith_bytes ext, kith_bytes muxer)
+{
+    kith_rd r = kith_rd_of(ext);
+    kith_bytes m;
+    while (next_muxer(&r, &m))
+        if (kith_bytes_eq(m, muxer))
+            return true;
+    return false;
+}
+
+static kith_bytes ours(const kith_noise *n, kith_bytes muxer)
+{
+    for (size_t i = 0; i < n->muxer_count; i++)
+        if (kith_bytes_eq(n->muxers[i], muxer))
+            return n->muxers[i];
+    return (kith_bytes){0};
+}
+
+/* The first of the initiator's that both have; both sides come to the same answer. Empty: none. A list beyond the cap counts as
+ * none, as with go-libp2p. False: malformed. */
+static bool choose_muxer(const kith_noise *n, bool initiator, kith_bytes ext, kith_bytes *out)
+{
+    kith_rd r = kith_rd_of(ext);
+    kith_bytes m;
+    kith_bytes first = {0}; /* of theirs that we have */
+    size_t count = 0;
+    while (next_muxer(&r, &m)) {
+        count++;
+        if (first.len == 0)
+            first = ours(n, m);
+    }
+    if (r.bad)
+        return false;
+    *out = (kith_bytes){0};
+    if (count > KITH_NOISE_MUXERS_MAX)
+        return true;
+    if (!initiator) {
+        *out = first;
+        return true;
+    }
+    for (size_t i = 0; i < n->muxer_count; i++) {
+        if (listed(ext, n->muxers[i])) {
+            *out = n->muxers[i];
+            return true;
+        }
+    }
+    return true;
+}
+
+static kith_err keep_key(kith_noise *n, kith_bytes key)
+{
+    if (kith_peer_id_inline_key(&n->peer).len > 0)
+        return KITH_OK;
+    n->peer_key = kith_mem_new(n->env, key.len);
+    if (!n->peer_key)
+        return KITH_ENOMEM;
+    n->peer_key_len = key.len;
+    memcpy(n->peer_key, key.p, key.len);
+    return KITH_OK;
+}
+
+/* Who the peer is, by its payload. False: the machine has died. */
+static bool authenticate(kith_noise *n, kith_bytes in)
+{
+    fields p;
+    if (!get_payload(in, &p))
+        return die(n, KITH_EPROTO, "the peer's handshake payload is malformed");
+    if (p.key.len == 0 || p.sig.len == 0)
+        return die(n, KITH_EPROTO, "the peer's handshake payload lacks its identity");
+
+    uint8_t text[SIGNED_LEN];
+    signed_text(n->hs->rs, text);
+    kith_err e = kith_pubkey_verify(p.key, kith_bytes_of(text, sizeof text), p.sig);
+    if (e == KITH_EUNSUPPORTED)
+        return die(n, e, "the peer's identity key has an unknown type");
+    if (e == KITH_ENOMEM)
+        return die(n, e, "no memory for the handshake");
+    if (e == KITH_EFORMAT)
+        return die(n, KITH_EPROTO, "the peer's identity key is malformed");
+    if (e)
+        return die(n, KITH_ECRYPTO, "the peer's identity key or its signature is wrong");
+    if (kith_peer_id_of_key(p.key, &n->peer))
+        return die(n, KITH_EPROTO, "the peer's identity key is malformed");
+    if (n->expected.len > 0 && !kith_peer_id_eq(&n->expected, &n->peer))
+        return die(n, KITH_EAUTH, "the peer is not the one that was expected");
+
+    if (!choose_muxer(n, n->hs->initiator, p.ext, &n->muxer))
+        return die(n, KITH_EPROTO, "the peer's handshake extensions are malformed");
+    if (keep_key(n, p.key))
+        return die(n, KITH_ENOMEM, "no memory for the handshake");
+    return true;
+}
+
+/* ---- handshake ---- */
+
+static kith_err write_message(kith_noise *n, kith_bytes payload)
+{
+    assert(!n->out);
+    size_t len = kith_noise_hs_len(n->hs, payload.len);
+    n->out = kith_mem_new(n->env, 2 + len);
+    if (!n->out)
+        return KITH_ENOMEM;
+    n->out_len = 2 + len;
+    kith_store_be16(n->out, (uint16_t)len);
+    return kith_noise_hs_write(n->hs, payload, n->out + 2);
+}
+
+static bool write_identity(kith_noise *n)
+{
+    uint8_t buf[IDENTITY_LEN + EXT_MAX];
+    size_t len = put_payload(n, buf);
+    kith_err e = write_message(n, kith_bytes_of(buf, len));
+    if (e)
+        (void)die(n, e, n->hs->why ? n->hs->why : "no memory for the handshake");
+    return !e;
+}
+
+static bool read_message(kith_noise *n, kith_span msg, kith_bytes *payload)
+{
+    kith_err e = kith_noise_hs_read(n->hs, msg, payload);
+    if (e)
+        (void)die(n, e, n->hs->why);
+    return !e;
+}
+
+static void open_transport(kith_noise *n)
+{
+    uint8_t k1[KITH_AEAD_KEY_LEN], k2[KITH_AEAD_KEY_LEN];
+    kith_noise_hs *hs = n->hs;
+    kith_noise_hs_split(hs, k1, k2);
+    kith_aead_rekey(hs->seal, hs->initiator ? k1 : k2);
+    kith_aead_rekey(hs->open, hs->initiator ? k2 : k1);
+    kith_wipe(k1, sizeof k1);
+    kith_wipe(k2, sizeof k2);
+    n->tx = (kith_noise_cipher){.aead = hs->seal};
+    n->rx = (kith_noise_cipher){.aead = hs->open};
+    hs->seal = hs->open = NULL;
+    memcpy(n->h, hs->h, sizeof n->h);
+    hs_free(n);
+    n->state = OPEN;
+    n->ready_due = true;
+}
+
+static void read_a(kith_noise *n, kith_span msg)
+{
+    kith_bytes ignored; /* not authenticated: XX allows bytes here, libp2p gives them no meaning */
+    if (read_message(n, msg, &ignored) && write_identity(n))
+        n->state = WAIT_C;
+}
+
+static void read_b(kith_noise *n, kith_span msg)
+{
+    kith_bytes in;
+    if (read_message(n, msg, &in) && authenticate(n, in) && write_identity(n))
+        open_transport(n);
+}
+
+static void read_c(kith_noise *n, kith_span msg)
+{
+    kith_bytes in;
+    if (read_message(n, msg, &in) && authenticate(n, in))
+        open_transport(n);
+}
+
+kith_noise *kith_noise_new(const kith_noise_config *cfg)
+{
+    kith_noise *n = KITH_NEW(cfg->env, kith_noise);
+    if (!n)
+        return NULL;
+    n->env = cfg->env;
+    n->identity = cfg->identity;
+    n->muxers = cfg->muxers;
+    n->muxer_count = cfg->muxer_count;
+    n->expected = cfg->expected;
+    n->state = cfg->initiator ? WAIT_B : WAIT_A;
+    n->hs = kith_mem_new(n->env, sizeof *n->hs);
+    if (!n->hs ||
+        kith_noise_hs_init(n->hs, n->env, cfg->suite, cfg->initiator, cfg->identity->s, cfg->prologue) ||
+        (cfg->initiator && write_message(n, (kith_bytes){0}))) {
+        kith_noise_free(n);
+        return NULL;
+    }
+    return n;
+}
+
+void kith_noise_free(kith_noise *n)
+{
+    if (!n)
+        return;
+    hs_free(n);
+    out_free(n);
+    part_free(n);
+    ciphers_free(n);
+    kith_mem_free(n->env, n->peer_key, n->peer_key_len);
+    KITH_FREE(n->env, n);
+}
+
+/* ---- input ---- */
+
+/* Whether the length of a message can be right; checked before a byte of it is kept. False: the machine has died. */
+static bool length_ok(kith_noise *n, size_t len)
+{
+    if (n->state == OPEN) {
+        if (len < KITH_AEAD_TAG_LEN)
+            return die(n, KITH_EPROTO, "a record is shorter than its tag");
+        return true;
+    }
+    size_t least = kith_noise_hs_len(n->hs, 0);
+    bool no_payload = n->state == WAIT_A && n->hs->suite->kem != KITH_KEM_NONE; /* post-quantum.md: A is exactly e and e1 */
+    if (len < least)
+        return die(n, KITH_EPROTO, "the handshake message is too short");
+    if (len > least + (no_payload ? 0 : PAYLOAD_MAX))
+        return die(n, KITH_EPROTO, "the handshake message is too long");
+    return true;
+}
+
+/* The next whole message, without its length. False: there is none yet, or the machine has died. */
+static bool next_message(kith_noise *n, kith_span *out)
+{
+    if (n->head_len == 0 && n->in.len >= 2) {
+        size_t len = kith_load_be16(n->in.p);
+        if (!length_ok(n, len))
+            return false;
+        if (len <= n->in.len - 2) {
+            *out = kith_span_of(n->in.p + 2, len);
+            n->in = kith_span_skip(n->in, 2 + len);
+            return true;
+        }
+    }
+    while (n->head_len < 2 && n->in.len > 0) {
+        n->head[n->head_len++] = n->in.p[0];
+        n->in = kith_span_skip(n->in, 1);
+    }
+    if (n->head_len < 2 || n->in.len == 0)
+        return false;
+    if (!n->part) {
+        size_t len = kith_load_be16(n->head);
+        if (!length_ok(n, len))
+            return false;
+        n->part = kith_mem_resize(n->env, NULL, 0, len); /* not zeroed: it is filled before it is read */
+        if (!n->part)
+            return die(n, KITH_ENOMEM, "no memory for a record");
+        n->part_size = len;
+    }
+    size_t k = n->part_size - n->part_len;
+    if (k > n->in.len)
+        k = n->in.len;
+    memcpy(n->part + n->part_len, n->in.p, k);
+    n->in = kith_span_skip(n->in, k);
+    n->part_len += k;
+    if (n->part_len < n->part_size)
+        return false;
+    n->part_whole = true;
+    *out = kith_span_of(n->part, n->part_size);
+    return true;
+}
+
+/* True: ev is filled. */
+static bool read_record(kith_noise *n, kith_span msg, kith_noise_event *ev)
+{
+    kith_span text = kith_span_of(msg.p, msg.len - KITH_AEAD_TAG_LEN);
+    kith_err e = kith_noise_cipher_open(&n->rx, text, msg.p + text.len);
+    if (e) {
+        (void)die(n, e, e == KITH_ELIMIT ? "the connection has used up its nonces" : "a record does not authenticate");
+        return false;
+    }
+    if (text.len == 0) {
+        if (++n->empties > EMPTY_MAX)
+            (void)die(n, KITH_EPROTO, "too many empty records");
+        return false;
+    }
+    n->empties = 0;
+    *ev = (kith_noise_event){.kind = KITH_NOISE_DATA, .data = kith_span_bytes(text)};
+    return true;
+}
+
+void kith_noise_recv(kith_noise *n, kith_time now, kith_span in)
+{
+    (void)now;
+    assert(n->in.len == 0); /* the drive rule: next has returned false */
+    if (n->part_whole)
+        part_free(n);
+    if (n->state != DEAD)
+        n->in = in;
+}
+
+bool kith_noise_next(kith_noise *n, kith_noise_event *ev)
+{
+    for (;;) {
+        if (n->part_whole)
+            part_free(n);
+        if (n->ready_due) {
+            n->ready_due = false;
+            *ev = (kith_noise_event){.kind = KITH_NOISE_READY};
+            return true;
+        }
+        kith_span msg = {0};
+        if (n->state != DEAD && !next_message(n, &msg) && n->state != DEAD)
+            return false;
+        switch (n->state) {
+        case WAIT_A:
+            read_a(n, msg);
+            break;
+        case WAIT_B:
+            read_b(n, msg);
+            break;
+        case WAIT_C:
+            read_c(n, msg);
+            break;
+        case OPEN:
+            if (read_record(n, msg, ev))
+                return true;
+            break;
+        case DEAD:
+            if (!n->failed_due)
+                return false;
+            n->failed_due = false;
+            *ev = (kith_noise_event){.kind = KITH_NOISE_FAILED, .err = n->err, .why = n->why};
+            return true;
+        }
+    }
+}
+
+/* ---- output ---- */
+
+size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out)
+{
+    (void)now;
+    size_t len = n->out_len;
+    if (len == 0 || out.len < len)
+        return 0;
+    memcpy(out.p, n->out, len);
+    out_free(n);
+    return len;
+}
+
+kith_span kith_noise_room(const kith_noise *n, kith_span out)
+{
+    /* Nothing may overtake message C. */
+    if (n->state != OPEN || n->out || out.len <= KITH_NOISE_OVERHEAD)
+        return (kith_span){0};
+    size_t len = out.len - KITH_NOISE_OVERHEAD;
+    return kith_span_of(out.p + 2, len < KITH_NOISE_PLAIN_MAX ? len : KITH_NOISE_PLAIN_MAX);
+}
+
+size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len)
+{
+    assert(len >= 1 && len <= kith_noise_room(n, out).len);
+    if (kith_noise_cipher_seal(&n->tx, kith_span_of(out.p + 2, len), out.p + 2 + len)) {
+        (void)die(n, KITH_ELIMIT, "the connection has used up its nonces");
+        return 0;
+    }
+    kith_store_be16(out.p, (uint16_t)(len + KITH_AEAD_TAG_LEN));
+    return len + KITH_NOISE_OVERHEAD;
+}
+
+/* ---- questions ---- */
+
+bool kith_noise_ready(const kith_noise *n)
+{
+    return n->state == OPEN;
+}
+
+const kith_peer_id *kith_noise_peer(const kith_noise *n)
+{
+    return &n->peer;
+}
+
+kith_bytes kith_noise_peer_key(const kith_noise *n)
+{
+    return n->peer_key ? kith_bytes_of(n->peer_key, n->peer_key_len) : kith_peer_id_inline_key(&n->peer);
+}
+
+kith_bytes kith_noise_muxer(const kith_noise *n)
+{
+    return n->muxer;
+}
+
+const uint8_t *kith_noise_hash(const kith_noise *n)
+{
+    return n->h;
+}
+
+void kith_noise_set_nonces(kith_noise *n, uint64_t tx, uint64_t rx)
+{
+    n->tx.n = tx;
+    n->rx.n = rx;
+}

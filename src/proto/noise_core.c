@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The Noise handshakes XX and XXhfs, driven by their token lists. */
+#include "proto/noise_core.h"
+
+#include <assert.h>
+
+#include "crypto/crypto.h"
+
+/* ---- ciphers ---- */
+
+/* Noise 12.3: 32 zero bits, then the counter in little-endian. */
+static void nonce_of(uint64_t n, uint8_t out[KITH_AEAD_NONCE_LEN])
+{
+    memset(out, 0, 4);
+    kith_store_le64(out + 4, n);
+}
+
+kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text, uint8_t tag[KITH_AEAD_TAG_LEN])
+{
+    uint8_t nonce[KITH_AEAD_NONCE_LEN];
+    if (c->n == UINT64_MAX)
+        return KITH_ELIMIT;
+    nonce_of(c->n++, nonce);
+    kith_aead_seal(c->aead, nonce, (kith_bytes){0}, text, tag);
+    return KITH_OK;
+}
+
+kith_err kith_noise_cipher_open(kith_noise_cipher *c, kith_span text, const uint8_t tag[KITH_AEAD_TAG_LEN])
+{
+    uint8_t nonce[KITH_AEAD_NONCE_LEN];
+    if (c->n == UINT64_MAX)
+        return KITH_ELIMIT;
+    nonce_of(c->n, nonce);
+    kith_err e = kith_aead_open(c->aead, nonce, (kith_bytes){0}, text, tag);
+    if (!e)
+        c->n++;
+    return e;
+}
+
+/* ---- the symmetric state: Noise 5.2 ---- */
+
+static kith_err fail(kith_noise_hs *hs, kith_err e, const char *why)
+{
+    hs->why = e == KITH_ENOMEM ? "no memory for the handshake" : why;
+    return e;
+}
+
+static void mix_hash(kith_noise_hs *hs, kith_bytes in)
+{
+    kith_sha256_2(kith_bytes_of(hs->h, sizeof hs->h), in, hs->h);
+}
+
+static void mix_key(kith_noise_hs *hs, const uint8_t secret[32])
+{
+    uint8_t out[64]; /* ck, k */
+    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), kith_bytes_of(secret, 32), (kith_bytes){0},
+                     kith_span_of(out, sizeof out));
+    memcpy(hs->ck, out, 32);
+    kith_aead_rekey(hs->seal, out + 32);
+    kith_aead_rekey(hs->open, out + 32);
+    hs->keyed = true;
+    hs->n = 0;
+    kith_wipe(out, sizeof out);
+}
+
+/* Length that `len` bytes take once encrypted. */
+static size_t sealed_len(bool keyed, size_t len)
+{
+    return keyed ? len + KITH_AEAD_TAG_LEN : len;
+}
+
+/* Writes sealed_len bytes and returns the place after them. */
+static uint8_t *encrypt_and_hash(kith_noise_hs *hs, kith_bytes in, uint8_t *out)
+{
+    size_t len = sealed_len(hs->keyed, in.len);
+    if (in.len > 0)
+        memcpy(out, in.p, in.len);
+    if (hs->keyed) {
+        uint8_t nonce[KITH_AEAD_NONCE_LEN];
+        nonce_of(hs->n++, nonce);
+        kith_aead_seal(hs->seal, nonce, kith_bytes_of(hs->h, sizeof hs->h), kith_span_of(out, in.len), out + in.len);
+    }
+    mix_hash(hs, kith_bytes_of(out, len));
+    return out + len;
+}
+
+static kith_err decrypt_and_hash(kith_noise_hs *hs, kith_span in, kith_bytes *out)
+{
+    uint8_t h[KITH_SHA256_LEN]; /* of the ciphertext, before it is gone */
+    kith_sha256_2(kith_bytes_of(hs->h, sizeof hs->h), kith_span_bytes(in), h);
+    if (hs->keyed) {
+        if (in.len < KITH_AEAD_TAG_LEN)
+            return fail(hs, KITH_EPROTO, "the handshake message is too short");
+        uint8_t nonce[KITH_AEAD_NONCE_LEN];
+        nonce_of(hs->n++, nonce);
+        in.len -= KITH_AEAD_TAG_LEN;
+        kith_err e = kith_aead_open(hs->open, nonce, kith_bytes_of(hs->h, sizeof hs->h), in, in.p + in.len);
+        if (e)
+            return fail(hs, e, "the handshake message does not authenticate");
+    }
+    memcpy(hs->h, h, sizeof h);
+    *out = kith_span_bytes(in);
+    return KITH_OK;
+}
+
+/* ---- tokens: Noise 7, HFS 4 ---- */
+
+typedef enum token { END, E, E1, EE, EKEM1, S, ES, SE } token;
+
+static const token xx[3][6] = {{E, END}, {E, EE, S, ES, END}, {S, SE, END}};
+static const token xxhfs[3][6] = {{E, E1, END}, {E, EE, EKEM1, S, ES, END}, {S, SE, END}};
+
+static const token *message(const kith_noise_hs *hs)
+{
+    assert(hs->done < 3);
+    return hs->suite->kem == KITH_KEM_NONE ? xx[hs->done] : xxhfs[hs->done];
+}
+
+static kith_err mix_dh(kith_noise_hs *hs, const kith_dh *ours, const uint8_t theirs[KITH_X25519_LEN])
+{
+    uint8_t secret[KITH_X25519_LEN];
+    kith_err e = kith_dh_shared(ours, theirs, secret);
+    if (e)
+        return fail(hs, e, "the peer sent a key share of low order");
+    mix_key(hs, secret);
+    kith_wipe(secret, sizeof secret);
+    return KITH_OK;
+}
+
+/* The first letter is the initiator's key. */
+static kith_err mix_es(kith_noise_hs *hs)
+{
+    return hs->initiator ? mix_dh(hs, hs->e, hs->rs) : mix_dh(hs, hs->s, hs->re);
+}
+
+static kith_err mix_se(kith_noise_hs *hs)
+{
+    return hs->initiator ? mix_dh(hs, hs->s, hs->re) : mix_dh(hs, hs->e, hs->rs);
+}
+
+static kith_err write_e(kith_noise_hs *hs, uint8_t **out)
+{
+    uint8_t secret[KITH_X25519_LEN];
+    kith_rand_fill(hs->env, kith_span_of(secret, sizeof secret));
+    hs->e = kith_dh_new(secret);
+    kith_wipe(secret, sizeof secret);
+    if (!hs->e)
+        return fail(hs, KITH_ENOMEM, NULL);
+    kith_dh_public(hs->e, *out);
+    mix_hash(hs, kith_bytes_of(*out, KITH_X25519_LEN));
+    *out += KITH_X25519_LEN;
+    return KITH_OK;
+}
+
+static kith_err write_e1(kith_noise_hs *hs, uint8_t **out)
+{
+    uint8_t seed[KITH_KEM_SEED_LEN];
+    kith_rand_fill(hs->env, kith_span_of(seed, sizeof seed));
+    hs->kem = kith_kem_new(hs->suite->kem, seed);
+    kith_wipe(seed, sizeof seed);
+    if (!hs->kem)
+        return fail(hs, KITH_ENOMEM, NULL);
+    kith_kem_ek(hs->kem, hs->ek);
+    *out = encrypt_and_hash(hs, kith_bytes_of(hs->ek, kith_kem_ek_len(hs->suite->kem)), *out);
+    return KITH_OK;
+}
+
+static kith_err write_ekem1(kith_noise_hs *hs, uint8_t **out)
+{
+    uint8_t ct[KITH_KEM_CT_MAX];
+    uint8_t coin[KITH_KEM_COIN_LEN];
+    uint8_t secret[KITH_KEM_SHARED_LEN];
+    kith_kem_alg alg = hs->suite->kem;
+    kith_rand_fill(hs->env, kith_span_of(coin, sizeof coin));
+    kith_err e = kith_kem_encaps(alg, kith_bytes_of(hs->ek, kith_kem_ek_len(alg)), coin, ct, secret);
+    kith_wipe(coin, sizeof coin);
+    if (e)
+        return fail(hs, e, "the peer sent a bad ML-KEM key");
+    *out = encrypt_and_hash(hs, kith_bytes_of(ct, kith_kem_ct_len(alg)), *out);
+    mix_key(hs, secret);
+    kith_wipe(secret, sizeof secret);
+    return KITH_OK;
+}
+
+static kith_err write_token(kith_noise_hs *hs, token t, uint8_t **out)
+{
+    uint8_t pub[KITH_X25519_LEN];
+    switch (t) {
+    case E:
+        return write_e(hs, out);
+    case E1:
+        return write_e1(hs, out);
+    case EE:
+        return mix_dh(hs, hs->e, hs->re);
+    case EKEM1:
+        return write_ekem1(hs, out);
+    case S:
+        kith_dh_public(hs->s, pub);
+        *out = encrypt_and_hash(hs, kith_bytes_of(pub, sizeof pub), *out);
+        return KITH_OK;
+    case ES:
+        return mix_es(hs);
+    case SE:
+        return mix_se(hs);
+    case END:
+        break;
+    }
+    assert(0);
+    return KITH_ESTATE;
+}
+
+/* The next len bytes of the message, as they are when encrypted. */
+static kith_err take(kith_noise_hs *hs, kith_span *in, bool keyed, size_t len, kith_span *out)
+{
+    size_t n = sealed_len(keyed, len);
+    if (in->len < n)
+        return fail(hs, KITH_EPROTO, "the handshake message is too short");
+    *out = kith_span_of(in->p, n);
+    *in = kith_span_skip(*in, n);
+    return KITH_OK;
+}
+
+static kith_err take_open(kith_noise_hs *hs, kith_span *in, size_t len, kith_bytes *out)
+{
+    kith_span sealed;
+    kith_err e = take(hs, in, hs->keyed, len, &sealed);
+    return e ? e : decrypt_and_hash(hs, sealed, out);
+}
+
+static kith_err read_ekem1(kith_noise_hs *hs, kith_span *in)
+{
+    kith_bytes ct;
+    uint8_t secret[KITH_KEM_SHARED_LEN];
+    kith_err e = take_open(hs, in, kith_kem_ct_len(hs->suite->kem), &ct);
+    if (e)
+        return e;
+    e = kith_kem_decaps(hs->kem, ct, secret);
+    if (e)
+        return fail(hs, e, "the ML-KEM ciphertext is malformed");
+    mix_key(hs, secret);
+    kith_wipe(secret, sizeof secret);
+    return KITH_OK;
+}
+
+static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
+{
+    kith_err e;
+    kith_span clear;
+    kith_bytes plain;
+    switch (t) {
+    case E:
+        e = take(hs, in, false, KITH_X25519_LEN, &clear);
+        if (e)
+            return e;
+        memcpy(hs->re, clear.p, sizeof hs->re);
+        mix_hash(hs, kith_span_bytes(clear));
+        return KITH_OK;
+    case E1:
+        e = take_open(hs, in, kith_kem_ek_len(hs->suite->kem), &plain);
+        if (!e)
+            memcpy(hs->ek, plain.p, plain.len);
+        return e;
+    case EE:
+        return mix_dh(hs, hs->e, hs->re);
+    case EKEM1:
+        return read_ekem1(hs, in);
+    case S:
+        e = take_open(hs, in, KITH_X25519_LEN, &plain);
+        if (!e)
+            memcpy(hs->rs, plain.p, plain.len);
+        return e;
+    case ES:
+        return mix_es(hs);
+    case SE:
+        return mix_se(hs);
+    case END:
+        break;
+    }
+    assert(0);
+    return KITH_ESTATE;
+}
+
+/* ---- the handshake ---- */
+
+kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite, bool initiator,
+                            const kith_dh *s, kith_bytes prologue)
+{
+    static const uint8_t no_key[KITH_AEAD_KEY_LEN];
+    *hs = (kith_noise_hs){.env = env, .suite = suite, .s = s, .initiator = initiator};
+    kith_bytes name = kith_bytes_str(suite->name);
+    if (name.len <= sizeof hs->h)
+        memcpy(hs->h, name.p, name.len); /* padded with zeros */
+    else
+        kith_sha256(name, hs->h);
+    memcpy(hs->ck, hs->h, sizeof hs->ck);
+    mix_hash(hs, prologue);
+    hs->seal = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, no_key, true);
+    hs->open = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, no_key, false);
+    return hs->seal && hs->open ? KITH_OK : fail(hs, KITH_ENOMEM, NULL);
+}
+
+void kith_noise_hs_fini(kith_noise_hs *hs)
+{
+    kith_aead_free(hs->seal);
+    kith_aead_free(hs->open);
+    kith_dh_free(hs->e);
+    kith_kem_free(hs->kem);
+    kith_wipe(hs, sizeof *hs);
+}
+
+size_t kith_noise_hs_len(const kith_noise_hs *hs, size_t payload_len)
+{
+    size_t len = 0;
+    bool keyed = hs->keyed;
+    for (const token *t = message(hs); *t != END; t++) {
+        switch (*t) {
+        case E:
+            len += KITH_X25519_LEN;
+            break;
+        case E1:
+            len += sealed_len(keyed, kith_kem_ek_len(hs->suite->kem));
+            break;
+        case EKEM1:
+            len += sealed_len(keyed, kith_kem_ct_len(hs->suite->kem));
+            break;
+        case S:
+            len += sealed_len(keyed, KITH_X25519_LEN);
+            break;
+        case EE:
+        case ES:
+        case SE:
+            keyed = true;
+            break;
+        case END:
+            break;
+        }
+    }
+    return len + sealed_len(keyed, payload_len);
+}
+
+kith_err kith_noise_hs_write(kith_noise_hs *hs, kith_bytes payload, uint8_t *out)
+{
+    for (const token *t = message(hs); *t != END; t++) {
+        kith_err e = write_token(hs, *t, &out);
+        if (e)
+            return e;
+    }
+    (void)encrypt_and_hash(hs, payload, out);
+    hs->done++;
+    return KITH_OK;
+}
+
+kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_bytes *payload)
+{
+    for (const token *t = message(hs); *t != END; t++) {
+        kith_err e = read_token(hs, *t, &msg);
+        if (e)
+            return e;
+    }
+    kith_err e = decrypt_and_hash(hs, msg, payload);
+    if (!e)
+        hs->done++;
+    return e;
+}
+
+void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN], uint8_t k2[KITH_AEAD_KEY_LEN])
+{
+    assert(hs->done == 3);
+    uint8_t out[64];
+    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), (kith_bytes){0}, (kith_bytes){0}, kith_span_of(out, sizeof out));
+    memcpy(k1, out, 32);
+    memcpy(k2, out + 32, 32);
+    kith_wipe(out, sizeof out);
+}
