@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Both Noise handshakes against published vectors, byte for byte: the core with any payload, and the whole machine. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "unit/noise_pair.h"
+#include "unit/vectors.h"
+
+static void assert_hex(const json_t *v, const char *member, const uint8_t *got, size_t len)
+{
+    kith_span want = vectors_hex(v, member);
+    assert_int_equal(want.len, len);
+    assert_memory_equal(want.p, got, len);
+    free(want.p);
+}
+
+static const kith_noise_suite *suite_named(const char *name)
+{
+    for (size_t i = 0; i < kith_noise_suite_count; i++)
+        if (strcmp(kith_noise_suites[i].name, name) == 0)
+            return &kith_noise_suites[i];
+    return NULL;
+}
+
+static kith_dh *dh_of(const json_t *v, const char *member)
+{
+    kith_span secret = vectors_hex(v, member);
+    kith_dh *k = kith_dh_new(secret.p);
+    assert_non_null(k);
+    free(secret.p);
+    return k;
+}
+
+/* ---- classical XX with payloads in every message: snow, cacophony ---- */
+
+static void run_xx(const json_t *v, const kith_noise_suite *suite)
+{
+    kith_span ei = vectors_hex(v, "init_ephemeral"), er = vectors_hex(v, "resp_ephemeral");
+    kith_span pi = vectors_hex(v, "init_prologue"), pr = vectors_hex(v, "resp_prologue");
+    heap h = {0};
+    dice di = {.script = kith_span_bytes(ei)}, dr = {.script = kith_span_bytes(er)};
+    kith_env env[2] = {{.alloc = {&h, heap_fn}, .rand = {&di, dice_fn}}, {.alloc = {&h, heap_fn}, .rand = {&dr, dice_fn}}};
+    kith_dh *s[2] = {dh_of(v, "init_static"), dh_of(v, "resp_static")};
+    kith_noise_hs hs[2];
+    assert_int_equal(kith_noise_hs_init(&hs[0], &env[0], suite, true, s[0], kith_span_bytes(pi)), KITH_OK);
+    assert_int_equal(kith_noise_hs_init(&hs[1], &env[1], suite, false, s[1], kith_span_bytes(pr)), KITH_OK);
+
+    const json_t *messages = json_object_get(v, "messages");
+    assert_true(json_array_size(messages) > 3);
+    kith_noise_cipher tx[2] = {{0}}, rx[2] = {{0}};
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *m = json_array_get(messages, i);
+        size_t w = i % 2; /* even messages are the initiator's, before and after the handshake */
+        kith_span payload = vectors_hex(m, "payload");
+        uint8_t buf[1024];
+        if (i < 3) {
+            size_t len = kith_noise_hs_len(&hs[w], payload.len);
+            assert_int_equal(len, kith_noise_hs_len(&hs[!w], payload.len));
+            assert_true(len <= sizeof buf);
+            assert_int_equal(kith_noise_hs_write(&hs[w], kith_span_bytes(payload), buf), KITH_OK);
+            assert_hex(m, "ciphertext", buf, len);
+            kith_bytes got;
+            assert_int_equal(kith_noise_hs_read(&hs[!w], kith_span_of(buf, len), &got), KITH_OK);
+            assert_true(kith_bytes_eq(got, kith_span_bytes(payload)));
+        } else {
+            if (i == 3) {
+                uint8_t k1[32], k2[32];
+                assert_memory_equal(hs[0].h, hs[1].h, 32);
+                if (json_object_get(v, "handshake_hash"))
+                    assert_hex(v, "handshake_hash", hs[0].h, 32);
+                kith_noise_hs_split(&hs[0], k1, k2);
+                tx[0].aead = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, k1, true);
+                rx[1].aead = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, k1, false);
+                kith_noise_hs_split(&hs[1], k1, k2);
+                tx[1].aead = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, k2, true);
+                rx[0].aead = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, k2, false);
+            }
+            memcpy(buf, payload.p, payload.len);
+            assert_int_equal(kith_noise_cipher_seal(&tx[w], kith_span_of(buf, payload.len), buf + payload.len), KITH_OK);
+            assert_hex(m, "ciphertext", buf, payload.len + 16);
+            assert_int_equal(kith_noise_cipher_open(&rx[!w], kith_span_of(buf, payload.len), buf + payload.len), KITH_OK);
+            assert_memory_equal(buf, payload.p, payload.len);
+        }
+        free(payload.p);
+    }
+    for (int i = 0; i < 2; i++) {
+        kith_noise_hs_fini(&hs[i]);
+        kith_aead_free(tx[i].aead);
+        kith_aead_free(rx[i].aead);
+        kith_dh_free(s[i]);
+    }
+    assert_int_equal(h.live, 0);
+    free(ei.p), free(er.p), free(pi.p), free(pr.p);
+}
+
+static void xx_file(const char *name)
+{
+    json_t *root = vectors_load(name);
+    if (!root) {
+        skip();
+        return;
+    }
+    const json_t *list = json_object_get(root, "vectors");
+    int ran = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        const kith_noise_suite *suite = suite_named(vectors_str(v, "protocol_name"));
+        if (!suite)
+            continue; /* psk or AES-GCM: not spoken here */
+        run_xx(v, suite);
+        ran++;
+    }
+    print_message("%s: %d vectors agree, %zu not spoken (psk, AES-GCM)\n", name, ran, json_array_size(list) - (size_t)ran);
+    assert_int_equal(ran, 1);
+    json_decref(root);
+}
+
+static void snow_agrees(void **state)
+{
+    (void)state;
+    xx_file("noise/snow-xx.json");
+}
+
+static void cacophony_agrees(void **state)
+{
+    (void)state;
+    xx_file("noise/cacophony-xx.json");
+}
+
+/* ---- XXhfs ---- */
+
+/* The seals of a machine against those of a bare key. */
+static void assert_key(side *s, const json_t *v, const char *member)
+{
+    kith_span key = vectors_hex(v, member);
+    kith_noise_cipher c = {.aead = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, key.p, true)};
+    for (int i = 0; i < 3; i++) {
+        uint8_t got[64], want[64] = "a transport record";
+        size_t len = side_seal(s, want, 18, got);
+        assert_int_equal(kith_noise_cipher_seal(&c, kith_span_of(want, 18), want + 18), KITH_OK);
+        assert_int_equal(len, 36);
+        assert_int_equal(kith_load_be16(got), 34);
+        assert_memory_equal(got + 2, want, 34);
+    }
+    kith_aead_free(c.aead);
+    free(key.p);
+}
+
+static void append(uint8_t *out, size_t *len, const json_t *v, const char *member)
+{
+    kith_span b = vectors_hex(v, member);
+    memcpy(out + *len, b.p, b.len);
+    *len += b.len;
+    free(b.p);
+}
+
+static void assert_message(const json_t *v, const char *member, const uint8_t *msg, size_t len)
+{
+    assert_true(len > 2);
+    assert_int_equal(kith_load_be16(msg), len - 2);
+    assert_hex(v, member, msg + 2, len - 2);
+}
+
+/* libp2p payloads: the whole machine. */
+static void run_machine(const json_t *v, const kith_noise_suite *suite)
+{
+    uint8_t si[32 + 32 + 64], sr[32 + 32 + 32], msg[8192];
+    size_t ni = 0, nr = 0;
+    append(si, &ni, v, "static_i_private");
+    append(si, &ni, v, "ephemeral_dh_i_private");
+    append(si, &ni, v, "kem_keygen_seed");
+    append(sr, &nr, v, "static_r_private");
+    append(sr, &nr, v, "ephemeral_dh_r_private");
+    append(sr, &nr, v, "kem_encap_seed");
+    kith_span idi = vectors_hex(v, "identity_i_ed25519_seed"), idr = vectors_hex(v, "identity_r_ed25519_seed");
+    side i, r;
+    side_init(&i, idi.p, 0, kith_bytes_of(si, ni));
+    side_init(&r, idr.p, 0, kith_bytes_of(sr, nr));
+    kith_noise_config ci = side_config(&i, suite, true), cr = side_config(&r, suite, false);
+    ci.expected = r.id;
+    i.noise = kith_noise_new(&ci);
+    r.noise = kith_noise_new(&cr);
+
+    size_t len = side_send(&i, msg);
+    assert_message(v, "msg_a", msg, len);
+    side_feed(&r, kith_bytes_of(msg, len));
+    len = side_send(&r, msg);
+    assert_message(v, "msg_b", msg, len);
+    side_feed(&i, kith_bytes_of(msg, len));
+    len = side_send(&i, msg);
+    assert_message(v, "msg_c", msg, len);
+    side_feed(&r, kith_bytes_of(msg, len));
+    assert_int_equal(i.dice.script.len, 0);
+    assert_int_equal(r.dice.script.len, 0);
+    assert_true(i.ready && r.ready);
+    assert_hex(v, "handshake_hash", kith_noise_hash(i.noise), 32);
+    assert_hex(v, "handshake_hash", kith_noise_hash(r.noise), 32);
+    assert_true(kith_peer_id_eq(kith_noise_peer(i.noise), &r.id));
+    assert_true(kith_peer_id_eq(kith_noise_peer(r.noise), &i.id));
+    assert_key(&i, v, "cs1_k");
+    assert_key(&r, v, "cs2_k");
+    side_fini(&i);
+    side_fini(&r);
+    free(idi.p), free(idr.p);
+}
+
+/* Empty payloads: the core. */
+static void run_core(const json_t *v, const kith_noise_suite *suite)
+{
+    static const char *names[] = {"msg_a", "msg_b", "msg_c"};
+    uint8_t si[32 + 64], sr[32 + 32], msg[4096], k1[32], k2[32];
+    size_t ni = 0, nr = 0;
+    append(si, &ni, v, "ephemeral_dh_i_private");
+    append(si, &ni, v, "kem_keygen_seed");
+    append(sr, &nr, v, "ephemeral_dh_r_private");
+    append(sr, &nr, v, "kem_encap_seed");
+    dice di = {.script = kith_bytes_of(si, ni)}, dr = {.script = kith_bytes_of(sr, nr)};
+    kith_env env[2] = {{.rand = {&di, dice_fn}}, {.rand = {&dr, dice_fn}}};
+    kith_dh *s[2] = {dh_of(v, "static_i_private"), dh_of(v, "static_r_private")};
+    kith_noise_hs hs[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(kith_noise_hs_init(&hs[i], &env[i], suite, i == 0, s[i], (kith_bytes){0}), KITH_OK);
+    for (int i = 0; i < 3; i++) {
+        kith_bytes got;
+        size_t len = kith_noise_hs_len(&hs[i % 2], 0);
+        assert_int_equal(kith_noise_hs_write(&hs[i % 2], (kith_bytes){0}, msg), KITH_OK);
+        assert_hex(v, names[i], msg, len);
+        assert_int_equal(kith_noise_hs_read(&hs[!(i % 2)], kith_span_of(msg, len), &got), KITH_OK);
+        assert_int_equal(got.len, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_hex(v, "handshake_hash", hs[i].h, 32);
+        kith_noise_hs_split(&hs[i], k1, k2);
+        assert_hex(v, "cs1_k", k1, 32);
+        assert_hex(v, "cs2_k", k2, 32);
+        kith_noise_hs_fini(&hs[i]);
+        kith_dh_free(s[i]);
+    }
+}
+
+static void hfs_file(const char *name, kith_kem_alg kem, bool machine, size_t count)
+{
+    json_t *root = vectors_load(name);
+    if (!root) {
+        skip();
+        return;
+    }
+    const kith_noise_suite *suite = suite_named(vectors_str(root, "protocol"));
+    assert_non_null(suite);
+    assert_int_equal(suite->kem, kem);
+    const json_t *list = json_object_get(root, "vectors");
+    assert_int_equal(json_array_size(list), count);
+    for (size_t i = 0; i < count; i++)
+        (machine ? run_machine : run_core)(json_array_get(list, i), suite);
+    json_decref(root);
+}
+
+static void hfs_768_core_agrees(void **state)
+{
+    (void)state;
+    hfs_file("noise/xxhfs-mlkem768-empty.json", KITH_KEM_MLKEM768, false, 5);
+}
+
+static void hfs_768_machine_agrees(void **state)
+{
+    (void)state;
+    hfs_file("noise/xxhfs-mlkem768-libp2p.json", KITH_KEM_MLKEM768, true, 5);
+}
+
+static void hfs_1024_machine_agrees(void **state)
+{
+    (void)state;
+    hfs_file("noise/xxhfs-mlkem1024-libp2p.json", KITH_KEM_MLKEM1024, true, 2);
+}
+
+static void hfs_512_machine_agrees(void **state)
+{
+    (void)state;
+    hfs_file("noise/xxhfs-mlkem512-libp2p.json", KITH_KEM_MLKEM512, true, 2);
+}
+
+/* Known answers that are always here: the published handshake hash and keys of XXhfs vector 1 (inputs are byte fills 0x11..0x16), and the same
+ * for the suites that nobody else has. */
+static void known_answers_of_vector_1_agree(void **state)
+{
+    (void)state;
+    static const struct {
+        kith_kem_alg kem;
+        const char *h, *k1, *k2;
+    } known[] = {
+        {KITH_KEM_MLKEM768, "b5a3c9854777aa5dad0a633c769bcc6662713f20f14e0371e4bfd253e1869eef",
+         "0a825d67cbf14170dcccf6f5c54d50f46a9a23541122654f5bec41ef0a5657e5",
+         "f8546817671a440fd8df45b26fd6b45ebbf39e4207455ca12bc6d56ac0b35ebc"},
+    };
+    for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+        const kith_noise_suite *suite = kith_noise_suites;
+        while (suite->kem != known[k].kem)
+            suite++;
+        uint8_t fill[7][64];
+        for (int i = 1; i < 7; i++)
+            memset(fill[i], 0x10 + i, 64);
+        uint8_t si[96], sr[64], msg[4096];
+        memcpy(si, fill[3], 32), memcpy(si + 32, fill[5], 64);
+        memcpy(sr, fill[4], 32), memcpy(sr + 32, fill[6], 32);
+        dice d[2] = {{.script = kith_bytes_of(si, 96)}, {.script = kith_bytes_of(sr, 64)}};
+        kith_env env[2] = {{.rand = {&d[0], dice_fn}}, {.rand = {&d[1], dice_fn}}};
+        kith_dh *s[2] = {kith_dh_new(fill[1]), kith_dh_new(fill[2])};
+        kith_noise_hs hs[2];
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(kith_noise_hs_init(&hs[i], &env[i], suite, i == 0, s[i], (kith_bytes){0}), KITH_OK);
+        for (int i = 0; i < 3; i++) {
+            kith_bytes got;
+            size_t len = kith_noise_hs_len(&hs[i % 2], 0);
+            assert_int_equal(kith_noise_hs_write(&hs[i % 2], (kith_bytes){0}, msg), KITH_OK);
+            assert_int_equal(kith_noise_hs_read(&hs[!(i % 2)], kith_span_of(msg, len), &got), KITH_OK);
+        }
+        for (int i = 0; i < 2; i++) {
+            uint8_t k1[32], k2[32], want[32];
+            kith_noise_hs_split(&hs[i], k1, k2);
+            unhex(known[k].h, want, 32);
+            assert_memory_equal(hs[i].h, want, 32);
+            unhex(known[k].k1, want, 32);
+            assert_memory_equal(k1, want, 32);
+            unhex(known[k].k2, want, 32);
+            assert_memory_equal(k2, want, 32);
+            kith_noise_hs_fini(&hs[i]);
+            kith_dh_free(s[i]);
+        }
+    }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return kith_crypto_init() ? -1 : 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_answers_of_vector_1_agree), cmocka_unit_test(snow_agrees),
+        cmocka_unit_test(cacophony_agrees),                cmocka_unit_test(hfs_768_core_agrees),
+        cmocka_unit_test(hfs_768_machine_agrees),          cmocka_unit_test(hfs_1024_machine_agrees),
+        cmocka_unit_test(hfs_512_machine_agrees),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
