@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The front door. CMake, Ninja and tools/setup stand behind it.
+PRESET ?= release
+PREFIX ?= /usr/local
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+
+.PHONY: all
+all: ## build the program and libkith.a
+	@tools/setup build
+	@test -e $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET)
+
+.PHONY: demo
+demo: ## two nodes move a folder over a post-quantum channel
+	@test -x tools/demo || { echo "make demo: tools/demo is not there yet"; exit 1; }
+	@$(MAKE) --no-print-directory all
+	@tools/demo
+
+.PHONY: test
+test: ## build and run all tests
+	@tools/setup test
+	@tools/run-tests $(PRESET)
+
+.PHONY: bench
+bench: all ## measure, beside the peers that are installed
+	@test -x bench/run || { echo "make bench: bench/run is not there yet"; exit 1; }
+	@bench/run
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for a while (KITH_FUZZ_SECONDS, default 30 each)
+	@tools/setup ci
+	@tools/run-fuzz
+
+.PHONY: check
+check: ## format, tidy and rules
+	@tools/setup ci
+	@tools/check-format
+	@tools/check-rules
+	@tools/check-tidy
+
+.PHONY: format
+format: ## rewrite the sources in the house format
+	@tools/check-format --fix
+
+.PHONY: install
+install: all ## install the program below $(DESTDIR)$(PREFIX)
+	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
