@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* multistream-select 1.0 as a machine: reads one message at a time, in whatever pieces it comes, and answers or proposes the next. */
+#include "proto/mss.h"
+
+#include <assert.h>
+
+#include "base/buf.h"
+
+#define HELLO "/multistream/1.0.0"
+#define PREFIX_MAX 2 /* bytes of a length prefix: enough for KITH_MSS_MSG_MAX */
+
+/* Longest output that can be queued: our hello, a "na" for each try, and the echo. */
+#define OUT_MAX (1 + sizeof HELLO + KITH_MSS_TRIES_MAX * 4 + PREFIX_MAX + KITH_MSS_ID_MAX + 1)
+
+struct kith_mss {
+    const kith_env *env;
+    const kith_bytes *ids; /* dialer: what it proposes; NULL: a listener */
+    size_t n, tried;       /* dialer: ids[tried] is proposed; listener: proposals answered with "na" */
+    kith_mss_find find;
+    void *ctx;
+    kith_buf part; /* what has arrived of a message whose end has not */
+    kith_buf out;
+    const char *why;
+    size_t need;       /* length of the message being read; 0: the prefix is not complete */
+    kith_mss_state state;
+    int choice;
+    uint8_t prefix; /* the first byte of a two-byte length prefix */
+    bool have_prefix;
+    bool greeted; /* the peer's hello is in */
+};
+
+static kith_err fail(kith_mss *m, kith_err e, const char *why)
+{
+    m->state = KITH_MSS_FAILED;
+    m->why = why;
+    kith_buf_fini(&m->part, m->env);
+    return e;
+}
+
+/* Queues a message: length, text, newline. */
+static kith_err say(kith_mss *m, kith_bytes text)
+{
+    size_t len = text.len + 1;
+    size_t all = kith_uvarint_len(len) + len;
+    kith_span room;
+    kith_err e = kith_buf_room(&m->out, m->env, all, &room);
+    if (e)
+        return e;
+    kith_wr w = kith_wr_of(room);
+    kith_put_uvarint(&w, len);
+    kith_put_bytes(&w, text);
+    kith_put_u8(&w, '\n');
+    assert(!w.bad && w.len == all);
+    kith_buf_add(&m->out, all);
+    return KITH_OK;
+}
+
+static kith_mss *start(const kith_env *env, kith_bytes first)
+{
+    kith_mss *m = KITH_NEW(env, kith_mss);
+    if (!m)
+        return NULL;
+    m->env = env;
+    m->choice = -1;
+    kith_buf_init(&m->part, KITH_MSS_MSG_MAX);
+    kith_buf_init(&m->out, OUT_MAX);
+    if (say(m, kith_bytes_str(HELLO)) || (first.len > 0 && say(m, first))) {
+        kith_mss_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n)
+{
+    assert(n > 0);
+    for (size_t i = 0; i < n; i++)
+        assert(ids[i].len > 0 && ids[i].len <= KITH_MSS_ID_MAX);
+    kith_mss *m = start(env, ids[0]);
+    if (m) {
+        m->ids = ids;
+        m->n = n;
+    }
+    return m;
+}
+
+kith_mss *kith_mss_listen(const kith_env *env, kith_mss_find find, void *ctx)
+{
+    kith_mss *m = start(env, (kith_bytes){0});
+    if (m) {
+        m->find = find;
+        m->ctx = ctx;
+    }
+    return m;
+}
+
+void kith_mss_free(kith_mss *m)
+{
+    if (!m)
+        return;
+    kith_buf_fini(&m->part, m->env);
+    kith_buf_fini(&m->out, m->env);
+    KITH_FREE(m->env, m);
+}
+
+static kith_err on_answer(kith_mss *m, kith_bytes text)
+{
+    if (m->out.len > 0)
+        return fail(m, KITH_EPROTO, "the answer came before our proposal was sent");
+    if (kith_bytes_eq(text, m->ids[m->tried])) {
+        m->state = KITH_MSS_DONE;
+        m->choice = (int)m->tried;
+        return KITH_OK;
+    }
+    if (!kith_bytes_eq_str(text, "na"))
+        return fail(m, KITH_EPROTO, "the answer is neither our proposal nor na");
+    if (++m->tried == m->n)
+        return fail(m, KITH_EUNSUPPORTED, "the peer refused every protocol we proposed");
+    return say(m, m->ids[m->tried]) ? fail(m, KITH_ENOMEM, "out of memory") : KITH_OK;
+}
+
+static kith_err on_proposal(kith_mss *m, kith_bytes text)
+{
+    /* "ls" may be answered "na", and so it is: nobody needs the list. */
+    int found = text.len > KITH_MSS_ID_MAX || kith_bytes_eq_str(text, "ls") ? -1 : m->find(m->ctx, text);
+    if (found >= 0) {
+        m->state = KITH_MSS_DONE;
+        m->choice = found;
+        return say(m, text) ? fail(m, KITH_ENOMEM, "out of memory") : KITH_OK;
+    }
+    if (m->tried == KITH_MSS_TRIES_MAX)
+        return fail(m, KITH_ELIMIT, "too many proposals");
+    m->tried++;
+    return say(m, kith_bytes_str("na")) ? fail(m, KITH_ENOMEM, "out of memory") : KITH_OK;
+}
+
+static kith_err on_message(kith_mss *m, kith_bytes msg)
+{
+    if (msg.p[msg.len - 1] != '\n')
+        return fail(m, KITH_EPROTO, "a message does not end with a newline");
+    kith_bytes text = kith_bytes_of(msg.p, msg.len - 1);
+    if (!m->greeted) {
+        if (!kith_bytes_eq_str(text, HELLO))
+            return fail(m, KITH_EPROTO, "the peer does not speak multistream-select 1.0.0");
+        m->greeted = true;
+        return KITH_OK;
+    }
+    return m->ids ? on_answer(m, text) : on_proposal(m, text);
+}
+
+/* One byte of the length prefix. At most two, minimal, not zero. */
+static kith_err on_prefix(kith_mss *m, uint8_t b)
+{
+    if (!m->have_prefix) {
+        if (b == 0)
+            return fail(m, KITH_EPROTO, "a message of length zero");
+        m->have_prefix = (b & 0x80) != 0;
+        m->prefix = b;
+        m->need = m->have_prefix ? 0 : b;
+        return KITH_OK;
+    }
+    if (b == 0)
+        return fail(m, KITH_EPROTO, "a length prefix is not minimal");
+    size_t len = (size_t)(m->prefix & 0x7f) | (size_t)(b & 0x7f) << 7;
+    if ((b & 0x80) != 0 || len > KITH_MSS_MSG_MAX)
+        return fail(m, KITH_EPROTO, "a message is longer than 1024 bytes");
+    m->have_prefix = false;
+    m->need = len;
+    return KITH_OK;
+}
+
+/* The message itself, straight from the input when it is there whole. */
+static kith_err on_body(kith_mss *m, kith_bytes in, size_t *used)
+{
+    size_t have = m->part.len;
+    size_t n = m->need - have < in.len ? m->need - have : in.len;
+    *used = n;
+    if (have == 0 && n == m->need) {
+        m->need = 0;
+        return on_message(m, kith_bytes_of(in.p, n));
+    }
+    if (kith_buf_put(&m->part, m->env, kith_bytes_of(in.p, n)))
+        return fail(m, KITH_ENOMEM, "out of memory");
+    if (m->part.len < m->need)
+        return KITH_OK;
+    m->need = 0;
+    kith_err e = on_message(m, kith_buf_view(&m->part));
+    kith_buf_fini(&m->part, m->env);
+    return e;
+}
+
+kith_err kith_mss_recv(kith_mss *m, kith_bytes in, size_t *used)
+{
+    size_t at = 0;
+    kith_err e = KITH_OK;
+    while (at < in.len && m->state == KITH_MSS_RUNNING) {
+        size_t n = 1;
+        if (m->need == 0)
+            e = on_prefix(m, in.p[at]);
+        else
+            e = on_body(m, kith_bytes_skip(in, at), &n);
+        at += n;
+    }
+    *used = at;
+    return e;
+}
+
+size_t kith_mss_send(kith_mss *m, kith_span out)
+{
+    return kith_buf_take(&m->out, m->env, out);
+}
+
+kith_mss_state kith_mss_status(const kith_mss *m)
+{
+    return m->state;
+}
+
+int kith_mss_choice(const kith_mss *m)
+{
+    return m->choice;
+}
+
+bool kith_mss_may_pass(const kith_mss *m)
+{
+    if (m->out.len > 0)
+        return false;
+    switch (m->state) {
+    case KITH_MSS_RUNNING:
+        return m->ids && m->tried == m->n - 1;
+    case KITH_MSS_DONE:
+        return true;
+    case KITH_MSS_FAILED:
+        return false;
+    }
+    return false;
+}
+
+const char *kith_mss_why(const kith_mss *m)
+{
+    return m->why;
+}
