@@ -6,11 +6,22 @@
  * behind the frame header:
  *
  *     n = kith_yamux_send(y, now, out);                    control frames
- *     while (kith_yamux_turn(y, now, room, &t)) {          a stream, and how much it may write
+ *     while (kith_yamux_turn_next(y, now, room, &t)) {     a stream, and how much it may write
  *         size_t len = its machine's send(out + 12, t.max);
- *         kith_yamux_wrote(y, now, &t, len, fin, out);     writes the 12 header bytes at out when len > 0 or fin
+ *         n += kith_yamux_turn_end(y, now, &t, len, fin, out);     writes the 12 header bytes
  *     }
- */
+ *
+ * A stream:
+ *
+ *              our FIN                 peer's FIN
+ *     OPEN ---------------> LOCAL_CLOSED ------+
+ *      |                                       v
+ *      +--------------> REMOTE_CLOSED -----> CLOSED    and from any state by a RST of either side
+ *         peer's FIN                 our FIN
+ *
+ * Memory: about 700 bytes and a few per stream ever open at once (16 to 32 in the table), about 150 per stream; nothing per frame. What
+ * a peer can make us queue: 16 pongs, 1024 RSTs for streams beyond the limit, and one control frame per open stream. More, or a flood of
+ * frames that carry nothing, ends the session with KITH_ELIMIT (docs/protocols/yamux.md). */
 #ifndef KITH_PROTO_YAMUX_H
 #define KITH_PROTO_YAMUX_H
 
@@ -21,6 +32,18 @@
 #define KITH_YAMUX_HDR_LEN 12
 #define KITH_YAMUX_WINDOW_INIT (256u * 1024) /* libp2p yamux, "Flow Control": always, in both directions */
 #define KITH_YAMUX_BACKLOG 256               /* unacknowledged outbound streams */
+
+/* GoAway codes. libp2p yamux, "Go Away Message". */
+#define KITH_YAMUX_NORMAL 0u
+#define KITH_YAMUX_PROTOCOL_ERROR 1u
+#define KITH_YAMUX_INTERNAL_ERROR 2u
+
+/* RST codes as go-libp2p sends them (core/network, StreamErrorCode). */
+#define KITH_YAMUX_RST_NEGOTIATION 0x1001u /* no protocol agreed on */
+#define KITH_YAMUX_RST_LIMIT 0x1002u       /* a resource limit; what we answer streams beyond streams_in_max with */
+#define KITH_YAMUX_RST_RATE 0x1003u
+#define KITH_YAMUX_RST_VIOLATION 0x1004u
+#define KITH_YAMUX_RST_SHUTDOWN 0x1007u
 
 typedef struct kith_yamux kith_yamux;
 typedef struct kith_yamux_stream kith_yamux_stream; /* owned by the machine; see CLOSED */
@@ -33,8 +56,8 @@ typedef struct kith_yamux_config {
     uint32_t frame_max;       /* payload bytes of our frames; also the fairness quantum */
     uint32_t streams_in_max;  /* streams the peer may have open; more are reset */
     uint32_t streams_out_max;
-    kith_time ping_every;     /* keep-alive and RTT; KITH_NEVER: none */
-    kith_time ping_timeout;   /* an unanswered ping kills the session */
+    kith_time ping_every;     /* keep-alive (when nothing came in for so long) and RTT; KITH_NEVER: only kith_yamux_ping */
+    kith_time ping_timeout;   /* an unanswered ping kills the session, when nothing else came in for so long either */
 } kith_yamux_config;
 
 void kith_yamux_config_default(kith_yamux_config *cfg, const kith_env *env, bool dialer);
@@ -47,10 +70,11 @@ typedef enum kith_yamux_event_kind {
     KITH_YAMUX_DATA,     /* payload for a stream */
     KITH_YAMUX_EOF,      /* the peer half-closed a stream */
     KITH_YAMUX_RESET,    /* the peer reset a stream; CLOSED follows */
-    KITH_YAMUX_CLOSED,   /* the stream is over, both ways or reset by either side; its pointer is dead after the next call */
+    KITH_YAMUX_CLOSED,   /* the stream is over: err is KITH_OK when both sides closed, KITH_ERESET, KITH_EREFUSED (GoAway before its SYN was
+                          * out), or the session's error. Exactly once per stream; its pointer is dead after the next call */
     KITH_YAMUX_GOAWAY,   /* the peer takes no new streams; code */
     KITH_YAMUX_RTT,      /* a ping came back; rtt */
-    KITH_YAMUX_FAILED,   /* the session is dead: err, why */
+    KITH_YAMUX_FAILED,   /* the session is dead: err, why. The last event of all; every stream had its CLOSED before */
 } kith_yamux_event_kind;
 
 typedef struct kith_yamux_event {
@@ -75,22 +99,25 @@ typedef struct kith_yamux_turn {
 } kith_yamux_turn;
 /* room: bytes free in the output, header included. False: nobody wants to send, or nobody may. */
 bool kith_yamux_turn_next(kith_yamux *y, kith_time now, size_t room, kith_yamux_turn *t);
-/* len 0 without fin: the stream has nothing to send and gets no turn until kith_yamux_want. Returns the bytes written at out:
- * 12 + len, or 0. */
+/* After every turn. len 0 without fin: the stream has nothing to send and gets no turn until kith_yamux_want; or, after a turn with max 0,
+ * until the peer grants window. Returns the bytes of out that are to be sent: 12 + len, or 12 (a SYN or ACK that had no data to ride on),
+ * or 0 (also when the stream was reset since its turn). */
 size_t kith_yamux_turn_end(kith_yamux *y, kith_time now, const kith_yamux_turn *t, size_t len, bool fin, uint8_t *out);
 
 kith_time kith_yamux_deadline(const kith_yamux *y);
 void kith_yamux_tick(kith_yamux *y, kith_time now);
 
-/* Opens a stream; its SYN rides on the first frame. KITH_ELIMIT: cap or backlog reached. KITH_ESTATE: the peer sent GoAway, or dead. */
+/* Opens a stream; its SYN rides on the first frame. KITH_ELIMIT: cap or backlog reached. KITH_ESTATE: the peer sent GoAway, the ids are used up, or dead.
+ * KITH_ENOMEM. */
 KITH_CHECK kith_err kith_yamux_open(kith_yamux *y, kith_time now, kith_yamux_stream **out);
 /* The stream has something to send (payload or a FIN). */
 void kith_yamux_want(kith_yamux *y, kith_yamux_stream *s);
-/* n received bytes were used up. */
+/* n received bytes were used up; n <= what was received and not yet used up. A reader that holds on to more than 7/8 of 256 KiB and waits
+ * for the rest of something waits for ever. After the last data or EOF it may be left out. No-op on a closed stream. */
 void kith_yamux_used(kith_yamux *y, kith_time now, kith_yamux_stream *s, size_t n);
-/* Sends RST with an error code (0: none); CLOSED follows. */
+/* Sends RST with an error code (0: none); CLOSED follows. What the peer still sends is dropped. */
 void kith_yamux_reset(kith_yamux *y, kith_yamux_stream *s, uint32_t code);
-/* No new streams from the peer; code 0 normal, 1 protocol error, 2 internal error. */
+/* No new streams from the peer (they are reset); those that exist go on. js-libp2p closes everything when it gets one. */
 void kith_yamux_goaway(kith_yamux *y, uint32_t code);
 void kith_yamux_ping(kith_yamux *y, kith_time now);
 
