@@ -57,7 +57,7 @@ typedef struct kith_yamux_config {
     uint32_t streams_in_max;  /* streams the peer may have open; more are reset */
     uint32_t streams_out_max;
     kith_time ping_every;     /* keep-alive (when nothing came in for so long) and RTT; KITH_NEVER: only kith_yamux_ping */
-    kith_time ping_timeout;   /* an unanswered ping kills the session, when nothing else came in for so long either */
+    kith_time ping_timeout;   /* silence for so long after a ping kills the session */
 } kith_yamux_config;
 
 void kith_yamux_config_default(kith_yamux_config *cfg, const kith_env *env, bool dialer);
@@ -70,8 +70,8 @@ typedef enum kith_yamux_event_kind {
     KITH_YAMUX_DATA,     /* payload for a stream */
     KITH_YAMUX_EOF,      /* the peer half-closed a stream */
     KITH_YAMUX_RESET,    /* the peer reset a stream; CLOSED follows */
-    KITH_YAMUX_CLOSED,   /* the stream is over: err is KITH_OK when both sides closed, KITH_ERESET, KITH_EREFUSED (GoAway before its SYN was
-                          * out), or the session's error. Exactly once per stream; its pointer is dead after the next call */
+    KITH_YAMUX_CLOSED,   /* the stream is over: err is KITH_OK when both sides closed, KITH_ERESET, KITH_EREFUSED (GoAway
+                          * before its SYN was out), or the session's. Exactly once; its pointer is dead after the next call */
     KITH_YAMUX_GOAWAY,   /* the peer takes no new streams; code */
     KITH_YAMUX_RTT,      /* a ping came back; rtt */
     KITH_YAMUX_FAILED,   /* the session is dead: err, why. The last event of all; every stream had its CLOSED before */
