@@ -84,8 +84,9 @@ void kith_aead_seal(kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN], kith
     uint8_t none[16];
     must(run(a, nonce, ad, text));
     must(EVP_CipherFinal_ex(a->c, none, &n));
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, KITH_AEAD_TAG_LEN),
-                           OSSL_PARAM_construct_end()};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, KITH_AEAD_TAG_LEN),
+        OSSL_PARAM_construct_end()};
     must(EVP_CIPHER_CTX_get_params(a->c, params));
 }
 

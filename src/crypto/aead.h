@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* ChaCha20-Poly1305 and AES-256-GCM with the key kept: per message only the nonce changes and nothing is allocated. */
+/* ChaCha20-Poly1305 and AES-256-GCM with the key kept: per message only the nonce changes and nothing is
+ * allocated. */
 #ifndef KITH_CRYPTO_AEAD_H
 #define KITH_CRYPTO_AEAD_H
 
@@ -25,7 +26,7 @@ void kith_aead_free(kith_aead *a); /* NULL is fine; wipes the key */
 void kith_aead_seal(kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN], kith_bytes ad, kith_span text,
                     uint8_t tag[KITH_AEAD_TAG_LEN]);
 /* Decrypts in place. KITH_ECRYPTO: the tag is wrong; text then holds nothing of use. */
-KITH_CHECK kith_err kith_aead_open(kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN], kith_bytes ad, kith_span text,
-                                   const uint8_t tag[KITH_AEAD_TAG_LEN]);
+KITH_CHECK kith_err kith_aead_open(kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN], kith_bytes ad,
+                                   kith_span text, const uint8_t tag[KITH_AEAD_TAG_LEN]);
 
 #endif

@@ -11,14 +11,14 @@ struct kith_blake3 {
     blake3_hasher h;
 };
 
-static kith_blake3 *new(void)
+static kith_blake3 *alloc(void)
 {
     return OPENSSL_malloc(sizeof(kith_blake3));
 }
 
 kith_blake3 *kith_blake3_new(void)
 {
-    kith_blake3 *h = new();
+    kith_blake3 *h = alloc();
     if (h)
         blake3_hasher_init(&h->h);
     return h;
@@ -26,7 +26,7 @@ kith_blake3 *kith_blake3_new(void)
 
 kith_blake3 *kith_blake3_new_keyed(const uint8_t key[KITH_BLAKE3_LEN])
 {
-    kith_blake3 *h = new();
+    kith_blake3 *h = alloc();
     if (h)
         blake3_hasher_init_keyed(&h->h, key);
     return h;
@@ -34,7 +34,7 @@ kith_blake3 *kith_blake3_new_keyed(const uint8_t key[KITH_BLAKE3_LEN])
 
 kith_blake3 *kith_blake3_new_derive(const char *context)
 {
-    kith_blake3 *h = new();
+    kith_blake3 *h = alloc();
     if (h)
         blake3_hasher_init_derive_key(&h->h, context);
     return h;

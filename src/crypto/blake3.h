@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* BLAKE3, plain, keyed and as a KDF. The C library does not show the inner nodes of its tree: a hash tree whose parts can be verified
- * alone is built over these, one domain (a derive-key context) per kind of node. */
+/* BLAKE3, plain, keyed and as a KDF. The C library does not show the inner nodes of its tree: a hash tree
+ * whose parts can be verified alone is built over these, with a derive-key context per kind of node. */
 #ifndef KITH_CRYPTO_BLAKE3_H
 #define KITH_CRYPTO_BLAKE3_H
 
@@ -15,7 +15,8 @@ typedef struct kith_blake3 kith_blake3;
 kith_blake3 *kith_blake3_new(void); /* NULL: no memory */
 /* The keyed mode. NULL: no memory. */
 kith_blake3 *kith_blake3_new_keyed(const uint8_t key[KITH_BLAKE3_LEN]);
-/* The key derivation mode; context is a fixed string that no other use has, borrowed for the call. NULL: no memory. */
+/* The key derivation mode; context is a fixed string that no other use has, borrowed for the call. NULL: no
+ * memory. */
 kith_blake3 *kith_blake3_new_derive(const char *context);
 void kith_blake3_update(kith_blake3 *h, kith_bytes in);
 void kith_blake3_final(kith_blake3 *h, uint8_t out[KITH_BLAKE3_LEN]); /* h starts afresh */

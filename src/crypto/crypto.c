@@ -38,7 +38,8 @@ static kith_thread *thread_new(void)
     t->hmac = EVP_MAC_CTX_new(kith_crypto_algs.hmac);
     char digest[] = "SHA256";
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end()};
-    if (!t->md || !t->hmac || !EVP_MAC_CTX_set_params(t->hmac, params) || !CRYPTO_THREAD_set_local(&at_exit, t)) {
+    if (!t->md || !t->hmac || !EVP_MAC_CTX_set_params(t->hmac, params) ||
+        !CRYPTO_THREAD_set_local(&at_exit, t)) {
         thread_free(t);
         return NULL;
     }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The one-time start of the crypto floor, and what every part of it needs: wiping, constant-time compare, randomness. */
+/* The one-time start of the crypto floor, and what every part of it needs: wiping, constant-time compare,
+ * randomness. */
 #ifndef KITH_CRYPTO_CRYPTO_H
 #define KITH_CRYPTO_CRYPTO_H
 
 #include "base/env.h"
 #include "base/err.h"
 
-/* Fetches every algorithm once. Idempotent, thread-safe; must have succeeded before anything else of this floor is called.
- * KITH_EUNSUPPORTED: OpenSSL lacks ML-KEM (older than 3.5). KITH_ENOMEM. */
+/* Fetches every algorithm once. Idempotent, thread-safe; must have succeeded before anything else of this
+ * floor is called. KITH_EUNSUPPORTED: OpenSSL lacks ML-KEM (older than 3.5). KITH_ENOMEM. */
 KITH_CHECK kith_err kith_crypto_init(void);
 
 /* "OpenSSL 3.5.7 ..." for `kith --version`. */
@@ -19,7 +20,8 @@ void kith_wipe(void *p, size_t n);
 /* Constant-time for equal lengths; lengths are public. */
 bool kith_ct_eq(kith_bytes a, kith_bytes b);
 
-/* The operating system's randomness through OpenSSL's DRBG, as an injected leaf. Ends the process when there is none. */
+/* The operating system's randomness through OpenSSL's DRBG, as an injected leaf. Ends the process when there
+ * is none. */
 kith_rand kith_random_os(void);
 
 #endif

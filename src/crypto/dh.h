@@ -16,6 +16,7 @@ kith_dh *kith_dh_new(const uint8_t secret[KITH_X25519_LEN]);
 void kith_dh_free(kith_dh *k); /* wipes; NULL is fine */
 void kith_dh_public(const kith_dh *k, uint8_t out[KITH_X25519_LEN]);
 /* KITH_ECRYPTO: the result would be all zeros (a low-order point). KITH_ENOMEM. */
-KITH_CHECK kith_err kith_dh_shared(const kith_dh *k, const uint8_t peer[KITH_X25519_LEN], uint8_t out[KITH_X25519_LEN]);
+KITH_CHECK kith_err kith_dh_shared(const kith_dh *k, const uint8_t peer[KITH_X25519_LEN],
+                                   uint8_t out[KITH_X25519_LEN]);
 
 #endif

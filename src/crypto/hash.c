@@ -8,7 +8,8 @@
 #include "crypto/crypto.h"
 #include "crypto/internal.h"
 
-/* With a fetched digest and a context in hand nothing below allocates, so nothing can fail but by our own mistake. */
+/* With a fetched digest and a context in hand nothing below allocates, so nothing can fail but by our own
+ * mistake. */
 static void must(int ok)
 {
     assert(ok == 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the files of the crypto floor share: the algorithms fetched once, and the contexts that each thread keeps. */
+/* What the files of the crypto floor share: the algorithms fetched once, and the contexts that each thread
+ * keeps. */
 #ifndef KITH_CRYPTO_INTERNAL_H
 #define KITH_CRYPTO_INTERNAL_H
 
@@ -24,10 +25,12 @@ typedef struct kith_thread {
     EVP_MAC_CTX *hmac; /* holds no key between calls */
 } kith_thread;
 
-/* Never NULL: a thread that cannot have a few hundred bytes ends the process, as hashes have no way to say so. */
+/* Never NULL: a thread that cannot have a few hundred bytes ends the process, as hashes have no way to say
+ * so. */
 kith_thread *kith_crypto_thread(void);
 
-/* Empties OpenSSL's error queue of this thread and passes e on: the queue must not carry our refusals into somebody's TLS code. */
+/* Empties OpenSSL's error queue of this thread and passes e on: the queue must not carry our refusals into
+ * somebody's TLS code. */
 kith_err kith_crypto_err(kith_err e);
 
 #endif

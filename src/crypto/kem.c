@@ -60,7 +60,8 @@ kith_kem *kith_kem_new(kith_kem_alg alg, const uint8_t seed[KITH_KEM_SEED_LEN])
                            OSSL_PARAM_construct_end()};
     EVP_PKEY *key = NULL;
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, table[alg].name, NULL);
-    if (c && EVP_PKEY_keygen_init(c) == 1 && EVP_PKEY_CTX_set_params(c, params) == 1 && EVP_PKEY_generate(c, &key) != 1)
+    if (c && EVP_PKEY_keygen_init(c) == 1 && EVP_PKEY_CTX_set_params(c, params) == 1 &&
+        EVP_PKEY_generate(c, &key) != 1)
         key = NULL;
     EVP_PKEY_CTX_free(c);
     kith_wipe(copy, sizeof copy);
@@ -107,7 +108,8 @@ kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KIT
     size_t ct_len = table[alg].ct;
     size_t ss_len = KITH_KEM_SHARED_LEN;
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, pub, NULL);
-    if (c && EVP_PKEY_encapsulate_init(c, params) == 1 && EVP_PKEY_encapsulate(c, ct, &ct_len, shared, &ss_len) == 1)
+    if (c && EVP_PKEY_encapsulate_init(c, params) == 1 &&
+        EVP_PKEY_encapsulate(c, ct, &ct_len, shared, &ss_len) == 1)
         e = KITH_OK;
     EVP_PKEY_CTX_free(c);
     EVP_PKEY_free(pub);
@@ -122,7 +124,8 @@ kith_err kith_kem_decaps(const kith_kem *k, kith_bytes ct, uint8_t shared[KITH_K
     kith_err e = KITH_ENOMEM;
     size_t n = KITH_KEM_SHARED_LEN;
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, k->key, NULL);
-    if (c && EVP_PKEY_decapsulate_init(c, NULL) == 1 && EVP_PKEY_decapsulate(c, shared, &n, ct.p, ct.len) == 1)
+    if (c && EVP_PKEY_decapsulate_init(c, NULL) == 1 &&
+        EVP_PKEY_decapsulate(c, shared, &n, ct.p, ct.len) == 1)
         e = KITH_OK;
     EVP_PKEY_CTX_free(c);
     return e ? kith_crypto_err(e) : KITH_OK;

@@ -6,10 +6,15 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-typedef enum kith_kem_alg { KITH_KEM_NONE, KITH_KEM_MLKEM512, KITH_KEM_MLKEM768, KITH_KEM_MLKEM1024 } kith_kem_alg;
+typedef enum kith_kem_alg {
+    KITH_KEM_NONE,
+    KITH_KEM_MLKEM512,
+    KITH_KEM_MLKEM768,
+    KITH_KEM_MLKEM1024
+} kith_kem_alg;
 
-#define KITH_KEM_SEED_LEN 64   /* d || z */
-#define KITH_KEM_COIN_LEN 32   /* m */
+#define KITH_KEM_SEED_LEN 64 /* d || z */
+#define KITH_KEM_COIN_LEN 32 /* m */
 #define KITH_KEM_SHARED_LEN 32
 #define KITH_KEM_EK_MAX 1568
 #define KITH_KEM_CT_MAX 1568
@@ -21,16 +26,17 @@ typedef struct kith_kem kith_kem; /* a decapsulation key */
 
 /* NULL: no memory. */
 kith_kem *kith_kem_new(kith_kem_alg alg, const uint8_t seed[KITH_KEM_SEED_LEN]);
-/* From an expanded decapsulation key, FIPS 203's dk, as published vectors give it. NULL: malformed (wrong length, or the hash of ek inside it does
- * not match), or no memory. */
+/* From an expanded decapsulation key, FIPS 203's dk, as published vectors give it. NULL: malformed (wrong
+ * length, or the hash of ek inside it does not match), or no memory. */
 kith_kem *kith_kem_of_dk(kith_kem_alg alg, kith_bytes dk);
 void kith_kem_free(kith_kem *k);
 /* Writes kith_kem_ek_len bytes. */
 void kith_kem_ek(const kith_kem *k, uint8_t *out);
-/* ek.len must be right for alg. ct: kith_kem_ct_len bytes. KITH_ECRYPTO: the key fails the modulus check or has a wrong length. */
-KITH_CHECK kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KITH_KEM_COIN_LEN], uint8_t *ct,
-                                    uint8_t shared[KITH_KEM_SHARED_LEN]);
-/* A forged ciphertext gives a secret that nobody else has (implicit rejection). KITH_ECRYPTO: wrong length. */
+/* ek.len must be right for alg. ct: kith_kem_ct_len bytes. KITH_ECRYPTO: the key fails the modulus check or
+ * has a wrong length. */
+KITH_CHECK kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KITH_KEM_COIN_LEN],
+                                    uint8_t *ct, uint8_t shared[KITH_KEM_SHARED_LEN]);
+/* A forged ciphertext gives a secret that nobody else has (implicit rejection). KITH_ECRYPTO: bad length. */
 KITH_CHECK kith_err kith_kem_decaps(const kith_kem *k, kith_bytes ct, uint8_t shared[KITH_KEM_SHARED_LEN]);
 
 #endif

@@ -11,9 +11,9 @@
 
 #include "crypto/internal.h"
 
-#define RSA_BITS_MIN 2048 /* libp2p peer-ids spec, "RSA"; go-libp2p refuses the same */
-#define RSA_BITS_MAX 8192 /* go-libp2p core/crypto, maxRsaKeyBits */
-#define RSA_DER_MAX 1100  /* an 8192-bit modulus, a 31-bit exponent and DER around them take 1064 */
+#define RSA_BITS_MIN 2048   /* libp2p peer-ids spec, "RSA"; go-libp2p refuses the same */
+#define RSA_BITS_MAX 8192   /* go-libp2p core/crypto, maxRsaKeyBits */
+#define RSA_DER_MAX 1100    /* an 8192-bit modulus, a 31-bit exponent and DER around them take 1064 */
 #define RSA_EXP_BITS_MAX 31 /* Go's crypto/rsa takes no larger one; a huge exponent makes verifying slow */
 
 struct kith_signer {
@@ -92,9 +92,11 @@ static EVP_PKEY *secp256k1_key(kith_bytes data)
 
 static EVP_PKEY *p256_key(kith_bytes data)
 {
-    /* SubjectPublicKeyInfo of id-ecPublicKey with prime256v1 has one DER form up to its uncompressed point: RFC 5480. */
-    static const uint8_t head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-                                   0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
+    /* SubjectPublicKeyInfo of id-ecPublicKey with prime256v1 has one DER form up to its uncompressed point:
+     * RFC 5480. */
+    static const uint8_t head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                   0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                   0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
     if (data.len != sizeof head + 64 || memcmp(data.p, head, sizeof head) != 0)
         return NULL;
     return ec_key("prime256v1", kith_bytes_skip(data, sizeof head - 1));
@@ -106,8 +108,9 @@ static bool rsa_sane(EVP_PKEY *key)
         return false;
     int bits = EVP_PKEY_get_bits(key);
     BIGNUM *e = NULL;
-    bool ok = bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
-              BN_is_odd(e) && BN_num_bits(e) >= 2 && BN_num_bits(e) <= RSA_EXP_BITS_MAX;
+    bool ok = bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX &&
+              EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) &&
+              BN_num_bits(e) >= 2 && BN_num_bits(e) <= RSA_EXP_BITS_MAX;
     BN_free(e);
     return ok;
 }
@@ -132,8 +135,9 @@ static EVP_PKEY *key_of(kith_key_type type, kith_bytes data)
     case KITH_KEY_RSA:
         return rsa_key(data);
     case KITH_KEY_ED25519:
-        return data.len != KITH_ED25519_PUB_LEN ? NULL
-                                                : EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, data.p, data.len);
+        return data.len != KITH_ED25519_PUB_LEN
+                   ? NULL
+                   : EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, data.p, data.len);
     case KITH_KEY_SECP256K1:
         return secp256k1_key(data);
     case KITH_KEY_ECDSA:

@@ -109,7 +109,7 @@ struct kith_noise {
     size_t muxer_count;
     kith_peer_id expected;
     state state;
-    bool ready_due;    /* events that next owes */
+    bool ready_due; /* events that next owes */
     bool failed_due;
     unsigned empties;  /* records without plaintext in a row */
     kith_noise_hs *hs; /* until OPEN */
@@ -117,8 +117,8 @@ struct kith_noise {
     size_t out_len;
     kith_noise_cipher tx, rx; /* from OPEN on */
 
-    /* Input. A message that lies whole in `in` is read where it is; one that is split is gathered in `part`, which exists only for
-     * as long. */
+    /* Input. A message that lies whole in `in` is read where it is; one that is split is gathered in `part`,
+     * which exists only for as long. */
     kith_span in;
     uint8_t head[2];
     uint8_t head_len;
@@ -217,7 +217,10 @@ static bool get_payload(kith_bytes in, fields *out)
     while (kith_pb_next(&r, &f)) {
         if (f.tag > TAG_EXT)
             continue;
-        kith_bytes *to = f.tag == TAG_KEY ? &out->key : f.tag == TAG_SIG ? &out->sig : f.tag == TAG_EXT ? &out->ext : NULL;
+        kith_bytes *to = f.tag == TAG_KEY   ? &out->key
+                         : f.tag == TAG_SIG ? &out->sig
+                         : f.tag == TAG_EXT ? &out->ext
+                                            : NULL;
         if (!to)
             continue;
         if (f.wire != 2 || seen[f.tag])
@@ -259,8 +262,8 @@ static kith_bytes ours(const kith_noise *n, kith_bytes muxer)
     return (kith_bytes){0};
 }
 
-/* The first of the initiator's that both have; both sides come to the same answer. Empty: none. A list beyond the cap counts as
- * none, as with go-libp2p. False: malformed. */
+/* The first of the initiator's that both have; both sides come to the same answer. Empty: none. A list beyond
+ * the cap counts as none, as with go-libp2p. False: malformed. */
 static bool choose_muxer(const kith_noise *n, bool initiator, kith_bytes ext, kith_bytes *out)
 {
     kith_rd r = kith_rd_of(ext);
@@ -440,7 +443,8 @@ void kith_noise_free(kith_noise *n)
 
 /* ---- input ---- */
 
-/* Whether the length of a message can be right; checked before a byte of it is kept. False: the machine has died. */
+/* Whether the length of a message can be right; checked before a byte of it is kept. False: the machine has
+ * died. */
 static bool length_ok(kith_noise *n, size_t len)
 {
     if (n->state == OPEN) {
@@ -449,7 +453,8 @@ static bool length_ok(kith_noise *n, size_t len)
         return true;
     }
     size_t least = kith_noise_hs_len(n->hs, 0);
-    bool no_payload = n->state == WAIT_A && n->hs->suite->kem != KITH_KEM_NONE; /* post-quantum.md: A is exactly e and e1 */
+    bool no_payload =
+        n->state == WAIT_A && n->hs->suite->kem != KITH_KEM_NONE; /* post-quantum.md: A is exactly e and e1 */
     if (len < least)
         return die(n, KITH_EPROTO, "the handshake message is too short");
     if (len > least + (no_payload ? 0 : PAYLOAD_MAX))
@@ -504,7 +509,9 @@ static bool read_record(kith_noise *n, kith_span msg, kith_noise_event *ev)
     kith_span text = kith_span_of(msg.p, msg.len - KITH_AEAD_TAG_LEN);
     kith_err e = kith_noise_cipher_open(&n->rx, text, msg.p + text.len);
     if (e) {
-        (void)die(n, e, e == KITH_ELIMIT ? "the connection has used up its nonces" : "a record does not authenticate");
+        (void)die(n, e,
+                  e == KITH_ELIMIT ? "the connection has used up its nonces"
+                                   : "a record does not authenticate");
         return false;
     }
     if (text.len == 0) {

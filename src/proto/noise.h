@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The secure channel: Noise XX and XXhfs with ML-KEM, as libp2p runs them, and the record layer after the handshake.
+/* The secure channel: Noise XX and XXhfs with ML-KEM, as libp2p runs them, and the record layer after the
+ * handshake.
  *
  *   START -> (A) -> (B) -> (C) -> OPEN -> DEAD         one length-prefixed message each way until OPEN
  *
- * new writes A, and next reads a message and writes its answer, so that every failure comes out of next. Memory: 18 KiB during the
- * handshake (most of it OpenSSL's ML-KEM key) and at most 10 KiB for a message that arrives in pieces; 2 KiB once open, and for a record that
- * arrives in pieces its length, at most 64 KiB, until it is whole.
+ * new writes A, and next reads a message and writes its answer, so that every failure comes out of next.
+ * Memory: 18 KiB during the handshake (most of it OpenSSL's ML-KEM key) and at most 10 KiB for a message that
+ * arrives in pieces; 2 KiB once open, and for a record that arrives in pieces its length, at most 64 KiB,
+ * until it is whole.
  */
 #ifndef KITH_PROTO_NOISE_H
 #define KITH_PROTO_NOISE_H
@@ -16,12 +18,14 @@
 #include "crypto/sign.h"
 #include "wire/peer_id.h"
 
-#define KITH_NOISE_RECORD_MAX 65535              /* ciphertext of a message, after its 2-byte length */
+#define KITH_NOISE_RECORD_MAX 65535 /* ciphertext of a message, after its 2-byte length */
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
-#define KITH_NOISE_MUXERS_MAX 100                /* a peer's longer early muxer list counts as none, as with go-libp2p (#1813) */
+/* A peer's longer early muxer list counts as none, as with go-libp2p (#1813). */
+#define KITH_NOISE_MUXERS_MAX 100
 
-/* The one table of suites: several ids may name one suite, since the upstream id may still move. In order of preference. */
+/* The one table of suites: several ids may name one suite, since the upstream id may still move. In order of
+ * preference. */
 typedef struct kith_noise_suite {
     const char *id;   /* multistream id */
     const char *name; /* hashed into the handshake */
@@ -36,7 +40,8 @@ const kith_noise_suite *kith_noise_suite_find(kith_bytes id);
 
 /* A process's static key and the signature over it, made once and shared by all handshakes. */
 typedef struct kith_noise_identity kith_noise_identity;
-/* Draws a fresh static key from env's randomness and signs it. signer is borrowed for the call. NULL: no memory. */
+/* Draws a fresh static key from env's randomness and signs it. signer is borrowed for the call. NULL: no
+ * memory. */
 kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer);
 void kith_noise_identity_free(kith_noise_identity *id);
 
@@ -45,9 +50,10 @@ typedef struct kith_noise_config {
     const kith_noise_suite *suite;
     const kith_noise_identity *identity; /* borrowed until free */
     bool initiator;
-    kith_peer_id expected;   /* who must answer; len 0: anyone */
-    kith_bytes prologue;     /* borrowed for new; empty on TCP */
-    const kith_bytes *muxers; /* stream_muxers for the extensions, in preference; borrowed until free; n 0: no extensions */
+    kith_peer_id expected; /* who must answer; len 0: anyone */
+    kith_bytes prologue;   /* borrowed for new; empty on TCP */
+    const kith_bytes *
+        muxers; /* stream_muxers for the extensions, in preference; borrowed until free; n 0: no extensions */
     size_t muxer_count;
 } kith_noise_config;
 
@@ -58,7 +64,7 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg);
 void kith_noise_free(kith_noise *n);
 
 typedef enum kith_noise_event_kind {
-    KITH_NOISE_READY,  /* the handshake is complete and the peer authenticated; the initiator's last message may still wait in send */
+    KITH_NOISE_READY,  /* complete, the peer authenticated; an initiator's last message still waits in send */
     KITH_NOISE_DATA,   /* plaintext */
     KITH_NOISE_FAILED, /* dead: err and why say it */
 } kith_noise_event_kind;
@@ -70,14 +76,17 @@ typedef struct kith_noise_event {
     const char *why; /* static */
 } kith_noise_event;
 
-/* Takes all of in, and borrows it (writable: records are decrypted in place) until next has returned false. */
+/* Takes all of in and borrows it until next has returned false. Writable: records are decrypted in place. */
 void kith_noise_recv(kith_noise *n, kith_time now, kith_span in);
 bool kith_noise_next(kith_noise *n, kith_noise_event *ev);
-/* Handshake messages. 0: nothing to send now. Needs room for a whole message (at most 2 + 4096 bytes), else 0. */
+/* Handshake messages. 0: nothing to send now. Needs room for a whole message (at most 2 + 4096 bytes), else
+ * 0. */
 size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out);
 
-/* Transport, once ready. The place in out where up to .len plaintext bytes of the next record may be written (.len 0: out is too
- * small, the machine is dead, or a handshake message still waits in send); then seal encrypts the first `len` of them in place and returns the record's size on the wire. len >= 1. */
+/* Transport, once ready. The place in out where up to .len plaintext bytes of the next record may be written
+ * (.len 0: out is too small, the machine is dead, or a handshake message still waits in send); then seal
+ * encrypts the first `len` of them in place and returns the record's size on the wire. len >= 1. 0: the
+ * nonces are used up (after 2^64 - 1 records) and the machine has failed. */
 kith_span kith_noise_room(const kith_noise *n, kith_span out);
 size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len);
 
@@ -85,8 +94,9 @@ bool kith_noise_ready(const kith_noise *n);
 
 /* Once ready. Views live as long as the machine. */
 const kith_peer_id *kith_noise_peer(const kith_noise *n);
-kith_bytes kith_noise_peer_key(const kith_noise *n);   /* serialised PublicKey */
-kith_bytes kith_noise_muxer(const kith_noise *n);      /* early muxer choice; empty: negotiate by multistream-select */
-const uint8_t *kith_noise_hash(const kith_noise *n);   /* h, 32 bytes, the channel binding */
+kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */
+/* The muxer agreed on in the handshake, one of config's; empty: negotiate by multistream-select. */
+kith_bytes kith_noise_muxer(const kith_noise *n);
+const uint8_t *kith_noise_hash(const kith_noise *n); /* h, 32 bytes, the channel binding */
 
 #endif

@@ -78,7 +78,8 @@ static uint8_t *encrypt_and_hash(kith_noise_hs *hs, kith_bytes in, uint8_t *out)
     if (hs->keyed) {
         uint8_t nonce[KITH_AEAD_NONCE_LEN];
         nonce_of(hs->n++, nonce);
-        kith_aead_seal(hs->seal, nonce, kith_bytes_of(hs->h, sizeof hs->h), kith_span_of(out, in.len), out + in.len);
+        kith_aead_seal(hs->seal, nonce, kith_bytes_of(hs->h, sizeof hs->h), kith_span_of(out, in.len),
+                       out + in.len);
     }
     mix_hash(hs, kith_bytes_of(out, len));
     return out + len;
@@ -282,8 +283,8 @@ static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
 
 /* ---- the handshake ---- */
 
-kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite, bool initiator,
-                            const kith_dh *s, kith_bytes prologue)
+kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite,
+                            bool initiator, const kith_dh *s, kith_bytes prologue)
 {
     static const uint8_t no_key[KITH_AEAD_KEY_LEN];
     *hs = (kith_noise_hs){.env = env, .suite = suite, .s = s, .initiator = initiator};
@@ -363,11 +364,13 @@ kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_bytes *payloa
     return e;
 }
 
-void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN], uint8_t k2[KITH_AEAD_KEY_LEN])
+void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],
+                         uint8_t k2[KITH_AEAD_KEY_LEN])
 {
     assert(hs->done == 3);
     uint8_t out[64];
-    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), (kith_bytes){0}, (kith_bytes){0}, kith_span_of(out, sizeof out));
+    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), (kith_bytes){0}, (kith_bytes){0},
+                     kith_span_of(out, sizeof out));
     memcpy(k1, out, 32);
     memcpy(k2, out + 32, 32);
     kith_wipe(out, sizeof out);

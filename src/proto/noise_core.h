@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Noise itself, without libp2p: the handshakes XX and XXhfs over opaque payloads, and ciphers that count their nonces. Private to
- * proto/noise.c and to tests.
+/* Noise itself, without libp2p: the handshakes XX and XXhfs over opaque payloads, and ciphers that count
+ * their nonces. Private to proto/noise.c and to tests.
  *
  *        XX                        XXhfs
  *   A -> e                         e, e1
@@ -23,9 +23,11 @@ typedef struct kith_noise_cipher {
 } kith_noise_cipher;
 
 /* In place, with an empty ad. KITH_ELIMIT: the nonces are used up; nothing has changed. */
-KITH_CHECK kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text, uint8_t tag[KITH_AEAD_TAG_LEN]);
+KITH_CHECK kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text,
+                                           uint8_t tag[KITH_AEAD_TAG_LEN]);
 /* KITH_ECRYPTO: the tag is wrong; the nonce stays. */
-KITH_CHECK kith_err kith_noise_cipher_open(kith_noise_cipher *c, kith_span text, const uint8_t tag[KITH_AEAD_TAG_LEN]);
+KITH_CHECK kith_err kith_noise_cipher_open(kith_noise_cipher *c, kith_span text,
+                                           const uint8_t tag[KITH_AEAD_TAG_LEN]);
 
 /* One handshake. About 2 KiB here and 15 KiB more in OpenSSL's KEM key; lives for two round trips. */
 typedef struct kith_noise_hs {
@@ -33,9 +35,9 @@ typedef struct kith_noise_hs {
     const kith_noise_suite *suite; /* static */
     const kith_dh *s;              /* our static key, borrowed */
     bool initiator;
-    unsigned done;  /* messages that are behind us: 0..3 */
-    bool keyed;     /* a MixKey has happened */
-    uint64_t n;     /* nonce of the symmetric state, for both directions */
+    unsigned done;          /* messages that are behind us: 0..3 */
+    bool keyed;             /* a MixKey has happened */
+    uint64_t n;             /* nonce of the symmetric state, for both directions */
     kith_aead *seal, *open; /* the same key */
     uint8_t h[KITH_SHA256_LEN];
     uint8_t ck[KITH_SHA256_LEN];
@@ -48,22 +50,23 @@ typedef struct kith_noise_hs {
 } kith_noise_hs;
 
 /* KITH_ENOMEM. Call fini whatever it returns. */
-KITH_CHECK kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite, bool initiator,
-                                       const kith_dh *s, kith_bytes prologue);
+KITH_CHECK kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite,
+                                       bool initiator, const kith_dh *s, kith_bytes prologue);
 /* Wipes. */
 void kith_noise_hs_fini(kith_noise_hs *hs);
 
 /* Length of the next message, whoever writes it, with a payload of that length. */
 size_t kith_noise_hs_len(const kith_noise_hs *hs, size_t payload_len);
-/* Writes the next message, kith_noise_hs_len bytes. Draws from env, in this order: the ephemeral's 32 bytes; then the initiator
- * e1's 64 (d || z), or the responder the 32 of the encapsulation. KITH_ENOMEM, KITH_ECRYPTO (the peer's key share is bad): the
- * handshake is over. */
+/* Writes the next message, kith_noise_hs_len bytes. Draws from env, in this order: the ephemeral's 32 bytes;
+ * then the initiator e1's 64 (d || z), or the responder the 32 of the encapsulation. KITH_ENOMEM,
+ * KITH_ECRYPTO (the peer's key share is bad): the handshake is over. */
 KITH_CHECK kith_err kith_noise_hs_write(kith_noise_hs *hs, kith_bytes payload, uint8_t *out);
-/* Reads the next message; decrypts in place. payload is a view into msg. KITH_EPROTO (too short), KITH_ECRYPTO, KITH_ENOMEM: the
- * handshake is over. */
+/* Reads the next message; decrypts in place. payload is a view into msg. KITH_EPROTO (too short),
+ * KITH_ECRYPTO, KITH_ENOMEM: the handshake is over. */
 KITH_CHECK kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_bytes *payload);
 /* After the third message: k1 encrypts from initiator to responder. The caller wipes both. */
-void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN], uint8_t k2[KITH_AEAD_KEY_LEN]);
+void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],
+                         uint8_t k2[KITH_AEAD_KEY_LEN]);
 
 /* Sets an open machine's nonces, so that tests can stand at their end. */
 void kith_noise_set_nonces(kith_noise *n, uint64_t tx, uint64_t rx);

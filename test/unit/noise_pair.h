@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Two Noise machines joined in memory, with randomness and memory under the test's hand. For unit tests and fuzzers: no cmocka here. */
+/* Two Noise machines joined in memory, with randomness and memory under the test's hand. For unit tests and
+ * fuzzers: no cmocka here. */
 #ifndef KITH_TEST_NOISE_PAIR_H
 #define KITH_TEST_NOISE_PAIR_H
 
@@ -12,7 +13,7 @@
 
 /* An allocator that counts, checks sizes and fails when told. */
 typedef struct heap {
-    size_t live;    /* bytes */
+    size_t live; /* bytes */
     size_t peak;
     size_t calls;   /* allocations asked for */
     size_t fail_at; /* the allocation that fails, from 1; 0: none */
@@ -118,7 +119,8 @@ static inline void side_fini(side *s)
 
 static inline kith_noise_config side_config(const side *s, const kith_noise_suite *suite, bool initiator)
 {
-    return (kith_noise_config){.env = &s->env, .suite = suite, .identity = s->identity, .initiator = initiator};
+    return (kith_noise_config){
+        .env = &s->env, .suite = suite, .identity = s->identity, .initiator = initiator};
 }
 
 /* Takes events until there are none. */

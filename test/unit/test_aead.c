@@ -20,18 +20,18 @@ typedef struct answer {
 
 static const answer answers[] = {
     /* RFC 8439, 2.8.2 */
-    {KITH_AEAD_CHACHA20_POLY1305, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f", "070000004041424344454647",
-     "50515253c0c1c2c3c4c5c6c7",
+    {KITH_AEAD_CHACHA20_POLY1305, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
+     "070000004041424344454647", "50515253c0c1c2c3c4c5c6c7",
      "4c616469657320616e642047656e746c656d656e206f662074686520636c617373206f66202739393a204966204920636f756c64206f6666657220796f75"
      "206f6e6c79206f6e652074697020666f7220746865206675747572652c2073756e73637265656e20776f756c642062652069742e",
      "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd"
      "3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b6116"
      "1ae10b594f09e26a7e902ecbd0600691"},
     /* McGrew and Viega, The Galois/Counter Mode of Operation, test cases 13 and 16 */
-    {KITH_AEAD_AES_256_GCM, "0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000", "", "",
-     "530f8afbc74536b9a963b4f1c4cb738b"},
-    {KITH_AEAD_AES_256_GCM, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
-     "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+    {KITH_AEAD_AES_256_GCM, "0000000000000000000000000000000000000000000000000000000000000000",
+     "000000000000000000000000", "", "", "530f8afbc74536b9a963b4f1c4cb738b"},
+    {KITH_AEAD_AES_256_GCM, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+     "cafebabefacedbaddecaf888", "feedfacedeadbeeffeedfacedeadbeefabaddad2",
      "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
      "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
      "76fc6ece0f4e1768cddf8853bb2d551b"},
@@ -44,7 +44,8 @@ static void both_ciphers_give_the_published_texts(void **state)
         const answer *a = &answers[i];
         uint8_t key[32], nonce[12], ad[64], text[256], want[256], buf[256], tag[16];
         size_t len = strlen(a->text) / 2, ad_len = strlen(a->ad) / 2;
-        unhex(a->key, key, 32), unhex(a->nonce, nonce, 12), unhex(a->ad, ad, ad_len), unhex(a->text, text, len);
+        unhex(a->key, key, 32), unhex(a->nonce, nonce, 12), unhex(a->ad, ad, ad_len),
+            unhex(a->text, text, len);
         unhex(a->sealed, want, len + 16);
         kith_aead *seal = kith_aead_new(a->alg, key, true), *open = kith_aead_new(a->alg, key, false);
         for (int again = 0; again < 3; again++) {
@@ -52,7 +53,8 @@ static void both_ciphers_give_the_published_texts(void **state)
             kith_aead_seal(seal, nonce, kith_bytes_of(ad, ad_len), kith_span_of(buf, len), tag);
             assert_memory_equal(buf, want, len);
             assert_memory_equal(tag, want + len, 16);
-            assert_int_equal(kith_aead_open(open, nonce, kith_bytes_of(ad, ad_len), kith_span_of(buf, len), tag), KITH_OK);
+            assert_int_equal(
+                kith_aead_open(open, nonce, kith_bytes_of(ad, ad_len), kith_span_of(buf, len), tag), KITH_OK);
             assert_memory_equal(buf, text, len);
         }
         kith_aead_free(seal), kith_aead_free(open);
@@ -73,7 +75,8 @@ static void every_flipped_bit_is_noticed(void **state)
             memcpy(bad, row, sizeof row);
             if (bit < 8 * sizeof row)
                 bad[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            kith_err e = kith_aead_open(open, bad, kith_bytes_of(bad + 12, 5), kith_span_of(bad + 17, 37), bad + 54);
+            kith_err e =
+                kith_aead_open(open, bad, kith_bytes_of(bad + 12, 5), kith_span_of(bad + 17, 37), bad + 54);
             assert_int_equal(e, bit < 8 * sizeof row ? KITH_ECRYPTO : KITH_OK);
         }
         kith_aead_free(seal), kith_aead_free(open);
@@ -85,9 +88,11 @@ static void a_new_key_takes_the_place_of_the_old(void **state)
     (void)state;
     uint8_t k1[32] = {1}, k2[32] = {2}, nonce[12] = {0}, text[4] = "abc", tag[16];
     for (int alg = 0; alg < 2; alg++) {
-        kith_aead *seal = kith_aead_new((kith_aead_alg)alg, k1, true), *open = kith_aead_new((kith_aead_alg)alg, k2, false);
+        kith_aead *seal = kith_aead_new((kith_aead_alg)alg, k1, true),
+                  *open = kith_aead_new((kith_aead_alg)alg, k2, false);
         kith_aead_seal(seal, nonce, (kith_bytes){0}, kith_span_of(text, 4), tag);
-        assert_int_equal(kith_aead_open(open, nonce, (kith_bytes){0}, kith_span_of(text, 4), tag), KITH_ECRYPTO);
+        assert_int_equal(kith_aead_open(open, nonce, (kith_bytes){0}, kith_span_of(text, 4), tag),
+                         KITH_ECRYPTO);
         kith_aead_rekey(seal, k2);
         memcpy(text, "abc", 4);
         kith_aead_seal(seal, nonce, (kith_bytes){0}, kith_span_of(text, 4), tag);
@@ -106,17 +111,21 @@ static void wycheproof(const char *name, kith_aead_alg alg, size_t total)
     }
     size_t ran = 0, other = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
         bool ours = json_integer_value(json_object_get(group, "keySize")) == 256 &&
                     json_integer_value(json_object_get(group, "ivSize")) == 96 &&
                     json_integer_value(json_object_get(group, "tagSize")) == 128;
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
             if (!ours) {
                 other++;
                 continue;
             }
-            kith_span key = vectors_hex(test, "key"), iv = vectors_hex(test, "iv"), aad = vectors_hex(test, "aad");
-            kith_span msg = vectors_hex(test, "msg"), ct = vectors_hex(test, "ct"), tag = vectors_hex(test, "tag");
+            kith_span key = vectors_hex(test, "key"), iv = vectors_hex(test, "iv"),
+                      aad = vectors_hex(test, "aad");
+            kith_span msg = vectors_hex(test, "msg"), ct = vectors_hex(test, "ct"),
+                      tag = vectors_hex(test, "tag");
             bool valid = strcmp(vectors_str(test, "result"), "valid") == 0;
             kith_aead *open = kith_aead_new(alg, key.p, false);
             if (valid) {
@@ -138,7 +147,8 @@ static void wycheproof(const char *name, kith_aead_alg alg, size_t total)
             ran++;
         }
     }
-    print_message("%s: %zu agree, %zu of key, nonce or tag lengths that kith does not have\n", name, ran, other);
+    print_message("%s: %zu agree, %zu of key, nonce or tag lengths that kith does not have\n", name, ran,
+                  other);
     assert_int_equal(ran + other, total);
     assert_true(ran > 60);
     json_decref(root);

@@ -13,8 +13,8 @@
 #include "crypto/crypto.h"
 #include "unit/vectors.h"
 
-/* From BLAKE3-team/BLAKE3 test_vectors/test_vectors.json (CC0), commit 77b257ee: the input is 0, 1, ..., 250, 0, 1, ...; first 32 bytes of the
- * plain hash, the keyed one and the derived key. */
+/* From BLAKE3-team/BLAKE3 test_vectors/test_vectors.json (CC0), commit 77b257ee: the input is 0, 1, ..., 250,
+ * 0, 1, ...; first 32 bytes of the plain hash, the keyed one and the derived key. */
 static const char key[] = "whats the Elvish word for friend";
 static const char context[] = "BLAKE3 2019-12-27 16:29:52 test vectors context";
 static const struct {

@@ -83,9 +83,12 @@ static void wycheproof_x25519_agrees(void **state)
     VECTORS_OR_SKIP(root, "wycheproof/x25519_test.json")
     size_t ran = 0, zero = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
-            kith_span pub = vectors_hex(test, "public"), secret = vectors_hex(test, "private"), want = vectors_hex(test, "shared");
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
+            kith_span pub = vectors_hex(test, "public"), secret = vectors_hex(test, "private"),
+                      want = vectors_hex(test, "shared");
             static const uint8_t zeros[32];
             uint8_t got[32];
             kith_dh *k = kith_dh_new(secret.p);

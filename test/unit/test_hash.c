@@ -96,7 +96,8 @@ static void hmac_gives_the_published_codes(void **state)
     kith_hmac_sha256(kith_bytes_str("Jefe"), kith_bytes_str("what do ya want for nothing?"), out);
     assert_hash(out, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", 32);
     memset(key, 0xaa, sizeof key);
-    kith_hmac_sha256(kith_bytes_of(key, sizeof key), kith_bytes_str("Test Using Larger Than Block-Size Key - Hash Key First"), out);
+    kith_hmac_sha256(kith_bytes_of(key, sizeof key),
+                     kith_bytes_str("Test Using Larger Than Block-Size Key - Hash Key First"), out);
     assert_hash(out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54", 32);
     /* An empty key is a key, not "the one before". */
     kith_hmac_sha256((kith_bytes){0}, (kith_bytes){0}, out);
@@ -113,10 +114,13 @@ static void hkdf_gives_the_published_keys(void **state)
         salt[i] = (uint8_t)i;
     for (size_t i = 0; i < sizeof info; i++)
         info[i] = (uint8_t)(0xf0 + i);
-    kith_hkdf_sha256(kith_bytes_of(salt, 13), kith_bytes_of(ikm, 22), kith_bytes_of(info, 10), kith_span_of(out, 42));
-    assert_hash(out, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865", 42);
+    kith_hkdf_sha256(kith_bytes_of(salt, 13), kith_bytes_of(ikm, 22), kith_bytes_of(info, 10),
+                     kith_span_of(out, 42));
+    assert_hash(out, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865",
+                42);
     kith_hkdf_sha256((kith_bytes){0}, kith_bytes_of(ikm, 22), (kith_bytes){0}, kith_span_of(out, 42));
-    assert_hash(out, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8", 42);
+    assert_hash(out, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
+                42);
 }
 
 static void wycheproof_hkdf_agrees(void **state)
@@ -125,8 +129,10 @@ static void wycheproof_hkdf_agrees(void **state)
     VECTORS_OR_SKIP(root, "wycheproof/hkdf_sha256_test.json")
     size_t ran = 0, over = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
             size_t size = (size_t)json_integer_value(json_object_get(test, "size"));
             bool valid = strcmp(vectors_str(test, "result"), "valid") == 0;
             if (size > 255 * 32) { /* a mistake of the caller: not askable */
@@ -135,10 +141,12 @@ static void wycheproof_hkdf_agrees(void **state)
                 continue;
             }
             assert_true(valid);
-            kith_span ikm = vectors_hex(test, "ikm"), salt = vectors_hex(test, "salt"), info = vectors_hex(test, "info");
+            kith_span ikm = vectors_hex(test, "ikm"), salt = vectors_hex(test, "salt"),
+                      info = vectors_hex(test, "info");
             kith_span want = vectors_hex(test, "okm");
             uint8_t *got = malloc(size + 1);
-            kith_hkdf_sha256(kith_span_bytes(salt), kith_span_bytes(ikm), kith_span_bytes(info), kith_span_of(got, size));
+            kith_hkdf_sha256(kith_span_bytes(salt), kith_span_bytes(ikm), kith_span_bytes(info),
+                             kith_span_of(got, size));
             assert_int_equal(want.len, size);
             assert_memory_equal(got, want.p, size);
             free(got), free(ikm.p), free(salt.p), free(info.p), free(want.p);

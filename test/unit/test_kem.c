@@ -16,7 +16,8 @@
 
 static const kith_kem_alg algs[] = {KITH_KEM_MLKEM512, KITH_KEM_MLKEM768, KITH_KEM_MLKEM1024};
 
-/* Seeds d and z of NIST's ACVP keyGen (FIPS 203) tests 1, 26 and 51, and the SHA-256 of the encapsulation key. */
+/* Seeds d and z of NIST's ACVP keyGen (FIPS 203) tests 1, 26 and 51, and the SHA-256 of the encapsulation
+ * key. */
 static const struct {
     kith_kem_alg alg;
     const char *seed, *ek;
@@ -35,7 +36,8 @@ static const struct {
      "62fccf5fdf805b110670b39cd5e25b1811172961ea4047bfbd589e323ce7cfbc"},
 };
 
-/* Key from the seed 64 x 0x15, coin 32 x 0x16: SHA-256 of the ciphertext, and the secret, by two implementations. */
+/* Key from the seed 64 x 0x15, coin 32 x 0x16: SHA-256 of the ciphertext, and the secret, by two
+ * implementations. */
 static const struct {
     kith_kem_alg alg;
     const char *ct, *ss;
@@ -70,12 +72,14 @@ static void the_same_coin_gives_the_same_ciphertext(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof encaps / sizeof encaps[0]; i++) {
         kith_kem_alg alg = encaps[i].alg;
-        uint8_t seed[64], coin[32], ek[KITH_KEM_EK_MAX], ct[KITH_KEM_CT_MAX], s1[32], s2[32], hash[32], want[32];
+        uint8_t seed[64], coin[32], ek[KITH_KEM_EK_MAX], ct[KITH_KEM_CT_MAX], s1[32], s2[32], hash[32],
+            want[32];
         memset(seed, 0x15, sizeof seed);
         memset(coin, 0x16, sizeof coin);
         kith_kem *k = kith_kem_new(alg, seed);
         kith_kem_ek(k, ek);
-        assert_int_equal(kith_kem_encaps(alg, kith_bytes_of(ek, kith_kem_ek_len(alg)), coin, ct, s1), KITH_OK);
+        assert_int_equal(kith_kem_encaps(alg, kith_bytes_of(ek, kith_kem_ek_len(alg)), coin, ct, s1),
+                         KITH_OK);
         kith_sha256(kith_bytes_of(ct, kith_kem_ct_len(alg)), hash);
         unhex(encaps[i].ct, want, 32);
         assert_memory_equal(hash, want, 32);
@@ -95,7 +99,8 @@ static void a_forged_ciphertext_gives_another_secret(void **state)
         kith_kem *k = kith_kem_new(algs[i], seed);
         size_t len = kith_kem_ct_len(algs[i]);
         kith_kem_ek(k, ek);
-        assert_int_equal(kith_kem_encaps(algs[i], kith_bytes_of(ek, kith_kem_ek_len(algs[i])), coin, ct, s1), KITH_OK);
+        assert_int_equal(kith_kem_encaps(algs[i], kith_bytes_of(ek, kith_kem_ek_len(algs[i])), coin, ct, s1),
+                         KITH_OK);
         for (size_t at = 0; at < len; at += 97) {
             ct[at] ^= 1;
             assert_int_equal(kith_kem_decaps(k, kith_bytes_of(ct, len), s2), KITH_OK);
@@ -127,7 +132,7 @@ static void a_key_with_a_coefficient_beyond_q_is_refused(void **state)
 
 static kith_kem_alg alg_named(const char *name)
 {
-    return strcmp(name, "ML-KEM-512") == 0 ? KITH_KEM_MLKEM512
+    return strcmp(name, "ML-KEM-512") == 0   ? KITH_KEM_MLKEM512
            : strcmp(name, "ML-KEM-768") == 0 ? KITH_KEM_MLKEM768
                                              : KITH_KEM_MLKEM1024;
 }
@@ -156,9 +161,11 @@ static void wycheproof(const char *name)
     }
     size_t ran = 0, other = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
         kith_kem_alg alg = alg_named(vectors_str(group, "parameterSet"));
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
             bool valid = strcmp(vectors_str(test, "result"), "valid") == 0;
             kith_span seed = vectors_hex(test, "seed");
             if (seed.len != KITH_KEM_SEED_LEN) { /* not askable: the type says 64 */
@@ -200,9 +207,11 @@ static void acvp_keygen_agrees(void **state)
     VECTORS_OR_SKIP(root, "acvp/ML-KEM-keyGen-FIPS203.json")
     size_t ran = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
         kith_kem_alg alg = alg_named(vectors_str(group, "parameterSet"));
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
             uint8_t seed[64], got[KITH_KEM_EK_MAX];
             unhex(vectors_str(test, "d"), seed, 32);
             unhex(vectors_str(test, "z"), seed + 32, 32);
@@ -228,7 +237,8 @@ static void acvp_keygen_agrees(void **state)
 static void acvp_encaps_case(kith_kem_alg alg, const json_t *test)
 {
     uint8_t ct[KITH_KEM_CT_MAX], ss[32];
-    kith_span ek = vectors_hex(test, "ek"), m = vectors_hex(test, "m"), c = vectors_hex(test, "c"), key = vectors_hex(test, "k");
+    kith_span ek = vectors_hex(test, "ek"), m = vectors_hex(test, "m"), c = vectors_hex(test, "c"),
+              key = vectors_hex(test, "k");
     assert_int_equal(kith_kem_encaps(alg, kith_span_bytes(ek), m.p, ct, ss), KITH_OK);
     assert_int_equal(c.len, kith_kem_ct_len(alg));
     assert_memory_equal(ct, c.p, c.len);
@@ -257,10 +267,12 @@ static void acvp_encapsulation_and_decapsulation_agree(void **state)
     VECTORS_OR_SKIP(root, "acvp/ML-KEM-encapDecap-FIPS203.json")
     size_t ran = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
         kith_kem_alg alg = alg_named(vectors_str(group, "parameterSet"));
         bool enc = strcmp(vectors_str(group, "function"), "encapsulation") == 0;
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
             if (enc)
                 acvp_encaps_case(alg, test);
             else

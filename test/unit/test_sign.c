@@ -75,15 +75,19 @@ static void ed25519_signs_as_published(void **state)
     static const struct {
         const char *seed, *pub, *msg, *sig;
     } known[] = {
-        {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+        {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
          "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"},
-        {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+        {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+         "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
          "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"},
-        {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7", "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+        {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+         "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
          "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"},
     };
     for (size_t i = 0; i < 3; i++) {
-        hexed seed = of(known[i].seed), pub = of(known[i].pub), msg = of(known[i].msg), sig = of(known[i].sig);
+        hexed seed = of(known[i].seed), pub = of(known[i].pub), msg = of(known[i].msg),
+              sig = of(known[i].sig);
         uint8_t got[64];
         kith_signer *s = kith_signer_new(seed.b);
         assert_non_null(s);
@@ -103,12 +107,15 @@ static void wycheproof_ed25519_agrees(void **state)
     VECTORS_OR_SKIP(root, "wycheproof/ed25519_test.json")
     size_t ran = 0, g, t;
     json_t *group, *test;
-    json_array_foreach(json_object_get(root, "testGroups"), g, group) {
+    json_array_foreach(json_object_get(root, "testGroups"), g, group)
+    {
         kith_span pk = vectors_hex(json_object_get(group, "publicKey"), "pk");
-        json_array_foreach(json_object_get(group, "tests"), t, test) {
+        json_array_foreach(json_object_get(group, "tests"), t, test)
+        {
             kith_span msg = vectors_hex(test, "msg"), sig = vectors_hex(test, "sig");
             bool valid = strcmp(vectors_str(test, "result"), "valid") == 0;
-            kith_err e = kith_verify(KITH_KEY_ED25519, kith_span_bytes(pk), kith_span_bytes(msg), kith_span_bytes(sig));
+            kith_err e = kith_verify(KITH_KEY_ED25519, kith_span_bytes(pk), kith_span_bytes(msg),
+                                     kith_span_bytes(sig));
             assert_int_equal(e, valid ? KITH_OK : KITH_ECRYPTO);
             free(msg.p), free(sig.p);
             ran++;
@@ -119,14 +126,16 @@ static void wycheproof_ed25519_agrees(void **state)
     json_decref(root);
 }
 
-/* The right signature; the signature with any byte changed, cut or prolonged; the key with any byte changed or cut. */
+/* The right signature; the signature with any byte changed, cut or prolonged; the key with any byte changed
+ * or cut. */
 static void torture(kith_key_type type, const char *key_hex, const char *sig_hex, size_t step)
 {
     hexed key = of(key_hex), sig = of(sig_hex);
     kith_bytes msg = kith_bytes_str(message);
     assert_int_equal(kith_key_check(type, bytes(&key)), KITH_OK);
     assert_int_equal(kith_verify(type, bytes(&key), msg, bytes(&sig)), KITH_OK);
-    assert_int_equal(kith_verify(type, bytes(&key), kith_bytes_str("kith signs that"), bytes(&sig)), KITH_ECRYPTO);
+    assert_int_equal(kith_verify(type, bytes(&key), kith_bytes_str("kith signs that"), bytes(&sig)),
+                     KITH_ECRYPTO);
     assert_int_equal(kith_verify(type, bytes(&key), (kith_bytes){0}, bytes(&sig)), KITH_ECRYPTO);
     for (size_t i = 0; i < sig.len; i += step) {
         hexed bad = sig;
@@ -191,7 +200,8 @@ static void ed25519_refuses_every_change(void **state)
 static void keys_of_the_wrong_size_or_type_are_refused(void **state)
 {
     (void)state;
-    hexed small = of(rsa_1024_key), exponent = of(rsa_key_with_a_33_bit_exponent), p256 = of(p256_key), rsa = of(rsa_key);
+    hexed small = of(rsa_1024_key), exponent = of(rsa_key_with_a_33_bit_exponent), p256 = of(p256_key),
+          rsa = of(rsa_key);
     assert_int_equal(kith_key_check(KITH_KEY_RSA, bytes(&small)), KITH_ECRYPTO);
     assert_int_equal(kith_key_check(KITH_KEY_RSA, bytes(&exponent)), KITH_ECRYPTO);
     assert_int_equal(kith_key_check(KITH_KEY_RSA, bytes(&p256)), KITH_ECRYPTO);
@@ -199,10 +209,12 @@ static void keys_of_the_wrong_size_or_type_are_refused(void **state)
     assert_int_equal(kith_key_check(KITH_KEY_SECP256K1, bytes(&p256)), KITH_ECRYPTO);
     assert_int_equal(kith_key_check(KITH_KEY_ED25519, bytes(&p256)), KITH_ECRYPTO);
     assert_int_equal(kith_key_check((kith_key_type)4, bytes(&p256)), KITH_EUNSUPPORTED);
-    assert_int_equal(kith_verify((kith_key_type)4, bytes(&p256), bytes(&p256), bytes(&p256)), KITH_EUNSUPPORTED);
+    assert_int_equal(kith_verify((kith_key_type)4, bytes(&p256), bytes(&p256), bytes(&p256)),
+                     KITH_EUNSUPPORTED);
     for (int type = 0; type < 4; type++) {
         assert_int_equal(kith_key_check((kith_key_type)type, (kith_bytes){0}), KITH_ECRYPTO);
-        assert_int_equal(kith_verify((kith_key_type)type, (kith_bytes){0}, (kith_bytes){0}, (kith_bytes){0}), KITH_ECRYPTO);
+        assert_int_equal(kith_verify((kith_key_type)type, (kith_bytes){0}, (kith_bytes){0}, (kith_bytes){0}),
+                         KITH_ECRYPTO);
     }
     hexed huge = {.len = sizeof huge.b};
     assert_int_equal(kith_key_check(KITH_KEY_RSA, bytes(&huge)), KITH_ECRYPTO);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Both Noise handshakes against published vectors, byte for byte: the core with any payload, and the whole machine. */
+/* Both Noise handshakes against published vectors, byte for byte: the core with any payload, and the whole
+ * machine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +45,8 @@ static void run_xx(const json_t *v, const kith_noise_suite *suite)
     kith_span pi = vectors_hex(v, "init_prologue"), pr = vectors_hex(v, "resp_prologue");
     heap h = {0};
     dice di = {.script = kith_span_bytes(ei)}, dr = {.script = kith_span_bytes(er)};
-    kith_env env[2] = {{.alloc = {&h, heap_fn}, .rand = {&di, dice_fn}}, {.alloc = {&h, heap_fn}, .rand = {&dr, dice_fn}}};
+    kith_env env[2] = {{.alloc = {&h, heap_fn}, .rand = {&di, dice_fn}},
+                       {.alloc = {&h, heap_fn}, .rand = {&dr, dice_fn}}};
     kith_dh *s[2] = {dh_of(v, "init_static"), dh_of(v, "resp_static")};
     kith_noise_hs hs[2];
     assert_int_equal(kith_noise_hs_init(&hs[0], &env[0], suite, true, s[0], kith_span_bytes(pi)), KITH_OK);
@@ -81,9 +83,11 @@ static void run_xx(const json_t *v, const kith_noise_suite *suite)
                 rx[0].aead = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, k2, false);
             }
             memcpy(buf, payload.p, payload.len);
-            assert_int_equal(kith_noise_cipher_seal(&tx[w], kith_span_of(buf, payload.len), buf + payload.len), KITH_OK);
+            assert_int_equal(
+                kith_noise_cipher_seal(&tx[w], kith_span_of(buf, payload.len), buf + payload.len), KITH_OK);
             assert_hex(m, "ciphertext", buf, payload.len + 16);
-            assert_int_equal(kith_noise_cipher_open(&rx[!w], kith_span_of(buf, payload.len), buf + payload.len), KITH_OK);
+            assert_int_equal(
+                kith_noise_cipher_open(&rx[!w], kith_span_of(buf, payload.len), buf + payload.len), KITH_OK);
             assert_memory_equal(buf, payload.p, payload.len);
         }
         free(payload.p);
@@ -115,7 +119,8 @@ static void xx_file(const char *name)
         run_xx(v, suite);
         ran++;
     }
-    print_message("%s: %d vectors agree, %zu not spoken (psk, AES-GCM)\n", name, ran, json_array_size(list) - (size_t)ran);
+    print_message("%s: %d vectors agree, %zu not spoken (psk, AES-GCM)\n", name, ran,
+                  json_array_size(list) - (size_t)ran);
     assert_int_equal(ran, 1);
     json_decref(root);
 }
@@ -177,7 +182,8 @@ static void run_machine(const json_t *v, const kith_noise_suite *suite)
     append(sr, &nr, v, "static_r_private");
     append(sr, &nr, v, "ephemeral_dh_r_private");
     append(sr, &nr, v, "kem_encap_seed");
-    kith_span idi = vectors_hex(v, "identity_i_ed25519_seed"), idr = vectors_hex(v, "identity_r_ed25519_seed");
+    kith_span idi = vectors_hex(v, "identity_i_ed25519_seed"),
+              idr = vectors_hex(v, "identity_r_ed25519_seed");
     side i, r;
     side_init(&i, idi.p, 0, kith_bytes_of(si, ni));
     side_init(&r, idr.p, 0, kith_bytes_of(sr, nr));
@@ -284,8 +290,8 @@ static void hfs_512_machine_agrees(void **state)
     hfs_file("noise/xxhfs-mlkem512-libp2p.json", KITH_KEM_MLKEM512, true, 2);
 }
 
-/* Known answers that are always here: the published handshake hash and keys of XXhfs vector 1 (inputs are byte fills 0x11..0x16), and the same
- * for the suites that nobody else has. */
+/* Known answers that are always here: the published handshake hash and keys of XXhfs vector 1 (inputs are
+ * byte fills 0x11..0x16), and the same for the suites that nobody else has. */
 static void known_answers_of_vector_1_agree(void **state)
 {
     (void)state;
@@ -312,7 +318,8 @@ static void known_answers_of_vector_1_agree(void **state)
         kith_dh *s[2] = {kith_dh_new(fill[1]), kith_dh_new(fill[2])};
         kith_noise_hs hs[2];
         for (int i = 0; i < 2; i++)
-            assert_int_equal(kith_noise_hs_init(&hs[i], &env[i], suite, i == 0, s[i], (kith_bytes){0}), KITH_OK);
+            assert_int_equal(kith_noise_hs_init(&hs[i], &env[i], suite, i == 0, s[i], (kith_bytes){0}),
+                             KITH_OK);
         for (int i = 0; i < 3; i++) {
             kith_bytes got;
             size_t len = kith_noise_hs_len(&hs[i % 2], 0);
@@ -343,9 +350,12 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_answers_of_vector_1_agree), cmocka_unit_test(snow_agrees),
-        cmocka_unit_test(cacophony_agrees),                cmocka_unit_test(hfs_768_core_agrees),
-        cmocka_unit_test(hfs_768_machine_agrees),          cmocka_unit_test(hfs_1024_machine_agrees),
+        cmocka_unit_test(known_answers_of_vector_1_agree),
+        cmocka_unit_test(snow_agrees),
+        cmocka_unit_test(cacophony_agrees),
+        cmocka_unit_test(hfs_768_core_agrees),
+        cmocka_unit_test(hfs_768_machine_agrees),
+        cmocka_unit_test(hfs_1024_machine_agrees),
         cmocka_unit_test(hfs_512_machine_agrees),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
