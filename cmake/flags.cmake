@@ -28,6 +28,8 @@ target_compile_options(kith_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -W
     -Wcast-align -Wwrite-strings -Wundef -Wformat=2 -Wimplicit-fallthrough -Wunused -fno-common)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     target_compile_options(kith_flags INTERFACE -Wlogical-op -Wduplicated-cond -Wtrampolines)
+else()
+    target_compile_options(kith_flags INTERFACE -Wno-string-conversion) # assert(!"why this cannot happen")
 endif()
 if(KITH_WERROR)
     target_compile_options(kith_flags INTERFACE -Werror)
