@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* multistream-select 1.0 as a machine: reads one message at a time, in whatever pieces it comes, and answers or proposes the next. */
+/* multistream-select 1.0 as a machine: reads one message at a time, in whatever pieces it comes, and
+ * answers or proposes the next. */
 #include "proto/mss.h"
 
 #include <assert.h>
@@ -21,7 +22,7 @@ struct kith_mss {
     kith_buf part; /* what has arrived of a message whose end has not */
     kith_buf out;
     const char *why;
-    size_t need;       /* length of the message being read; 0: the prefix is not complete */
+    size_t need; /* length of the message being read; 0: the prefix is not complete */
     kith_mss_state state;
     int choice;
     uint8_t prefix; /* the first byte of a two-byte length prefix */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* multistream-select 1.0, both roles: which protocol runs next on a connection or stream. libp2p connections spec, "multistream-select".
+/* multistream-select 1.0, both roles: which protocol runs next on a connection or stream. libp2p
+ * connections spec, "multistream-select".
  *
  *   dialer    hello + proposal 1 ->        <- hello, (na -> proposal 2)*, echo
  *   listener  hello; for each proposal: echo when known, "na" otherwise; "ls" gets "na"
@@ -10,9 +11,9 @@
 #include "base/env.h"
 #include "base/err.h"
 
-#define KITH_MSS_ID_MAX 140        /* longest protocol id that we speak or accept */
-#define KITH_MSS_MSG_MAX 1024      /* longest message that we read, as js has it */
-#define KITH_MSS_TRIES_MAX 64      /* proposals that a listener answers before it gives up */
+#define KITH_MSS_ID_MAX 140   /* longest protocol id that we speak or accept */
+#define KITH_MSS_MSG_MAX 1024 /* longest message that we read, as js has it */
+#define KITH_MSS_TRIES_MAX 64 /* proposals that a listener answers before it gives up */
 
 typedef enum kith_mss_state { KITH_MSS_RUNNING, KITH_MSS_DONE, KITH_MSS_FAILED } kith_mss_state;
 
@@ -26,15 +27,17 @@ kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n);
 kith_mss *kith_mss_listen(const kith_env *env, kith_mss_find find, void *ctx);
 void kith_mss_free(kith_mss *m);
 
-/* Consumes negotiation bytes only: *used <= in.len; what follows belongs to the next layer. Once DONE or FAILED uses nothing.
- * KITH_EPROTO: with the reason in kith_mss_why. KITH_EUNSUPPORTED: the peer refused every proposal. */
+/* Consumes negotiation bytes only: *used <= in.len; what follows belongs to the next layer. Once DONE or
+ * FAILED uses nothing. Every error is FAILED, with the reason in kith_mss_why. KITH_EPROTO: the peer broke
+ * the rules. KITH_EUNSUPPORTED: it refused every proposal. KITH_ELIMIT: it made too many. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_mss_recv(kith_mss *m, kith_bytes in, size_t *used);
 size_t kith_mss_send(kith_mss *m, kith_span out);
 kith_mss_state kith_mss_status(const kith_mss *m);
 /* DONE: the index into ids, or what find returned. */
 int kith_mss_choice(const kith_mss *m);
-/* Lazy negotiation: a dialer with one id left may let payload follow its proposal at once, before the answer is in; true once send has
- * handed over everything up to that point. The answer is still read through recv. */
+/* Lazy negotiation: a dialer with one id left may let payload follow its proposal at once, before the
+ * answer is in; true once send has handed over everything up to that point. The answer is still read
+ * through recv. Either role: true as well when DONE and nothing is left to send. */
 bool kith_mss_may_pass(const kith_mss *m);
 const char *kith_mss_why(const kith_mss *m);
 

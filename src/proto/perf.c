@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* perf: the client says how much it wants, uploads, half-closes; the server counts, then sends that much.
  *
- * The payload is zeros, written into the output buffer where yamux frames and Noise encrypts it. It has to be written: what lies in that
- * buffer is an earlier record, perhaps of another stream. A memset runs an order of magnitude faster than the cipher, and the lines that
- * it brings into the cache are the ones that the cipher reads next. */
+ * The payload is zeros, written into the output buffer where yamux frames and Noise encrypts it. It has to
+ * be written: what lies in that buffer is an earlier record, perhaps of another stream. A memset runs an
+ * order of magnitude faster than the cipher, and the lines that it brings into the cache are the ones that
+ * the cipher reads next. */
 #include "proto/perf.h"
 
 #include <assert.h>
@@ -23,7 +24,7 @@ struct kith_perf {
     perf_state state;
     kith_err err;
     uint8_t head[HEAD_LEN];
-    uint8_t head_len; /* bytes of it that were sent, or received */
+    uint8_t head_len;          /* bytes of it that were sent, or received */
     uint64_t upload, download; /* asked for; the server's upload is not known before its end */
     uint64_t up, down;         /* so far */
     kith_time started, answered, ended;

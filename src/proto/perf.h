@@ -11,7 +11,8 @@ typedef struct kith_perf kith_perf;
 
 typedef struct kith_perf_result {
     uint64_t upload_bytes, download_bytes;
-    kith_time upload_time;   /* from the first byte sent to the first byte of the answer (or its end, if none was asked for) */
+    kith_time
+        upload_time; /* from the first byte sent to the first of the answer, or its end when it is empty */
     kith_time download_time; /* from then to the last byte */
 } kith_perf_result;
 
@@ -19,8 +20,9 @@ kith_perf *kith_perf_client(const kith_env *env, uint64_t upload, uint64_t downl
 kith_perf *kith_perf_server(const kith_env *env);
 /* Bytes so far, for a progress line. */
 void kith_perf_progress(const kith_perf *p, uint64_t *sent, uint64_t *received);
-/* KITH_OK: complete (the client has seen the server's half-close), *out written. KITH_ESTATE: still running. Else why it failed:
- * KITH_EPROTO: an answer before our half-close, too long or too short, or no 8-byte head; or what ended the stream. */
+/* KITH_OK: complete (the client has seen the server's half-close), *out written. KITH_ESTATE: still
+ * running. Else why it failed: KITH_EPROTO: an answer before our half-close, too long or too short, or no
+ * 8-byte head; or what ended the stream. */
 KITH_CHECK kith_err kith_perf_result_get(const kith_perf *p, kith_perf_result *out);
 
 extern const kith_stream_ops kith_perf_ops; /* the machine is a kith_perf */

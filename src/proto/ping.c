@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Both sides of ping: one asks with 32 random bytes and wants exactly them back, the other echoes whole pings. */
+/* Both sides of ping: one asks with 32 random bytes and wants exactly them back, the other echoes whole
+ * pings. */
 #include "proto/ping.h"
 
 #include <assert.h>
@@ -14,14 +15,14 @@ struct kith_ping {
     bool failed;
     /* asker */
     bool under_way;
-    bool told; /* ev waits to be taken */
+    bool told;         /* ev waits to be taken */
     uint8_t sent, got; /* bytes of data handed over, and echoed */
     uint8_t data[KITH_PING_LEN];
     kith_time sent_at;
     kith_ping_event ev;
     /* responder */
     kith_buf buf;
-    size_t echo; /* bytes of buf that belong to whole pings */
+    size_t echo;     /* bytes of buf that belong to whole pings */
     kith_time limit; /* of the answer that is awaited; responder: of silence */
 };
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* yamux as a machine: frames in and out, windows, whose turn it is to send, and what a peer may not do to us.
+/* yamux as a machine: frames in and out, windows, whose turn it is to send, and what a peer may not do to
+ * us.
  *
  *   0       1       2               4                               8                              12
  *   +-------+-------+---------------+-------------------------------+-------------------------------+
- *   |   0   | type  |     flags     |           stream id           |  length, delta, ping or code  |  then length bytes if Data
+ *   |   0   | type  |     flags     |           stream id           |  length, delta, ping or code  |
  *   +-------+-------+---------------+-------------------------------+-------------------------------+
+ *   Data: then length bytes
  *
- * A stream object lives from SYN until its CLOSED event has been taken and, when we reset it, its RST has been written: so an owed RST
- * needs no memory of its own. */
+ * A stream object lives from SYN until its CLOSED event has been taken and, when we reset it, its RST has
+ * been written: so an owed RST needs no memory of its own. */
 #include "proto/yamux.h"
 
 #include <assert.h>
@@ -16,15 +18,15 @@
 #include "base/list.h"
 #include "base/map.h"
 
-enum { DATA, WINDOW_UPDATE, PING, GOAWAY };           /* types */
-enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 };          /* flags */
+enum { DATA, WINDOW_UPDATE, PING, GOAWAY };  /* types */
+enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 }; /* flags */
 
 #define FRAME_MAX_MAX (1024u * 1024) /* rust-yamux refuses a longer body (MAX_FRAME_BODY_LEN) */
 #define PONGS_MAX 16                 /* pings that wait for our answer; more are dropped, as go does */
 #define REFUSED_MAX 1024             /* streams that wait for our RST; js opens 1000 at once at most */
 
-/* Floods. Every frame that carries nothing costs credit, what moves data brings credit, and so does time. An honest peer never gets
- * near the end: docs/protocols/yamux.md has the sums. */
+/* Floods. Every frame that carries nothing costs credit, what moves data brings credit, and so does time.
+ * An honest peer never gets near the end: docs/protocols/yamux.md has the sums. */
 #define CREDIT_MAX 65536u
 #define CREDIT_PER_MS 10u
 #define COST_FRAME 1u      /* a frame without effect, a ping, a small window update */
@@ -34,12 +36,12 @@ enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 };          /* flags */
 #define SMALL_UPDATE 1024u /* a window update below this costs */
 
 /* Windows. */
-#define GROWTH_MAX 8u              /* about, at one update: half a window that comes in one lump looks infinitely fast */
-#define SLACK KITH_MS(1)           /* added to the RTT: both sides take time to wake up */
-#define RTT_GUESS KITH_MS(50)      /* until a ping came back */
-#define RTT_MAX KITH_SEC(10)       /* for tuning */
-#define RTT_FRESH KITH_SEC(2)      /* an older one is measured anew while bulk data comes in */
-#define PRESSURE_LASTS KITH_SEC(1) /* so long after a stream was denied window, others shrink to their share */
+#define GROWTH_MAX 8u         /* at one update, about: half a window in one lump looks infinitely fast */
+#define SLACK KITH_MS(1)      /* added to the RTT: both sides take time to wake up */
+#define RTT_GUESS KITH_MS(50) /* until a ping came back */
+#define RTT_MAX KITH_SEC(10)  /* for tuning */
+#define RTT_FRESH KITH_SEC(2) /* an older one is measured anew while bulk data comes in */
+#define PRESSURE KITH_SEC(1)  /* after a stream was denied window, others shrink to their share */
 
 typedef enum stream_state { OPEN, LOCAL_CLOSED, REMOTE_CLOSED, CLOSED } stream_state;
 
@@ -75,9 +77,9 @@ struct kith_yamux {
     kith_map map; /* live streams by map_key */
     uint64_t seed[2];
     kith_list all;
-    kith_list fresh, old; /* streams that want to send: first round, later rounds */
-    kith_list ctl;        /* streams that owe a control frame */
-    kith_list over;       /* streams that owe a CLOSED event */
+    kith_list fresh, old;    /* streams that want to send: first round, later rounds */
+    kith_list ctl;           /* streams that owe a control frame */
+    kith_list over;          /* streams that owe a CLOSED event */
     kith_yamux_stream *last; /* the last one looked up */
     kith_yamux_stream *dead; /* CLOSED was taken by the last next */
     kith_yamux_stream *turn;
@@ -92,7 +94,7 @@ struct kith_yamux {
     bool body_fin;
     uint32_t body_left;
     kith_yamux_stream *body; /* NULL: discard */
-    uint64_t late; /* bytes that may still come for streams we reset */
+    uint64_t late;           /* bytes that may still come for streams we reset */
 
     kith_buf refused; /* ids, big-endian */
     uint32_t pongs[PONGS_MAX];
@@ -137,7 +139,8 @@ static kith_time later(kith_time t, kith_time by)
     return by > KITH_NEVER - t ? KITH_NEVER : t + by;
 }
 
-/* A peer chooses its ids, so where they lie must be a secret; the id itself stays in the key, so keys are unique. */
+/* A peer chooses its ids, so where they lie must be a secret; the id itself stays in the key, so keys are
+ * unique. */
 static uint64_t map_key(const kith_yamux *y, uint32_t id)
 {
     uint8_t b[4];
@@ -213,7 +216,7 @@ void kith_yamux_free(kith_yamux *y)
 {
     if (!y)
         return;
-    KITH_EACH(&y->all, k)
+    KITH_EACH (&y->all, k)
         stream_free(y, KITH_OF(k, kith_yamux_stream, all));
     kith_map_fini(&y->map, y->cfg.env);
     kith_buf_fini(&y->refused, y->cfg.env);
@@ -306,8 +309,7 @@ static void fail(kith_yamux *y, kith_err err, const char *why)
     y->pong_count = 0;
     y->ping = PING_IDLE;
     kith_buf_fini(&y->refused, y->cfg.env);
-    KITH_EACH(&y->all, k)
-    {
+    KITH_EACH (&y->all, k) {
         kith_yamux_stream *s = KITH_OF(k, kith_yamux_stream, all);
         if (s->state != CLOSED)
             finish(y, s, err);
@@ -392,8 +394,8 @@ static bool on_rst(kith_yamux *y, kith_yamux_stream *s, uint32_t code, kith_yamu
     return true;
 }
 
-/* A Data frame for a stream that we do not have (any more): its payload is discarded. Free as long as a stream that we reset may
- * still send it. */
+/* A Data frame for a stream that we do not have (any more): its payload is discarded. Free as long as a
+ * stream that we reset may still send it. */
 static void on_late_data(kith_yamux *y, uint32_t len)
 {
     if (len > 0 && len <= y->late)
@@ -405,7 +407,8 @@ static void on_late_data(kith_yamux *y, uint32_t len)
 }
 
 /* Data and WindowUpdate. */
-static bool on_stream_frame(kith_yamux *y, uint8_t type, uint16_t flags, uint32_t id, uint32_t len, kith_yamux_event *ev)
+static bool on_stream_frame(kith_yamux *y, uint8_t type, uint16_t flags, uint32_t id, uint32_t len,
+                            kith_yamux_event *ev)
 {
     if (id == 0) {
         fail(y, KITH_EPROTO, "a stream frame with stream id 0");
@@ -531,8 +534,7 @@ static bool on_header(kith_yamux *y, const uint8_t *h, kith_yamux_event *ev)
             return false;
         }
         y->remote_goaway = true;
-        KITH_EACH(&y->all, k)
-        {
+        KITH_EACH (&y->all, k) {
             kith_yamux_stream *s = KITH_OF(k, kith_yamux_stream, all);
             if (s->syn_owed)
                 finish(y, s, KITH_EREFUSED);
@@ -637,14 +639,16 @@ bool kith_yamux_next(kith_yamux *y, kith_yamux_event *ev)
 
 /* ---- windows that fit the path ---- */
 
-/* The window a stream should have: twice what the path holds, at the rate at which the window was just used up. Half a window came and
- * was consumed since the first byte of this epoch, so waiting for our update is not in the time, and a sender that is held up by its
- * window shows the rate of its bursts, which is the rate of the path. */
+/* The window a stream should have: twice what the path holds, at the rate at which the window was just used
+ * up. Half a window came and was consumed since the first byte of this epoch, so waiting for our update is
+ * not in the time, and a sender that is held up by its window shows the rate of its bursts, which is the
+ * rate of the path. */
 static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
 {
     kith_time path = min64((y->rtt_low > 0 ? y->rtt_low : RTT_GUESS) + SLACK, RTT_MAX);
     kith_time took = max64(now - s->epoch, path / GROWTH_MAX);
-    uint64_t ideal = 2 * (uint64_t)s->taken * (path / 1000) / (took / 1000); /* in us: at most 2^33 * 2^24; took >= 125 us */
+    /* In microseconds: at most 2^33 * 2^24, and took is at least 125. */
+    uint64_t ideal = 2 * (uint64_t)s->taken * (path / 1000) / (took / 1000);
     uint64_t old = s->window;
     uint64_t want = old;
     if (ideal > old)
@@ -653,7 +657,8 @@ static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
         want = old / 2;
 
     uint64_t extra = old - KITH_YAMUX_WINDOW_INIT;
-    uint64_t most = min64(y->cfg.window_max, KITH_YAMUX_WINDOW_INIT + y->cfg.budget_max - (y->budget_used - extra));
+    uint64_t most =
+        min64(y->cfg.window_max, KITH_YAMUX_WINDOW_INIT + y->cfg.budget_max - (y->budget_used - extra));
     if (want > most) {
         if (most < y->cfg.window_max) {
             y->pressure = true;
@@ -663,7 +668,7 @@ static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
     }
     if (y->pressure) {
         uint64_t share = KITH_YAMUX_WINDOW_INIT + y->cfg.budget_max / (y->grown + (extra == 0 ? 1 : 0));
-        if (now - y->pressed > PRESSURE_LASTS)
+        if (now - y->pressed > PRESSURE)
             y->pressure = false;
         else if (want > share)
             want = max64(share, old / 2);
@@ -680,8 +685,9 @@ void kith_yamux_used(kith_yamux *y, kith_time now, kith_yamux_stream *s, size_t 
     assert(n <= s->unread);
     s->unread -= (uint32_t)n;
     s->taken += (uint32_t)n;
-    /* Half of what the reader leaves room for: a machine that holds on to most of a window must not stall its own stream. Not less than
-     * an eighth of the window, or a slow reader would make the peer send in crumbs. */
+    /* Half of what the reader leaves room for: a machine that holds on to most of a window must not stall
+     * its own stream. Not less than an eighth of the window, or a slow reader would make the peer send in
+     * crumbs. */
     uint64_t enough = max64(((uint64_t)s->taken + s->recv_left) / 2, s->window / 8);
     if (s->update_owed || s->taken < enough || s->state == REMOTE_CLOSED)
         return;
@@ -763,11 +769,13 @@ size_t kith_yamux_send(kith_yamux *y, kith_time now, kith_span out)
             y->ping_limit = later(now, y->cfg.ping_timeout);
             put_header(p, PING, SYN, 0, y->ping_value);
         } else if (y->refused.len > 0) {
-            put_header(p, WINDOW_UPDATE, RST, kith_load_be32(kith_buf_view(&y->refused).p), KITH_YAMUX_RST_LIMIT);
+            put_header(p, WINDOW_UPDATE, RST, kith_load_be32(kith_buf_view(&y->refused).p),
+                       KITH_YAMUX_RST_LIMIT);
             kith_buf_drop(&y->refused, y->cfg.env, 4);
         } else {
             kith_link *k;
-            while ((k = kith_list_pop(&y->ctl)) != NULL && !put_stream_control(y, KITH_OF(k, kith_yamux_stream, ctl), p))
+            while ((k = kith_list_pop(&y->ctl)) != NULL &&
+                   !put_stream_control(y, KITH_OF(k, kith_yamux_stream, ctl), p))
                 ;
             if (!k)
                 break;
@@ -776,9 +784,9 @@ size_t kith_yamux_send(kith_yamux *y, kith_time now, kith_span out)
     return n;
 }
 
-/* Deficit round robin with two lists, as fq_codel has it: a stream that was silent goes to the front for as long as its first quantum
- * lasts, and one that falls silent takes a place in the long round before it may be new again, so a crowd of small ones cannot keep a
- * large one waiting for ever. */
+/* Deficit round robin with two lists, as fq_codel has it: a stream that was silent goes to the front for as
+ * long as its first quantum lasts, and one that falls silent takes a place in the long round before it may
+ * be new again, so a crowd of small ones cannot keep a large one waiting for ever. */
 bool kith_yamux_turn_next(kith_yamux *y, kith_time now, size_t room, kith_yamux_turn *t)
 {
     (void)now;
@@ -822,7 +830,8 @@ static void rest(kith_yamux *y, kith_yamux_stream *s, bool no_window)
     }
 }
 
-size_t kith_yamux_turn_end(kith_yamux *y, kith_time now, const kith_yamux_turn *t, size_t len, bool fin, uint8_t *out)
+size_t kith_yamux_turn_end(kith_yamux *y, kith_time now, const kith_yamux_turn *t, size_t len, bool fin,
+                           uint8_t *out)
 {
     (void)now;
     kith_yamux_stream *s = t->stream;
@@ -913,8 +922,8 @@ void kith_yamux_ping(kith_yamux *y, kith_time now)
 {
     if (y->failed || y->ping != PING_IDLE)
         return;
-    uint8_t b[4];
-    kith_rand_fill(y->cfg.env, kith_span_of(b, sizeof b)); /* an answer cannot be made before the question is read */
+    uint8_t b[4]; /* random: an answer cannot be made before the question is read */
+    kith_rand_fill(y->cfg.env, kith_span_of(b, sizeof b));
     y->ping_value = kith_load_be32(b);
     y->ping = PING_OWED;
     y->ping_limit = later(now, y->cfg.ping_timeout);
@@ -927,8 +936,8 @@ kith_time kith_yamux_deadline(const kith_yamux *y)
     return y->ping == PING_IDLE ? y->ping_due : y->ping_limit;
 }
 
-/* Bytes from the peer count as life: neither is a ping due, nor one overdue that waits behind them. The deadlines move only here, so
- * receiving costs no timer. */
+/* Bytes from the peer count as life: neither is a ping due, nor one overdue that waits behind them. The
+ * deadlines move only here, so receiving costs no timer. */
 void kith_yamux_tick(kith_yamux *y, kith_time now)
 {
     if (now < kith_yamux_deadline(y))
@@ -975,8 +984,7 @@ void kith_yamux_check(const kith_yamux *y)
 {
     size_t in = 0, out = 0, live = 0, unacked = 0, grown = 0;
     uint64_t extra = 0;
-    KITH_EACH(&y->all, k)
-    {
+    KITH_EACH (&y->all, k) {
         const kith_yamux_stream *s = KITH_OF(k, kith_yamux_stream, all);
         *(s->outbound ? &out : &in) += 1;
         if (s->state == CLOSED) {
