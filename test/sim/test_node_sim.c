@@ -1,0 +1,942 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Nodes talking to nodes under virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proto/ping.h"
+#include "sim_echo.h"
+#include "sim_world.h"
+
+static kith_node_config config(void)
+{
+    kith_node_config c;
+    kith_node_config_default(&c);
+    return c;
+}
+
+/* ---- what a host saw, as text ---- */
+
+typedef struct seen {
+    unsigned connected, identified, updated, disconnected, refused, dialed, dial_failed, opened, gone;
+    kith_err last_err, dial_err, gone_err;
+    const char *why, *dial_why;
+    char agent[64];
+    size_t addr_count;
+    bool has_record;
+} seen;
+
+static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
+{
+    (void)h;
+    seen *s = ctx;
+    switch (ev->kind) {
+    case KITH_NODE_DIAL:
+    case KITH_NODE_RESOLVE:
+    case KITH_NODE_CLOSE:
+    case KITH_NODE_STREAM_READY:
+        break;
+    case KITH_NODE_CONNECTED:
+        s->connected++;
+        break;
+    case KITH_NODE_IDENTIFIED:
+        s->identified++;
+        s->last_err = ev->err;
+        if (ev->info) {
+            size_t n = ev->info->agent.len < 63 ? ev->info->agent.len : 63;
+            memcpy(s->agent, ev->info->agent.p, n);
+            s->addr_count = ev->info->addr_count;
+            s->has_record = ev->info->has_record;
+        }
+        break;
+    case KITH_NODE_UPDATED:
+        s->updated++;
+        s->addr_count = ev->info->addr_count;
+        break;
+    case KITH_NODE_DISCONNECTED:
+        s->disconnected++;
+        s->last_err = ev->err;
+        s->why = ev->why;
+        break;
+    case KITH_NODE_REFUSED:
+        s->refused++;
+        s->last_err = ev->err;
+        s->why = ev->why;
+        break;
+    case KITH_NODE_DIALED:
+        s->dialed += ev->conn != NULL;
+        s->dial_failed += ev->conn == NULL;
+        s->dial_err = ev->err;
+        s->dial_why = ev->why;
+        break;
+    case KITH_NODE_STREAM_OPENED:
+        s->opened++;
+        break;
+    case KITH_NODE_STREAM_GONE:
+        s->gone++;
+        s->gone_err = ev->err;
+        break;
+    }
+}
+
+typedef struct two {
+    sim *s;
+    sim_host *a, *b;
+    seen sa, sb;
+} two;
+
+static void serve_echo(sim_host *h)
+{
+    kith_protocol row = {.id = kith_bytes_str(SIM_ECHO_ID), .ops = &sim_echo_ops, .accept = sim_echo_accept, .ctx = (void *)(uintptr_t)sim_env(h)};
+    assert_int_equal(kith_node_serve(sim_node(h), 0, &row), KITH_OK);
+}
+
+static void start_two(two *t, uint64_t seed, const kith_node_config *ca, const kith_node_config *cb)
+{
+    *t = (two){.s = sim_new(seed)};
+    t->a = sim_add(t->s, ca);
+    t->b = sim_add(t->s, cb);
+    sim_set_watch(t->a, watch, &t->sa);
+    sim_set_watch(t->b, watch, &t->sb);
+    serve_echo(t->b);
+    serve_echo(t->a);
+}
+
+static const kith_bytes echo_id[] = {{(const uint8_t *)SIM_ECHO_ID, sizeof SIM_ECHO_ID - 1}};
+
+static kith_stream *call(sim_host *h, kith_time now, kith_conn *c, sim_caller *m)
+{
+    kith_stream *s = NULL;
+    kith_err e = kith_node_open(sim_node(h), now, c, echo_id, 1, &sim_caller_ops, m, NULL, &s);
+    sim_drive(h);
+    return e ? NULL : s;
+}
+
+static void two_nodes_meet_and_know_each_other(void **state)
+{
+    (void)state;
+    two t;
+    kith_node_config ca = config(), cb = config();
+    ca.agent = "kith-a";
+    cb.agent = "kith-b";
+    start_two(&t, 1, &ca, &cb);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    assert_non_null(c);
+    assert_int_equal(t.sa.connected, 1);
+    assert_int_equal(t.sb.connected, 1);
+    assert_int_equal(t.sa.dialed, 1);
+    assert_string_equal(t.sa.agent, "kith-b");
+    assert_string_equal(t.sb.agent, "kith-a");
+    assert_true(t.sa.has_record && t.sb.has_record);
+    assert_int_equal(t.sa.addr_count, 1);
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    assert_string_equal(f.suite->id, "/noise-mlkem768-hfs/0.2.0");
+    assert_true(f.early_muxer);
+    assert_true(kith_conn_supports(c, echo_id[0]));
+    assert_true(kith_conn_supports(c, kith_bytes_str(KITH_PING_ID)));
+    sim_free(t.s);
+}
+
+/* 10 ms one way. TCP takes 1 round trip, mss 1, Noise 1; the stream's first byte rides with Noise's last message. */
+static void the_first_byte_is_answered_after_four_round_trips_from_syn(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 2, NULL, NULL);
+    uint64_t id;
+    kith_time start = sim_now(t.s);
+    assert_int_equal(kith_node_dial(sim_node(t.a), start, NULL, sim_addr(t.b), 1, &id), KITH_OK);
+    sim_drive(t.a);
+    kith_conn *c = NULL;
+    while (!(c = kith_node_conn_find(sim_node(t.a), kith_node_id(sim_node(t.b)))))
+        sim_run(t.s, sim_now(t.s) + KITH_MS(1));
+    assert_in_range(sim_now(t.s) - start, KITH_MS(60), KITH_MS(62));
+    sim_caller m = {.seed = 3, .total = 1};
+    assert_non_null(call(t.a, sim_now(t.s), c, &m));
+    sim_run(t.s, sim_now(t.s) + KITH_MS(30));
+    assert_int_equal(m.got, 1);
+    assert_in_range(m.first_byte - start, KITH_MS(80), KITH_MS(83));
+    sim_free(t.s);
+}
+
+static void streams_echo_and_close_in_good_order(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 4, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    assert_non_null(c);
+    sim_caller m[20];
+    for (unsigned i = 0; i < 20; i++) {
+        m[i] = (sim_caller){.seed = i, .total = i * 100000u};
+        assert_non_null(call(t.a, sim_now(t.s), c, &m[i]));
+    }
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(20));
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(m[i].got, m[i].total);
+        assert_false(m[i].wrong);
+        assert_true(m[i].eof && m[i].gone);
+        assert_int_equal(m[i].err, KITH_OK);
+    }
+    assert_int_equal(t.sa.opened, 20);
+    assert_int_equal(t.sa.gone, 20);
+    assert_int_equal(t.sb.gone, 20);
+    assert_int_equal(kith_node_usage(sim_node(t.a)).streams, 0);
+    sim_free(t.s);
+}
+
+static void an_unknown_protocol_is_refused_and_nothing_else_suffers(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 5, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    const kith_bytes ids[] = {kith_bytes_str("/nobody/speaks/this"), kith_bytes_str("/nor/that")};
+    sim_caller m = {.total = 1000};
+    kith_stream *s;
+    assert_int_equal(kith_node_open(sim_node(t.a), sim_now(t.s), c, ids, 2, &sim_caller_ops, &m, NULL, &s), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_true(m.gone);
+    assert_int_equal(m.err, KITH_EUNSUPPORTED);
+    assert_int_equal(t.sa.disconnected, 0);
+    sim_caller ok = {.total = 1000};
+    assert_non_null(call(t.a, sim_now(t.s), c, &ok));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_int_equal(ok.got, 1000);
+    sim_free(t.s);
+}
+
+static void the_second_choice_of_protocols_is_taken(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 6, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    const kith_bytes ids[] = {kith_bytes_str("/nobody/speaks/this"), echo_id[0]};
+    sim_caller m = {.total = 1000};
+    kith_stream *s;
+    assert_int_equal(kith_node_open(sim_node(t.a), sim_now(t.s), c, ids, 2, &sim_caller_ops, &m, NULL, &s), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_int_equal(m.got, 1000);
+    assert_int_equal(m.err, KITH_OK);
+    sim_free(t.s);
+}
+
+/* ---- policies ---- */
+
+typedef struct policy_case {
+    kith_pq_policy dialer, listener;
+    uint8_t level_d, level_l;
+    const char *suite; /* NULL: refused */
+} policy_case;
+
+static void policies_meet_or_refuse(void **state)
+{
+    (void)state;
+    static const policy_case cases[] = {
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 5, 3, "/kith/noise-mlkem1024-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_REQUIRE, 1, 1, "/kith/noise-mlkem512-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 3, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_OFF, KITH_PQ_PREFER, 3, 3, "/noise"},
+        {KITH_PQ_PREFER, KITH_PQ_OFF, 3, 3, "/noise"},
+        {KITH_PQ_REQUIRE, KITH_PQ_OFF, 3, 3, NULL},
+        {KITH_PQ_OFF, KITH_PQ_REQUIRE, 3, 3, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        two t;
+        kith_node_config ca = config(), cb = config();
+        ca.pq = cases[i].dialer;
+        ca.level = cases[i].level_d;
+        cb.pq = cases[i].listener;
+        cb.level = cases[i].level_l;
+        start_two(&t, 7 + i, &ca, &cb);
+        kith_conn *c = sim_connect(t.s, t.a, t.b);
+        if (cases[i].suite) {
+            assert_non_null(c);
+            kith_conn_facts f;
+            kith_conn_facts_get(c, &f);
+            assert_string_equal(f.suite->id, cases[i].suite);
+        } else {
+            assert_null(c);
+            assert_int_equal(t.sa.dial_failed, 1);
+            assert_int_equal(t.sa.dial_err, KITH_EPOLICY);
+            assert_int_equal(t.sb.connected, 0);
+        }
+        sim_free(t.s);
+    }
+}
+
+static void the_muxer_is_negotiated_when_a_side_has_no_early_one(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 3; which++) {
+        two t;
+        kith_node_config ca = config(), cb = config();
+        ca.no_early_muxer = which != 1;
+        cb.no_early_muxer = which != 0;
+        start_two(&t, 20, &ca, &cb);
+        kith_conn *c = sim_connect(t.s, t.a, t.b);
+        assert_non_null(c);
+        kith_conn_facts f;
+        kith_conn_facts_get(c, &f);
+        assert_false(f.early_muxer);
+        sim_caller m = {.total = 100000};
+        assert_non_null(call(t.a, sim_now(t.s), c, &m));
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
+        assert_int_equal(m.got, 100000);
+        sim_free(t.s);
+    }
+}
+
+static void a_dialed_peer_must_be_who_was_named(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 21, NULL, NULL);
+    kith_maddr wrong = *sim_addr(t.b);
+    assert_int_equal(kith_maddr_set_peer(&wrong, kith_node_id(sim_node(t.a))), KITH_OK);
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, &wrong, 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(5));
+    assert_int_equal(t.sa.dial_failed, 1);
+    assert_int_equal(t.sa.dial_err, KITH_EAUTH);
+    assert_int_equal(t.sa.connected, 0);
+    assert_int_equal(t.sb.connected, 0);
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 0);
+    assert_int_equal(kith_node_conn_count(sim_node(t.b)), 0);
+    sim_free(t.s);
+}
+
+/* ---- dialling ---- */
+
+static void a_second_dial_uses_the_open_connection(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 22, NULL, NULL);
+    assert_non_null(sim_connect(t.s, t.a, t.b));
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), NULL, 0, &id), KITH_OK);
+    sim_drive(t.a);
+    assert_int_equal(t.sa.dialed, 2);
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 1);
+    sim_free(t.s);
+}
+
+static void several_dials_to_one_peer_share_their_sockets(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 23, NULL, NULL);
+    uint64_t id[5];
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id[i]), KITH_OK);
+    kith_node_dial_cancel(sim_node(t.a), sim_now(t.s), id[2]);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
+    assert_int_equal(t.sa.dialed, 4);
+    assert_int_equal(t.sb.connected, 1);
+    sim_free(t.s);
+}
+
+static void a_dial_that_everybody_cancelled_leaves_nothing(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 24, NULL, NULL);
+    for (int delay = 0; delay < 90; delay += 7) {
+        uint64_t id;
+        assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id), KITH_OK);
+        sim_drive(t.a);
+        sim_run(t.s, sim_now(t.s) + KITH_MS(delay));
+        bool early = t.sa.dialed == 0;
+        kith_node_dial_cancel(sim_node(t.a), sim_now(t.s), id);
+        sim_drive(t.a);
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(3));
+        if (early)
+            assert_int_equal(kith_node_conn_count(sim_node(t.a)), 0);
+    }
+    sim_free(t.s);
+}
+
+static void a_dead_address_does_not_hold_up_a_good_one(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 25, NULL, NULL);
+    sim_host *dark = sim_add(t.s, NULL);
+    sim_vanish(dark);
+    kith_maddr addrs[3] = {*sim_addr(dark), *sim_addr(t.b), *sim_addr(t.b)};
+    assert_int_equal(kith_maddr_set_peer(&addrs[0], kith_node_id(sim_node(t.b))), KITH_OK);
+    addrs[2] = addrs[0];
+    addrs[2].b[6] ^= 1; /* another port: nobody listens there */
+    uint64_t id;
+    kith_time start = sim_now(t.s);
+    assert_int_equal(kith_node_dial(sim_node(t.a), start, NULL, addrs, 3, &id), KITH_OK);
+    sim_drive(t.a);
+    while (!t.sa.dialed && sim_now(t.s) < start + KITH_SEC(3))
+        sim_run(t.s, sim_now(t.s) + KITH_MS(1));
+    assert_in_range(sim_now(t.s) - start, KITH_MS(60), KITH_MS(70));
+    sim_run(t.s, start + KITH_SEC(10));
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 1);
+    sim_free(t.s);
+}
+
+static void nobody_there_and_nobody_answering_are_told_apart(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 26, NULL, NULL);
+    uint64_t id;
+    kith_maddr none;
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/ip4/10.9.9.9/tcp/5"), &none, NULL), KITH_OK);
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, &none, 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_int_equal(t.sa.dial_err, KITH_EREFUSED);
+    sim_vanish(t.b);
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(10));
+    assert_int_equal(t.sa.dial_failed, 2);
+    assert_int_equal(t.sa.dial_err, KITH_ETIMEOUT);
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), NULL, 0, &id), KITH_ENOTFOUND);
+    sim_free(t.s);
+}
+
+static void names_are_looked_up_also_inside_names(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 27, NULL, NULL);
+    kith_maddr top, inner, loop;
+    const char *why;
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/dnsaddr/kith.example"), &top, &why), KITH_OK);
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/dnsaddr/b.kith.example"), &inner, &why), KITH_OK);
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/dnsaddr/loop.example"), &loop, &why), KITH_OK);
+    sim_set_name(t.s, "/dnsaddr/kith.example", &inner);
+    sim_set_name(t.s, "/dnsaddr/b.kith.example", sim_addr(t.b));
+    sim_set_name(t.s, "/dnsaddr/loop.example", &loop);
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, &top, 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_int_equal(t.sa.dialed, 1);
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, &loop, 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_int_equal(t.sa.dial_failed, 1);
+    assert_int_equal(t.sa.dial_err, KITH_ENOTFOUND);
+    sim_free(t.s);
+}
+
+static void dialling_each_other_at_once_leaves_one_connection(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 28, NULL, NULL);
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id), KITH_OK);
+    assert_int_equal(kith_node_dial(sim_node(t.b), sim_now(t.s), NULL, sim_addr(t.a), 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_drive(t.b);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
+    assert_true(t.sa.dialed == 1 && t.sb.dialed == 1);
+    /* Both prefer the same one of the two. */
+    kith_conn_facts fa, fb;
+    kith_conn_facts_get(kith_node_conn_find(sim_node(t.a), kith_node_id(sim_node(t.b))), &fa);
+    kith_conn_facts_get(kith_node_conn_find(sim_node(t.b), kith_node_id(sim_node(t.a))), &fb);
+    assert_true(fa.inbound != fb.inbound);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(20));
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 1);
+    assert_int_equal(kith_node_conn_count(sim_node(t.b)), 1);
+    kith_conn_facts_get(kith_node_conn_find(sim_node(t.a), kith_node_id(sim_node(t.b))), &fb);
+    assert_int_equal(fa.inbound, fb.inbound);
+    sim_free(t.s);
+}
+
+/* ---- silence, resets, partitions ---- */
+
+static void a_vanished_peer_is_noticed_by_the_keep_alive(void **state)
+{
+    (void)state;
+    two t;
+    kith_node_config ca = config();
+    ca.idle_timeout = KITH_NEVER;
+    start_two(&t, 29, &ca, &ca);
+    assert_non_null(sim_connect(t.s, t.a, t.b));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(300));
+    assert_int_equal(t.sa.disconnected, 0);
+    sim_vanish(t.b);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(60));
+    assert_int_equal(t.sa.disconnected, 1);
+    assert_int_equal(t.sa.last_err, KITH_ETIMEOUT);
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 0);
+    sim_free(t.s);
+}
+
+static void a_half_open_stranger_is_dropped_at_the_deadline(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 30, NULL, NULL);
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_MS(25)); /* accepted, nothing negotiated */
+    assert_int_equal(kith_node_usage(sim_node(t.b)).handshakes, 1);
+    sim_vanish(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(11));
+    assert_int_equal(kith_node_usage(sim_node(t.b)).handshakes, 0);
+    assert_int_equal(kith_node_conn_count(sim_node(t.b)), 0);
+    assert_int_equal(t.sb.refused, 1);
+    assert_int_equal(t.sb.last_err, KITH_ETIMEOUT);
+    sim_free(t.s);
+}
+
+static void a_reset_ends_streams_and_is_told_once(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 31, NULL, NULL);
+    sim_set_path(t.s, (sim_path){.latency = KITH_MS(10), .bandwidth = 1000000, .buffer = 65536});
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    sim_caller m = {.total = 10000000};
+    assert_non_null(call(t.a, sim_now(t.s), c, &m));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_true(m.got > 0 && !m.gone);
+    sim_reset_all(t.s, t.a, t.b);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_true(m.gone);
+    assert_int_equal(m.err, KITH_ERESET);
+    assert_int_equal(t.sa.disconnected, 1);
+    assert_int_equal(t.sb.disconnected, 1);
+    assert_int_equal(t.sb.gone, 1);
+    assert_int_equal(kith_node_usage(sim_node(t.b)).streams, 0);
+    /* and a new connection is made without trouble */
+    assert_non_null(sim_connect(t.s, t.a, t.b));
+    sim_free(t.s);
+}
+
+static void a_partition_that_heals_in_time_loses_nothing(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 32, NULL, NULL);
+    sim_set_path(t.s, (sim_path){.latency = KITH_MS(10), .bandwidth = 1000000, .buffer = 65536});
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    sim_caller m = {.total = 3000000, .seed = 9};
+    assert_non_null(call(t.a, sim_now(t.s), c, &m));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    sim_partition(t.s, t.a, t.b, true);
+    uint64_t before = m.got;
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(5));
+    assert_int_equal(m.got, before);
+    sim_partition(t.s, t.a, t.b, false);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(30));
+    assert_int_equal(m.got, 3000000);
+    assert_false(m.wrong);
+    assert_int_equal(m.err, KITH_OK);
+    sim_free(t.s);
+}
+
+static void closing_tells_the_peer_at_once(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 33, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    kith_node_close(sim_node(t.a), sim_now(t.s), c);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    assert_int_equal(t.sb.disconnected, 1);
+    assert_int_equal(t.sb.last_err, KITH_ECLOSED);
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)) + kith_node_conn_count(sim_node(t.b)), 0);
+    sim_free(t.s);
+}
+
+static void shutdown_closes_all_and_takes_nothing_new(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 34, NULL, NULL);
+    sim_host *d = sim_add(t.s, NULL);
+    assert_non_null(sim_connect(t.s, t.a, t.b));
+    kith_node_shutdown(sim_node(t.b), sim_now(t.s));
+    sim_drive(t.b);
+    assert_null(sim_connect(t.s, d, t.b));
+    assert_int_equal(kith_node_conn_count(sim_node(t.b)), 0);
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.b), sim_now(t.s), NULL, sim_addr(t.a), 1, &id), KITH_ESTATE);
+    sim_free(t.s);
+}
+
+/* ---- trimming and caps ---- */
+
+static void idle_connections_go_and_protected_ones_stay(void **state)
+{
+    (void)state;
+    two t;
+    kith_node_config ca = config();
+    ca.idle_timeout = KITH_SEC(60);
+    start_two(&t, 35, &ca, NULL);
+    sim_host *d = sim_add(t.s, NULL);
+    kith_conn *keep = sim_connect(t.s, t.a, t.b);
+    assert_non_null(sim_connect(t.s, t.a, d));
+    kith_node_protect(keep, true);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(50));
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 2);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(15));
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 1);
+    assert_ptr_equal(kith_node_conn_next(sim_node(t.a), NULL), keep);
+    kith_node_protect(keep, false);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(65));
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 0);
+    sim_free(t.s);
+}
+
+static void at_the_cap_an_idle_connection_makes_room_and_a_busy_one_does_not(void **state)
+{
+    (void)state;
+    sim *s = sim_new(36);
+    kith_node_config c = config();
+    c.limits.conns_in = 3;
+    sim_host *hub = sim_add(s, &c);
+    serve_echo(hub);
+    sim_host *h[6];
+    for (int i = 0; i < 6; i++)
+        h[i] = sim_add(s, NULL);
+    sim_caller busy[3];
+    for (int i = 0; i < 3; i++) {
+        kith_conn *conn = sim_connect(s, h[i], hub);
+        assert_non_null(conn);
+        busy[i] = (sim_caller){.total = 1000, .slow = true};
+    }
+    assert_null(sim_connect(s, h[3], hub)); /* full, and nobody idle for long enough: it took 30 s to find out */
+    assert_int_equal(kith_node_usage(sim_node(hub)).conns_in, 3);
+    assert_non_null(sim_connect(s, h[4], hub)); /* now somebody was idle for more than 10 s */
+    assert_int_equal(kith_node_usage(sim_node(hub)).conns_in, 3);
+    (void)busy;
+    sim_free(s);
+}
+
+static void a_peer_gets_only_so_many_connections(void **state)
+{
+    (void)state;
+    sim *s = sim_new(37);
+    kith_node_config c = config();
+    c.limits.conns_per_ip = 2;
+    sim_host *hub = sim_add(s, &c);
+    sim_host *a = sim_add(s, NULL);
+    seen hub_saw = {0};
+    sim_set_watch(hub, watch, &hub_saw);
+    kith_maddr bare = *sim_addr(hub);
+    assert_int_equal(kith_maddr_set_peer(&bare, NULL), KITH_OK);
+    uint64_t id;
+    for (int i = 0; i < 4; i++) /* without a peer id each dial is a connection of its own */
+        assert_int_equal(kith_node_dial(sim_node(a), sim_now(s), NULL, &bare, 1, &id), KITH_OK);
+    sim_drive(a);
+    sim_run(s, sim_now(s) + KITH_SEC(2));
+    assert_int_equal(hub_saw.connected, 2);
+    assert_int_equal(kith_node_usage(sim_node(hub)).conns_in, 2);
+    sim_free(s);
+
+    s = sim_new(38);
+    c = config();
+    c.limits.conns_per_peer = 3;
+    hub = sim_add(s, &c);
+    a = sim_add(s, NULL);
+    hub_saw = (seen){0};
+    sim_set_watch(hub, watch, &hub_saw);
+    bare = *sim_addr(hub);
+    assert_int_equal(kith_maddr_set_peer(&bare, NULL), KITH_OK);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(kith_node_dial(sim_node(a), sim_now(s), NULL, &bare, 1, &id), KITH_OK);
+    sim_drive(a);
+    sim_run(s, sim_now(s) + KITH_SEC(2));
+    assert_int_equal(hub_saw.connected, 3);
+    assert_int_equal(hub_saw.refused, 3);
+    assert_int_equal(hub_saw.last_err, KITH_ELIMIT);
+    sim_free(s);
+}
+
+static void streams_beyond_the_cap_are_reset_and_the_connection_lives(void **state)
+{
+    (void)state;
+    two t;
+    kith_node_config cb = config();
+    cb.limits.streams_in = 5;
+    start_two(&t, 39, NULL, &cb);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    sim_caller m[8];
+    for (int i = 0; i < 8; i++) {
+        m[i] = (sim_caller){.total = 1000000, .slow = true};
+        assert_non_null(call(t.a, sim_now(t.s), c, &m[i]));
+    }
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(5));
+    int reset = 0;
+    for (int i = 0; i < 8; i++)
+        reset += m[i].gone && m[i].err == KITH_ERESET;
+    assert_int_equal(reset, 3);
+    assert_int_equal(t.sa.disconnected, 0);
+    sim_free(t.s);
+}
+
+static void the_memory_cap_ends_a_connection_not_the_node(void **state)
+{
+    (void)state;
+    two t;
+    kith_node_config cb = config();
+    cb.limits.memory = 256 * 1024;
+    cb.limits.conns_per_ip = 1000;
+    start_two(&t, 40, NULL, &cb);
+    sim_host *h[60];
+    unsigned met = 0;
+    for (int i = 0; i < 60; i++) {
+        h[i] = sim_add(t.s, NULL);
+        uint64_t id;
+        assert_int_equal(kith_node_dial(sim_node(h[i]), sim_now(t.s), NULL, sim_addr(t.b), 1, &id), KITH_OK);
+        sim_drive(h[i]);
+    }
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(20));
+    for (int i = 0; i < 60; i++)
+        met += kith_node_conn_find(sim_node(h[i]), kith_node_id(sim_node(t.b))) != NULL;
+    assert_in_range(met, 1, 59);
+    assert_true(sim_memory(t.b) < 400 * 1024);
+    sim_free(t.s);
+}
+
+/* ---- flow ---- */
+
+static void a_slow_reader_holds_back_only_its_own_stream(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 41, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    sim_caller slow = {.total = 5000000, .slow = true, .seed = 1}, fast = {.total = 5000000, .seed = 2};
+    kith_stream *ss = call(t.a, sim_now(t.s), c, &slow);
+    assert_non_null(ss);
+    assert_non_null(call(t.a, sim_now(t.s), c, &fast));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(10));
+    assert_int_equal(fast.got, 5000000);
+    assert_true(slow.got < 5000000);
+    uint64_t stuck = slow.got;
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(5));
+    assert_int_equal(slow.got, stuck);
+    while (slow.got < slow.total) {
+        slow.uneaten = 0;
+        kith_node_wake(sim_node(t.a), sim_now(t.s), ss);
+        sim_drive(t.a);
+        sim_run(t.s, sim_now(t.s) + KITH_MS(100));
+    }
+    assert_false(slow.wrong);
+    sim_free(t.s);
+}
+
+/* 50 ms one way at 20 MB/s: the product is 2 MB, eight times the first window. */
+static void windows_grow_to_a_long_fat_path(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 42, NULL, NULL);
+    sim_set_path(t.s, (sim_path){.latency = KITH_MS(50), .bandwidth = 20000000, .buffer = 4u << 20});
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    sim_caller m = {.total = 60000000};
+    kith_time start = sim_now(t.s);
+    assert_non_null(call(t.a, start, c, &m));
+    sim_run(t.s, start + KITH_SEC(20));
+    assert_int_equal(m.got, m.total);
+    /* 3 s at line speed; slow start and the two directions' windows may cost one more. */
+    assert_in_range(m.last_byte - start, KITH_SEC(3), KITH_MS(4200));
+    sim_free(t.s);
+}
+
+static void news_of_ourselves_are_pushed_to_peers(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 43, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    kith_maddr more[2] = {*sim_addr(t.b), *sim_addr(t.a)};
+    assert_int_equal(kith_maddr_set_peer(&more[0], NULL), KITH_OK);
+    assert_int_equal(kith_maddr_set_peer(&more[1], NULL), KITH_OK);
+    assert_int_equal(kith_node_set_addrs(sim_node(t.b), sim_now(t.s), more, 2), KITH_OK);
+    kith_protocol row = {.id = kith_bytes_str("/kith-test/new/1"), .ops = &sim_echo_ops, .accept = sim_echo_accept};
+    assert_int_equal(kith_node_serve(sim_node(t.b), sim_now(t.s), &row), KITH_OK);
+    sim_drive(t.b);
+    assert_false(kith_conn_supports(c, kith_bytes_str("/kith-test/new/1")));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
+    assert_int_equal(t.sa.updated, 1); /* two changes, one push */
+    assert_int_equal(t.sa.addr_count, 2);
+    assert_true(kith_conn_supports(c, kith_bytes_str("/kith-test/new/1")));
+    kith_node_unserve(sim_node(t.b), sim_now(t.s), kith_bytes_str("/kith-test/new/1"));
+    sim_drive(t.b);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
+    assert_false(kith_conn_supports(c, kith_bytes_str("/kith-test/new/1")));
+    sim_free(t.s);
+}
+
+/* ---- many ---- */
+
+static uint64_t churn(uint64_t seed, unsigned hosts, unsigned rounds)
+{
+    sim *s = sim_new(seed);
+    kith_node_config cfg = config();
+    cfg.idle_timeout = KITH_SEC(20);
+    cfg.limits.conns_in = 12;
+    sim_set_path(s, (sim_path){.latency = KITH_MS(15), .bandwidth = 5000000, .buffer = 128 * 1024});
+    sim_host *h[32];
+    static sim_caller calls[4096];
+    size_t used = 0;
+    for (unsigned i = 0; i < hosts; i++) {
+        h[i] = sim_add(s, &cfg);
+        serve_echo(h[i]);
+    }
+    for (unsigned r = 0; r < rounds; r++) {
+        sim_host *a = h[sim_random(s) % hosts], *b = h[sim_random(s) % hosts];
+        uint64_t id;
+        switch (sim_random(s) % 8) {
+        case 0:
+        case 1:
+            if (kith_node_dial(sim_node(a), sim_now(s), NULL, sim_addr(b), 1, &id) == KITH_OK)
+                sim_drive(a);
+            break;
+        case 2:
+            sim_reset_all(s, a, b);
+            break;
+        case 3:
+            sim_partition(s, a, b, sim_random(s) % 3 == 0);
+            break;
+        case 4: {
+            kith_conn *c = kith_node_conn_next(sim_node(a), NULL);
+            if (c && sim_random(s) % 4 == 0) {
+                kith_node_close(sim_node(a), sim_now(s), c);
+                sim_drive(a);
+            }
+            break;
+        }
+        default: {
+            kith_conn *c = kith_node_conn_find(sim_node(a), kith_node_id(sim_node(b)));
+            if (c && used < sizeof calls / sizeof *calls) {
+                calls[used] = (sim_caller){.seed = r, .total = sim_random(s) % 300000};
+                if (call(a, sim_now(s), c, &calls[used]))
+                    used++;
+            }
+            break;
+        }
+        }
+        sim_run(s, sim_now(s) + KITH_MS(sim_random(s) % 400));
+    }
+    sim_run(s, sim_now(s) + KITH_SEC(120));
+    unsigned whole = 0;
+    for (size_t i = 0; i < used; i++) {
+        assert_false(calls[i].wrong);
+        assert_true(calls[i].gone);
+        if (calls[i].err == KITH_OK) {
+            assert_int_equal(calls[i].got, calls[i].total);
+            whole++;
+        }
+    }
+    assert_true(used == 0 || whole > 0);
+    for (unsigned i = 0; i < hosts; i++)
+        assert_int_equal(kith_node_usage(sim_node(h[i])).streams, 0);
+    uint64_t hash = sim_hash(s);
+    sim_free(s);
+    return hash;
+}
+
+static void churn_loses_nothing_and_repeats_exactly(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 106; seed++) {
+        uint64_t one = churn(seed, 12, 300), two = churn(seed, 12, 300);
+        if (one != two)
+            print_error("seed %llu differs between two runs\n", (unsigned long long)seed);
+        assert_int_equal(one, two);
+        assert_int_not_equal(one, churn(seed + 1000, 4, 10));
+    }
+}
+
+static void any_failing_allocation_is_survived(void **state)
+{
+    (void)state;
+    for (int64_t n = 0; n < 400; n++) {
+        two t;
+        start_two(&t, 44, NULL, NULL);
+        sim_host *victim = n % 2 ? t.a : t.b;
+        sim_fail_alloc_after(victim, n / 2);
+        uint64_t id;
+        kith_conn *c = NULL;
+        if (kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id) == KITH_OK) {
+            sim_drive(t.a);
+            sim_run(t.s, sim_now(t.s) + KITH_MS(200));
+            c = kith_node_conn_find(sim_node(t.a), kith_node_id(sim_node(t.b)));
+        }
+        sim_caller m = {.total = 300000};
+        if (c)
+            (void)call(t.a, sim_now(t.s), c, &m);
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
+        /* memory is back: the node still works */
+        sim_fail_alloc_after(victim, -1);
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(30));
+        kith_conn *again = sim_connect(t.s, t.a, t.b);
+        if (!again) /* a connection whose identify could not be started has no agent to wait for */
+            again = kith_node_conn_find(sim_node(t.a), kith_node_id(sim_node(t.b)));
+        assert_non_null(again);
+        sim_caller after = {.total = 1000};
+        assert_non_null(call(t.a, sim_now(t.s), again, &after));
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+        assert_int_equal(after.got, 1000);
+        sim_free(t.s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_nodes_meet_and_know_each_other),
+        cmocka_unit_test(the_first_byte_is_answered_after_four_round_trips_from_syn),
+        cmocka_unit_test(streams_echo_and_close_in_good_order),
+        cmocka_unit_test(an_unknown_protocol_is_refused_and_nothing_else_suffers),
+        cmocka_unit_test(the_second_choice_of_protocols_is_taken),
+        cmocka_unit_test(policies_meet_or_refuse),
+        cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
+        cmocka_unit_test(a_dialed_peer_must_be_who_was_named),
+        cmocka_unit_test(a_second_dial_uses_the_open_connection),
+        cmocka_unit_test(several_dials_to_one_peer_share_their_sockets),
+        cmocka_unit_test(a_dial_that_everybody_cancelled_leaves_nothing),
+        cmocka_unit_test(a_dead_address_does_not_hold_up_a_good_one),
+        cmocka_unit_test(nobody_there_and_nobody_answering_are_told_apart),
+        cmocka_unit_test(names_are_looked_up_also_inside_names),
+        cmocka_unit_test(dialling_each_other_at_once_leaves_one_connection),
+        cmocka_unit_test(a_vanished_peer_is_noticed_by_the_keep_alive),
+        cmocka_unit_test(a_half_open_stranger_is_dropped_at_the_deadline),
+        cmocka_unit_test(a_reset_ends_streams_and_is_told_once),
+        cmocka_unit_test(a_partition_that_heals_in_time_loses_nothing),
+        cmocka_unit_test(closing_tells_the_peer_at_once),
+        cmocka_unit_test(shutdown_closes_all_and_takes_nothing_new),
+        cmocka_unit_test(idle_connections_go_and_protected_ones_stay),
+        cmocka_unit_test(at_the_cap_an_idle_connection_makes_room_and_a_busy_one_does_not),
+        cmocka_unit_test(a_peer_gets_only_so_many_connections),
+        cmocka_unit_test(streams_beyond_the_cap_are_reset_and_the_connection_lives),
+        cmocka_unit_test(the_memory_cap_ends_a_connection_not_the_node),
+        cmocka_unit_test(a_slow_reader_holds_back_only_its_own_stream),
+        cmocka_unit_test(windows_grow_to_a_long_fat_path),
+        cmocka_unit_test(news_of_ourselves_are_pushed_to_peers),
+        cmocka_unit_test(churn_loses_nothing_and_repeats_exactly),
+        cmocka_unit_test(any_failing_allocation_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Every cap of the resource manager, at the cap. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "node/limits.h"
+
+static int64_t fail_after = -1;
+static size_t held;
+
+static void *test_alloc(void *ctx, void *p, size_t old, size_t size)
+{
+    (void)ctx;
+    if (size == 0) {
+        held -= old;
+        free(p);
+        return NULL;
+    }
+    if (fail_after >= 0 && fail_after-- == 0)
+        return NULL;
+    held = held - old + size;
+    return realloc(p, size);
+}
+
+static void test_rand(void *ctx, kith_span out)
+{
+    (void)ctx;
+    memset(out.p, 7, out.len);
+}
+
+static const kith_env env = {.alloc = {.fn = test_alloc}, .rand = {.fn = test_rand}};
+
+static kith_maddr addr(const char *text)
+{
+    kith_maddr a;
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str(text), &a, NULL), KITH_OK);
+    return a;
+}
+
+static kith_limiter *limiter(void (*change)(kith_limits *))
+{
+    kith_limits caps;
+    kith_limits_default(&caps);
+    change(&caps);
+    kith_limiter *l = kith_limiter_new(&env, &caps);
+    assert_non_null(l);
+    return l;
+}
+
+static void accept_ok(kith_limiter *l, const char *from)
+{
+    kith_maddr a = addr(from);
+    const char *why;
+    assert_int_equal(kith_limiter_accept(l, &a, &why), KITH_OK);
+}
+
+static void accept_refused(kith_limiter *l, const char *from, const char *cap)
+{
+    kith_maddr a = addr(from);
+    const char *why = NULL;
+    kith_usage before = kith_limiter_usage(l);
+    assert_int_equal(kith_limiter_accept(l, &a, &why), KITH_ELIMIT);
+    assert_non_null(why);
+    assert_memory_equal(why, cap, strlen(cap));
+    kith_usage after = kith_limiter_usage(l);
+    assert_memory_equal(&before, &after, sizeof before);
+}
+
+static void per_ip(kith_limits *c)
+{
+    c->conns_per_ip = 2;
+}
+
+static void one_address_gets_so_many_and_its_place_back(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(per_ip);
+    accept_ok(l, "/ip4/5.6.7.8/tcp/1");
+    accept_ok(l, "/ip4/5.6.7.8/tcp/2");
+    accept_refused(l, "/ip4/5.6.7.8/tcp/3", "limits.conns_per_ip");
+    accept_ok(l, "/ip4/5.6.7.9/tcp/3");
+    kith_maddr a = addr("/ip4/5.6.7.8/tcp/1");
+    kith_limiter_release_in(l, &a, false);
+    accept_ok(l, "/ip4/5.6.7.8/tcp/4");
+    /* An IPv6 subscriber is a /64. */
+    accept_ok(l, "/ip6/2a00:1:2:3::1/tcp/1");
+    accept_ok(l, "/ip6/2a00:1:2:3::2/tcp/1");
+    accept_refused(l, "/ip6/2a00:1:2:3:ffff::3/tcp/1", "limits.conns_per_ip");
+    accept_ok(l, "/ip6/2a00:1:2:4::1/tcp/1");
+    /* Loopback is exempt by default. */
+    for (int i = 0; i < 5; i++)
+        accept_ok(l, "/ip4/127.0.0.1/tcp/1");
+    kith_limiter_free(l);
+    assert_int_equal(held, 0);
+}
+
+static void per_subnet(kith_limits *c)
+{
+    c->conns_per_subnet = 3;
+    c->exempt_loopback = false;
+}
+
+static void one_subnet_gets_so_many(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(per_subnet);
+    accept_ok(l, "/ip4/5.6.7.1/tcp/1");
+    accept_ok(l, "/ip4/5.6.7.2/tcp/1");
+    accept_ok(l, "/ip4/5.6.7.3/tcp/1");
+    accept_refused(l, "/ip4/5.6.7.4/tcp/1", "limits.conns_per_subnet");
+    accept_ok(l, "/ip4/5.6.8.4/tcp/1");
+    for (int i = 0; i < 3; i++)
+        accept_ok(l, "/ip4/127.0.0.1/tcp/1");
+    accept_refused(l, "/ip4/127.0.0.1/tcp/1", "limits.conns_per_subnet");
+    kith_limiter_free(l);
+}
+
+static void totals(kith_limits *c)
+{
+    c->conns = 4;
+    c->conns_in = 3;
+    c->handshakes = 2;
+    c->dials = 1;
+    c->streams = 2;
+}
+
+static void totals_hold(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(totals);
+    const char *why;
+    accept_ok(l, "/ip4/1.1.1.1/tcp/1");
+    accept_ok(l, "/ip4/1.1.1.2/tcp/1");
+    accept_refused(l, "/ip4/1.1.1.3/tcp/1", "limits.handshakes");
+    kith_limiter_secured(l);
+    accept_ok(l, "/ip4/1.1.1.3/tcp/1");
+    kith_limiter_secured(l);
+    accept_refused(l, "/ip4/1.1.1.4/tcp/1", "limits.conns_in");
+    assert_int_equal(kith_limiter_dial(l, &why), KITH_OK);
+    accept_refused(l, "/ip4/1.1.1.4/tcp/1", "limits.conns reached");
+    assert_int_equal(kith_limiter_dial(l, &why), KITH_ELIMIT);
+    assert_string_equal(why, "limits.conns reached");
+    kith_maddr a = addr("/ip4/1.1.1.1/tcp/1");
+    kith_limiter_release_in(l, &a, true);
+    assert_int_equal(kith_limiter_dial(l, &why), KITH_ELIMIT);
+    assert_string_equal(why, "limits.dials reached");
+    kith_limiter_dialed(l);
+    assert_int_equal(kith_limiter_dial(l, &why), KITH_OK);
+    assert_int_equal(kith_limiter_stream(l), KITH_OK);
+    assert_int_equal(kith_limiter_stream(l), KITH_OK);
+    assert_int_equal(kith_limiter_stream(l), KITH_ELIMIT);
+    kith_limiter_release_stream(l);
+    assert_int_equal(kith_limiter_stream(l), KITH_OK);
+    kith_limiter_free(l);
+}
+
+static void no_memory_counts_nothing(void **state)
+{
+    (void)state;
+    for (int64_t n = 0; n < 4; n++) {
+        fail_after = -1;
+        kith_limiter *l = limiter(per_ip);
+        kith_maddr a = addr("/ip4/9.9.9.9/tcp/1");
+        const char *why;
+        for (int i = 0; i < 40; i++) {
+            kith_maddr other = a;
+            other.b[1] = (uint8_t)(i + 1);
+            fail_after = n;
+            kith_usage before = kith_limiter_usage(l);
+            kith_err e = kith_limiter_accept(l, &other, &why);
+            fail_after = -1;
+            kith_usage after = kith_limiter_usage(l);
+            assert_int_equal(after.conns_in, before.conns_in + (e == KITH_OK));
+            if (e == KITH_OK)
+                kith_limiter_release_in(l, &other, false);
+            else
+                assert_int_equal(e, KITH_ENOMEM);
+        }
+        kith_limiter_free(l);
+        assert_int_equal(held, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_address_gets_so_many_and_its_place_back),
+        cmocka_unit_test(one_subnet_gets_so_many),
+        cmocka_unit_test(totals_hold),
+        cmocka_unit_test(no_memory_counts_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
