@@ -861,11 +861,11 @@ static void churn_loses_nothing_and_repeats_exactly(void **state)
 {
     (void)state;
     for (uint64_t seed = 100; seed < 106; seed++) {
-        uint64_t one = churn(seed, 12, 300), two = churn(seed, 12, 300);
-        if (one != two)
+        uint64_t first = churn(seed, 12, 300), second = churn(seed, 12, 300);
+        if (first != second)
             print_error("seed %llu differs between two runs\n", (unsigned long long)seed);
-        assert_int_equal(one, two);
-        assert_int_not_equal(one, churn(seed + 1000, 4, 10));
+        assert_int_equal(first, second);
+        assert_int_not_equal(first, churn(seed + 1000, 4, 10));
     }
 }
 
