@@ -7,6 +7,7 @@
  *     kith_node_dial / open / wake / close                         the application wants something
  *     then always:  while (kith_node_next(n, now, &ev)) ...        act on DIAL, RESOLVE, CLOSE; tell the application the rest
  *                   while ((c = kith_node_writer(n))) write(kith_node_send(n, c, now, buf))
+ *                   and again from the top while there was something to write: sending the last byte of a stream ends it
  *                   set one timer to kith_node_deadline(n); when it fires, kith_node_tick(n, now)
  *
  * A connection's life:

@@ -251,6 +251,13 @@ void kith_stream_eof_(kith_stream *s, kith_time now)
     kith_stream_settle_(s, now);
 }
 
+/* Payload right behind the last proposal saves a round trip, but a peer that refuses it takes the payload for negotiation and resets
+ * the stream instead of saying no. So not towards a peer that is known to lack the protocol. */
+static bool worth_passing(const kith_stream *s)
+{
+    return s->inbound || !s->conn->identified || kith_conn_supports(s->conn, s->ids[s->id_count - 1]);
+}
+
 size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin)
 {
     size_t len = 0;
@@ -269,7 +276,7 @@ size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin
         if (kith_mss_status(s->mss) == KITH_MSS_DONE && s->opened) {
             kith_mss_free(s->mss);
             s->mss = NULL;
-        } else if (!s->machine || !kith_mss_may_pass(s->mss)) {
+        } else if (!s->machine || !kith_mss_may_pass(s->mss) || !worth_passing(s)) {
             return len;
         }
     }

@@ -394,10 +394,11 @@ static void schedule_eof(sim *s, tcp *t, int side)
     push_due(s, (due){.at = at + s->path.latency, .kind = DUE_EOF, .t = t, .side = side});
 }
 
-static void drive_writers(sim_host *h)
+static bool drive_writers(sim_host *h)
 {
     sim *s = h->world;
     kith_conn *c;
+    bool any = false;
     while ((c = kith_node_writer(h->node))) {
         tcp *t = kith_conn_link(c);
         assert(t);
@@ -408,6 +409,7 @@ static void drive_writers(sim_host *h)
             kith_node_blocked(h->node, c);
             continue;
         }
+        any = true;
         size_t n = kith_node_send(h->node, s->now, c, kith_span_of(s->buf, sizeof s->buf));
         if (n == 0)
             continue;
@@ -425,6 +427,7 @@ static void drive_writers(sim_host *h)
         kith_list_push(&e->out, &g->link);
         push_due(s, (due){.at = g->at, .kind = DUE_DELIVER, .t = t, .side = side});
     }
+    return any;
 }
 
 static void on_dial(sim_host *h, const kith_node_event *ev)
@@ -493,7 +496,7 @@ void sim_drive(sim_host *h)
         return; /* a watch that changes the node: the loop below goes on anyway */
     h->driving = true;
     kith_node_event ev;
-    do {
+    for (bool again = true; again;) {
         while (kith_node_next(h->node, s->now, &ev)) {
             mix_event(s, 100u + (unsigned)ev.kind, h, (uint64_t)ev.err);
             if (ev.kind == KITH_NODE_DIAL)
@@ -505,8 +508,8 @@ void sim_drive(sim_host *h)
             if (h->watch)
                 h->watch(h->watch_ctx, h, &ev);
         }
-        drive_writers(h);
-    } while (kith_node_next(h->node, s->now, &ev) ? (assert(!"events after the drive"), true) : false);
+        again = drive_writers(h); /* what was sent may have ended something: look once more */
+    }
     kith_node_check(h->node);
     kith_time at = kith_node_deadline(h->node);
     if (at != h->timer_at && at != KITH_NEVER)

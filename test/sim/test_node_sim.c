@@ -24,7 +24,7 @@ static kith_node_config config(void)
 
 typedef struct seen {
     unsigned connected, identified, updated, disconnected, refused, dialed, dial_failed, opened, gone;
-    kith_err last_err, dial_err, gone_err;
+    kith_err last_err, refused_err, dial_err, gone_err;
     const char *why, *dial_why;
     char agent[64];
     size_t addr_count;
@@ -65,7 +65,7 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
         break;
     case KITH_NODE_REFUSED:
         s->refused++;
-        s->last_err = ev->err;
+        s->refused_err = ev->err;
         s->why = ev->why;
         break;
     case KITH_NODE_DIALED:
@@ -501,7 +501,7 @@ static void a_half_open_stranger_is_dropped_at_the_deadline(void **state)
     assert_int_equal(kith_node_usage(sim_node(t.b)).handshakes, 0);
     assert_int_equal(kith_node_conn_count(sim_node(t.b)), 0);
     assert_int_equal(t.sb.refused, 1);
-    assert_int_equal(t.sb.last_err, KITH_ETIMEOUT);
+    assert_int_equal(t.sb.refused_err, KITH_ETIMEOUT);
     sim_free(t.s);
 }
 
@@ -667,7 +667,7 @@ static void a_peer_gets_only_so_many_connections(void **state)
     sim_run(s, sim_now(s) + KITH_SEC(2));
     assert_int_equal(hub_saw.connected, 3);
     assert_int_equal(hub_saw.refused, 3);
-    assert_int_equal(hub_saw.last_err, KITH_ELIMIT);
+    assert_int_equal(hub_saw.refused_err, KITH_ELIMIT);
     sim_free(s);
 }
 
