@@ -112,7 +112,8 @@ static void act(side *s, kith_time now, size_t what)
             kith_node_reset(s->node, now, s->ping);
         break;
     case 3:
-        (void)kith_node_set_addrs(s->node, now, NULL, 0);
+        if (kith_node_set_addrs(s->node, now, NULL, 0))
+            return;
         break;
     case 4:
         if (what > 250)
