@@ -639,16 +639,19 @@ bool kith_yamux_next(kith_yamux *y, kith_yamux_event *ev)
 
 /* ---- windows that fit the path ---- */
 
-/* The window a stream should have: twice what the path holds, at the rate at which the window was just used
- * up. Half a window came and was consumed since the first byte of this epoch, so waiting for our update is
- * not in the time, and a sender that is held up by its window shows the rate of its bursts, which is the
- * rate of the path. */
+/* The window a stream should have: three times what the path holds (one being sent, one being acknowledged,
+ * and half a window that waits for its update), at the rate at which the window was just used up. Half a
+ * window came and was consumed since the first byte of this epoch, so waiting for our update is not in the
+ * time, and a sender that is held up by its window shows the rate of its bursts, which is the rate of the
+ * path. */
 static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
 {
+    if (s->epoch == 0)
+        return; /* nothing came since the last update: a reader that catches up says nothing about the path */
     kith_time path = min64((y->rtt_low > 0 ? y->rtt_low : RTT_GUESS) + SLACK, RTT_MAX);
     kith_time took = max64(now - s->epoch, path / GROWTH_MAX);
     /* In microseconds: at most 2^33 * 2^24, and took is at least 125. */
-    uint64_t ideal = 2 * (uint64_t)s->taken * (path / 1000) / (took / 1000);
+    uint64_t ideal = 3 * (uint64_t)s->taken * (path / 1000) / (took / 1000);
     uint64_t old = s->window;
     uint64_t want = old;
     if (ideal > old)
