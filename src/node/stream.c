@@ -291,7 +291,8 @@ size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin
     case KITH_STREAM_OPEN:
         break;
     case KITH_STREAM_FIN:
-        *fin = s->fin_sent = true;
+        /* On an empty frame of its own, as everybody sends it: js forgets payload that comes with a FIN. */
+        *fin = s->fin_sent = len == 0;
         break;
     case KITH_STREAM_RESET:
         reset(s, KITH_ERESET);
