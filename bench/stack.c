@@ -117,7 +117,8 @@ int main(int argc, char **argv)
             (void)any;
         }
         double sec = (double)(now_ns() - start) / 1e9;
-        printf("%s %.2f Gbit/s on one core for both sides\n", up ? "upload" : "download", (double)bytes * 8 / sec / 1e9);
+        printf("%s %.2f Gbit/s on one core for both sides\n", up ? "upload" : "download",
+               (double)bytes * 8 / sec / 1e9);
     }
     for (int i = 0; i < 2; i++)
         kith_node_free(s[i].node);

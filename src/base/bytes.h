@@ -96,10 +96,10 @@ void kith_put_be16(kith_wr *w, uint16_t v);
 void kith_put_be32(kith_wr *w, uint32_t v);
 void kith_put_be64(kith_wr *w, uint64_t v);
 void kith_put_bytes(kith_wr *w, kith_bytes b);
-void kith_put_str(kith_wr *w, const char *s); /* without the NUL */
+void kith_put_str(kith_wr *w, const char *s);  /* without the NUL */
 void kith_put_uvarint(kith_wr *w, uint64_t v); /* v < 2^63 */
 void kith_put_lp(kith_wr *w, kith_bytes b);
-void kith_put_dec(kith_wr *w, uint64_t v); /* decimal digits */
+void kith_put_dec(kith_wr *w, uint64_t v);   /* decimal digits */
 void kith_put_hex(kith_wr *w, kith_bytes b); /* lower case */
 /* Claims n bytes to be filled by the caller; NULL when they do not fit. */
 uint8_t *kith_put_room(kith_wr *w, size_t n);

@@ -20,11 +20,11 @@ typedef enum kith_err {
     KITH_ENOTFOUND,
     KITH_EEXISTS,
     KITH_ETIMEOUT,
-    KITH_ECLOSED,      /* closed in good order */
-    KITH_ERESET,       /* torn down by the other side or by an error */
-    KITH_EREFUSED,     /* the peer said no */
-    KITH_ESTATE,       /* the call is not possible in this state (e.g. a stream on a closed connection) */
-    KITH_EIO,          /* the world failed: sockets, disks (host only) */
+    KITH_ECLOSED,  /* closed in good order */
+    KITH_ERESET,   /* torn down by the other side or by an error */
+    KITH_EREFUSED, /* the peer said no */
+    KITH_ESTATE,   /* the call is not possible in this state (e.g. a stream on a closed connection) */
+    KITH_EIO,      /* the world failed: sockets, disks (host only) */
 } kith_err;
 
 /* A lower-case phrase for people, e.g. "limit reached"; static, never NULL. */

@@ -16,7 +16,7 @@ typedef struct kith_list {
 } kith_list;
 
 /* The struct that a link lies in. */
-#define KITH_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define KITH_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void kith_list_init(kith_list *l)
 {
@@ -78,7 +78,8 @@ static inline kith_link *kith_list_next(const kith_list *l, const kith_link *k)
 }
 
 /* Walks l with k; the body may remove k itself, nothing else. */
-#define KITH_EACH(l, k)                                                                                        \
-    for (kith_link *k = (l)->head.next, *k##_next = k->next; k != &(l)->head; k = k##_next, k##_next = k->next)
+#define KITH_EACH(l, k)                                                       \
+    for (kith_link *k = (l)->head.next, *k##_next = k->next; k != &(l)->head; \
+         k = k##_next, k##_next = k->next)
 
 #endif

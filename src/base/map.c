@@ -114,8 +114,8 @@ static void sip_round(uint64_t v[4])
 
 uint64_t kith_hash(const uint64_t seed[2], kith_bytes in)
 {
-    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du, seed[0] ^ 0x6c7967656e657261u,
-                     seed[1] ^ 0x7465646279746573u};
+    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
+                     seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
     uint64_t last = (uint64_t)in.len << 56;
     for (; in.len >= 8; in = kith_bytes_skip(in, 8)) {
         uint64_t m = kith_load_le64(in.p);

@@ -4,7 +4,8 @@
 
 size_t kith_utf8_next(kith_bytes in, uint32_t *cp)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* per length: what a shorter form could say */
+    static const uint32_t least[] = {0, 0, 0x80, 0x800,
+                                     0x10000}; /* per length: what a shorter form could say */
     if (in.len == 0)
         return 0;
     uint8_t b = in.p[0];
@@ -31,7 +32,8 @@ bool kith_text_printable(uint32_t cp)
 {
     bool control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
     bool separator = cp == 0x2028 || cp == 0x2029;
-    bool direction = cp == 0x061c || cp == 0x200e || cp == 0x200f || (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
+    bool direction = cp == 0x061c || cp == 0x200e || cp == 0x200f || (cp >= 0x202a && cp <= 0x202e) ||
+                     (cp >= 0x2066 && cp <= 0x2069);
     return !control && !separator && !direction;
 }
 

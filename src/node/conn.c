@@ -66,7 +66,7 @@ static void tear_down(kith_conn *c)
 void kith_conn_free_(kith_conn *c)
 {
     kith_node *n = c->node;
-    KITH_EACH(&c->streams, k)
+    KITH_EACH (&c->streams, k)
         kith_stream_free_(KITH_OF(k, kith_stream, in_conn));
     tear_down(c);
     kith_mem_free(&n->env, c->protocols, c->protocols_len);
@@ -107,7 +107,7 @@ void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, 
     c->err = err;
     c->why = why;
     c->state = CONN_CLOSING;
-    KITH_EACH(&c->streams, k)
+    KITH_EACH (&c->streams, k)
         kith_stream_end_(KITH_OF(k, kith_stream, in_conn), now, err == KITH_ECLOSED ? KITH_ERESET : err);
     if (was_open)
         kith_note_(n, &c->note, CONN_DISCONNECTED);
@@ -135,7 +135,8 @@ void kith_conn_start_(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     c->state = CONN_SECURING;
     c->deadline = now + n->cfg.handshake_timeout;
-    c->mss = c->inbound ? kith_mss_listen(&n->env, find_suite, n) : kith_mss_dial(&n->env, n->suite_ids, n->suite_count);
+    c->mss = c->inbound ? kith_mss_listen(&n->env, find_suite, n)
+                        : kith_mss_dial(&n->env, n->suite_ids, n->suite_count);
     if (!c->mss) {
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
         return;
@@ -231,7 +232,9 @@ static void open_up(kith_conn *c, kith_time now)
     }
     kith_err e = peer_enter(c);
     if (e) {
-        kith_conn_end_(c, now, e, e == KITH_ELIMIT ? "limits.conns_per_peer reached" : "no memory for the connection", false);
+        kith_conn_end_(c, now, e,
+                       e == KITH_ELIMIT ? "limits.conns_per_peer reached" : "no memory for the connection",
+                       false);
         return;
     }
     c->state = CONN_OPEN;
@@ -308,7 +311,8 @@ static void plain(kith_conn *c, kith_time now, kith_bytes in)
         size_t used = 0;
         kith_err e = kith_mss_recv(c->mss, in, &used);
         if (e) {
-            fail(c, now, e, e == KITH_EUNSUPPORTED ? "the peer speaks no muxer that we do" : kith_mss_why(c->mss));
+            fail(c, now, e,
+                 e == KITH_EUNSUPPORTED ? "the peer speaks no muxer that we do" : kith_mss_why(c->mss));
             return;
         }
         in = kith_bytes_skip(in, used);
@@ -330,8 +334,9 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
         if (e) {
             const char *why = kith_mss_why(c->mss);
             if (e == KITH_EUNSUPPORTED)
-                why = c->node->cfg.pq == KITH_PQ_REQUIRE ? "the peer speaks no post-quantum channel, and pq = require"
-                                                         : "the peer speaks no secure channel that we allow";
+                why = c->node->cfg.pq == KITH_PQ_REQUIRE
+                          ? "the peer speaks no post-quantum channel, and pq = require"
+                          : "the peer speaks no secure channel that we allow";
             fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, why);
             return;
         }
@@ -446,7 +451,8 @@ static kith_time idle_deadline(const kith_conn *c)
 {
     if (!kith_conn_idle_(c))
         return KITH_NEVER;
-    kith_time idle = redundant(c) ? kith_time_min(REDUNDANT_IDLE, c->node->cfg.idle_timeout) : c->node->cfg.idle_timeout;
+    kith_time idle =
+        redundant(c) ? kith_time_min(REDUNDANT_IDLE, c->node->cfg.idle_timeout) : c->node->cfg.idle_timeout;
     return idle == KITH_NEVER ? KITH_NEVER : c->active_at + idle;
 }
 
@@ -458,7 +464,8 @@ void kith_conn_tick_(kith_conn *c, kith_time now)
     case CONN_NOISE:
     case CONN_MUXING:
         if (now >= c->deadline) {
-            kith_conn_end_(c, now, KITH_ETIMEOUT, c->state == CONN_DIALING ? "no answer" : "the handshake took too long", false);
+            kith_conn_end_(c, now, KITH_ETIMEOUT,
+                           c->state == CONN_DIALING ? "no answer" : "the handshake took too long", false);
             return;
         }
         break;
@@ -469,7 +476,8 @@ void kith_conn_tick_(kith_conn *c, kith_time now)
         }
         if (c->state == CONN_OPEN && now >= idle_deadline(c)) {
             kith_yamux_goaway(c->yamux, 0);
-            kith_conn_end_(c, now, KITH_ECLOSED, redundant(c) ? "a second connection to the same peer" : "idle", true);
+            kith_conn_end_(c, now, KITH_ECLOSED,
+                           redundant(c) ? "a second connection to the same peer" : "idle", true);
             return;
         }
         break;

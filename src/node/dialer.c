@@ -61,14 +61,19 @@ static void finish(kith_node *n, kith_time now, dial_job *j, kith_conn *won)
     kith_link_remove(&j->link);
     kith_timer_unclaim_(n, &j->timer);
     for (kith_link *k; (k = kith_list_first(&j->waiters));)
-        answer(n, KITH_OF(k, dial_waiter, link), won, won ? KITH_OK : j->err ? j->err : KITH_ENOTFOUND,
-               won ? NULL : j->why ? j->why : "no usable address");
-    KITH_EACH(&n->lookups, k) {
+        answer(n, KITH_OF(k, dial_waiter, link), won,
+               won      ? KITH_OK
+               : j->err ? j->err
+                        : KITH_ENOTFOUND,
+               won      ? NULL
+               : j->why ? j->why
+                        : "no usable address");
+    KITH_EACH (&n->lookups, k) {
         lookup *l = KITH_OF(k, lookup, link);
         if (l->job == j)
             l->job = NULL;
     }
-    KITH_EACH(&n->conns, k) {
+    KITH_EACH (&n->conns, k) {
         kith_conn *c = KITH_OF(k, kith_conn, all);
         if (c->job != j)
             continue;
@@ -203,7 +208,7 @@ void kith_dialer_conn_open_(kith_node *n, kith_time now, kith_conn *c)
         c->job = NULL;
         finish(n, now, j, c);
     }
-    KITH_EACH(&n->jobs, k) {
+    KITH_EACH (&n->jobs, k) {
         dial_job *j = KITH_OF(k, dial_job, link);
         if (j->peer.len && kith_peer_id_eq(&j->peer, &c->peer)) {
             finish(n, now, j, c);
@@ -214,7 +219,7 @@ void kith_dialer_conn_open_(kith_node *n, kith_time now, kith_conn *c)
 
 void kith_dialer_forget_(kith_node *n, const kith_conn *c)
 {
-    KITH_EACH(&n->notes, k) {
+    KITH_EACH (&n->notes, k) {
         note *t = KITH_OF(k, note, link);
         if (t->kind != NOTE_ANSWER)
             continue;
@@ -229,19 +234,19 @@ void kith_dialer_forget_(kith_node *n, const kith_conn *c)
 
 void kith_dialer_free_all_(kith_node *n)
 {
-    KITH_EACH(&n->jobs, k) {
+    KITH_EACH (&n->jobs, k) {
         dial_job *j = KITH_OF(k, dial_job, link);
-        KITH_EACH(&j->waiters, i)
+        KITH_EACH (&j->waiters, i)
             KITH_FREE(&n->env, KITH_OF(i, dial_waiter, link));
         KITH_FREE(&n->env, j);
     }
-    KITH_EACH(&n->lookups, k)
+    KITH_EACH (&n->lookups, k)
         KITH_FREE(&n->env, KITH_OF(k, lookup, link));
 }
 
 static dial_job *job_for(kith_node *n, const kith_peer_id *peer)
 {
-    KITH_EACH(&n->jobs, k) {
+    KITH_EACH (&n->jobs, k) {
         dial_job *j = KITH_OF(k, dial_job, link);
         if (peer->len && kith_peer_id_eq(&j->peer, peer))
             return j;
@@ -249,7 +254,8 @@ static dial_job *job_for(kith_node *n, const kith_peer_id *peer)
     return NULL;
 }
 
-kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, const kith_maddr *addrs, size_t count, uint64_t *dial_id)
+kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, const kith_maddr *addrs,
+                        size_t count, uint64_t *dial_id)
 {
     kith_peer_id want = peer ? *peer : (kith_peer_id){0};
     for (size_t i = 0; i < count; i++) {
@@ -309,9 +315,9 @@ kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, c
 
 void kith_node_dial_cancel(kith_node *n, kith_time now, uint64_t dial_id)
 {
-    KITH_EACH(&n->jobs, k) {
+    KITH_EACH (&n->jobs, k) {
         dial_job *j = KITH_OF(k, dial_job, link);
-        KITH_EACH(&j->waiters, i) {
+        KITH_EACH (&j->waiters, i) {
             dial_waiter *w = KITH_OF(i, dial_waiter, link);
             if (w->id != dial_id)
                 continue;
@@ -324,9 +330,10 @@ void kith_node_dial_cancel(kith_node *n, kith_time now, uint64_t dial_id)
     }
 }
 
-void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs, size_t count, kith_err err)
+void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs,
+                        size_t count, kith_err err)
 {
-    KITH_EACH(&n->lookups, k) {
+    KITH_EACH (&n->lookups, k) {
         lookup *l = KITH_OF(k, lookup, link);
         if (l->id != resolve_id)
             continue;
@@ -340,9 +347,11 @@ void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const 
         j->active--;
         size_t before = j->target_count;
         for (size_t i = 0; i < count; i++)
-            (void)add_target(j, &addrs[i], depth); /* those of other peers or transports are left out: dnsaddr lists many */
+            (void)add_target(j, &addrs[i],
+                             depth); /* those of other peers or transports are left out: dnsaddr lists many */
         if (j->target_count == before)
-            note_failure(j, err ? err : KITH_ENOTFOUND, count ? "the name has no address that can be dialled" : "the name was not found");
+            note_failure(j, err ? err : KITH_ENOTFOUND,
+                         count ? "the name has no address that can be dialled" : "the name was not found");
         advance(n, now, j);
         return;
     }

@@ -23,7 +23,8 @@ typedef struct kith_limits {
     uint32_t streams;          /* all connections together */
     uint32_t window_max;       /* bytes: one stream's receive window */
     uint32_t window_budget;    /* bytes: all of a connection's receive windows beyond 256 KiB each */
-    uint64_t memory;           /* bytes: what all connections may have buffered together (partial records, handshakes) */
+    uint64_t
+        memory; /* bytes: what all connections may have buffered together (partial records, handshakes) */
     bool exempt_loopback;
 } kith_limits;
 
@@ -32,7 +33,8 @@ void kith_limits_default(kith_limits *l);
 /* Who counts: one per node. */
 typedef struct kith_limiter kith_limiter;
 
-kith_limiter *kith_limiter_new(const kith_env *env, const kith_limits *limits); /* NULL: no memory; limits are copied */
+kith_limiter *kith_limiter_new(const kith_env *env,
+                               const kith_limits *limits); /* NULL: no memory; limits are copied */
 void kith_limiter_free(kith_limiter *l);
 
 /* Claims one inbound connection from remote's address. KITH_ELIMIT with *why set to which cap; nothing is counted then. KITH_ENOMEM. */

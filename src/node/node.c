@@ -99,7 +99,8 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
         return NULL;
     n->cfg = *cfg;
     n->outer = cfg->env;
-    n->env = (kith_env){.alloc = {.ctx = n, .fn = counted_alloc}, .rand = cfg->env.rand, .trace = cfg->env.trace};
+    n->env =
+        (kith_env){.alloc = {.ctx = n, .fn = counted_alloc}, .rand = cfg->env.rand, .trace = cfg->env.trace};
     kith_list_init(&n->conns);
     kith_list_init(&n->writers);
     kith_list_init(&n->notes);
@@ -118,10 +119,13 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
     kith_pubkey_ed25519(pub, n->pubkey);
     choose_suites(n);
     n->push_timer.owner = TIMER_PUSH;
-    bool ok = kith_peer_id_of_key(kith_bytes_of(n->pubkey, sizeof n->pubkey), &n->id) == KITH_OK && kith_timer_claim_(n) == KITH_OK;
-    ok = ok && (n->limiter = kith_limiter_new(&n->env, &n->cfg.limits)) && (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer));
+    bool ok = kith_peer_id_of_key(kith_bytes_of(n->pubkey, sizeof n->pubkey), &n->id) == KITH_OK &&
+              kith_timer_claim_(n) == KITH_OK;
+    ok = ok && (n->limiter = kith_limiter_new(&n->env, &n->cfg.limits)) &&
+         (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer));
     for (size_t i = 0; ok && i < sizeof own / sizeof *own; i++) {
-        kith_protocol row = {.id = kith_bytes_str(own[i].id), .ops = own[i].ops, .streams_per_conn = own[i].per_conn};
+        kith_protocol row = {
+            .id = kith_bytes_str(own[i].id), .ops = own[i].ops, .streams_per_conn = own[i].per_conn};
         ok = kith_node_serve(n, now, &row) == KITH_OK;
     }
     if (!ok) {
@@ -265,9 +269,10 @@ void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds)
 static bool trim_one(kith_node *n, kith_time now)
 {
     kith_conn *oldest = NULL;
-    KITH_EACH(&n->conns, k) {
+    KITH_EACH (&n->conns, k) {
         kith_conn *c = KITH_OF(k, kith_conn, all);
-        if (c->inbound && kith_conn_idle_(c) && now - c->active_at >= TRIM_GRACE && (!oldest || c->active_at < oldest->active_at))
+        if (c->inbound && kith_conn_idle_(c) && now - c->active_at >= TRIM_GRACE &&
+            (!oldest || c->active_at < oldest->active_at))
             oldest = c;
     }
     if (!oldest)
@@ -276,8 +281,8 @@ static bool trim_one(kith_node *n, kith_time now)
     return true;
 }
 
-kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote, const kith_maddr *local, kith_conn **out,
-                          const char **why)
+kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote, const kith_maddr *local,
+                          kith_conn **out, const char **why)
 {
     *why = NULL;
     if (n->stopping) {
@@ -307,7 +312,8 @@ kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote,
     return KITH_OK;
 }
 
-void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_maddr *remote, const kith_maddr *local)
+void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_maddr *remote,
+                         const kith_maddr *local)
 {
     if (c->state != CONN_DIALING)
         return;
@@ -329,7 +335,8 @@ void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err e
 void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in)
 {
     (void)n;
-    if (c->state == CONN_SECURING || c->state == CONN_NOISE || c->state == CONN_MUXING || c->state == CONN_OPEN)
+    if (c->state == CONN_SECURING || c->state == CONN_NOISE || c->state == CONN_MUXING ||
+        c->state == CONN_OPEN)
         kith_conn_recv_(c, now, in);
 }
 
@@ -337,7 +344,8 @@ void kith_node_eof(kith_node *n, kith_time now, kith_conn *c)
 {
     (void)n;
     bool open = c->state == CONN_OPEN;
-    kith_conn_end_(c, now, KITH_ECLOSED, open ? "closed by the peer" : "the peer hung up during the handshake", false);
+    kith_conn_end_(c, now, KITH_ECLOSED,
+                   open ? "closed by the peer" : "the peer hung up during the handshake", false);
 }
 
 kith_conn *kith_node_writer(kith_node *n)
@@ -377,7 +385,7 @@ kith_time kith_node_deadline(const kith_node *n)
 
 static void push_to_all(kith_node *n, kith_time now)
 {
-    KITH_EACH(&n->conns, k)
+    KITH_EACH (&n->conns, k)
         kith_identify_push_(KITH_OF(k, kith_conn, all), now);
 }
 
@@ -417,8 +425,8 @@ void *kith_conn_link(const kith_conn *c)
 
 /* ---- what the application wants ---- */
 
-kith_err kith_node_open(kith_node *n, kith_time now, kith_conn *c, const kith_bytes *protocols, size_t count, const kith_stream_ops *ops,
-                        void *machine, void *user, kith_stream **out)
+kith_err kith_node_open(kith_node *n, kith_time now, kith_conn *c, const kith_bytes *protocols, size_t count,
+                        const kith_stream_ops *ops, void *machine, void *user, kith_stream **out)
 {
     (void)n;
     assert(count > 0);
@@ -452,13 +460,14 @@ void kith_node_close(kith_node *n, kith_time now, kith_conn *c)
 {
     if (c->state == CONN_OPEN)
         kith_yamux_goaway(c->yamux, 0);
-    kith_conn_end_(c, now, KITH_ECLOSED, n->stopping ? "this node is stopping" : "closed here", c->state == CONN_OPEN);
+    kith_conn_end_(c, now, KITH_ECLOSED, n->stopping ? "this node is stopping" : "closed here",
+                   c->state == CONN_OPEN);
 }
 
 void kith_node_shutdown(kith_node *n, kith_time now)
 {
     n->stopping = true;
-    KITH_EACH(&n->conns, k) {
+    KITH_EACH (&n->conns, k) {
         kith_conn *c = KITH_OF(k, kith_conn, all);
         if (c->state != CONN_CLOSING && c->state != CONN_DEAD)
             kith_node_close(n, now, c);
@@ -610,7 +619,8 @@ bool kith_node_next(kith_node *n, kith_time now, kith_node_event *ev)
             dial_waiter *w = KITH_OF(t, dial_waiter, note);
             kith_link_remove(&t->link);
             n->dead_waiter = w;
-            *ev = (kith_node_event){.kind = KITH_NODE_DIALED, .conn = w->conn, .dial_id = w->id, .err = w->err, .why = w->why};
+            *ev = (kith_node_event){
+                .kind = KITH_NODE_DIALED, .conn = w->conn, .dial_id = w->id, .err = w->err, .why = w->why};
             told = true;
             break;
         }
@@ -704,7 +714,7 @@ bool kith_stream_inbound(const kith_stream *s)
 void kith_node_check(const kith_node *n)
 {
     size_t conns = 0, streams = 0, in = 0, handshakes = 0;
-    KITH_EACH(&n->conns, k) {
+    KITH_EACH (&n->conns, k) {
         const kith_conn *c = KITH_OF(k, kith_conn, all);
         size_t apps = 0;
         conns++;
@@ -712,7 +722,7 @@ void kith_node_check(const kith_node *n)
         handshakes += c->inbound && c->counted && !c->secured;
         assert(c->state != CONN_OPEN || (c->yamux && c->noise && c->peer.len));
         assert(c->state != CONN_DEAD || (!c->yamux && !c->noise && !c->mss));
-        KITH_EACH(&c->streams, i) {
+        KITH_EACH (&c->streams, i) {
             const kith_stream *s = KITH_OF(i, kith_stream, in_conn);
             streams++;
             apps += s->role == ROLE_APP;
@@ -724,7 +734,8 @@ void kith_node_check(const kith_node *n)
             kith_yamux_check(c->yamux);
     }
     kith_usage use = kith_limiter_usage(n->limiter);
-    assert(conns == n->conn_count && in == use.conns_in && handshakes == use.handshakes && streams == use.streams);
+    assert(conns == n->conn_count && in == use.conns_in && handshakes == use.handshakes &&
+           streams == use.streams);
     assert(n->memory <= n->cfg.limits.memory);
     (void)conns, (void)streams, (void)in, (void)handshakes, (void)use;
 }

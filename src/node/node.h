@@ -36,14 +36,15 @@ typedef struct kith_node_config {
     const kith_signer *signer; /* borrowed for the node's life */
     const char *agent;         /* copied */
     kith_pq_policy pq;
-    uint8_t level;             /* preferred ML-KEM category: 1, 3 (default) or 5; the others of >= 3 stay on offer */
-    bool no_early_muxer;       /* always negotiate the muxer by multistream-select */
+    uint8_t level; /* preferred ML-KEM category: 1, 3 (default) or 5; the others of >= 3 stay on offer */
+    bool no_early_muxer; /* always negotiate the muxer by multistream-select */
     kith_limits limits;
     kith_time handshake_timeout; /* accept to OPEN; default 10 s */
     kith_time dial_timeout;      /* one address, to connected; default 5 s */
     kith_time negotiate_timeout; /* a stream's protocol negotiation; default 10 s */
-    kith_time idle_timeout;      /* a connection without streams, not protected; KITH_NEVER: stays; default 5 min */
-    kith_time ping_every;        /* yamux keep-alive; default 30 s */
+    kith_time
+        idle_timeout;     /* a connection without streams, not protected; KITH_NEVER: stays; default 5 min */
+    kith_time ping_every; /* yamux keep-alive; default 30 s */
 } kith_node_config;
 
 void kith_node_config_default(kith_node_config *cfg);
@@ -58,13 +59,13 @@ kith_usage kith_node_usage(const kith_node *n);
 /* ---- protocols that we serve ---- */
 
 typedef struct kith_protocol {
-    kith_bytes id;       /* borrowed as long as it is served */
+    kith_bytes id; /* borrowed as long as it is served */
     const kith_stream_ops *ops;
     /* A machine for a new inbound stream, owned by the stream from then on (ops->free). NULL: refused, the stream is reset. It is
      * called inside kith_node_recv and must not call the node. */
     void *(*accept)(void *ctx, const kith_stream_info *info);
     void *ctx;
-    void *user;          /* becomes kith_stream_user of its streams */
+    void *user;                /* becomes kith_stream_user of its streams */
     uint32_t streams_per_conn; /* 0: only the node's cap */
 } kith_protocol;
 
@@ -79,10 +80,11 @@ void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds);
 /* ---- what the host tells ---- */
 
 /* A socket was accepted. KITH_ELIMIT (close it; *why says which cap), KITH_ENOMEM. */
-KITH_CHECK kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote, const kith_maddr *local, kith_conn **out,
-                                     const char **why);
+KITH_CHECK kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote,
+                                     const kith_maddr *local, kith_conn **out, const char **why);
 /* The socket of a DIAL event is connected. */
-void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_maddr *remote, const kith_maddr *local);
+void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_maddr *remote,
+                         const kith_maddr *local);
 /* The socket could not connect, or broke. why is static or NULL. */
 void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err err, const char *why);
 /* Bytes from the socket; borrowed (and decrypted in place) for the call. */
@@ -90,7 +92,8 @@ void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in);
 /* The peer closed its writing side. */
 void kith_node_eof(kith_node *n, kith_time now, kith_conn *c);
 /* The answer to a RESOLVE event: what the name stands for. n 0: not found (err says why). */
-void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs, size_t count, kith_err err);
+void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs,
+                        size_t count, kith_err err);
 
 /* A connection with something to send, or NULL. Call send on it until it returns 0, or stop when the socket is full and call
  * kith_node_writable when it is not any more: until then the connection is not offered again. */
@@ -112,15 +115,16 @@ void *kith_conn_link(const kith_conn *c);
 /* Connects to a peer at any of its addresses, ranked and raced; an open connection is used again. peer NULL: whoever answers at the
  * addresses (all of them are one peer's). The answer is a DIALED event with this id. KITH_EFORMAT: an address names another peer.
  * KITH_ENOTFOUND: no usable address and not connected. KITH_ELIMIT. */
-KITH_CHECK kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, const kith_maddr *addrs, size_t count,
-                                   uint64_t *dial_id);
+KITH_CHECK kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer,
+                                   const kith_maddr *addrs, size_t count, uint64_t *dial_id);
 void kith_node_dial_cancel(kith_node *n, kith_time now, uint64_t dial_id);
 
 /* Opens a stream and proposes protocols in order; machine is owned by the stream from then on, also when this fails. user becomes
  * kith_stream_user. STREAM_OPENED follows, or STREAM_GONE with KITH_EUNSUPPORTED. KITH_ESTATE, KITH_ELIMIT, KITH_ENOMEM. The bytes of
  * the ids are borrowed until STREAM_OPENED or STREAM_GONE. */
-KITH_CHECK kith_err kith_node_open(kith_node *n, kith_time now, kith_conn *c, const kith_bytes *protocols, size_t count,
-                                   const kith_stream_ops *ops, void *machine, void *user, kith_stream **out);
+KITH_CHECK kith_err kith_node_open(kith_node *n, kith_time now, kith_conn *c, const kith_bytes *protocols,
+                                   size_t count, const kith_stream_ops *ops, void *machine, void *user,
+                                   kith_stream **out);
 /* The machine of a stream was changed from outside: ask it again what it wants. */
 void kith_node_wake(kith_node *n, kith_time now, kith_stream *s);
 /* Resets the stream; STREAM_GONE follows. */
@@ -148,7 +152,7 @@ typedef enum kith_node_event_kind {
     KITH_NODE_DIALED,        /* dial_id: conn, or err and why */
     KITH_NODE_STREAM_OPENED, /* the protocol is agreed */
     KITH_NODE_STREAM_READY,  /* the stream's machine has events for its owner */
-    KITH_NODE_STREAM_GONE,   /* over: err (KITH_OK: both sides closed); the machine is freed at the next call */
+    KITH_NODE_STREAM_GONE, /* over: err (KITH_OK: both sides closed); the machine is freed at the next call */
 } kith_node_event_kind;
 
 typedef struct kith_node_event {
@@ -158,7 +162,7 @@ typedef struct kith_node_event {
     kith_maddr addr;
     uint64_t resolve_id, dial_id;
     kith_err err;
-    const char *why; /* static, or NULL */
+    const char *why;                /* static, or NULL */
     const kith_identify_info *info; /* valid until the next call */
 } kith_node_event;
 
@@ -180,7 +184,7 @@ typedef struct kith_conn_facts {
     const char *muxer;             /* "/yamux/1.0.0" */
     bool early_muxer;
     kith_time opened_at;
-    kith_time rtt; /* 0: unknown */
+    kith_time rtt;                /* 0: unknown */
     uint64_t bytes_in, bytes_out; /* on the wire */
     size_t streams;
     const char *agent; /* "" before identify */

@@ -9,16 +9,16 @@
 #include "proto/mss.h"
 #include "proto/yamux.h"
 
-#define PROTOCOLS_MAX 128      /* rows that a node serves */
-#define SUITES_MAX 8           /* entries of kith_noise_suites that a policy can allow */
-#define PEER_PROTOCOLS_MAX 4096 /* bytes of protocol ids remembered per connection */
-#define DIAL_TARGETS_MAX 24    /* addresses tried for one dial, names resolved included */
-#define DIAL_LOOKUP_DEPTH 4    /* dnsaddr inside dnsaddr */
-#define DIAL_STAGGER KITH_MS(250) /* between two public addresses of one dial, as in RFC 8305 */
-#define FLUSH_TIMEOUT KITH_SEC(1) /* how long a closing connection may take to say goodbye */
+#define PROTOCOLS_MAX 128          /* rows that a node serves */
+#define SUITES_MAX 8               /* entries of kith_noise_suites that a policy can allow */
+#define PEER_PROTOCOLS_MAX 4096    /* bytes of protocol ids remembered per connection */
+#define DIAL_TARGETS_MAX 24        /* addresses tried for one dial, names resolved included */
+#define DIAL_LOOKUP_DEPTH 4        /* dnsaddr inside dnsaddr */
+#define DIAL_STAGGER KITH_MS(250)  /* between two public addresses of one dial, as in RFC 8305 */
+#define FLUSH_TIMEOUT KITH_SEC(1)  /* how long a closing connection may take to say goodbye */
 #define REDUNDANT_IDLE KITH_SEC(5) /* an idle second connection to a peer is closed after this */
-#define TRIM_GRACE KITH_SEC(10)   /* a connection idle for less is not closed to make room */
-#define PUSH_DELAY KITH_MS(200)   /* gathers several changes of ourselves into one push */
+#define TRIM_GRACE KITH_SEC(10)    /* a connection idle for less is not closed to make room */
+#define PUSH_DELAY KITH_MS(200)    /* gathers several changes of ourselves into one push */
 
 /* Something with events to tell, in the node's one queue; bits say which. */
 typedef enum note_kind { NOTE_CONN, NOTE_STREAM, NOTE_ANSWER, NOTE_LOOKUP } note_kind;
@@ -36,7 +36,15 @@ typedef struct node_timer {
     uint8_t owner;
 } node_timer;
 
-typedef enum conn_state { CONN_DIALING, CONN_SECURING, CONN_NOISE, CONN_MUXING, CONN_OPEN, CONN_CLOSING, CONN_DEAD } conn_state;
+typedef enum conn_state {
+    CONN_DIALING,
+    CONN_SECURING,
+    CONN_NOISE,
+    CONN_MUXING,
+    CONN_OPEN,
+    CONN_CLOSING,
+    CONN_DEAD
+} conn_state;
 
 typedef struct dial_job dial_job;
 
@@ -50,7 +58,7 @@ struct kith_conn {
     bool inbound, blocked, secured, dialed, counted, identified, was_open, push_due, pushing;
     int protect;
     void *link;
-    dial_job *job;           /* outbound, until OPEN or dead */
+    dial_job *job; /* outbound, until OPEN or dead */
     kith_peer_id expected, peer;
     kith_maddr remote, local;
     const kith_noise_suite *suite;
@@ -61,7 +69,7 @@ struct kith_conn {
     kith_list streams;
     size_t stream_count; /* those of applications: not identify's */
     bool early_muxer;
-    kith_time deadline;    /* of the stage before OPEN, or of CLOSING */
+    kith_time deadline; /* of the stage before OPEN, or of CLOSING */
     kith_time opened_at, active_at;
     uint64_t bytes_in, bytes_out;
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
@@ -71,7 +79,14 @@ struct kith_conn {
     const char *why;
 };
 
-typedef enum stream_role { ROLE_APP, ROLE_IDENTIFY_ASK, ROLE_IDENTIFY_ANSWER, ROLE_PUSH_SAY, ROLE_PUSH_HEAR, ROLE_PING } stream_role;
+typedef enum stream_role {
+    ROLE_APP,
+    ROLE_IDENTIFY_ASK,
+    ROLE_IDENTIFY_ANSWER,
+    ROLE_PUSH_SAY,
+    ROLE_PUSH_HEAR,
+    ROLE_PING
+} stream_role;
 
 struct kith_stream {
     note note;
@@ -82,12 +97,12 @@ struct kith_stream {
     const kith_stream_ops *ops;
     void *machine; /* NULL: inbound and still negotiating */
     void *user;
-    kith_mss *mss;      /* while negotiating */
-    kith_bytes *ids;    /* outbound, while negotiating */
+    kith_mss *mss;   /* while negotiating */
+    kith_bytes *ids; /* outbound, while negotiating */
     size_t id_count;
-    uint8_t *protocol;  /* agreed id */
+    uint8_t *protocol; /* agreed id */
     size_t protocol_len;
-    size_t unread;      /* bytes given to the machine and not yet credited to the peer */
+    size_t unread; /* bytes given to the machine and not yet credited to the peer */
     kith_time negotiate_by;
     kith_err err;
     uint8_t role; /* stream_role */
@@ -136,15 +151,15 @@ typedef struct lookup {
     note note;
     kith_link link; /* node->lookups */
     uint64_t id;
-    dial_job *job;  /* NULL: nobody wants the answer any more */
+    dial_job *job; /* NULL: nobody wants the answer any more */
     kith_maddr addr;
     uint8_t depth;
 } lookup;
 
 struct kith_node {
     kith_node_config cfg;
-    kith_env outer;     /* the caller's leaves */
-    kith_env env;       /* the same, with memory counted against limits.memory */
+    kith_env outer; /* the caller's leaves */
+    kith_env env;   /* the same, with memory counted against limits.memory */
     uint64_t memory;
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
     kith_peer_id id;
@@ -180,9 +195,9 @@ struct kith_node {
 
 /* ---- node.c ---- */
 void kith_note_(kith_node *n, note *t, unsigned bits);
-kith_err kith_timer_claim_(kith_node *n);   /* room in the heap for one more owner */
+kith_err kith_timer_claim_(kith_node *n); /* room in the heap for one more owner */
 void kith_timer_unclaim_(kith_node *n, node_timer *t);
-void kith_writer_(kith_conn *c);            /* it may have output */
+void kith_writer_(kith_conn *c); /* it may have output */
 
 /* ---- conn.c ---- */
 kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **out);
@@ -200,8 +215,9 @@ bool kith_conn_idle_(const kith_conn *c);
 kith_conn *kith_conn_of_peer_(const kith_node *n, const kith_peer_id *peer);
 
 /* ---- stream.c ---- */
-kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, size_t count, const kith_stream_ops *ops, void *machine,
-                           void *user, stream_role role, kith_stream **out);
+kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, size_t count,
+                           const kith_stream_ops *ops, void *machine, void *user, stream_role role,
+                           kith_stream **out);
 kith_stream *kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys); /* NULL: refused */
 void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in);
 void kith_stream_eof_(kith_stream *s, kith_time now);
@@ -215,8 +231,10 @@ void kith_stream_settle_(kith_stream *s, kith_time now);
 void kith_stream_free_(kith_stream *s);
 
 /* ---- dialer.c ---- */
-void kith_dialer_conn_open_(kith_node *n, kith_time now, kith_conn *c);   /* some connection to its peer is OPEN */
-void kith_dialer_conn_failed_(kith_node *n, kith_time now, kith_conn *c); /* one of a job's connections is over before OPEN */
+void kith_dialer_conn_open_(kith_node *n, kith_time now,
+                            kith_conn *c); /* some connection to its peer is OPEN */
+void kith_dialer_conn_failed_(kith_node *n, kith_time now,
+                              kith_conn *c); /* one of a job's connections is over before OPEN */
 void kith_dialer_tick_(kith_node *n, kith_time now, dial_job *j);
 void kith_dialer_forget_(kith_node *n, const kith_conn *c); /* no answer may point to it any more */
 void kith_dialer_free_all_(kith_node *n);

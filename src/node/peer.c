@@ -5,7 +5,8 @@
 #include "node/node_impl.h"
 
 static const kith_bytes ask_id[] = {{(const uint8_t *)KITH_IDENTIFY_ID, sizeof KITH_IDENTIFY_ID - 1}};
-static const kith_bytes push_id[] = {{(const uint8_t *)KITH_IDENTIFY_PUSH_ID, sizeof KITH_IDENTIFY_PUSH_ID - 1}};
+static const kith_bytes push_id[] = {
+    {(const uint8_t *)KITH_IDENTIFY_PUSH_ID, sizeof KITH_IDENTIFY_PUSH_ID - 1}};
 
 void kith_identify_ask_(kith_conn *c, kith_time now)
 {
@@ -73,7 +74,8 @@ void kith_identify_push_(kith_conn *c, kith_time now)
         return;
     }
     void *speaker = kith_identify_speak_(c, now);
-    if (speaker && kith_stream_open_(c, now, push_id, 1, &kith_identify_ops, speaker, NULL, ROLE_PUSH_SAY, &s) == KITH_OK) {
+    if (speaker && kith_stream_open_(c, now, push_id, 1, &kith_identify_ops, speaker, NULL, ROLE_PUSH_SAY,
+                                     &s) == KITH_OK) {
         c->pushing = true;
         kith_conn_pump_(c, now);
     }

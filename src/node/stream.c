@@ -44,8 +44,9 @@ void kith_stream_free_(kith_stream *s)
     KITH_FREE(&n->env, s);
 }
 
-kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, size_t count, const kith_stream_ops *ops, void *machine,
-                           void *user, stream_role role, kith_stream **out)
+kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, size_t count,
+                           const kith_stream_ops *ops, void *machine, void *user, stream_role role,
+                           kith_stream **out)
 {
     kith_node *n = c->node;
     kith_err e = KITH_ESTATE;
@@ -135,7 +136,7 @@ static void reset(kith_stream *s, kith_err why)
 static uint32_t streams_of(const kith_conn *c, const protocol_row *row)
 {
     uint32_t count = 0;
-    KITH_EACH(&c->streams, k)
+    KITH_EACH (&c->streams, k)
         count += KITH_OF(k, kith_stream, in_conn)->row == row;
     return count;
 }

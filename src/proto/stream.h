@@ -10,7 +10,7 @@
 /* What a new stream's machine gets to know. Views are valid for the call. */
 typedef struct kith_stream_info {
     kith_peer_id peer;
-    bool inbound;       /* the peer opened it */
+    bool inbound;        /* the peer opened it */
     kith_bytes protocol; /* the id that was negotiated */
 } kith_stream_info;
 

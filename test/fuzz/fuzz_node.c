@@ -98,7 +98,8 @@ static void act(side *s, kith_time now, size_t what)
         kith_ping *p = kith_ping_new(&env);
         if (s->ping) {
             kith_ping_ops.free(p);
-        } else if (kith_node_open(s->node, now, s->conn, ids, 1, &kith_ping_ops, p, NULL, &s->ping) != KITH_OK) {
+        } else if (kith_node_open(s->node, now, s->conn, ids, 1, &kith_ping_ops, p, NULL, &s->ping) !=
+                   KITH_OK) {
             s->ping = NULL;
         }
         break;

@@ -439,7 +439,11 @@ static void on_dial(sim_host *h, const kith_node_event *ev)
     d->seq = s->seq;
     kith_list_push(&h->dialing, &d->link);
     sim_host *to = host_listening(s, &ev->addr);
-    due next = {.at = s->now + s->path.latency, .kind = to ? DUE_CONNECT : DUE_REFUSE, .host = h, .conn = ev->conn, .conn_seq = d->seq};
+    due next = {.at = s->now + s->path.latency,
+                .kind = to ? DUE_CONNECT : DUE_REFUSE,
+                .host = h,
+                .conn = ev->conn,
+                .conn_seq = d->seq};
     if (to && cut(s, h, to))
         return; /* no answer, ever */
     if (!to)
@@ -449,7 +453,7 @@ static void on_dial(sim_host *h, const kith_node_event *ev)
 
 static dialing *find_dialing(sim_host *h, const due *d)
 {
-    KITH_EACH(&h->dialing, k) {
+    KITH_EACH (&h->dialing, k) {
         dialing *x = KITH_OF(k, dialing, link);
         if (x->conn == d->conn && x->seq == d->conn_seq)
             return x;
@@ -460,7 +464,7 @@ static dialing *find_dialing(sim_host *h, const due *d)
 static void on_close(sim_host *h, const kith_node_event *ev)
 {
     sim *s = h->world;
-    KITH_EACH(&h->dialing, k) {
+    KITH_EACH (&h->dialing, k) {
         dialing *x = KITH_OF(k, dialing, link);
         if (x->conn == ev->conn) {
             kith_link_remove(&x->link);
@@ -596,7 +600,12 @@ static void connect_arrives(sim *s, due *d)
     } else {
         schedule_eof(s, t, 1);
     }
-    push_due(s, (due){.at = s->now + s->path.latency, .kind = DUE_ACCEPTED, .host = d->host, .conn = d->conn, .conn_seq = d->conn_seq, .t = t});
+    push_due(s, (due){.at = s->now + s->path.latency,
+                      .kind = DUE_ACCEPTED,
+                      .host = d->host,
+                      .conn = d->conn,
+                      .conn_seq = d->conn_seq,
+                      .t = t});
     sim_drive(to);
 }
 
@@ -642,7 +651,7 @@ static void reset_tcp(sim *s, tcp *t)
 
 void sim_reset_all(sim *s, sim_host *a, sim_host *b)
 {
-    KITH_EACH(&s->tcps, k) {
+    KITH_EACH (&s->tcps, k) {
         tcp *t = KITH_OF(k, tcp, link);
         bool between = (t->e[0].host == a && t->e[1].host == b) || (t->e[0].host == b && t->e[1].host == a);
         if (between && !t->severed)

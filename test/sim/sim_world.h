@@ -39,10 +39,12 @@ const kith_env *sim_env(sim_host *h);
 void sim_set_name(sim *s, const char *text, const kith_maddr *addr);
 
 /* Faults. */
-void sim_partition(sim *s, sim_host *a, sim_host *b, bool on); /* nothing passes; connections stay, as TCP's do */
-void sim_reset_all(sim *s, sim_host *a, sim_host *b);          /* RST to both ends of every connection between them */
-void sim_vanish(sim_host *h);  /* the machine loses power: its peers hear nothing more */
-void sim_fail_alloc_after(sim_host *h, int64_t n); /* the nth allocation from now fails, and all after it; negative: never */
+void sim_partition(sim *s, sim_host *a, sim_host *b,
+                   bool on);                          /* nothing passes; connections stay, as TCP's do */
+void sim_reset_all(sim *s, sim_host *a, sim_host *b); /* RST to both ends of every connection between them */
+void sim_vanish(sim_host *h); /* the machine loses power: its peers hear nothing more */
+void sim_fail_alloc_after(
+    sim_host *h, int64_t n); /* the nth allocation from now fails, and all after it; negative: never */
 
 /* Tells the host's node what changed outside (after kith_node_dial, open, wake ...). */
 void sim_drive(sim_host *h);

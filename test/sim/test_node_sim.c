@@ -92,7 +92,10 @@ typedef struct two {
 
 static void serve_echo(sim_host *h)
 {
-    kith_protocol row = {.id = kith_bytes_str(SIM_ECHO_ID), .ops = &sim_echo_ops, .accept = sim_echo_accept, .ctx = (void *)(uintptr_t)sim_env(h)};
+    kith_protocol row = {.id = kith_bytes_str(SIM_ECHO_ID),
+                         .ops = &sim_echo_ops,
+                         .accept = sim_echo_accept,
+                         .ctx = (void *)(uintptr_t)sim_env(h)};
     assert_int_equal(kith_node_serve(sim_node(h), 0, &row), KITH_OK);
 }
 
@@ -200,7 +203,8 @@ static void an_unknown_protocol_is_refused_and_nothing_else_suffers(void **state
     const kith_bytes ids[] = {kith_bytes_str("/nobody/speaks/this"), kith_bytes_str("/nor/that")};
     sim_caller m = {.total = 1000};
     kith_stream *s;
-    assert_int_equal(kith_node_open(sim_node(t.a), sim_now(t.s), c, ids, 2, &sim_caller_ops, &m, NULL, &s), KITH_OK);
+    assert_int_equal(kith_node_open(sim_node(t.a), sim_now(t.s), c, ids, 2, &sim_caller_ops, &m, NULL, &s),
+                     KITH_OK);
     sim_drive(t.a);
     sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
     assert_true(m.gone);
@@ -222,7 +226,8 @@ static void the_second_choice_of_protocols_is_taken(void **state)
     const kith_bytes ids[] = {kith_bytes_str("/nobody/speaks/this"), echo_id[0]};
     sim_caller m = {.total = 1000};
     kith_stream *s;
-    assert_int_equal(kith_node_open(sim_node(t.a), sim_now(t.s), c, ids, 2, &sim_caller_ops, &m, NULL, &s), KITH_OK);
+    assert_int_equal(kith_node_open(sim_node(t.a), sim_now(t.s), c, ids, 2, &sim_caller_ops, &m, NULL, &s),
+                     KITH_OK);
     sim_drive(t.a);
     sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
     assert_int_equal(m.got, 1000);
@@ -327,7 +332,8 @@ static void a_second_dial_uses_the_open_connection(void **state)
     start_two(&t, 22, NULL, NULL);
     assert_non_null(sim_connect(t.s, t.a, t.b));
     uint64_t id;
-    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), NULL, 0, &id), KITH_OK);
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), NULL, 0, &id),
+                     KITH_OK);
     sim_drive(t.a);
     assert_int_equal(t.sa.dialed, 2);
     assert_int_equal(kith_node_conn_count(sim_node(t.a)), 1);
@@ -341,7 +347,8 @@ static void several_dials_to_one_peer_share_their_sockets(void **state)
     start_two(&t, 23, NULL, NULL);
     uint64_t id[5];
     for (int i = 0; i < 5; i++)
-        assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id[i]), KITH_OK);
+        assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id[i]),
+                         KITH_OK);
     kith_node_dial_cancel(sim_node(t.a), sim_now(t.s), id[2]);
     sim_drive(t.a);
     sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
@@ -411,7 +418,8 @@ static void nobody_there_and_nobody_answering_are_told_apart(void **state)
     sim_run(t.s, sim_now(t.s) + KITH_SEC(10));
     assert_int_equal(t.sa.dial_failed, 2);
     assert_int_equal(t.sa.dial_err, KITH_ETIMEOUT);
-    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), NULL, 0, &id), KITH_ENOTFOUND);
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), NULL, 0, &id),
+                     KITH_ENOTFOUND);
     sim_free(t.s);
 }
 
@@ -623,7 +631,8 @@ static void at_the_cap_an_idle_connection_makes_room_and_a_busy_one_does_not(voi
         assert_non_null(conn);
         busy[i] = (sim_caller){.total = 1000, .slow = true};
     }
-    assert_null(sim_connect(s, h[3], hub)); /* full, and nobody idle for long enough: it took 30 s to find out */
+    assert_null(
+        sim_connect(s, h[3], hub)); /* full, and nobody idle for long enough: it took 30 s to find out */
     assert_int_equal(kith_node_usage(sim_node(hub)).conns_in, 3);
     assert_non_null(sim_connect(s, h[4], hub)); /* now somebody was idle for more than 10 s */
     assert_int_equal(kith_node_usage(sim_node(hub)).conns_in, 3);
@@ -773,7 +782,8 @@ static void news_of_ourselves_are_pushed_to_peers(void **state)
     assert_int_equal(kith_maddr_set_peer(&more[0], NULL), KITH_OK);
     assert_int_equal(kith_maddr_set_peer(&more[1], NULL), KITH_OK);
     assert_int_equal(kith_node_set_addrs(sim_node(t.b), sim_now(t.s), more, 2), KITH_OK);
-    kith_protocol row = {.id = kith_bytes_str("/kith-test/new/1"), .ops = &sim_echo_ops, .accept = sim_echo_accept};
+    kith_protocol row = {
+        .id = kith_bytes_str("/kith-test/new/1"), .ops = &sim_echo_ops, .accept = sim_echo_accept};
     assert_int_equal(kith_node_serve(sim_node(t.b), sim_now(t.s), &row), KITH_OK);
     sim_drive(t.b);
     assert_false(kith_conn_supports(c, kith_bytes_str("/kith-test/new/1")));
