@@ -25,7 +25,8 @@ target_link_libraries(kith_link INTERFACE Threads::Threads ${CMAKE_DL_LIBS} m)
 
 target_compile_options(kith_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
     -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wswitch-enum -Wpointer-arith -Wcast-qual
-    -Wcast-align -Wwrite-strings -Wundef -Wformat=2 -Wimplicit-fallthrough -Wunused -fno-common)
+    -Wcast-align -Wwrite-strings -Wundef -Wformat=2 -Wimplicit-fallthrough -Wunused -fno-common
+    -fno-semantic-interposition)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     target_compile_options(kith_flags INTERFACE -Wlogical-op -Wduplicated-cond -Wtrampolines)
 else()
