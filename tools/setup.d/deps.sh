@@ -60,24 +60,37 @@ deps_pkg_config_path() {
     echo "$path"
 }
 
-# The packages that the builds themselves need, if the system keeps sources as Debian does.
-deps_tools_missing() {
-    case $1 in
-    apt)
-        command -v dpkg-source >/dev/null || echo dpkg-dev
-        # OpenSSL's Configure uses modules that perl-base leaves out.
-        perl -MFindBin -MIPC::Cmd -MPod::Usage -e1 2>/dev/null || echo perl
-        command -v flock >/dev/null || echo util-linux
+# deps_package MANAGER NAME: the system's package of the library, if there is one that is new enough.
+deps_package() {
+    local version
+    case $1:$2 in
+    apt:openssl)
+        version=$(apt_candidate libssl-dev)
+        [ -n "$version" ] && version_ge "$version" "$openssl_min" && echo libssl-dev
         ;;
-    dnf) printf '%s\n' openssl-devel blake3-devel ;;
-    pacman) printf '%s\n' openssl libblake3 ;;
-    brew) printf '%s\n' openssl@3 blake3 ;;
+    apt:blake3) [ -n "$(apt_candidate libblake3-dev)" ] && echo libblake3-dev ;;
+    dnf:openssl) echo openssl-devel ;;
+    dnf:blake3) echo blake3-devel ;;
+    pacman:openssl) echo openssl ;;
+    pacman:blake3) echo libblake3 ;;
+    brew:openssl) echo openssl@3 ;;
+    brew:blake3) echo blake3 ;;
+    *) return 1 ;;
     esac
+}
+
+# The packages that the builds themselves need.
+deps_tools_missing() {
+    [ "$1" = apt ] || return 0
+    command -v dpkg-source >/dev/null || echo dpkg-dev
+    # OpenSSL's Configure uses modules that perl-base leaves out.
+    perl -MFindBin -MIPC::Cmd -MPod::Usage -e1 2>/dev/null || echo perl
+    command -v flock >/dev/null || echo util-linux
 }
 
 deps_build() {
     local manager=$1 name=$2 root
-    [ "$manager" = apt ] || die "$name: no package of this system is new enough, and I can build it only where apt is"
+    [ "$manager" = apt ] || die "$name: no package that is new enough, and it can be built only where apt is"
     root=$(deps_root)
     mkdir -p "$root"
     (

@@ -73,7 +73,7 @@ system_install_command() {
     shift
     [ "$(id -u)" -eq 0 ] || sudo='sudo '
     case $manager in
-    apt) echo "${sudo}env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $*" ;;
+    apt) echo "${sudo}env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $*" ;;
     dnf) echo "${sudo}dnf install -y $*" ;;
     pacman) echo "${sudo}pacman -S --needed --noconfirm $*" ;;
     brew) echo "brew install $*" ;;
@@ -81,38 +81,55 @@ system_install_command() {
     esac
 }
 
-system_install() {
-    local manager=$1 sudo='' command
-    shift
-    command=$(system_install_command "$manager" "$@")
-    [ "$manager" != none ] || die "no package manager that I know (apt, dnf, pacman, brew); please install: $*"
-    if [ "$manager" != brew ]; then
-        sudo=$(system_become_root) || {
-            say "missing: $*"
-            die "I may not install packages here; please run: $command"
-        }
+# system_run COMMAND...: quietly; the output is shown when the command fails.
+system_run() {
+    local log
+    log=$(mktemp)
+    say "running: $*"
+    if ! "$@" </dev/null >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        return 1
     fi
-    [ "$manager" = apt ] || say "note: the $manager package list is untested"
-    if [ "$manager" = apt ] && [[ " $* " == *VERSION* || -n $(apt_without_candidate "$@") ]]; then
-        say "running: ${sudo:+$sudo }apt-get update"
-        $sudo apt-get update -qq
-        # The name of clang's runtime is only known once the lists are.
-        set -- "${@/libclang-rt-VERSION-dev/$(apt_clang_rt)}"
-        command=$(system_install_command "$manager" "$@")
-    fi
-    say "running: $command"
-    if ! $command </dev/null >&2; then
-        [ "$manager" = apt ] || die "the installation failed"
-        say "trying once more with fresh package lists"
-        $sudo apt-get update -qq
-        $command </dev/null >&2 || die "the installation failed; please run: $command"
-    fi
+    rm -f "$log"
 }
+
+system_install() {
+    local manager=$1 command
+    shift
+    [ "$manager" != none ] || die "no package manager that I know (apt, dnf, pacman, brew); please install: $*"
+    command=$(system_install_command "$manager" "$@")
+    [ "$manager" = brew ] || system_become_root >/dev/null || {
+        say "missing: $*"
+        die "I may not install packages here; please run: $command"
+    }
+    [ "$manager" = apt ] || say "note: the list of $manager packages is untested"
+    # shellcheck disable=SC2086
+    system_run $command && return
+    if [ "$manager" = apt ] && [ -z "$apt_updated" ]; then
+        say "trying once more with fresh package lists"
+        apt_update
+        # shellcheck disable=SC2086
+        system_run $command && return
+    fi
+    die "the installation failed; please run: $command"
+}
+
+apt_updated=''
+apt_update() {
+    local sudo
+    sudo=$(system_become_root) || return 0
+    # shellcheck disable=SC2086
+    system_run $sudo apt-get -qq update || say "the package lists could not be updated"
+    apt_updated=1
+}
+
+apt_candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(]\)/\1/p'; }
 
 # The packages that apt's present lists do not offer.
 apt_without_candidate() {
     local p
     for p in "$@"; do
-        apt-cache policy "$p" 2>/dev/null | grep -q 'Candidate: [^(]' || echo "$p"
+        [ -n "$(apt_candidate "$p")" ] || echo "$p"
     done
 }
