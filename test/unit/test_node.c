@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A node and a wire that is cut or flipped at every single byte of a session, in both directions and for both kinds of channel. What many
+ * nodes do together is tested in test/sim. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "crypto/crypto.h"
+#include "node/node.h"
+#include "proto/ping.h"
+
+static size_t held;
+
+static void *count_alloc(void *ctx, void *p, size_t old, size_t size)
+{
+    (void)ctx;
+    held = held - old + size;
+    if (size == 0) {
+        free(p);
+        return NULL;
+    }
+    return realloc(p, size);
+}
+
+static uint64_t rng;
+
+static void seeded(void *ctx, kith_span out)
+{
+    (void)ctx;
+    for (size_t i = 0; i < out.len; i++) {
+        rng = rng * 6364136223846793005u + 1442695040888963407u;
+        out.p[i] = (uint8_t)(rng >> 56);
+    }
+}
+
+static const kith_env env = {.alloc = {.fn = count_alloc}, .rand = {.fn = seeded}};
+
+/* ---- two nodes and a wire ---- */
+
+typedef enum fault { FAULT_NONE, FAULT_FLIP, FAULT_CUT } fault;
+
+typedef struct side {
+    kith_node *node;
+    kith_conn *conn;
+    kith_signer *signer;
+    unsigned connected, identified, disconnected, refused, failed_dials;
+    kith_err err;
+    const char *why;
+    size_t sent; /* bytes that left this side */
+    fault fault; /* what happens to its bytes */
+    size_t at;   /* and to which one */
+    unsigned bit;
+    bool cut;
+    kith_stream *stream;
+    kith_ping *ping;
+    unsigned pongs;
+} side;
+
+typedef struct wire {
+    side s[2]; /* 0 dials 1 */
+    kith_time now;
+    size_t piece; /* bytes per delivery; 0: all at once */
+} wire;
+
+static void look(wire *w, int i)
+{
+    side *s = &w->s[i];
+    kith_node_event ev;
+    while (kith_node_next(s->node, w->now, &ev)) {
+        switch (ev.kind) {
+        case KITH_NODE_DIAL:
+            s->conn = ev.conn;
+            break;
+        case KITH_NODE_CLOSE:
+            s->conn = NULL;
+            break;
+        case KITH_NODE_CONNECTED:
+            s->connected++;
+            break;
+        case KITH_NODE_IDENTIFIED:
+            s->identified += ev.info != NULL;
+            break;
+        case KITH_NODE_DISCONNECTED:
+            s->disconnected++;
+            s->err = ev.err;
+            s->why = ev.why;
+            break;
+        case KITH_NODE_REFUSED:
+            s->refused++;
+            s->err = ev.err;
+            s->why = ev.why;
+            break;
+        case KITH_NODE_DIALED:
+            s->failed_dials += ev.conn == NULL;
+            if (!ev.conn) {
+                s->err = ev.err;
+                s->why = ev.why;
+            }
+            break;
+        case KITH_NODE_STREAM_READY: {
+            kith_ping_event p;
+            while (s->ping && kith_ping_next(s->ping, &p))
+                s->pongs += p.kind == KITH_PING_RTT;
+            break;
+        }
+        case KITH_NODE_STREAM_GONE:
+            if (ev.stream == s->stream) {
+                s->stream = NULL;
+                s->ping = NULL;
+            }
+            break;
+        case KITH_NODE_RESOLVE:
+        case KITH_NODE_UPDATED:
+        case KITH_NODE_STREAM_OPENED:
+            break;
+        }
+    }
+    kith_node_check(s->node);
+}
+
+static void start(wire *w, kith_pq_policy pq, bool early)
+{
+    *w = (wire){.now = KITH_SEC(1)};
+    rng = 1;
+    for (int i = 0; i < 2; i++) {
+        uint8_t seed[KITH_ED25519_SEED_LEN] = {(uint8_t)(i + 1)};
+        kith_node_config cfg;
+        kith_node_config_default(&cfg);
+        cfg.env = env;
+        cfg.pq = pq;
+        cfg.no_early_muxer = !early;
+        cfg.signer = w->s[i].signer = kith_signer_new(seed);
+        w->s[i].node = kith_node_new(&cfg, w->now);
+        assert_non_null(w->s[i].node);
+    }
+}
+
+static void connect_them(wire *w)
+{
+    static const uint8_t ip[4] = {127, 0, 0, 1};
+    kith_maddr a;
+    uint64_t id;
+    const char *why;
+    kith_maddr_from_tcp(kith_bytes_of(ip, 4), 4001, &a);
+    assert_int_equal(kith_maddr_set_peer(&a, kith_node_id(w->s[1].node)), KITH_OK);
+    assert_int_equal(kith_node_dial(w->s[0].node, w->now, NULL, &a, 1, &id), KITH_OK);
+    look(w, 0);
+    assert_int_equal(kith_node_accept(w->s[1].node, w->now, &a, &a, &w->s[1].conn, &why), KITH_OK);
+    kith_node_connected(w->s[0].node, w->now, w->s[0].conn, NULL, NULL);
+}
+
+/* One buffer from i to the other side, with the fault applied. False: there was nothing. */
+static bool move(wire *w, int i)
+{
+    static uint8_t buf[70000];
+    side *from = &w->s[i], *to = &w->s[1 - i];
+    kith_conn *c = kith_node_writer(from->node);
+    if (!c)
+        return false;
+    size_t n = kith_node_send(from->node, w->now, c, kith_span_of(buf, sizeof buf));
+    look(w, i);
+    size_t hit = from->at - from->sent; /* wraps when it lies behind us */
+    bool here = from->fault != FAULT_NONE && from->at >= from->sent && hit < n;
+    if (here && from->fault == FAULT_FLIP)
+        buf[hit] ^= (uint8_t)(1u << from->bit);
+    if (from->cut)
+        return n > 0;
+    from->sent += n;
+    if (here && from->fault == FAULT_CUT) {
+        n = hit;
+        from->cut = true;
+    }
+    size_t step = w->piece ? w->piece : n;
+    for (size_t at = 0; at < n && to->conn; at += step) {
+        kith_node_recv(to->node, w->now, to->conn, kith_span_of(buf + at, n - at < step ? n - at : step));
+        look(w, 1 - i);
+    }
+    if (from->cut && to->conn) {
+        kith_node_eof(to->node, w->now, to->conn);
+        look(w, 1 - i);
+    }
+    return true;
+}
+
+static void settle(wire *w)
+{
+    for (bool any = true; any;) {
+        any = move(w, 0);
+        any |= move(w, 1);
+        for (int i = 0; i < 2; i++) { /* a socket whose peer is gone hears of it */
+            if (w->s[i].conn && !w->s[1 - i].conn) {
+                kith_node_eof(w->s[i].node, w->now, w->s[i].conn);
+                look(w, i);
+                any = true;
+            }
+        }
+    }
+}
+
+/* A minute passes: all deadlines of handshakes, negotiation and keep-alive are over. */
+static void wait(wire *w)
+{
+    for (int k = 0; k < 15; k++) { /* a length that grew stalls the session until the keep-alive notices */
+        w->now += KITH_SEC(4);
+        for (int i = 0; i < 2; i++) {
+            kith_node_tick(w->s[i].node, w->now);
+            look(w, i);
+        }
+        settle(w);
+    }
+}
+
+static void stop(wire *w)
+{
+    for (int i = 0; i < 2; i++) {
+        kith_node_free(w->s[i].node);
+        kith_signer_free(w->s[i].signer);
+    }
+    assert_int_equal(held, 0);
+}
+
+static void ping_once(wire *w)
+{
+    static const kith_bytes ids[] = {{(const uint8_t *)KITH_PING_ID, sizeof KITH_PING_ID - 1}};
+    side *s = &w->s[0];
+    kith_conn *c = kith_node_conn_find(s->node, kith_node_id(w->s[1].node));
+    if (!c)
+        return;
+    s->ping = kith_ping_new(&env);
+    assert_non_null(s->ping);
+    assert_int_equal(kith_ping_start(s->ping, w->now), KITH_OK);
+    if (kith_node_open(s->node, w->now, c, ids, 1, &kith_ping_ops, s->ping, NULL, &s->stream)) {
+        s->ping = NULL;
+        s->stream = NULL;
+    }
+    look(w, 0);
+    settle(w);
+}
+
+/* What a session without faults sends, from dial to one ping answered. */
+static void measure(kith_pq_policy pq, bool early, size_t sent[2])
+{
+    wire w;
+    start(&w, pq, early);
+    connect_them(&w);
+    settle(&w);
+    ping_once(&w);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(w.s[i].connected, 1);
+        assert_int_equal(w.s[i].identified, 1);
+        sent[i] = w.s[i].sent;
+    }
+    assert_int_equal(w.s[0].pongs, 1);
+    stop(&w);
+}
+
+static const struct {
+    kith_pq_policy pq;
+    bool early;
+} kinds[] = {{KITH_PQ_REQUIRE, true}, {KITH_PQ_OFF, true}, {KITH_PQ_OFF, false}};
+
+/* A flip in the clear text of the first negotiation can spoil one proposal; the next that both allow is taken then. */
+static bool survives(const wire *w, fault f, size_t at)
+{
+    kith_conn_facts facts;
+    if (f != FAULT_FLIP || at > 80 || !w->s[0].conn || !w->s[1].conn || w->s[0].pongs != 1)
+        return false;
+    kith_conn_facts_get(w->s[0].conn, &facts);
+    return facts.suite->kem != KITH_KEM_NONE && strcmp(facts.suite->id, "/noise-mlkem768-hfs/0.2.0") != 0;
+}
+
+static void a_fault_anywhere(fault f, unsigned step)
+{
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t sent[2];
+        measure(kinds[k].pq, kinds[k].early, sent);
+        for (int i = 0; i < 2; i++) {
+            for (size_t at = 0; at < sent[i]; at += at < 300 ? 1 : step) {
+                wire w;
+                start(&w, kinds[k].pq, kinds[k].early);
+                w.s[i].fault = f;
+                w.s[i].at = at;
+                w.s[i].bit = (unsigned)(at * 5 % 8);
+                connect_them(&w);
+                settle(&w);
+                ping_once(&w);
+                wait(&w);
+                if (survives(&w, f, at)) {
+                    stop(&w);
+                    continue;
+                }
+                /* Otherwise a fault is never overlooked: the connection ends, and says why. */
+                bool over = !w.s[0].conn && !w.s[1].conn;
+                if (!over)
+                    print_error("%s at byte %zu of side %d, kind %zu: still connected\n",
+                                f == FAULT_FLIP ? "flip" : "cut", at, i, k);
+                assert_true(over);
+                assert_true(w.s[0].failed_dials + w.s[0].disconnected >= 1);
+                assert_true(w.s[1].refused + w.s[1].disconnected >= 1);
+                for (int j = 0; j < 2; j++) {
+                    assert_int_not_equal(w.s[j].err, KITH_OK);
+                    assert_non_null(w.s[j].why);
+                }
+                /* and both nodes go on serving */
+                for (int j = 0; j < 2; j++)
+                    w.s[j] = (side){.node = w.s[j].node, .signer = w.s[j].signer};
+                connect_them(&w);
+                settle(&w);
+                assert_int_equal(w.s[0].identified, 1);
+                assert_int_equal(w.s[1].identified, 1);
+                stop(&w);
+            }
+        }
+    }
+}
+
+static void a_bit_flipped_anywhere_ends_the_connection(void **state)
+{
+    (void)state;
+    a_fault_anywhere(FAULT_FLIP, 7);
+}
+
+static void a_wire_cut_anywhere_ends_the_connection(void **state)
+{
+    (void)state;
+    a_fault_anywhere(FAULT_CUT, 7);
+}
+
+static void bytes_may_come_in_any_pieces(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        for (size_t piece = 1; piece < 40; piece++) {
+            wire w;
+            start(&w, kinds[k].pq, kinds[k].early);
+            w.piece = piece;
+            connect_them(&w);
+            settle(&w);
+            ping_once(&w);
+            assert_int_equal(w.s[0].identified, 1);
+            assert_int_equal(w.s[1].identified, 1);
+            assert_int_equal(w.s[0].pongs, 1);
+            stop(&w);
+        }
+    }
+}
+
+static void an_idle_connection_holds_little(void **state)
+{
+    (void)state;
+    wire w;
+    start(&w, KITH_PQ_PREFER, true);
+    size_t before = held;
+    connect_them(&w);
+    settle(&w);
+    wait(&w);
+    assert_int_equal(w.s[0].identified, 1);
+    /* both ends, without what OpenSSL holds for the two keyed contexts of each */
+    print_message("one idle connection, both ends: %zu bytes of the node's own\n", held - before);
+    assert_in_range(held - before, 1, 2 * 8 * 1024);
+    stop(&w);
+}
+
+static void protocols_can_be_served_once_and_only_so_many(void **state)
+{
+    (void)state;
+    wire w;
+    start(&w, KITH_PQ_PREFER, true);
+    kith_protocol row = {.id = kith_bytes_str("/a/1"), .ops = &kith_ping_ops};
+    assert_int_equal(kith_node_serve(w.s[0].node, w.now, &row), KITH_OK);
+    assert_int_equal(kith_node_serve(w.s[0].node, w.now, &row), KITH_EEXISTS);
+    kith_node_unserve(w.s[0].node, w.now, row.id);
+    assert_int_equal(kith_node_serve(w.s[0].node, w.now, &row), KITH_OK);
+    row.id = kith_bytes_str("");
+    assert_int_equal(kith_node_serve(w.s[0].node, w.now, &row), KITH_EFORMAT);
+    char name[16];
+    kith_err e = KITH_OK;
+    unsigned n = 0;
+    for (; e == KITH_OK; n++) {
+        snprintf(name, sizeof name, "/p/%u", n);
+        row.id = kith_bytes_str(name);
+        e = kith_node_serve(w.s[0].node, w.now, &row);
+    }
+    assert_int_equal(e, KITH_ELIMIT);
+    assert_int_equal(n, 125); /* 128 rows, 3 of them the node's own, one "/a/1" */
+    stop(&w);
+}
+
+static int init(void **state)
+{
+    (void)state;
+    return kith_crypto_init() == KITH_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bit_flipped_anywhere_ends_the_connection),
+        cmocka_unit_test(a_wire_cut_anywhere_ends_the_connection),
+        cmocka_unit_test(bytes_may_come_in_any_pieces),
+        cmocka_unit_test(an_idle_connection_holds_little),
+        cmocka_unit_test(protocols_can_be_served_once_and_only_so_many),
+    };
+    return cmocka_run_group_tests(tests, init, NULL);
+}
