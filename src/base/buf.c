@@ -15,25 +15,40 @@ void kith_buf_fini(kith_buf *b, const kith_env *env)
     *b = (kith_buf){.max = b->max};
 }
 
+/* Doubles the block until `need` bytes fit, but not beyond a quarter above the cap: that slack lets a full queue go on without moving. */
+static kith_err grow(kith_buf *b, const kith_env *env, size_t need)
+{
+    size_t slack = b->max / 4;
+    size_t limit = slack < SIZE_MAX - b->max ? b->max + slack : SIZE_MAX;
+    size_t cap = b->cap < 32 ? 32 : b->cap;
+    do
+        cap = cap < limit / 2 ? cap * 2 : limit;
+    while (cap < need);
+    uint8_t *p = kith_mem_resize(env, b->p, b->cap, cap);
+    if (!p)
+        return KITH_ENOMEM;
+    b->p = p;
+    b->cap = cap;
+    return KITH_OK;
+}
+
 kith_err kith_buf_room(kith_buf *b, const kith_env *env, size_t n, kith_span *out)
 {
     if (n > b->max - b->len)
         return KITH_ELIMIT;
-    if (n > b->cap - b->off - b->len && b->off > 0) {
-        memmove(b->p, b->p + b->off, b->len);
-        b->off = 0;
-    }
-    if (n > b->cap - b->len) {
-        size_t cap = b->cap < 64 ? 64 : b->cap;
-        while (cap < b->len + n)
-            cap *= 2;
-        if (cap > b->max && b->len + n <= b->max)
-            cap = b->max;
-        uint8_t *p = kith_mem_resize(env, b->p, b->cap, cap);
-        if (!p)
-            return KITH_ENOMEM;
-        b->p = p;
-        b->cap = cap;
+    size_t need = b->len + n;
+    if (n > b->cap - b->off - b->len) {
+        /* What is queued moves to the front once an eighth of the block was consumed; before, the block grows. So a byte that passes
+         * through moves others eight times at most, however full the queue is and however small the pieces. */
+        if (need > b->cap || b->off < b->cap / 8) {
+            kith_err e = grow(b, env, need);
+            if (e && need > b->cap)
+                return e;
+        }
+        if (b->off > 0) {
+            memmove(b->p, b->p + b->off, b->len);
+            b->off = 0;
+        }
     }
     *out = n == 0 ? (kith_span){0} : kith_span_of(b->p + b->off + b->len, n);
     return KITH_OK;

@@ -10,7 +10,7 @@ typedef struct kith_buf {
     uint8_t *p;
     size_t off; /* consumed */
     size_t len; /* queued, from off */
-    size_t cap; /* size of the block */
+    size_t cap; /* size of the block: at most a quarter above max */
     size_t max; /* cap on len */
 } kith_buf;
 

@@ -21,52 +21,49 @@ static size_t slot_of(const kith_map *m, uint64_t k)
     return (size_t)k & (m->cap - 1);
 }
 
-void *kith_map_get(const kith_map *m, uint64_t key)
-{
-    if (m->cap == 0)
-        return NULL;
-    for (size_t i = slot_of(m, key); m->slots[i].value; i = (i + 1) & (m->cap - 1)) {
-        if (m->slots[i].key == key)
-            return m->slots[i].value;
-    }
-    return NULL;
-}
-
-static void place(kith_map *m, uint64_t key, void *value)
+/* The key's slot, or the free one where it would go; m has a free one. */
+static kith_map_slot *find(const kith_map *m, uint64_t key)
 {
     size_t i = slot_of(m, key);
     while (m->slots[i].value && m->slots[i].key != key)
         i = (i + 1) & (m->cap - 1);
-    if (!m->slots[i].value)
-        m->len++;
-    m->slots[i] = (kith_map_slot){.key = key, .value = value};
+    return &m->slots[i];
+}
+
+void *kith_map_get(const kith_map *m, uint64_t key)
+{
+    return m->cap ? find(m, key)->value : NULL;
+}
+
+static kith_err grow(kith_map *m, const kith_env *env)
+{
+    kith_map grown = {.cap = m->cap ? m->cap * 2 : 8, .len = m->len};
+    grown.slots = kith_mem_new(env, grown.cap * sizeof *grown.slots);
+    if (!grown.slots)
+        return KITH_ENOMEM;
+    for (size_t i = 0; i < m->cap; i++) {
+        if (m->slots[i].value)
+            *find(&grown, m->slots[i].key) = m->slots[i];
+    }
+    kith_map_fini(m, env);
+    *m = grown;
+    return KITH_OK;
 }
 
 kith_err kith_map_put(kith_map *m, const kith_env *env, uint64_t key, void *value)
 {
     assert(value);
-    if (m->cap == 0 || m->len >= m->cap / 4 * 3) {
-        kith_map grown = {.cap = m->cap ? m->cap * 2 : 8};
-        grown.slots = kith_mem_new(env, grown.cap * sizeof *grown.slots);
-        if (!grown.slots)
-            return KITH_ENOMEM;
-        for (size_t i = 0; i < m->cap; i++) {
-            if (m->slots[i].value)
-                place(&grown, m->slots[i].key, m->slots[i].value);
-        }
-        kith_map_fini(m, env);
-        *m = grown;
+    kith_map_slot *at = m->cap ? find(m, key) : NULL;
+    if (!at || (!at->value && m->len >= m->cap / 4 * 3)) {
+        kith_err e = grow(m, env);
+        if (e)
+            return e;
+        at = find(m, key);
     }
-    place(m, key, value);
+    if (!at->value)
+        m->len++;
+    *at = (kith_map_slot){.key = key, .value = value};
     return KITH_OK;
-}
-
-void *kith_map_replace(kith_map *m, uint64_t key, void *value)
-{
-    void *old = kith_map_get(m, key);
-    assert(old && value);
-    place(m, key, value);
-    return old;
 }
 
 void *kith_map_remove(kith_map *m, uint64_t key)
@@ -74,9 +71,7 @@ void *kith_map_remove(kith_map *m, uint64_t key)
     if (m->cap == 0)
         return NULL;
     size_t mask = m->cap - 1;
-    size_t i = slot_of(m, key);
-    while (m->slots[i].value && m->slots[i].key != key)
-        i = (i + 1) & mask;
+    size_t i = (size_t)(find(m, key) - m->slots);
     void *value = m->slots[i].value;
     if (!value)
         return NULL;

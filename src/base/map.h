@@ -21,7 +21,7 @@ typedef struct kith_map {
 void kith_map_fini(kith_map *m, const kith_env *env);
 /* NULL when absent. */
 void *kith_map_get(const kith_map *m, uint64_t key);
-/* Inserts or replaces; value is not NULL. */
+/* Inserts or replaces; value is not NULL. KITH_ENOMEM: nothing has changed; replacing cannot fail. Memory is kept until fini. */
 KITH_CHECK kith_err kith_map_put(kith_map *m, const kith_env *env, uint64_t key, void *value);
 /* Changes the value of a key that is there; returns the old one. */
 void *kith_map_replace(kith_map *m, uint64_t key, void *value);

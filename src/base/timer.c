@@ -14,6 +14,8 @@ kith_err kith_timers_reserve(kith_timers *h, const kith_env *env, size_t n)
 {
     if (n <= h->cap)
         return KITH_OK;
+    if (n > SIZE_MAX / 2 / sizeof(kith_timer *))
+        return KITH_ENOMEM;
     size_t cap = h->cap ? h->cap : 16;
     while (cap < n)
         cap *= 2;
