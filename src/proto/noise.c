@@ -631,8 +631,12 @@ const uint8_t *kith_noise_hash(const kith_noise *n)
     return n->h;
 }
 
-void kith_noise_set_nonces(kith_noise *n, uint64_t tx, uint64_t rx)
+kith_noise_cipher *kith_noise_tx(kith_noise *n)
 {
-    n->tx.n = tx;
-    n->rx.n = rx;
+    return &n->tx;
+}
+
+kith_noise_cipher *kith_noise_rx(kith_noise *n)
+{
+    return &n->rx;
 }

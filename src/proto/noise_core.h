@@ -68,7 +68,8 @@ KITH_CHECK kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_by
 void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],
                          uint8_t k2[KITH_AEAD_KEY_LEN]);
 
-/* Sets an open machine's nonces, so that tests can stand at their end. */
-void kith_noise_set_nonces(kith_noise *n, uint64_t tx, uint64_t rx);
+/* The ciphers of an open machine, for tests. */
+kith_noise_cipher *kith_noise_tx(kith_noise *n);
+kith_noise_cipher *kith_noise_rx(kith_noise *n);
 
 #endif
