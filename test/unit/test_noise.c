@@ -13,7 +13,8 @@
 #include "unit/vectors.h"
 #include "wire/pb.h"
 
-/* Alice dials, Bob listens, Mallory is somebody else. Identities are made once; each test makes its machines. */
+/* Alice dials, Bob listens, Mallory is somebody else. Identities are made once; each test makes its machines.
+ */
 static side alice, bob, mallory;
 
 static const kith_noise_suite *suite_of(const char *id)
@@ -575,7 +576,8 @@ static void a_payload_is_taken_or_refused_for_the_right_reason(void **state)
     end();
 }
 
-/* Signatures over "noise-libp2p-static-key:" and the public key of 32 x 0x42, made with Python's cryptography. */
+/* Signatures over "noise-libp2p-static-key:" and the public key of 32 x 0x42, made with Python's
+ * cryptography. */
 static const char rsa_key[] =
     "080012a60230820122300d06092a864886f70d01010105000382010f003082010a0282010100a3bac8e0ae69e59da6491d0d"
     "8bdb971db51117a5a249d772e87e099c5c426bb1e0285298e03216b9ca1935a070eeb1f5d3cfbcd8ab574c2b69dad356386f"
