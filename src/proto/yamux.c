@@ -434,8 +434,13 @@ static bool on_stream_frame(kith_yamux *y, uint8_t type, uint16_t flags, uint32_
             fail(y, KITH_EPROTO, "a stream was opened twice");
             return false;
         }
+        /* Refused before the stream exists, so that it is not closed without having been opened. */
         if (type == DATA && len > KITH_YAMUX_WINDOW_INIT) { /* GHSA-vxx9-2994-q338 */
             fail(y, KITH_EPROTO, "data beyond the receive window");
+            return false;
+        }
+        if (type == WINDOW_UPDATE && len > UINT32_MAX - KITH_YAMUX_WINDOW_INIT) {
+            fail(y, KITH_EPROTO, "a window larger than 2^32-1");
             return false;
         }
         any = on_syn(y, id, &s, ev);
