@@ -66,6 +66,14 @@ kith_err kith_map_put(kith_map *m, const kith_env *env, uint64_t key, void *valu
     return KITH_OK;
 }
 
+void *kith_map_replace(kith_map *m, uint64_t key, void *value)
+{
+    void *old = kith_map_get(m, key);
+    assert(old && value);
+    place(m, key, value);
+    return old;
+}
+
 void *kith_map_remove(kith_map *m, uint64_t key)
 {
     if (m->cap == 0)
