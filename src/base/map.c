@@ -68,9 +68,10 @@ kith_err kith_map_put(kith_map *m, const kith_env *env, uint64_t key, void *valu
 
 void *kith_map_replace(kith_map *m, uint64_t key, void *value)
 {
-    void *old = kith_map_get(m, key);
+    kith_map_slot *at = find(m, key);
+    void *old = at->value;
     assert(old && value);
-    place(m, key, value);
+    at->value = value;
     return old;
 }
 
