@@ -108,6 +108,7 @@ deps_build() {
             die "$name: no newer source package could be fetched; the whole log is $root/$name.log"
         fi
         version=$(cat "$work/version")
+        [ ! -e "$work/note" ] || say "$name: $(cat "$work/note")"
         final="$root/$name-$version-$(deps_key "$name")"
         [ ! -d "$final" ] || { say "$name $version is up to date"; exit 0; }
         say "$name: building $version"
@@ -150,15 +151,27 @@ private_apt_update() {
     apt-get "${private_apt[@]}" update
 }
 
-# Mirrors are not always complete while a new version arrives, so older versions are tried in turn.
+# Mirrors are not always complete, so older versions are tried in turn, and at last OpenSSL's own archive alone.
+# Whatever is taken, apt has checked it against its signed lists.
 fetch_openssl() {
-    local version
-    for version in $(apt-cache "${private_apt[@]}" showsrc openssl | sed -n 's/^Version: //p' | sort -Vru); do
+    local version versions
+    versions=$(apt-cache "${private_apt[@]}" showsrc openssl | sed -n 's/^Version: //p' | sort -Vru)
+    for version in $versions; do
         version_ge "$version" "$openssl_min" || continue
         apt-get "${private_apt[@]}" source --download-only "openssl=$version" || continue
-        # apt has checked the files against its signed lists; the developer's own signature is not looked up.
+        # --no-check: the developer's own signature on the description is not looked up a second time.
         dpkg-source --no-check -x openssl_*.dsc src
         echo "${version//\~/_}" >version
+        return 0
+    done
+    for version in $versions; do
+        version_ge "$version" "$openssl_min" || continue
+        rm -f openssl_*
+        apt-get "${private_apt[@]}" source --download-only --tar-only "openssl=$version" || continue
+        mkdir src
+        tar -xf openssl_*.orig.tar.* -C src --strip-components=1
+        echo "${version%%-*}" >version
+        echo "the mirror lacks the distribution's patches to OpenSSL $version; building it without them" >note
         return 0
     done
     return 1
