@@ -79,13 +79,14 @@ deps_package() {
     esac
 }
 
-# The packages that the builds themselves need.
+# The packages that the builds of the named libraries themselves need.
 deps_tools_missing() {
     [ "$1" = apt ] || return 0
+    command -v flock >/dev/null || echo util-linux
+    [[ " $* " == *' openssl '* ]] || return 0
     command -v dpkg-source >/dev/null || echo dpkg-dev
     # OpenSSL's Configure uses modules that perl-base leaves out.
     perl -MFindBin -MIPC::Cmd -MPod::Usage -e1 2>/dev/null || echo perl
-    command -v flock >/dev/null || echo util-linux
 }
 
 deps_build() {
