@@ -19,6 +19,7 @@ uint8_t kith_addr_rank(const kith_maddr *a)
     }
     if (t.port == 0)
         return KITH_RANK_NEVER;
+    uint8_t far = t.host == KITH_HOST_IP6 ? 2 : 3;
     switch (kith_maddr_scope(a)) {
     case KITH_IP_LOOPBACK:
         return 0;
@@ -26,9 +27,12 @@ uint8_t kith_addr_rank(const kith_maddr *a)
     case KITH_IP_PRIVATE:
         return KITH_RANK_LAN;
     case KITH_IP_PUBLIC:
-        return t.host == KITH_HOST_IP6 ? 2 : 3;
+        return far;
     case KITH_IP_OTHER:
         break;
     }
-    return KITH_RANK_NEVER;
+    /* Reserved ranges are dialled all the same, since somebody may use them at home; not the unspecified address and groups. */
+    bool group = t.host == KITH_HOST_IP4 ? t.value.p[0] == 0 || t.value.p[0] >= 224
+                                         : t.value.p[0] == 0 || t.value.p[0] == 0xff;
+    return group ? KITH_RANK_NEVER : far;
 }

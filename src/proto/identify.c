@@ -9,7 +9,15 @@
 #include "wire/pb.h"
 
 /* message Identify (identify spec; SIGNED_RECORD is go's). */
-enum { PUBLIC_KEY = 1, LISTEN_ADDRS = 2, PROTOCOLS = 3, OBSERVED_ADDR = 4, PROTOCOL_VERSION = 5, AGENT_VERSION = 6, SIGNED_RECORD = 8 };
+enum {
+    PUBLIC_KEY = 1,
+    LISTEN_ADDRS = 2,
+    PROTOCOLS = 3,
+    OBSERVED_ADDR = 4,
+    PROTOCOL_VERSION = 5,
+    AGENT_VERSION = 6,
+    SIGNED_RECORD = 8
+};
 
 #define RECORD_ALONE (2 * 1024) /* go-libp2p identify, legacyIDSize */
 #define PREFIX_MAX 2            /* a message's length as uvarint: both caps are below 2^14 */
@@ -79,7 +87,8 @@ static void put_field(kith_wr *w, uint32_t tag, kith_bytes v)
 static size_t head_len(const kith_identify_local *l)
 {
     return field_len(PUBLIC_KEY, l->pubkey) + field_len(OBSERVED_ADDR, l->observed) +
-           field_len(PROTOCOL_VERSION, kith_bytes_str(KITH_IDENTIFY_VERSION)) + field_len(AGENT_VERSION, l->agent);
+           field_len(PROTOCOL_VERSION, kith_bytes_str(KITH_IDENTIFY_VERSION)) +
+           field_len(AGENT_VERSION, l->agent);
 }
 
 /* How many of the items from `from` on fit into *room, which shrinks by them. */
@@ -188,7 +197,8 @@ static size_t identify_send(void *m, kith_time now, kith_span out)
 
 /* ---- listening ---- */
 
-kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer, kith_identify **out)
+kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer,
+                                kith_identify **out)
 {
     kith_identify *i = KITH_NEW(env, kith_identify);
     if (!i)
@@ -365,7 +375,8 @@ static kith_err merge(kith_identify *i)
             break;
         case LISTEN_ADDRS:
             info->has_addrs = true;
-            if (info->addr_count < i->addrs_cap && kith_maddr_parse(f.data, &i->addrs[info->addr_count]) == KITH_OK)
+            if (info->addr_count < i->addrs_cap &&
+                kith_maddr_parse(f.data, &i->addrs[info->addr_count]) == KITH_OK)
                 info->addr_count++;
             break;
         case PROTOCOLS:
@@ -409,7 +420,8 @@ static void identify_eof(void *m, kith_time now)
     if (i->state != LISTENING)
         return;
     if (i->messages == 0 || i->scanned < i->buf.len) {
-        (void)fail(i, KITH_ESHORT, i->buf.len ? "identify ends inside a message" : "identify ends without a message");
+        (void)fail(i, KITH_ESHORT,
+                   i->buf.len ? "identify ends inside a message" : "identify ends without a message");
         return;
     }
     if (make_room(i) || merge(i))

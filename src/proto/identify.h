@@ -18,14 +18,16 @@
 
 #define KITH_IDENTIFY_ID "/ipfs/id/1.0.0"
 #define KITH_IDENTIFY_PUSH_ID "/ipfs/id/push/1.0.0"
-#define KITH_IDENTIFY_MSG_MAX 8192      /* per message, reading */
-#define KITH_IDENTIFY_SEND_MAX 4096     /* per message, writing: rust reads no more */
+#define KITH_IDENTIFY_MSG_MAX 8192  /* per message, reading */
+#define KITH_IDENTIFY_SEND_MAX 4096 /* per message, writing: rust reads no more */
 #define KITH_IDENTIFY_CHUNKS_MAX 10
 #define KITH_IDENTIFY_PROTOCOLS_MAX 256 /* kept of a peer, all chunks together */
 #define KITH_IDENTIFY_ADDRS_MAX 64
-#define KITH_IDENTIFY_PROTOCOL_MAX 140  /* bytes of a protocol id; longer ones are skipped, no kith could speak them (KITH_MSS_ID_MAX) */
-#define KITH_IDENTIFY_AGENT_MAX 128     /* longer ones are cut */
-#define KITH_IDENTIFY_VERSION "ipfs/0.1.0" /* protocolVersion that we send, as go and js do; what a peer sends is never enforced */
+#define KITH_IDENTIFY_PROTOCOL_MAX \
+    140 /* bytes of a protocol id; longer ones are skipped, no kith could speak them (KITH_MSS_ID_MAX) */
+#define KITH_IDENTIFY_AGENT_MAX 128 /* longer ones are cut */
+#define KITH_IDENTIFY_VERSION \
+    "ipfs/0.1.0" /* protocolVersion that we send, as go and js do; what a peer sends is never enforced */
 #define KITH_IDENTIFY_TIMEOUT KITH_SEC(10)
 
 /* What we say. Borrowed for the call. */
@@ -44,15 +46,16 @@ typedef struct kith_identify_local {
  * beyond its cap is left out: one bad address costs the peer that address only. */
 typedef struct kith_identify_info {
     bool has_agent, has_protocols, has_addrs, has_record, has_observed;
-    kith_bytes agent; /* printable ASCII and UTF-8; control characters replaced by '?' */
+    kith_bytes agent;            /* printable ASCII and UTF-8; control characters replaced by '?' */
     kith_bytes protocol_version; /* cleaned and cut like agent */
     const kith_bytes *protocols; /* printable */
     size_t protocol_count;
-    const kith_maddr *addrs; /* valid multiaddrs only, unsigned: a verified record's addresses go before them */
+    const kith_maddr
+        *addrs; /* valid multiaddrs only, unsigned: a verified record's addresses go before them */
     size_t addr_count;
-    kith_maddr observed; /* untrusted; len 0: none */
+    kith_maddr observed;     /* untrusted; len 0: none */
     kith_peer_record record; /* verified; when has_record */
-    kith_err record_err; /* KITH_OK, or why a record that was sent was ignored (as go does) */
+    kith_err record_err;     /* KITH_OK, or why a record that was sent was ignored (as go does) */
     kith_bytes record_bytes; /* the envelope as received */
 } kith_identify_info;
 
@@ -62,12 +65,15 @@ typedef struct kith_identify kith_identify;
  * its own when together they are above 2 KiB, as go does; further messages when protocols and addresses are many, protocols first. The
  * deadline runs from the first send. env is kept. KITH_ENOMEM; KITH_ELIMIT: does not fit into KITH_IDENTIFY_CHUNKS_MAX messages, or one
  * field not into a message. */
-KITH_CHECK kith_err kith_identify_speaker(const kith_env *env, const kith_identify_local *local, kith_identify **out);
+KITH_CHECK kith_err kith_identify_speaker(const kith_env *env, const kith_identify_local *local,
+                                          kith_identify **out);
 /* The side that listens. peer: whom the channel authenticated; a publicKey must be its or the whole is refused (KITH_EAUTH), a record that
  * is not is ignored. env is kept. */
-KITH_CHECK kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer, kith_identify **out);
+KITH_CHECK kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer,
+                                           kith_identify **out);
 
-extern const kith_stream_ops kith_identify_ops; /* the machine is a kith_identify; a listener is pending once it is done or failed */
+extern const kith_stream_ops
+    kith_identify_ops; /* the machine is a kith_identify; a listener is pending once it is done or failed */
 
 /* The listener's result: KITH_OK with *out valid as long as the machine; KITH_ESTATE not complete yet; else why it failed: KITH_ESHORT (cut,
  * or nothing was said), KITH_EPROTO, KITH_ELIMIT, KITH_EAUTH, KITH_ENOMEM, KITH_ETIMEOUT, or what gone was told. A speaker's is KITH_ESTATE. */

@@ -31,7 +31,8 @@ kith_err kith_cid_parse(kith_bytes in, kith_cid *out)
     c.hash = kith_get_multihash(&r);
     if (r.bad || r.in.len > 0 || in.len > KITH_CID_MAX)
         return KITH_EFORMAT;
-    if (version != 1) /* 0 is no version number; 18 would be a version 0, which is_v0 has not found; the others may come */
+    if (version !=
+        1) /* 0 is no version number; 18 would be a version 0, which is_v0 has not found; the others may come */
         return version == 0 || version == KITH_MH_SHA2_256 ? KITH_EFORMAT : KITH_EUNSUPPORTED;
     *out = c;
     return KITH_OK;

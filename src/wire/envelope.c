@@ -80,7 +80,8 @@ kith_err kith_envelope_open(kith_bytes in, const char *domain, kith_envelope *ou
     return e;
 }
 
-kith_err kith_envelope_seal(const kith_signer *s, const char *domain, kith_bytes type, kith_bytes payload, kith_wr *w)
+kith_err kith_envelope_seal(const kith_signer *s, const char *domain, kith_bytes type, kith_bytes payload,
+                            kith_wr *w)
 {
     uint8_t pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN], sig[KITH_ED25519_SIG_LEN];
     uint8_t b[KITH_ENVELOPE_DOMAIN_MAX + KITH_ENVELOPE_MAX];
@@ -172,7 +173,8 @@ kith_err kith_peer_record_open(kith_bytes in, kith_peer_record *out)
     return KITH_OK;
 }
 
-kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n, kith_wr *w)
+kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n,
+                               kith_wr *w)
 {
     uint8_t b[KITH_ENVELOPE_MAX], pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN];
     kith_wr rec = kith_wr_of(kith_span_of(b, sizeof b));
@@ -195,5 +197,6 @@ kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_ma
         w->bad = true;
         return KITH_ESPACE;
     }
-    return kith_envelope_seal(s, record_domain, kith_bytes_of(record_type, sizeof record_type), kith_wr_bytes(&rec), w);
+    return kith_envelope_seal(s, record_domain, kith_bytes_of(record_type, sizeof record_type),
+                              kith_wr_bytes(&rec), w);
 }

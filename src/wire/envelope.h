@@ -10,13 +10,13 @@
 #include "wire/peer_id.h"
 
 #define KITH_RECORD_ADDRS_MAX 64
-#define KITH_ENVELOPE_MAX 8192        /* bytes; longer ones are neither opened nor made */
-#define KITH_ENVELOPE_DOMAIN_MAX 64   /* bytes of a domain string */
+#define KITH_ENVELOPE_MAX 8192      /* bytes; longer ones are neither opened nor made */
+#define KITH_ENVELOPE_DOMAIN_MAX 64 /* bytes of a domain string */
 
 /* The signed bytes are the domain, the type and the payload, each after its length as uvarint. The domain is not in the envelope. */
 
 typedef struct kith_envelope {
-    kith_bytes key;     /* PublicKey protobuf; views into the input */
+    kith_bytes key; /* PublicKey protobuf; views into the input */
     kith_bytes type;
     kith_bytes payload;
     kith_bytes sig;
@@ -28,7 +28,8 @@ typedef struct kith_envelope {
 KITH_CHECK kith_err kith_envelope_open(kith_bytes in, const char *domain, kith_envelope *out);
 /* Appends a sealed envelope. KITH_ESPACE: w is too small, or it would be longer than KITH_ENVELOPE_MAX. KITH_ENOMEM, KITH_ECRYPTO: from
  * kith_signer_sign. On failure w is bad. */
-KITH_CHECK kith_err kith_envelope_seal(const kith_signer *s, const char *domain, kith_bytes type, kith_bytes payload, kith_wr *w);
+KITH_CHECK kith_err kith_envelope_seal(const kith_signer *s, const char *domain, kith_bytes type,
+                                       kith_bytes payload, kith_wr *w);
 
 typedef struct kith_peer_record {
     kith_peer_id peer;
@@ -43,6 +44,7 @@ typedef struct kith_peer_record {
 KITH_CHECK kith_err kith_peer_record_open(kith_bytes in, kith_peer_record *out);
 /* Appends the deployed form. seq: greater than in any record sealed before; go, js and rust use the wall clock. KITH_ELIMIT: n is above
  * KITH_RECORD_ADDRS_MAX; else as kith_envelope_seal. */
-KITH_CHECK kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n, kith_wr *w);
+KITH_CHECK kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs,
+                                          size_t n, kith_wr *w);
 
 #endif

@@ -8,8 +8,8 @@
 #include "wire/multibase.h"
 #include "wire/multihash.h"
 
-#define NAME_MAX_LEN 255       /* RFC 1035, 2.3.4 */
-#define GARLIC64_MIN 386       /* go-multiaddr: an I2P destination's least length */
+#define NAME_MAX_LEN 255 /* RFC 1035, 2.3.4 */
+#define GARLIC64_MIN 386 /* go-multiaddr: an I2P destination's least length */
 #define ONION3_KEY_LEN 35
 #define ONION_KEY_LEN 10
 
@@ -355,7 +355,9 @@ static const char *read_garlic64(kith_bytes text, kith_wr *w)
             return "not an I2P address";
         url[i] = text.p[i] == '~' ? '_' : text.p[i];
     }
-    return kith_base_get(kith_bytes_of(url, text.len), KITH_BASE64URL, w) == KITH_EFORMAT ? "not an I2P address" : NULL;
+    return kith_base_get(kith_bytes_of(url, text.len), KITH_BASE64URL, w) == KITH_EFORMAT
+               ? "not an I2P address"
+               : NULL;
 }
 
 static const char *read_value(kind k, kith_bytes text, kith_wr *w)
@@ -471,7 +473,7 @@ static void put_ip6(kith_wr *w, const uint8_t b[16])
             uint8_t d = g >> shift & 15;
             begun = begun || d || shift == 0;
             if (begun)
-                kith_put_u8(w, (uint8_t)"0123456789abcdef"[d]);
+                kith_put_u8(w, (uint8_t) "0123456789abcdef"[d]);
         }
         i++;
     }
@@ -485,8 +487,8 @@ static void put_http_path(kith_wr *w, kith_bytes v)
             kith_put_u8(w, c);
         } else {
             kith_put_u8(w, '%');
-            kith_put_u8(w, (uint8_t)"0123456789ABCDEF"[c >> 4]);
-            kith_put_u8(w, (uint8_t)"0123456789ABCDEF"[c & 15]);
+            kith_put_u8(w, (uint8_t) "0123456789ABCDEF"[c >> 4]);
+            kith_put_u8(w, (uint8_t) "0123456789ABCDEF"[c & 15]);
         }
     }
 }
@@ -797,8 +799,9 @@ static bool host_of(uint32_t code, kith_maddr_host *out)
     static const struct {
         uint32_t code;
         kith_maddr_host host;
-    } hosts[] = {{KITH_MA_IP4, KITH_HOST_IP4},   {KITH_MA_IP6, KITH_HOST_IP6},   {KITH_MA_DNS, KITH_HOST_DNS},
-                 {KITH_MA_DNS4, KITH_HOST_DNS4}, {KITH_MA_DNS6, KITH_HOST_DNS6}, {KITH_MA_DNSADDR, KITH_HOST_DNSADDR}};
+    } hosts[] = {{KITH_MA_IP4, KITH_HOST_IP4},   {KITH_MA_IP6, KITH_HOST_IP6},
+                 {KITH_MA_DNS, KITH_HOST_DNS},   {KITH_MA_DNS4, KITH_HOST_DNS4},
+                 {KITH_MA_DNS6, KITH_HOST_DNS6}, {KITH_MA_DNSADDR, KITH_HOST_DNSADDR}};
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         if (hosts[i].code == code) {
             *out = hosts[i].host;
@@ -857,37 +860,37 @@ typedef struct range {
 
 /* IANA IPv4 Special-Purpose Address Registry, and multicast and class E; what is not listed is public. First match wins. */
 static const range ip4_ranges[] = {
-    {{0}, 8, KITH_IP_OTHER},               /* "this network" */
-    {{10}, 8, KITH_IP_PRIVATE},            /* RFC 1918 */
-    {{100, 64}, 10, KITH_IP_PRIVATE},      /* shared address space: behind a carrier's NAT */
+    {{0}, 8, KITH_IP_OTHER},          /* "this network" */
+    {{10}, 8, KITH_IP_PRIVATE},       /* RFC 1918 */
+    {{100, 64}, 10, KITH_IP_PRIVATE}, /* shared address space: behind a carrier's NAT */
     {{127}, 8, KITH_IP_LOOPBACK},
     {{169, 254}, 16, KITH_IP_LINK},
     {{172, 16}, 12, KITH_IP_PRIVATE},
-    {{192, 0, 0}, 24, KITH_IP_OTHER},      /* IETF protocol assignments */
-    {{192, 0, 2}, 24, KITH_IP_OTHER},      /* documentation */
-    {{192, 88, 99}, 24, KITH_IP_OTHER},    /* 6to4 relay anycast, deprecated */
+    {{192, 0, 0}, 24, KITH_IP_OTHER},   /* IETF protocol assignments */
+    {{192, 0, 2}, 24, KITH_IP_OTHER},   /* documentation */
+    {{192, 88, 99}, 24, KITH_IP_OTHER}, /* 6to4 relay anycast, deprecated */
     {{192, 168}, 16, KITH_IP_PRIVATE},
-    {{198, 18}, 15, KITH_IP_OTHER},        /* benchmarking */
-    {{198, 51, 100}, 24, KITH_IP_OTHER},   /* documentation */
-    {{203, 0, 113}, 24, KITH_IP_OTHER},    /* documentation */
-    {{224}, 3, KITH_IP_OTHER},             /* multicast, reserved, broadcast */
+    {{198, 18}, 15, KITH_IP_OTHER},      /* benchmarking */
+    {{198, 51, 100}, 24, KITH_IP_OTHER}, /* documentation */
+    {{203, 0, 113}, 24, KITH_IP_OTHER},  /* documentation */
+    {{224}, 3, KITH_IP_OTHER},           /* multicast, reserved, broadcast */
 };
 
 /* IANA IPv6 Special-Purpose Address Registry; what is not listed is public inside 2000::/3 and nothing outside it. */
 static const range ip6_ranges[] = {
     {{[15] = 1}, 128, KITH_IP_LOOPBACK},
-    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, KITH_IP_PRIVATE},    /* NAT64 inside a site */
-    {{0x20, 0x01, 0x00, 0x01}, 32, KITH_IP_OTHER},                  /* anycast of PCP, TURN, DNS-SD */
-    {{0x20, 0x01, 0x00, 0x03}, 32, KITH_IP_PUBLIC},                 /* AMT */
-    {{0x20, 0x01, 0x00, 0x04, 0x01, 0x12}, 48, KITH_IP_PUBLIC},     /* AS112 */
-    {{0x20, 0x01, 0x00, 0x20}, 28, KITH_IP_PUBLIC},                 /* ORCHIDv2 */
-    {{0x20, 0x01, 0x00, 0x30}, 28, KITH_IP_PUBLIC},                 /* drone identifiers */
-    {{0x20, 0x01}, 23, KITH_IP_OTHER},                              /* the other protocol assignments: Teredo, benchmarking ... */
-    {{0x20, 0x01, 0x0d, 0xb8}, 32, KITH_IP_OTHER},                  /* documentation */
-    {{0x20, 0x02}, 16, KITH_IP_OTHER},                              /* 6to4 */
-    {{0x3f, 0xff}, 20, KITH_IP_OTHER},                              /* documentation */
-    {{0x20}, 3, KITH_IP_PUBLIC},                                    /* global unicast */
-    {{0xfc}, 7, KITH_IP_PRIVATE},                                   /* unique local */
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, KITH_IP_PRIVATE}, /* NAT64 inside a site */
+    {{0x20, 0x01, 0x00, 0x01}, 32, KITH_IP_OTHER},               /* anycast of PCP, TURN, DNS-SD */
+    {{0x20, 0x01, 0x00, 0x03}, 32, KITH_IP_PUBLIC},              /* AMT */
+    {{0x20, 0x01, 0x00, 0x04, 0x01, 0x12}, 48, KITH_IP_PUBLIC},  /* AS112 */
+    {{0x20, 0x01, 0x00, 0x20}, 28, KITH_IP_PUBLIC},              /* ORCHIDv2 */
+    {{0x20, 0x01, 0x00, 0x30}, 28, KITH_IP_PUBLIC},              /* drone identifiers */
+    {{0x20, 0x01}, 23, KITH_IP_OTHER}, /* the other protocol assignments: Teredo, benchmarking ... */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32, KITH_IP_OTHER}, /* documentation */
+    {{0x20, 0x02}, 16, KITH_IP_OTHER},             /* 6to4 */
+    {{0x3f, 0xff}, 20, KITH_IP_OTHER},             /* documentation */
+    {{0x20}, 3, KITH_IP_PUBLIC},                   /* global unicast */
+    {{0xfc}, 7, KITH_IP_PRIVATE},                  /* unique local */
     {{0xfe, 0x80}, 10, KITH_IP_LINK},
 };
 
@@ -911,7 +914,8 @@ static kith_ip_scope ip4_scope(const uint8_t *ip)
 
 static kith_ip_scope ip6_scope(const uint8_t *ip)
 {
-    static const range nat64 = {{0x00, 0x64, 0xff, 0x9b}, 96, KITH_IP_PUBLIC}; /* RFC 6052: a public IPv4 address from behind NAT64 */
+    static const range nat64 = {
+        {0x00, 0x64, 0xff, 0x9b}, 96, KITH_IP_PUBLIC}; /* RFC 6052: a public IPv4 address from behind NAT64 */
     if (is_mapped_ip4(ip))
         return ip4_scope(ip + 12);
     if (in_range(ip, &nat64))

@@ -96,7 +96,14 @@ KITH_CHECK kith_err kith_maddr_set_peer(kith_maddr *a, const kith_peer_id *id);
 bool kith_maddr_peer(const kith_maddr *a, kith_peer_id *out);
 
 /* What a TCP host needs: exactly ip4|ip6(+zone)|dns*, tcp port, optional /p2p; or dnsaddr with both optional. */
-typedef enum kith_maddr_host { KITH_HOST_IP4, KITH_HOST_IP6, KITH_HOST_DNS, KITH_HOST_DNS4, KITH_HOST_DNS6, KITH_HOST_DNSADDR } kith_maddr_host;
+typedef enum kith_maddr_host {
+    KITH_HOST_IP4,
+    KITH_HOST_IP6,
+    KITH_HOST_DNS,
+    KITH_HOST_DNS4,
+    KITH_HOST_DNS6,
+    KITH_HOST_DNSADDR
+} kith_maddr_host;
 typedef struct kith_maddr_tcp {
     kith_maddr_host host;
     kith_bytes value; /* 4 or 16 address bytes, or the name; view */
@@ -110,7 +117,13 @@ KITH_CHECK kith_err kith_maddr_to_tcp(const kith_maddr *a, kith_maddr_tcp *out);
 void kith_maddr_from_tcp(kith_bytes ip, uint16_t port, kith_maddr *out);
 
 /* Scope of an ip4/ip6 address, for ranking and filtering. */
-typedef enum kith_ip_scope { KITH_IP_LOOPBACK, KITH_IP_LINK, KITH_IP_PRIVATE, KITH_IP_PUBLIC, KITH_IP_OTHER } kith_ip_scope;
+typedef enum kith_ip_scope {
+    KITH_IP_LOOPBACK,
+    KITH_IP_LINK,
+    KITH_IP_PRIVATE,
+    KITH_IP_PUBLIC,
+    KITH_IP_OTHER
+} kith_ip_scope;
 /* By the IANA special-purpose registries, of the first component (of a relayed address: the relay's). An IPv4-mapped address counts as
  * its IPv4 address. KITH_IP_OTHER: not an ip address, or unspecified, multicast, documentation... */
 kith_ip_scope kith_maddr_scope(const kith_maddr *a);

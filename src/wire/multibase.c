@@ -206,8 +206,9 @@ static bool base_of(uint8_t prefix, kith_base *out)
     static const struct {
         char prefix;
         kith_base base;
-    } known[] = {{'f', KITH_BASE16}, {'F', KITH_BASE16}, {'b', KITH_BASE32}, {'B', KITH_BASE32},    {'k', KITH_BASE36},
-                 {'K', KITH_BASE36}, {'z', KITH_BASE58}, {'m', KITH_BASE64}, {'u', KITH_BASE64URL}};
+    } known[] = {{'f', KITH_BASE16}, {'F', KITH_BASE16}, {'b', KITH_BASE32},
+                 {'B', KITH_BASE32}, {'k', KITH_BASE36}, {'K', KITH_BASE36},
+                 {'z', KITH_BASE58}, {'m', KITH_BASE64}, {'u', KITH_BASE64URL}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (prefix == (uint8_t)known[i].prefix) {
             *out = known[i].base;

@@ -9,9 +9,9 @@
 /* A base by its multibase prefix. Encoding is in lower case and unpadded. */
 typedef enum kith_base {
     KITH_BASE16 = 'f',
-    KITH_BASE32 = 'b',    /* RFC 4648, a-z 2-7 */
-    KITH_BASE36 = 'k',    /* IPNS names */
-    KITH_BASE58 = 'z',    /* Bitcoin's alphabet */
+    KITH_BASE32 = 'b', /* RFC 4648, a-z 2-7 */
+    KITH_BASE36 = 'k', /* IPNS names */
+    KITH_BASE58 = 'z', /* Bitcoin's alphabet */
     KITH_BASE64 = 'm',
     KITH_BASE64URL = 'u',
 } kith_base;

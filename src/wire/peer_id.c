@@ -17,7 +17,8 @@ kith_err kith_peer_id_parse(kith_bytes in, kith_peer_id *out)
     kith_multihash h;
     if (kith_multihash_parse(in, &h) != KITH_OK)
         return KITH_EFORMAT;
-    bool fits = h.code == KITH_MH_IDENTITY ? h.digest.len > 0 && h.digest.len <= INLINE_KEY_MAX : h.code == KITH_MH_SHA2_256;
+    bool fits = h.code == KITH_MH_IDENTITY ? h.digest.len > 0 && h.digest.len <= INLINE_KEY_MAX
+                                           : h.code == KITH_MH_SHA2_256;
     if (!fits)
         return KITH_EFORMAT;
     *out = (kith_peer_id){.len = (uint8_t)in.len};
@@ -36,7 +37,8 @@ kith_err kith_peer_id_from_text(kith_bytes text, kith_peer_id *out)
         return kith_peer_id_parse(kith_wr_bytes(&w), out);
     }
     kith_cid c;
-    if (kith_cid_from_text(text, kith_span_of(buf, sizeof buf), &c) != KITH_OK || c.codec != KITH_CODEC_LIBP2P_KEY)
+    if (kith_cid_from_text(text, kith_span_of(buf, sizeof buf), &c) != KITH_OK ||
+        c.codec != KITH_CODEC_LIBP2P_KEY)
         return KITH_EFORMAT;
     return kith_peer_id_parse(c.hash_bytes, out);
 }
@@ -70,7 +72,8 @@ static kith_err key_fields(kith_bytes in, uint64_t *type, kith_bytes *data)
     uint64_t t = kith_get_uvarint(&r);
     uint8_t data_key = kith_get_u8(&r);
     kith_bytes d = kith_get_lp(&r);
-    if (r.bad || r.in.len > 0 || type_key != (TYPE_TAG << 3 | 0) || data_key != (DATA_TAG << 3 | 2) || d.len == 0)
+    if (r.bad || r.in.len > 0 || type_key != (TYPE_TAG << 3 | 0) || data_key != (DATA_TAG << 3 | 2) ||
+        d.len == 0)
         return KITH_EFORMAT;
     *type = t;
     *data = d;

@@ -7,9 +7,10 @@
 #include "base/err.h"
 #include "crypto/sign.h"
 
-#define KITH_PEER_ID_MAX 44       /* bytes of the multihash: identity of a key of up to 42 bytes, or sha2-256 (34) */
-#define KITH_PEER_ID_TEXT_MAX 64  /* base58btc or CIDv1 base32, without NUL */
-#define KITH_PUBKEY_MAX 2048      /* a PublicKey protobuf that we accept */
+#define KITH_PEER_ID_MAX \
+    44 /* bytes of the multihash: identity of a key of up to 42 bytes, or sha2-256 (34) */
+#define KITH_PEER_ID_TEXT_MAX 64 /* base58btc or CIDv1 base32, without NUL */
+#define KITH_PUBKEY_MAX 2048     /* a PublicKey protobuf that we accept */
 #define KITH_PUBKEY_ED25519_LEN 36
 
 /* By value everywhere; unused tail bytes are zero, so memcmp of the struct is equality. len 0: no peer. */

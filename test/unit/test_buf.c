@@ -46,7 +46,8 @@ static void the_cap_holds_to_the_byte_and_a_refused_put_changes_nothing(void **s
     assert_int_equal(kith_buf_put(&b, env, kith_bytes_of(bytes, 1)), KITH_ELIMIT);
     assert_int_equal(kith_buf_put(&b, env, (kith_bytes){0}), KITH_OK);
     kith_buf_fini(&b, env);
-    assert_int_equal(kith_buf_put(&b, env, kith_bytes_of(bytes, 150)), KITH_OK); /* usable afterwards, with its cap */
+    assert_int_equal(kith_buf_put(&b, env, kith_bytes_of(bytes, 150)),
+                     KITH_OK); /* usable afterwards, with its cap */
     assert_int_equal(kith_buf_put(&b, env, kith_bytes_of(bytes, 1)), KITH_ELIMIT);
     kith_buf_fini(&b, env);
     support_heap_check(&heap);
@@ -62,7 +63,8 @@ static void an_unlimited_queue_takes_what_memory_takes(void **state)
     kith_buf_init(&b, SIZE_MAX);
     assert_int_equal(kith_buf_put(&b, env, kith_bytes_str("x")), KITH_OK);
     heap.fail_at = heap.calls + 1;
-    assert_int_equal(kith_buf_room(&b, env, SIZE_MAX / 2 + 2, &room), KITH_ENOMEM); /* and no endless doubling */
+    assert_int_equal(kith_buf_room(&b, env, SIZE_MAX / 2 + 2, &room),
+                     KITH_ENOMEM); /* and no endless doubling */
     assert_int_equal(kith_buf_room(&b, env, SIZE_MAX - 1, &room), KITH_ENOMEM);
     support_assert_str(kith_buf_view(&b), "x");
     kith_buf_fini(&b, env);

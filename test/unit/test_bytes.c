@@ -111,9 +111,8 @@ static void uvarints_have_the_published_form(void **state)
     static const struct {
         uint64_t v;
         const char *hex;
-    } known[] = {{0, "00"},        {1, "01"},         {127, "7f"},
-                 {128, "8001"},    {255, "ff01"},     {300, "ac02"},
-                 {16384, "808001"}, {UINT64_MAX >> 1, "ffffffffffffffff7f"}};
+    } known[] = {{0, "00"},     {1, "01"},     {127, "7f"},       {128, "8001"},
+                 {255, "ff01"}, {300, "ac02"}, {16384, "808001"}, {UINT64_MAX >> 1, "ffffffffffffffff7f"}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         uint8_t b[9];
         kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
@@ -136,7 +135,8 @@ static void every_uvarint_round_trips_near_powers_of_two_and_at_random(void **st
     (void)state;
     uint64_t seed = 7;
     for (unsigned i = 0; i < 20000; i++) {
-        uint64_t v = i < 63 * 3 ? ((uint64_t)1 << i / 3) + i % 3 - 1 : support_next(&seed) >> (1 + support_below(&seed, 62));
+        uint64_t v = i < 63 * 3 ? ((uint64_t)1 << i / 3) + i % 3 - 1
+                                : support_next(&seed) >> (1 + support_below(&seed, 62));
         uint8_t b[9];
         kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
         kith_put_uvarint(&w, v);
@@ -148,8 +148,14 @@ static void every_uvarint_round_trips_near_powers_of_two_and_at_random(void **st
 static void uvarints_that_are_too_long_or_not_minimal_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"8000",   "ff00", "808000", "80808080808080808000", "80808080808080808001",
-                                      "ffffffffffffffffff01", "ffffffffffffffffffff", "808080808080808000"};
+    static const char *const bad[] = {"8000",
+                                      "ff00",
+                                      "808000",
+                                      "80808080808080808000",
+                                      "80808080808080808001",
+                                      "ffffffffffffffffff01",
+                                      "ffffffffffffffffffff",
+                                      "808080808080808000"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         kith_span b = support_hex(bad[i]);
         kith_rd r = kith_rd_of(kith_span_bytes(b));

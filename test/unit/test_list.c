@@ -19,7 +19,7 @@ static void assert_items(const kith_list *l, const char *want)
 {
     size_t n = strlen(want), i = 0;
     const kith_link *back = &l->head;
-    KITH_EACH(l, k) {
+    KITH_EACH (l, k) {
         assert_true(i < n);
         assert_int_equal(item_of(k)->n, want[i++] - '0');
         assert_ptr_equal(k->prev, back);
@@ -85,15 +85,15 @@ static void a_walk_may_remove_the_item_it_stands_on(void **state)
     kith_list_init(&l);
     for (int i = 0; i < 6; i++)
         kith_list_push(&l, &it[i].link);
-    KITH_EACH(&l, k) {
+    KITH_EACH (&l, k) {
         if (item_of(k)->n % 2 == 0)
             kith_link_remove(k);
     }
     assert_items(&l, "135");
-    KITH_EACH(&l, k)
+    KITH_EACH (&l, k)
         kith_link_remove(k);
     assert_items(&l, "");
-    KITH_EACH(&l, k)
+    KITH_EACH (&l, k)
         fail_msg("an empty list was walked at %p", (void *)k);
 }
 

@@ -134,8 +134,8 @@ static void siphash_gives_the_published_values(void **state)
     static const struct {
         size_t len;
         uint64_t hash;
-    } known[] = {{0, 0x726fdb47dd0e0e31u},  {1, 0x74f839c593dc67fdu},  {7, 0xab0200f58b01d137u},
-                 {8, 0x93f5f5799a932462u},  {15, 0xa129ca6149be45e5u}, {63, 0x958a324ceb064572u}};
+    } known[] = {{0, 0x726fdb47dd0e0e31u}, {1, 0x74f839c593dc67fdu},  {7, 0xab0200f58b01d137u},
+                 {8, 0x93f5f5799a932462u}, {15, 0xa129ca6149be45e5u}, {63, 0x958a324ceb064572u}};
     uint8_t in[64], key[16];
     for (size_t i = 0; i < 64; i++)
         in[i] = (uint8_t)i;

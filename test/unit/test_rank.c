@@ -26,6 +26,7 @@ static void near_addresses_come_before_far_ones(void **state)
     assert_int_equal(rank("/ip6/fd00::1/tcp/1"), KITH_RANK_LAN);
     assert_int_equal(rank("/ip6/2a00:1450::1/tcp/1"), 2);
     assert_int_equal(rank("/ip4/93.184.216.34/tcp/1"), 3);
+    assert_int_equal(rank("/ip4/192.0.2.7/tcp/1"), 3); /* documentation; somebody's lab */
     assert_int_equal(rank("/dns4/example.org/tcp/1"), KITH_RANK_NAME);
     assert_int_equal(rank("/dnsaddr/example.org"), KITH_RANK_NAME);
 }
@@ -38,6 +39,9 @@ static void what_tcp_cannot_reach_is_never_dialled(void **state)
     assert_int_equal(rank("/ip4/10.0.0.1/tcp/0"), KITH_RANK_NEVER);
     assert_int_equal(rank("/ip4/0.0.0.0/tcp/1"), KITH_RANK_NEVER);
     assert_int_equal(rank("/ip4/224.0.0.1/tcp/1"), KITH_RANK_NEVER);
+    assert_int_equal(rank("/ip6/::/tcp/1"), KITH_RANK_NEVER);
+    assert_int_equal(rank("/ip6/ff02::1/tcp/1"), KITH_RANK_NEVER);
+    assert_int_equal(rank("/ip4/255.255.255.255/tcp/1"), KITH_RANK_NEVER);
     assert_int_equal(rank("/memory/5"), KITH_RANK_NEVER);
 }
 

@@ -10,9 +10,9 @@ static size_t well_formed(const uint8_t *b, size_t n)
     static const struct {
         uint8_t first_lo, first_hi, second_lo, second_hi;
         size_t len;
-    } rows[] = {{0x00, 0x7f, 0, 0, 1},          {0xc2, 0xdf, 0x80, 0xbf, 2},    {0xe0, 0xe0, 0xa0, 0xbf, 3},
-                {0xe1, 0xec, 0x80, 0xbf, 3},    {0xed, 0xed, 0x80, 0x9f, 3},    {0xee, 0xef, 0x80, 0xbf, 3},
-                {0xf0, 0xf0, 0x90, 0xbf, 4},    {0xf1, 0xf3, 0x80, 0xbf, 4},    {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    } rows[] = {{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+                {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (n == 0 || b[0] < rows[i].first_lo || b[0] > rows[i].first_hi)
             continue;
@@ -49,8 +49,14 @@ static void code_points_are_decoded(void **state)
     static const struct {
         const char *utf8;
         uint32_t cp;
-    } known[] = {{"A", 'A'}, {"\xc2\x80", 0x80}, {"\xdf\xbf", 0x7ff}, {"\xe0\xa0\x80", 0x800}, {"\xe2\x82\xac", 0x20ac},
-                 {"\xef\xbf\xbf", 0xffff}, {"\xf0\x90\x80\x80", 0x10000}, {"\xf4\x8f\xbf\xbf", 0x10ffff}};
+    } known[] = {{"A", 'A'},
+                 {"\xc2\x80", 0x80},
+                 {"\xdf\xbf", 0x7ff},
+                 {"\xe0\xa0\x80", 0x800},
+                 {"\xe2\x82\xac", 0x20ac},
+                 {"\xef\xbf\xbf", 0xffff},
+                 {"\xf0\x90\x80\x80", 0x10000},
+                 {"\xf4\x8f\xbf\xbf", 0x10ffff}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         uint32_t cp = 0;
         assert_int_equal(kith_utf8_next(kith_bytes_str(known[i].utf8), &cp), strlen(known[i].utf8));
@@ -61,10 +67,21 @@ static void code_points_are_decoded(void **state)
 static void what_upsets_a_terminal_is_not_clean(void **state)
 {
     (void)state;
-    static const char *const clean[] = {"", "kith/0.1", "na\xc3\xafve", "\xe6\x97\xa5\xe6\x9c\xac", "\xf0\x9f\x8c\xb1", " ~"};
-    static const char *const dirty[] = {"\n", "a\tb", "\x1b[2J", "\x7f", "\xc2\x85" /* NEL */, "\xc2\x9b" /* CSI */,
-                                        "\xe2\x80\xa8" /* line separator */, "\xe2\x80\xae" /* right-to-left override */,
-                                        "\xe2\x81\xa6" /* isolate */, "\xd8\x9c", "a\xff", "\xc3", "\xed\xa0\x80"};
+    static const char *const clean[] = {
+        "", "kith/0.1", "na\xc3\xafve", "\xe6\x97\xa5\xe6\x9c\xac", "\xf0\x9f\x8c\xb1", " ~"};
+    static const char *const dirty[] = {"\n",
+                                        "a\tb",
+                                        "\x1b[2J",
+                                        "\x7f",
+                                        "\xc2\x85" /* NEL */,
+                                        "\xc2\x9b" /* CSI */,
+                                        "\xe2\x80\xa8" /* line separator */,
+                                        "\xe2\x80\xae" /* right-to-left override */,
+                                        "\xe2\x81\xa6" /* isolate */,
+                                        "\xd8\x9c",
+                                        "a\xff",
+                                        "\xc3",
+                                        "\xed\xa0\x80"};
     for (size_t i = 0; i < sizeof clean / sizeof clean[0]; i++)
         assert_true(kith_text_clean(kith_bytes_str(clean[i])));
     for (size_t i = 0; i < sizeof dirty / sizeof dirty[0]; i++)

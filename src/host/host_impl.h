@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The insides that host.c, tcp.c and dns.c share; nobody else includes this. */
+#ifndef KITH_HOST_HOST_IMPL_H
+#define KITH_HOST_HOST_IMPL_H
+
+#include <stdarg.h>
+
+#include "base/list.h"
+#include "host/host.h"
+
+#define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
+#define WRITE_BUF (256u * 1024)
+#define WRITE_BUDGET (4u << 20) /* bytes written in one loop turn before reading gets its turn again */
+#define POOL_MAX 16             /* write buffers kept for reuse */
+
+typedef struct pending_dial {
+    kith_link link;
+    uint64_t id;
+    kith_dialed_fn fn;
+    void *ctx;
+} pending_dial;
+
+struct kith_host {
+    kith_host_config cfg;
+    uv_loop_t loop;
+    uv_prepare_t prepare; /* drives once per loop turn */
+    uv_timer_t timer;
+    uv_idle_t idle; /* active while dirty: keeps the loop from sleeping */
+    kith_node *node;
+    kith_time timer_at, stop_by;
+    bool dirty, driving, stopping, closed;
+    kith_list socks, listeners, dials, lookups;
+    kith_observer *observers;
+    void (*stop_fn)(void *ctx);
+    void *stop_ctx;
+    uint8_t *read_buf;
+    uint8_t *pool[POOL_MAX];
+    size_t pool_len;
+    struct dns *dns;
+    kith_time warned_at;
+};
+
+void kith_host_drive_(kith_host *h);
+void kith_host_log_(kith_host *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- tcp.c ---- */
+void kith_tcp_connect_(kith_host *h, kith_conn *c, const kith_maddr *addr);
+/* Sends up to one buffer of a connection's output; returns the bytes taken from the node. */
+size_t kith_tcp_write_(kith_host *h, kith_conn *c);
+void kith_tcp_close_(kith_host *h, kith_conn *c);
+void kith_tcp_unlisten_(kith_host *h);
+void kith_tcp_close_all_(kith_host *h);
+
+/* ---- dns.c ---- */
+void kith_dns_resolve_(kith_host *h, uint64_t resolve_id, const kith_maddr *addr);
+void kith_dns_close_(kith_host *h);
+
+#endif

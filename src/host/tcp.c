@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* TCP sockets: accept, connect, read into one shared buffer, write each connection's output in one call per loop turn. */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "host/host_impl.h"
+
+typedef struct sock {
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    kith_link link;
+    kith_host *host;
+    kith_conn *conn; /* NULL once the node is done with it */
+    uint8_t *buf;    /* being written, from the pool */
+    bool closing;
+} sock;
+
+typedef struct listener {
+    uv_tcp_t tcp;
+    kith_link link;
+    kith_host *host;
+    kith_maddr bound;
+} listener;
+
+/* ---- addresses ---- */
+
+static bool to_sockaddr(const kith_maddr *a, struct sockaddr_storage *out)
+{
+    kith_maddr_tcp t;
+    memset(out, 0, sizeof *out);
+    if (kith_maddr_to_tcp(a, &t))
+        return false;
+    if (t.host == KITH_HOST_IP4) {
+        struct sockaddr_in *in = (void *)out;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(t.port);
+        memcpy(&in->sin_addr, t.value.p, 4);
+        return true;
+    }
+    if (t.host == KITH_HOST_IP6) {
+        struct sockaddr_in6 *in = (void *)out;
+        char zone[UV_IF_NAMESIZE] = "";
+        in->sin6_family = AF_INET6;
+        in->sin6_port = htons(t.port);
+        memcpy(&in->sin6_addr, t.value.p, 16);
+        if (t.zone.len > 0 && t.zone.len < sizeof zone) {
+            memcpy(zone, t.zone.p, t.zone.len);
+            in->sin6_scope_id = if_nametoindex(zone);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void from_sockaddr(const struct sockaddr_storage *a, kith_maddr *out)
+{
+    *out = (kith_maddr){0};
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)a;
+        kith_maddr_from_tcp(kith_bytes_of(&in->sin_addr, 4), ntohs(in->sin_port), out);
+    } else if (a->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const void *)a;
+        kith_bytes ip = kith_bytes_of(&in->sin6_addr, 16);
+        if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
+            ip = kith_bytes_skip(ip, 12);
+        kith_maddr_from_tcp(ip, ntohs(in->sin6_port), out);
+    }
+}
+
+static void ends_of(const uv_tcp_t *t, kith_maddr *local, kith_maddr *remote)
+{
+    struct sockaddr_storage a;
+    int len = sizeof a;
+    *local = *remote = (kith_maddr){0};
+    if (uv_tcp_getsockname(t, (struct sockaddr *)&a, &len) == 0)
+        from_sockaddr(&a, local);
+    len = sizeof a;
+    if (uv_tcp_getpeername(t, (struct sockaddr *)&a, &len) == 0)
+        from_sockaddr(&a, remote);
+}
+
+/* ---- errors ---- */
+
+static kith_err err_of(int uv)
+{
+    switch (uv) {
+    case UV_ECONNREFUSED:
+        return KITH_EREFUSED;
+    case UV_ETIMEDOUT:
+        return KITH_ETIMEOUT;
+    case UV_ECONNRESET:
+    case UV_EPIPE:
+    case UV_ECONNABORTED:
+        return KITH_ERESET;
+    default:
+        return KITH_EIO;
+    }
+}
+
+/* ---- buffers ---- */
+
+static uint8_t *pool_get(kith_host *h)
+{
+    return h->pool_len ? h->pool[--h->pool_len] : malloc(WRITE_BUF);
+}
+
+static void pool_put(kith_host *h, uint8_t *p)
+{
+    if (p && h->pool_len < POOL_MAX)
+        h->pool[h->pool_len++] = p;
+    else
+        free(p);
+}
+
+/* ---- closing ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    sock *s = handle->data;
+    pool_put(s->host, s->buf);
+    kith_link_remove(&s->link);
+    kith_host_kick(s->host);
+    free(s);
+}
+
+static void sock_close(sock *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    uv_close((uv_handle_t *)&s->tcp, on_closed);
+}
+
+/* The socket broke, or could not connect. */
+static void sock_failed(sock *s, int uv)
+{
+    kith_host *h = s->host;
+    kith_conn *c = s->conn;
+    s->conn = NULL;
+    if (c) {
+        kith_conn_set_link(c, NULL);
+        kith_node_link_failed(h->node, kith_host_now(h), c, err_of(uv), uv_strerror(uv));
+        kith_host_kick(h);
+    }
+    sock_close(s);
+}
+
+void kith_tcp_close_(kith_host *h, kith_conn *c)
+{
+    (void)h;
+    sock *s = kith_conn_link(c);
+    if (!s)
+        return;
+    s->conn = NULL;
+    kith_conn_set_link(c, NULL);
+    if (!s->buf)
+        sock_close(s); /* else when its last bytes are written */
+}
+
+/* ---- reading ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    sock *s = handle->data;
+    *buf = uv_buf_init((char *)s->host->read_buf, READ_BUF);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    sock *s = stream->data;
+    kith_host *h = s->host;
+    if (n == 0 || !s->conn)
+        return;
+    if (n == UV_EOF) {
+        kith_node_eof(h->node, kith_host_now(h), s->conn);
+    } else if (n < 0) {
+        sock_failed(s, (int)n);
+        return;
+    } else {
+        kith_node_recv(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n));
+    }
+    kith_host_kick(h);
+    if ((size_t)n == READ_BUF)
+        kith_host_drive_(h); /* there is more to read: let window updates go before it */
+}
+
+static void tune(uv_tcp_t *t)
+{
+    uv_tcp_nodelay(t, 1);
+    uv_tcp_keepalive(t, 1, 60);
+}
+
+static void start_reading(sock *s)
+{
+    tune(&s->tcp);
+    int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+    if (e)
+        sock_failed(s, e);
+}
+
+static sock *sock_new(kith_host *h)
+{
+    sock *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->host = h;
+    s->tcp.data = s;
+    if (uv_tcp_init(&h->loop, &s->tcp)) {
+        free(s);
+        return NULL;
+    }
+    kith_list_push(&h->socks, &s->link);
+    return s;
+}
+
+/* ---- writing ---- */
+
+static void on_written(uv_write_t *req, int status)
+{
+    sock *s = req->data;
+    kith_host *h = s->host;
+    pool_put(h, s->buf);
+    s->buf = NULL;
+    if (!s->conn) {
+        sock_close(s);
+        return;
+    }
+    if (status < 0) {
+        sock_failed(s, status);
+        return;
+    }
+    kith_node_writable(h->node, s->conn);
+    kith_host_kick(h);
+}
+
+size_t kith_tcp_write_(kith_host *h, kith_conn *c)
+{
+    sock *s = kith_conn_link(c);
+    assert(s && !s->buf);
+    uint8_t *buf = pool_get(h);
+    if (!buf) {
+        kith_node_link_failed(h->node, kith_host_now(h), c, KITH_ENOMEM, "no memory for output");
+        return 0;
+    }
+    size_t n = kith_node_send(h->node, kith_host_now(h), c, kith_span_of(buf, WRITE_BUF));
+    if (n == 0) {
+        pool_put(h, buf);
+        return 0;
+    }
+    uv_buf_t out = uv_buf_init((char *)buf, (unsigned)n);
+    int e = uv_try_write((uv_stream_t *)&s->tcp, &out, 1);
+    if (e == (int)n) {
+        pool_put(h, buf);
+        return n;
+    }
+    if (e < 0 && e != UV_EAGAIN) {
+        pool_put(h, buf);
+        sock_failed(s, e);
+        return n;
+    }
+    size_t done = e > 0 ? (size_t)e : 0;
+    out = uv_buf_init((char *)buf + done, (unsigned)(n - done));
+    s->buf = buf;
+    s->write.data = s;
+    kith_node_blocked(h->node, c);
+    e = uv_write(&s->write, (uv_stream_t *)&s->tcp, &out, 1, on_written);
+    if (e) {
+        s->buf = NULL;
+        pool_put(h, buf);
+        sock_failed(s, e);
+    }
+    return n;
+}
+
+/* ---- connecting ---- */
+
+static void on_connected(uv_connect_t *req, int status)
+{
+    sock *s = req->data;
+    kith_host *h = s->host;
+    if (!s->conn)
+        return; /* given up; it is being closed */
+    if (status < 0) {
+        sock_failed(s, status);
+        return;
+    }
+    kith_maddr local, remote;
+    ends_of(&s->tcp, &local, &remote);
+    start_reading(s);
+    if (!s->conn)
+        return;
+    kith_node_connected(h->node, kith_host_now(h), s->conn, &remote, &local);
+    kith_host_kick(h);
+}
+
+void kith_tcp_connect_(kith_host *h, kith_conn *c, const kith_maddr *addr)
+{
+    struct sockaddr_storage to;
+    sock *s = to_sockaddr(addr, &to) ? sock_new(h) : NULL;
+    if (!s) {
+        kith_node_link_failed(h->node, kith_host_now(h), c, KITH_EIO, "no socket to be had");
+        return;
+    }
+    s->conn = c;
+    kith_conn_set_link(c, s);
+    s->connect.data = s;
+    int e = uv_tcp_connect(&s->connect, &s->tcp, (const struct sockaddr *)&to, on_connected);
+    if (e)
+        sock_failed(s, e);
+}
+
+/* ---- listening ---- */
+
+static void warn_now_and_then(kith_host *h, const char *what)
+{
+    kith_time now = kith_host_now(h);
+    if (h->warned_at && now - h->warned_at < KITH_SEC(10))
+        return;
+    h->warned_at = now;
+    kith_host_log_(h, "a connection was not taken: %s", what);
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    listener *l = stream->data;
+    kith_host *h = l->host;
+    if (status < 0) {
+        warn_now_and_then(h, uv_strerror(status)); /* no descriptors: libuv has closed the newcomer already */
+        return;
+    }
+    sock *s = sock_new(h);
+    if (!s)
+        return;
+    int e = uv_accept(stream, (uv_stream_t *)&s->tcp);
+    if (e) {
+        sock_close(s);
+        return;
+    }
+    kith_maddr local, remote;
+    const char *why = NULL;
+    ends_of(&s->tcp, &local, &remote);
+    if (kith_node_accept(h->node, kith_host_now(h), &remote, &local, &s->conn, &why)) {
+        s->conn = NULL;
+        warn_now_and_then(h, why ? why : "no memory");
+        sock_close(s);
+        return;
+    }
+    kith_conn_set_link(s->conn, s);
+    start_reading(s);
+    kith_host_kick(h);
+}
+
+static void tell_node_addrs(kith_host *h)
+{
+    kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
+    size_t n = kith_host_addrs(h, addrs, KITH_RECORD_ADDRS_MAX);
+    if (kith_node_set_addrs(h->node, kith_host_now(h), addrs, n))
+        kith_host_log_(h, "no memory to announce our addresses");
+    kith_host_kick(h);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+int kith_host_listen(kith_host *h, const kith_maddr *addr, kith_maddr *bound)
+{
+    struct sockaddr_storage at;
+    if (!to_sockaddr(addr, &at))
+        return UV_EINVAL;
+    listener *l = calloc(1, sizeof *l);
+    if (!l)
+        return UV_ENOMEM;
+    l->host = h;
+    int e = uv_tcp_init(&h->loop, &l->tcp);
+    if (e) {
+        free(l);
+        return e;
+    }
+    l->tcp.data = l;
+    e = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&at, at.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+    if (!e)
+        e = uv_listen((uv_stream_t *)&l->tcp, h->cfg.backlog ? (int)h->cfg.backlog : 1024, on_connection);
+    if (e) {
+        uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
+        return e;
+    }
+    kith_maddr none;
+    ends_of(&l->tcp, &l->bound, &none);
+    if (bound)
+        *bound = l->bound;
+    kith_list_push(&h->listeners, &l->link);
+    tell_node_addrs(h);
+    return 0;
+}
+
+static bool is_wildcard(const kith_maddr_tcp *t)
+{
+    for (size_t i = 0; i < t->value.len; i++) {
+        if (t->value.p[i])
+            return false;
+    }
+    return true;
+}
+
+static size_t add_unique(kith_maddr *out, size_t n, size_t max, const kith_maddr *a)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (kith_maddr_eq(&out[i], a))
+            return n;
+    }
+    if (n < max)
+        out[n++] = *a;
+    return n;
+}
+
+size_t kith_host_addrs(kith_host *h, kith_maddr *out, size_t max)
+{
+    size_t n = 0;
+    uv_interface_address_t *ifs = NULL;
+    int count = 0;
+    if (uv_interface_addresses(&ifs, &count))
+        count = 0;
+    KITH_EACH (&h->listeners, k) {
+        const listener *l = KITH_OF(k, listener, link);
+        kith_maddr_tcp t;
+        if (kith_maddr_to_tcp(&l->bound, &t))
+            continue;
+        if (!is_wildcard(&t)) {
+            n = add_unique(out, n, max, &l->bound);
+            continue;
+        }
+        for (int i = 0; i < count; i++) {
+            kith_maddr a;
+            if (ifs[i].address.address4.sin_family == AF_INET && t.host == KITH_HOST_IP4) {
+                kith_maddr_from_tcp(kith_bytes_of(&ifs[i].address.address4.sin_addr, 4), t.port, &a);
+            } else if (ifs[i].address.address4.sin_family == AF_INET6 && t.host == KITH_HOST_IP6) {
+                kith_maddr_from_tcp(kith_bytes_of(&ifs[i].address.address6.sin6_addr, 16), t.port, &a);
+                if (kith_maddr_scope(&a) == KITH_IP_LINK)
+                    continue; /* means nothing without its zone */
+            } else {
+                continue;
+            }
+            n = add_unique(out, n, max, &a);
+        }
+    }
+    if (count)
+        uv_free_interface_addresses(ifs, count);
+    return n;
+}
+
+void kith_tcp_unlisten_(kith_host *h)
+{
+    for (kith_link *k; (k = kith_list_pop(&h->listeners));) {
+        listener *l = KITH_OF(k, listener, link);
+        uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
+    }
+}
+
+void kith_tcp_close_all_(kith_host *h)
+{
+    KITH_EACH (&h->socks, k) {
+        sock *s = KITH_OF(k, sock, link);
+        if (s->conn)
+            kith_conn_set_link(s->conn, NULL);
+        s->conn = NULL;
+        sock_close(s);
+    }
+}
