@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* One-time set-up, per-thread contexts, wiping, comparison, randomness. */
+/* One-time set-up, a digest context per thread, wiping, comparison, randomness. */
 #include "crypto/crypto.h"
 
 #include <assert.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 
@@ -24,8 +23,8 @@ static void thread_free(void *p)
     kith_thread *t = p;
     if (!t)
         return;
-    EVP_MAC_CTX_free(t->hmac);
-    EVP_MD_CTX_free(t->md);
+    EVP_MD_CTX_free(t->sha256);
+    EVP_MD_CTX_free(t->sha512);
     OPENSSL_free(t);
 }
 
@@ -34,11 +33,10 @@ static kith_thread *thread_new(void)
     kith_thread *t = OPENSSL_zalloc(sizeof *t);
     if (!t)
         return NULL;
-    t->md = EVP_MD_CTX_new();
-    t->hmac = EVP_MAC_CTX_new(kith_crypto_algs.hmac);
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end()};
-    if (!t->md || !t->hmac || !EVP_MAC_CTX_set_params(t->hmac, params) ||
+    t->sha256 = EVP_MD_CTX_new();
+    t->sha512 = EVP_MD_CTX_new();
+    if (!t->sha256 || !t->sha512 || EVP_DigestInit_ex2(t->sha256, kith_crypto_algs.sha256, NULL) != 1 ||
+        EVP_DigestInit_ex2(t->sha512, kith_crypto_algs.sha512, NULL) != 1 ||
         !CRYPTO_THREAD_set_local(&at_exit, t)) {
         thread_free(t);
         return NULL;
@@ -70,10 +68,9 @@ static void init(void)
     kith_algs *a = &kith_crypto_algs;
     a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     a->sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
-    a->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     a->chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
     a->aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    if (!a->sha256 || !a->sha512 || !a->hmac || !a->chacha20_poly1305 || !a->aes_256_gcm ||
+    if (!a->sha256 || !a->sha512 || !a->chacha20_poly1305 || !a->aes_256_gcm ||
         !CRYPTO_THREAD_init_local(&at_exit, thread_free))
         ready = kith_crypto_err(KITH_ENOMEM);
     else

@@ -12,17 +12,17 @@
 typedef struct kith_algs {
     EVP_MD *sha256;
     EVP_MD *sha512;
-    EVP_MAC *hmac;
     EVP_CIPHER *chacha20_poly1305;
     EVP_CIPHER *aes_256_gcm;
 } kith_algs;
 
 extern kith_algs kith_crypto_algs;
 
-/* Contexts for the one-shot functions, made at a thread's first use and freed when the thread ends. */
+/* Contexts for the one-shot functions, made at a thread's first use and freed when the thread ends. One per
+ * digest, since one that changes its digest allocates. */
 typedef struct kith_thread {
-    EVP_MD_CTX *md;
-    EVP_MAC_CTX *hmac; /* holds no key between calls */
+    EVP_MD_CTX *sha256;
+    EVP_MD_CTX *sha512;
 } kith_thread;
 
 /* Never NULL: a thread that cannot have a few hundred bytes ends the process, as hashes have no way to say

@@ -13,6 +13,7 @@
 struct kith_kem {
     EVP_PKEY *key;
     kith_kem_alg alg;
+    uint8_t ek[KITH_KEM_EK_MAX]; /* asking OpenSSL again could fail for want of memory */
 };
 
 typedef struct lens {
@@ -41,7 +42,9 @@ size_t kith_kem_ct_len(kith_kem_alg alg)
 static kith_kem *wrap(kith_kem_alg alg, EVP_PKEY *key)
 {
     kith_kem *k = key ? OPENSSL_zalloc(sizeof *k) : NULL;
-    if (!k) {
+    size_t n = sizeof k->ek;
+    if (!k || EVP_PKEY_get_raw_public_key(key, k->ek, &n) != 1 || n != table[alg].ek) {
+        OPENSSL_free(k);
         EVP_PKEY_free(key);
         (void)kith_crypto_err(KITH_ENOMEM);
         return NULL;
@@ -84,10 +87,7 @@ void kith_kem_free(kith_kem *k)
 
 void kith_kem_ek(const kith_kem *k, uint8_t *out)
 {
-    size_t n = table[k->alg].ek;
-    int ok = EVP_PKEY_get_raw_public_key(k->key, out, &n);
-    assert(ok == 1 && n == table[k->alg].ek);
-    (void)ok;
+    memcpy(out, k->ek, table[k->alg].ek);
 }
 
 kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KITH_KEM_COIN_LEN], uint8_t *ct,

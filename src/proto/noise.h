@@ -5,9 +5,9 @@
  *   START -> (A) -> (B) -> (C) -> OPEN -> DEAD         one length-prefixed message each way until OPEN
  *
  * new writes A, and next reads a message and writes its answer, so that every failure comes out of next.
- * Memory: 18 KiB during the handshake (most of it OpenSSL's ML-KEM key) and at most 10 KiB for a message that
- * arrives in pieces; 2 KiB once open, and for a record that arrives in pieces its length, at most 64 KiB,
- * until it is whole.
+ * Memory, OpenSSL's included: up to 18 KiB during the handshake (most of it the ML-KEM key) and at most 10
+ * KiB for a message that arrives in pieces; 2.6 KiB once open, and for a record that arrives in pieces its
+ * length, at most 64 KiB, until it is whole.
  */
 #ifndef KITH_PROTO_NOISE_H
 #define KITH_PROTO_NOISE_H

@@ -29,7 +29,7 @@ KITH_CHECK kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text,
 KITH_CHECK kith_err kith_noise_cipher_open(kith_noise_cipher *c, kith_span text,
                                            const uint8_t tag[KITH_AEAD_TAG_LEN]);
 
-/* One handshake. About 2 KiB here and 15 KiB more in OpenSSL's KEM key; lives for two round trips. */
+/* One handshake. About 2 KiB here and up to 15 KiB in OpenSSL's keys; lives for two round trips. */
 typedef struct kith_noise_hs {
     const kith_env *env;           /* borrowed */
     const kith_noise_suite *suite; /* static */
