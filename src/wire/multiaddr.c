@@ -748,7 +748,7 @@ kith_err kith_maddr_add(kith_maddr *a, uint32_t code, kith_bytes value)
     size_t n;
     uint8_t b[KITH_MADDR_MAX];
     const proto *p = by_code(code);
-    if (!p)
+    if (!p || check_value(p->kind, value))
         return KITH_EFORMAT;
     kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
     kith_put_bytes(&w, kith_maddr_bytes(a));
@@ -825,6 +825,11 @@ kith_err kith_maddr_to_tcp(const kith_maddr *a, kith_maddr_tcp *out)
         return KITH_EUNSUPPORTED;
     t.value = part.value;
     more = kith_maddr_next(a, &at, &part);
+    if (more && t.host == KITH_HOST_IP6 && t.zone.len == 0 &&
+        part.code == KITH_MA_IP6ZONE) { /* rust's order */
+        t.zone = part.value;
+        more = kith_maddr_next(a, &at, &part);
+    }
     if (more && part.code == KITH_MA_TCP) {
         t.port = kith_load_be16(part.value.p);
         more = kith_maddr_next(a, &at, &part);

@@ -95,7 +95,8 @@ KITH_CHECK kith_err kith_maddr_set_peer(kith_maddr *a, const kith_peer_id *id);
 /* The trailing /p2p's id; false: none. */
 bool kith_maddr_peer(const kith_maddr *a, kith_peer_id *out);
 
-/* What a TCP host needs: exactly ip4|ip6(+zone)|dns*, tcp port, optional /p2p; or dnsaddr with both optional. */
+/* What a TCP host needs: exactly ip4|ip6|dns*, tcp port, optional /p2p; or dnsaddr with both optional. An
+ * ip6zone may stand before the ip6 (go) or after it (rust). */
 typedef enum kith_maddr_host {
     KITH_HOST_IP4,
     KITH_HOST_IP6,

@@ -132,17 +132,9 @@ static unsigned digit(const char *abc, uint8_t c)
     return at ? (unsigned)(at - abc) : 255;
 }
 
-/* Bases 16, 32 and 36 know no case. *fold is the one case seen so far: 0, 'a' or 'A'. */
-static uint8_t lower(uint8_t c, uint8_t *fold)
+static uint8_t lower(uint8_t c)
 {
-    bool up = c >= 'A' && c <= 'Z', low = c >= 'a' && c <= 'z';
-    if (!up && !low)
-        return c;
-    uint8_t seen = up ? 'A' : 'a';
-    if (*fold && *fold != seen)
-        return 0;
-    *fold = seen;
-    return up ? (uint8_t)(c + ('a' - 'A')) : c;
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
 }
 
 static kith_err get_big(kith_bytes text, kith_base base, kith_wr *w)
@@ -156,10 +148,10 @@ static kith_err get_big(kith_bytes text, kith_base base, kith_wr *w)
         return KITH_ESPACE;
     if (text.len == 0)
         return KITH_OK;
-    uint8_t *n = w->out.p + w->len, fold = 0;
+    uint8_t *n = w->out.p + w->len;
     size_t cap = w->out.len - w->len, len = 0;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned d = digit(abc, base == KITH_BASE36 ? lower(text.p[i], &fold) : text.p[i]);
+        unsigned d = digit(abc, base == KITH_BASE36 ? lower(text.p[i]) : text.p[i]);
         if (d == 255)
             return KITH_EFORMAT;
         if (!mul_add(n, &len, cap, 256, radix(base), d))
@@ -174,9 +166,8 @@ static kith_err get_bits(kith_bytes text, kith_base base, kith_wr *w)
 {
     const char *abc = alphabet(base);
     unsigned width = bits(base), acc = 0, have = 0;
-    uint8_t fold = 0;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned d = digit(abc, width < 6 ? lower(text.p[i], &fold) : text.p[i]);
+        unsigned d = digit(abc, width < 6 ? lower(text.p[i]) : text.p[i]);
         if (d == 255)
             return KITH_EFORMAT;
         acc = (acc << width | d) & 0xffff;

@@ -25,8 +25,8 @@ void kith_base_put(kith_wr *w, kith_base base, kith_bytes in);
 /* The same after the prefix character. */
 void kith_multibase_put(kith_wr *w, kith_base base, kith_bytes in);
 
-/* Appends the decoded bytes of text without prefix; base 16, 32 and 36 in either case, but not mixed. Strict: no padding, no characters
- * outside the alphabet, unused bits zero, so a text has one value and (but for case) a value one text.
+/* Appends the decoded bytes of text without prefix; bases 16, 32 and 36 know no case. Strict: no padding, no characters outside the
+ * alphabet, unused bits zero, so but for case a value has one text.
  * KITH_EFORMAT; KITH_ESPACE: w is too small; KITH_ELIMIT: longer than KITH_BASE58_IN_MAX in a quadratic base. On error w is bad. */
 KITH_CHECK kith_err kith_base_get(kith_bytes text, kith_base base, kith_wr *w);
 /* The same with the base taken from the prefix (f F b B k K z m u). KITH_EUNSUPPORTED: a multibase not spoken here. */

@@ -19,8 +19,8 @@ typedef struct kith_multihash {
     kith_bytes digest; /* view into the input */
 } kith_multihash;
 
-/* Reads one multihash of any code. A digest of a code above has that hash's length (sha2-256: 32, sha2-512: 64; blake3, an extendable
- * hash: 1 to 128; identity: any). On failure r is bad. */
+/* Reads one multihash of any code. A digest of a code above is not longer than its hash (sha2-256: 32, sha2-512: 64; blake3, which can be
+ * extended: 128; identity: any) nor empty (identity may be); it may be cut short: who needs all of it checks. On failure r is bad. */
 kith_multihash kith_get_multihash(kith_rd *r);
 /* The whole input is one multihash. KITH_EFORMAT. */
 KITH_CHECK kith_err kith_multihash_parse(kith_bytes in, kith_multihash *out);

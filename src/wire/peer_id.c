@@ -17,9 +17,9 @@ kith_err kith_peer_id_parse(kith_bytes in, kith_peer_id *out)
     kith_multihash h;
     if (kith_multihash_parse(in, &h) != KITH_OK)
         return KITH_EFORMAT;
-    bool fits = h.code == KITH_MH_IDENTITY ? h.digest.len > 0 && h.digest.len <= INLINE_KEY_MAX
-                                           : h.code == KITH_MH_SHA2_256;
-    if (!fits)
+    bool inlined = h.code == KITH_MH_IDENTITY && h.digest.len > 0 && h.digest.len <= INLINE_KEY_MAX;
+    bool hashed = h.code == KITH_MH_SHA2_256 && h.digest.len == KITH_SHA256_LEN;
+    if (!inlined && !hashed)
         return KITH_EFORMAT;
     *out = (kith_peer_id){.len = (uint8_t)in.len};
     memcpy(out->b, in.p, in.len);

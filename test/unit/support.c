@@ -147,3 +147,42 @@ char *support_file(const char *path, size_t *len)
     *len = (size_t)n;
     return p;
 }
+
+size_t support_words(char **at, char **words, size_t max)
+{
+    size_t n = 0;
+    while (**at && n == 0) {
+        char *end = *at + strcspn(*at, "\n");
+        char *next = *end ? end + 1 : end;
+        *end = '\0';
+        for (char *w = strtok(*at, " "); w && *w != '#'; w = strtok(NULL, " ")) {
+            assert_true(n < max);
+            words[n++] = w;
+        }
+        *at = next;
+    }
+    return n;
+}
+
+void support_mutate(kith_bytes in, void (*parse)(void *ctx, kith_bytes in), void *ctx)
+{
+    for (size_t n = 0; n < in.len; n++) {
+        kith_span cut = support_copy(kith_bytes_of(in.p, n));
+        parse(ctx, kith_span_bytes(cut));
+        free(cut.p);
+    }
+    kith_span b = support_copy(in);
+    for (size_t i = 0; i < in.len; i++) {
+        const uint8_t was = b.p[i];
+        const uint8_t others[] = {
+            0, 1, 0x7f, 0x80, 0xff, was ^ 1, was ^ 0x20, was ^ 0x80, (uint8_t)(was + 1), (uint8_t)(was - 1)};
+        for (size_t j = 0; j < sizeof others; j++) {
+            if (others[j] == was)
+                continue;
+            b.p[i] = others[j];
+            parse(ctx, kith_span_bytes(b));
+        }
+        b.p[i] = was;
+    }
+    free(b.p);
+}

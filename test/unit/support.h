@@ -44,5 +44,11 @@ void support_assert_str(kith_bytes got, const char *want);
 
 /* A file below the source tree, NUL-terminated; fails the test when it is not there. Free it. */
 char *support_file(const char *path, size_t *len);
+/* Next line of a vector file: cuts *at, skipping comments, into words; returns how many, 0 at the end. */
+size_t support_words(char **at, char **words, size_t max);
+
+/* Calls parse with every shorter prefix of `in`, and with every one of its bytes replaced by each of a few others, in blocks of their
+ * exact size. */
+void support_mutate(kith_bytes in, void (*parse)(void *ctx, kith_bytes in), void *ctx);
 
 #endif
