@@ -101,6 +101,7 @@ system_install() {
     command=$(system_install_command "$manager" "$@")
     [ "$manager" = brew ] || system_become_root >/dev/null || {
         say "missing: $*"
+        [ "$manager" != apt ] || [ -z "$(apt_without_candidate "$@")" ] || command="sudo apt-get update && $command"
         die "I may not install packages here; please run: $command"
     }
     [ "$manager" = apt ] || say "note: the list of $manager packages is untested"
