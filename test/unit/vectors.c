@@ -12,6 +12,15 @@
 
 #include "unit/vectors.h"
 
+static json_t *load(const char *path)
+{
+    json_error_t error;
+    json_t *v = json_load_file(path, 0, &error);
+    if (!v)
+        fail_msg("%s:%d: %s", path, error.line, error.text);
+    return v;
+}
+
 json_t *vectors_load(const char *name)
 {
     const char *dir = getenv("KITH_VECTORS");
@@ -21,11 +30,14 @@ json_t *vectors_load(const char *name)
         (void)fprintf(stderr, "skipped: no %s (set KITH_VECTORS to the folder of published vectors)\n", path);
         return NULL;
     }
-    json_error_t error;
-    json_t *v = json_load_file(path, 0, &error);
-    if (!v)
-        fail_msg("%s:%d: %s", path, error.line, error.text);
-    return v;
+    return load(path);
+}
+
+json_t *vectors_own(const char *name)
+{
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s/test/vectors/%s", KITH_SOURCE_DIR, name);
+    return load(path);
 }
 
 static int digit(char c)

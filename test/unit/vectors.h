@@ -11,6 +11,8 @@
  * the file is not there. A file that is there and does not parse fails the test. The caller drops the
  * reference. */
 json_t *vectors_load(const char *name);
+/* The same for test/vectors/<name>, which is always there. */
+json_t *vectors_own(const char *name);
 
 /* Loads or skips the running test. */
 #define VECTORS_OR_SKIP(var, name)    \
