@@ -223,14 +223,14 @@ static kith_err take(kith_noise_hs *hs, kith_span *in, bool keyed, size_t len, k
 
 static kith_err take_open(kith_noise_hs *hs, kith_span *in, size_t len, kith_bytes *out)
 {
-    kith_span sealed;
+    kith_span sealed = {0};
     kith_err e = take(hs, in, hs->keyed, len, &sealed);
     return e ? e : decrypt_and_hash(hs, sealed, out);
 }
 
 static kith_err read_ekem1(kith_noise_hs *hs, kith_span *in)
 {
-    kith_bytes ct;
+    kith_bytes ct = {0};
     uint8_t secret[KITH_KEM_SHARED_LEN];
     kith_err e = take_open(hs, in, kith_kem_ct_len(hs->suite->kem), &ct);
     if (e)
@@ -246,8 +246,8 @@ static kith_err read_ekem1(kith_noise_hs *hs, kith_span *in)
 static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
 {
     kith_err e;
-    kith_span clear;
-    kith_bytes plain;
+    kith_span clear = {0};
+    kith_bytes plain = {0};
     switch (t) {
     case E:
         e = take(hs, in, false, KITH_X25519_LEN, &clear);
