@@ -11,6 +11,7 @@
 
 #include "crypto/aead.h"
 #include "crypto/crypto.h"
+#include "crypto/hash.h"
 #include "unit/vectors.h"
 
 typedef struct answer {
@@ -60,6 +61,52 @@ static void both_ciphers_give_the_published_texts(void **state)
         kith_aead_free(seal), kith_aead_free(open);
     }
     kith_aead_free(NULL);
+}
+
+/* Longer than one pass of ours over the text. Digests of ciphertext and tag by Node 20's crypto module. */
+static void long_texts_come_out_as_elsewhere(void **state)
+{
+    (void)state;
+    static const struct {
+        kith_aead_alg alg;
+        size_t len;
+        const char *sha256;
+    } known[] = {
+        {KITH_AEAD_CHACHA20_POLY1305, 8191,
+         "3f29cd53da55adfaeac74e5c9d99747faf21daf4c6b36df98033c4fd18b3c3fa"},
+        {KITH_AEAD_CHACHA20_POLY1305, 8192,
+         "68d7acc75c1f9ba0b71050e2e6b28a855f3cf95e1790228553d14364b95d42af"},
+        {KITH_AEAD_CHACHA20_POLY1305, 8193,
+         "f7d2482367a2400f8146ad84d2f847213d84ada0d495a149fc5269e6831478bc"},
+        {KITH_AEAD_CHACHA20_POLY1305, 65519,
+         "b27f14fb5875196d70ea11b55faeeb76a9c6ed461321ec6a149b9dfab8a90e3d"},
+        {KITH_AEAD_AES_256_GCM, 8191, "4d2cb13b785dd11e987b89a3f904a5ef2379fd4eb71a8ad92e928cb64a8cbab0"},
+        {KITH_AEAD_AES_256_GCM, 8192, "8d721e093bb06a63d388da8a091157b55b5fc61aaae78a608ffdb0d773443545"},
+        {KITH_AEAD_AES_256_GCM, 8193, "581d22d74e0ce180967dd9cee4ffd347abe13a767f4c2cf876fdedafc8a92342"},
+        {KITH_AEAD_AES_256_GCM, 65519, "14a1d35a10737a51f9301326537c5ca28c7b5128cb9628c5a691228231778fa6"},
+    };
+    uint8_t key[32], nonce[12], want[32], got[32], *buf = malloc(65519 + 16);
+    assert_non_null(buf);
+    for (size_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)i;
+    memcpy(nonce, key, sizeof nonce);
+    for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+        size_t len = known[k].len;
+        kith_aead *seal = kith_aead_new(known[k].alg, key, true),
+                  *open = kith_aead_new(known[k].alg, key, false);
+        for (size_t i = 0; i < len; i++)
+            buf[i] = (uint8_t)(i * 7 + (i >> 8));
+        kith_aead_seal(seal, nonce, kith_bytes_str("ad"), kith_span_of(buf, len), buf + len);
+        kith_sha256(kith_bytes_of(buf, len + 16), got);
+        unhex(known[k].sha256, want, sizeof want);
+        assert_memory_equal(got, want, sizeof want);
+        assert_int_equal(kith_aead_open(open, nonce, kith_bytes_str("ad"), kith_span_of(buf, len), buf + len),
+                         KITH_OK);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(buf[i], (uint8_t)(i * 7 + (i >> 8)));
+        kith_aead_free(seal), kith_aead_free(open);
+    }
+    free(buf);
 }
 
 static void every_flipped_bit_is_noticed(void **state)
@@ -176,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ciphers_give_the_published_texts),
+        cmocka_unit_test(long_texts_come_out_as_elsewhere),
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(a_new_key_takes_the_place_of_the_old),
         cmocka_unit_test(wycheproof_chacha20_poly1305_agrees),
