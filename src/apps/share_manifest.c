@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Writing, parsing and judging the list of a share. */
+#include "apps/share_manifest.h"
+
+#include <assert.h>
+
+#include "base/map.h"
+#include "wire/pb.h"
+
+enum { MANIFEST_ENTRY = 1 };
+enum { ENTRY_DEPTH = 1, ENTRY_NAME = 2, ENTRY_TYPE = 3, ENTRY_SIZE = 4, ENTRY_MODE = 5, ENTRY_MTIME = 6, ENTRY_ROOT = 7, ENTRY_TARGET = 8 };
+enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
+
+/* protobuf's sint64. */
+static uint64_t zigzag(int64_t v)
+{
+    return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0);
+}
+
+static int64_t unzigzag(uint64_t v)
+{
+    return (int64_t)(v >> 1 ^ (v & 1 ? UINT64_MAX : 0));
+}
+
+/* The fields of one entry; w NULL: their length only. Zeros are left out, as proto3 does. */
+static size_t entry_fields(kith_wr *w, const kith_entry *e)
+{
+    const struct {
+        uint32_t tag;
+        uint64_t num;
+        kith_bytes data;
+    } fields[] = {
+        {ENTRY_DEPTH, e->depth, {0}},
+        {ENTRY_NAME, 0, e->name},
+        {ENTRY_TYPE, (uint64_t)e->type, {0}},
+        {ENTRY_SIZE, e->size, {0}},
+        {ENTRY_MODE, e->mode, {0}},
+        {ENTRY_MTIME, zigzag(e->mtime_ns), {0}},
+        {ENTRY_ROOT, 0, kith_bytes_of(e->root, e->root ? KITH_BLAKE3_LEN : 0)},
+        {ENTRY_TARGET, 0, e->target},
+    };
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (fields[i].data.len > 0) {
+            len += kith_pb_bytes_len(fields[i].tag, fields[i].data.len);
+            if (w)
+                kith_pb_put_bytes(w, fields[i].tag, fields[i].data);
+        } else if (fields[i].num > 0) {
+            len += kith_pb_num_len(fields[i].tag, fields[i].num);
+            if (w)
+                kith_pb_put_num(w, fields[i].tag, fields[i].num);
+        }
+    }
+    return len;
+}
+
+size_t kith_manifest_entry_len(const kith_entry *e)
+{
+    return kith_pb_bytes_len(MANIFEST_ENTRY, entry_fields(NULL, e));
+}
+
+void kith_manifest_put_entry(kith_wr *w, const kith_entry *e)
+{
+    kith_put_uvarint(w, MANIFEST_ENTRY << 3 | WIRE_BYTES);
+    kith_put_uvarint(w, entry_fields(NULL, e));
+    (void)entry_fields(w, e);
+}
+
+/* Reads the fields; what they may be is judge's business. Returns what is wrong with them, or NULL. */
+static const char *entry_parse(kith_bytes in, kith_entry *e)
+{
+    *e = (kith_entry){.parent = KITH_ENTRY_TOP};
+    uint64_t depth = 0, type = 0, mode = 0;
+    kith_bytes root = {0};
+    kith_rd r = kith_rd_of(in);
+    kith_pb_field f;
+    while (kith_pb_next(&r, &f)) {
+        bool data = f.tag == ENTRY_NAME || f.tag == ENTRY_ROOT || f.tag == ENTRY_TARGET;
+        if (f.tag < ENTRY_DEPTH || f.tag > ENTRY_TARGET)
+            continue; /* a later version's */
+        if (f.wire != (data ? WIRE_BYTES : WIRE_VARINT))
+            return "a field has the wrong type";
+        switch (f.tag) {
+        case ENTRY_DEPTH: depth = f.num; break;
+        case ENTRY_NAME: e->name = f.data; break;
+        case ENTRY_TYPE: type = f.num; break;
+        case ENTRY_SIZE: e->size = f.num; break;
+        case ENTRY_MODE: mode = f.num; break;
+        case ENTRY_MTIME: e->mtime_ns = unzigzag(f.num); break;
+        case ENTRY_ROOT: root = f.data; break;
+        case ENTRY_TARGET: e->target = f.data; break;
+        }
+    }
+    if (r.bad)
+        return "it is malformed";
+    if (depth >= KITH_MANIFEST_DEPTH_MAX)
+        return "it lies too deep";
+    if (type > KITH_ENTRY_LINK)
+        return "it is neither a file, a folder nor a symbolic link";
+    if (mode > 0777)
+        return "its mode has more than read, write and execute";
+    if (root.len != 0 && root.len != KITH_BLAKE3_LEN)
+        return "its hash has a wrong length";
+    e->depth = (uint8_t)depth;
+    e->type = (kith_entry_type)type;
+    e->mode = (uint16_t)mode;
+    e->root = root.p;
+    return NULL;
+}
+
+/* An entry by itself. */
+static const char *judge_entry(const kith_entry *e, bool portable, const uint8_t empty_root[KITH_BLAKE3_LEN])
+{
+    const char *why = kith_name_fault(e->name, portable);
+    if (why)
+        return why;
+    switch (e->type) {
+    case KITH_ENTRY_FILE:
+        if (!e->root)
+            return "it is a file without a hash";
+        if (e->size > KITH_TREE_SIZE_MAX)
+            return "it is too large";
+        if (e->size == 0 && memcmp(e->root, empty_root, KITH_BLAKE3_LEN) != 0)
+            return "it is empty but its hash is not that of nothing";
+        return e->target.len > 0 ? "it is a file with a link's target" : NULL;
+    case KITH_ENTRY_DIR:
+        return e->size > 0 || e->root || e->target.len > 0 ? "it is a folder with content of its own" : NULL;
+    case KITH_ENTRY_LINK:
+        if (e->size > 0 || e->root || e->mode > 0)
+            return "it is a symbolic link with content or a mode of its own";
+        return kith_link_fault(e->target, e->depth);
+    }
+    return "it is of no known kind";
+}
+
+/* Where the walk stands: the last entry seen at each depth up to the current one. */
+typedef struct walk {
+    uint32_t last[KITH_MANIFEST_DEPTH_MAX];
+    size_t depths; /* how many of them are valid */
+} walk;
+
+/* An entry by its place: sets its parent. */
+static const char *judge_place(const kith_manifest *m, walk *w, kith_entry *e)
+{
+    size_t d = e->depth;
+    if (d > w->depths)
+        return "it lies in no listed folder";
+    if (d > 0) {
+        e->parent = w->last[d - 1];
+        if (m->entries[e->parent].type != KITH_ENTRY_DIR)
+            return "what it lies in is not a folder";
+    }
+    if (d < w->depths) {
+        int c = kith_bytes_cmp(m->entries[w->last[d]].name, e->name);
+        if (c == 0)
+            return "it is listed twice";
+        if (c > 0)
+            return "it is not in order";
+    }
+    w->last[d] = (uint32_t)m->count;
+    w->depths = d + 1;
+    return NULL;
+}
+
+/* Names that a case-insensitive file system takes for one. The table is asked by a secret hash of folder and folded name. */
+typedef struct folds {
+    uint64_t seed[2];
+    kith_map map;
+} folds;
+
+static kith_err fold_put(folds *f, const kith_env *env, const kith_entry *e, const char **why)
+{
+    uint8_t key[4 + KITH_NAME_MAX];
+    kith_store_be32(key, e->parent);
+    kith_name_fold(e->name, key + 4);
+    uint64_t h = kith_hash(f->seed, kith_bytes_of(key, 4 + e->name.len));
+    if (kith_map_get(&f->map, h)) {
+        *why = "only the case of its letters tells it from another name";
+        return KITH_EPROTO;
+    }
+    return kith_map_put(&f->map, env, h, f);
+}
+
+static kith_err push(kith_manifest *m, const kith_env *env, const kith_entry *e)
+{
+    if (m->count == m->cap) {
+        size_t cap = m->cap ? m->cap * 2 : 16;
+        kith_entry *p = kith_mem_resize(env, m->entries, m->cap * sizeof *p, cap * sizeof *p);
+        if (!p)
+            return KITH_ENOMEM;
+        m->entries = p;
+        m->cap = cap;
+    }
+    m->entries[m->count++] = *e;
+    return KITH_OK;
+}
+
+static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, kith_entry *e, const uint8_t empty_root[KITH_BLAKE3_LEN],
+                    const char **why)
+{
+    *why = judge_entry(e, f != NULL, empty_root);
+    if (!*why)
+        *why = judge_place(m, w, e);
+    if (*why)
+        return KITH_EPROTO;
+    if (m->count == KITH_MANIFEST_ENTRIES_MAX || e->size > KITH_MANIFEST_BYTES_MAX - m->bytes) {
+        *why = m->count == KITH_MANIFEST_ENTRIES_MAX ? "the share has too many entries" : "the share is too large";
+        return KITH_ELIMIT;
+    }
+    kith_err err = f ? fold_put(f, env, e, why) : KITH_OK;
+    if (!err)
+        err = push(m, env, e);
+    if (err)
+        return err;
+    m->bytes += e->size;
+    m->files += e->type == KITH_ENTRY_FILE;
+    m->dirs += e->type == KITH_ENTRY_DIR;
+    m->links += e->type == KITH_ENTRY_LINK;
+    return KITH_OK;
+}
+
+kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out, kith_manifest_fault *fault)
+{
+    kith_manifest m = {0};
+    folds f = {0};
+    walk w = {0};
+    kith_entry e = {0};
+    const char *why = NULL;
+    kith_err err = KITH_OK;
+    uint8_t empty_root[KITH_BLAKE3_LEN];
+    kith_blake3_hash((kith_bytes){0}, empty_root);
+    if (portable) {
+        f.seed[0] = kith_rand_u64(env);
+        f.seed[1] = kith_rand_u64(env);
+    }
+    if (in.len > KITH_MANIFEST_MAX) {
+        err = KITH_ELIMIT;
+        why = "the list is too long";
+    }
+    kith_rd r = kith_rd_of(in);
+    kith_pb_field field;
+    while (!err && kith_pb_next(&r, &field)) {
+        if (field.tag != MANIFEST_ENTRY)
+            continue;
+        why = field.wire == WIRE_BYTES ? entry_parse(field.data, &e) : "it is malformed";
+        err = why ? KITH_EPROTO : add(&m, env, &w, portable ? &f : NULL, &e, empty_root, &why);
+    }
+    if (!err && (r.bad || m.count == 0)) {
+        err = KITH_EPROTO;
+        why = r.bad ? "the list is malformed" : "the list is empty";
+        e.name = (kith_bytes){0};
+    }
+    kith_map_fini(&f.map, env);
+    if (err) {
+        if (err != KITH_ENOMEM)
+            *fault = (kith_manifest_fault){.why = why, .name = e.name, .entry = m.count};
+        kith_manifest_fini(&m, env);
+        return err;
+    }
+    *out = m;
+    return KITH_OK;
+}
+
+void kith_manifest_fini(kith_manifest *m, const kith_env *env)
+{
+    kith_mem_free(env, m->entries, m->cap * sizeof *m->entries);
+    *m = (kith_manifest){0};
+}
+
+void kith_manifest_put_path(const kith_manifest *m, size_t i, bool escaped, kith_wr *w)
+{
+    size_t chain[KITH_MANIFEST_DEPTH_MAX], n = 0;
+    assert(i < m->count);
+    for (size_t at = i;; at = m->entries[at].parent) {
+        chain[n++] = at;
+        if (m->entries[at].parent == KITH_ENTRY_TOP)
+            break;
+    }
+    while (n-- > 0) {
+        kith_bytes name = m->entries[chain[n]].name;
+        if (escaped)
+            kith_name_put(w, name);
+        else
+            kith_put_bytes(w, name);
+        if (n > 0)
+            kith_put_u8(w, '/');
+    }
+}
