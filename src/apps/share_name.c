@@ -2,62 +2,21 @@
 /* Rules for names, and printing them. */
 #include "apps/share_name.h"
 
-bool kith_utf8_next(kith_rd *r, uint32_t *cp)
-{
-    if (r->bad || r->in.len == 0)
-        return false;
-    uint8_t b = kith_get_u8(r);
-    size_t more = b < 0x80 ? 0 : b >= 0xc2 && b < 0xe0 ? 1 : b >= 0xe0 && b < 0xf0 ? 2 : b >= 0xf0 && b < 0xf5 ? 3 : 4;
-    if (more > 3 || r->in.len < more) {
-        r->bad = true;
-        return false;
-    }
-    uint32_t v = more == 0 ? b : b & (0x3fu >> more);
-    for (size_t i = 0; i < more; i++) {
-        uint8_t c = kith_get_u8(r);
-        if ((c & 0xc0) != 0x80) {
-            r->bad = true;
-            return false;
-        }
-        v = v << 6 | (c & 0x3fu);
-    }
-    if ((more == 2 && v < 0x800) || (more == 3 && (v < 0x10000 || v > 0x10ffff)) || (v >= 0xd800 && v < 0xe000)) {
-        r->bad = true;
-        return false;
-    }
-    *cp = v;
-    return true;
-}
-
-static bool is_control(uint32_t cp)
-{
-    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029;
-}
-
-/* Embeddings, overrides and isolates: they can make "exe.txt" out of "txt.exe" on the screen. */
-static bool turns_text(uint32_t cp)
-{
-    return (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
-}
-
-/* Marks without a shape. They have their use in names of some scripts, but are shown when a name is printed. */
-static bool is_invisible(uint32_t cp)
-{
-    return cp == 0x200e || cp == 0x200f || cp == 0x061c || cp == 0x200b || cp == 0x2060 || cp == 0xfeff;
-}
+#include "base/text.h"
 
 /* Code points that may be in any name or target. */
 static const char *text_fault(kith_bytes text)
 {
-    kith_rd r = kith_rd_of(text);
-    uint32_t cp;
-    while (kith_utf8_next(&r, &cp)) {
-        if (is_control(cp))
-            return "it has a control character";
-        if (turns_text(cp))
-            return "it has a character that turns the direction of text";
+    while (text.len > 0) {
+        uint32_t cp;
+        size_t n = kith_utf8_next(text, &cp);
+        if (n == 0)
+            return "it is not UTF-8";
+        if (!kith_text_printable(cp))
+            return cp < 0xa0 ? "it has a control character" : "it has a character that changes the direction of text, or breaks lines";
+        text = kith_bytes_skip(text, n);
     }
-    return r.bad ? "it is not UTF-8" : NULL;
+    return NULL;
 }
 
 void kith_name_fold(kith_bytes name, uint8_t *out)
@@ -152,35 +111,29 @@ static void put_cp(kith_wr *w, uint32_t cp)
 {
     static const char digits[] = "0123456789abcdef";
     kith_put_str(w, "\\u{");
-    for (int shift = cp > 0xffff ? 20 : 12; shift >= 0; shift -= 4)
+    for (int shift = 12; shift >= 0; shift -= 4)
         kith_put_u8(w, (uint8_t)digits[cp >> shift & 15]);
     kith_put_u8(w, '}');
 }
 
 void kith_name_put(kith_wr *w, kith_bytes name)
 {
-    kith_rd r = kith_rd_of(name);
-    while (r.in.len > 0) {
-        kith_bytes before = r.in;
-        uint32_t cp;
-        if (!kith_utf8_next(&r, &cp)) {
-            kith_put_str(w, "\\x");
-            kith_put_hex(w, kith_bytes_of(before.p, 1));
-            r = kith_rd_of(kith_bytes_skip(before, 1));
-        } else if (cp == '\n') {
-            kith_put_str(w, "\\n");
-        } else if (cp == '\t') {
-            kith_put_str(w, "\\t");
+    while (name.len > 0) {
+        uint32_t cp = 0;
+        size_t n = kith_utf8_next(name, &cp);
+        if (n == 0 || cp < 0x20 || cp == 0x7f) {
+            n = n ? n : 1;
+            bool known = cp == '\n' || cp == '\t';
+            kith_put_str(w, cp == '\n' ? "\\n" : cp == '\t' ? "\\t" : "\\x");
+            if (!known)
+                kith_put_hex(w, kith_bytes_of(name.p, 1));
         } else if (cp == '\\') {
             kith_put_str(w, "\\\\");
-        } else if (cp < 0x20 || cp == 0x7f) {
-            uint8_t b = (uint8_t)cp;
-            kith_put_str(w, "\\x");
-            kith_put_hex(w, kith_bytes_of(&b, 1));
-        } else if (is_control(cp) || turns_text(cp) || is_invisible(cp)) {
-            put_cp(w, cp);
+        } else if (!kith_text_printable(cp)) {
+            put_cp(w, cp); /* all of these have four digits at most */
         } else {
-            kith_put_bytes(w, kith_bytes_of(before.p, before.len - r.in.len));
+            kith_put_bytes(w, kith_bytes_of(name.p, n));
         }
+        name = kith_bytes_skip(name, n);
     }
 }

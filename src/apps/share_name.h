@@ -8,12 +8,10 @@
 #define KITH_NAME_MAX 255      /* bytes of one component */
 #define KITH_LINK_MAX 4095     /* bytes of a symbolic link's target */
 
-/* One code point of UTF-8: no surrogate, nothing above U+10FFFF, shortest form. False at the end, or at a bad sequence (r->bad). */
-bool kith_utf8_next(kith_rd *r, uint32_t *cp);
-
 /* What is wrong with a path component, as a static phrase ("it is empty"), or NULL. Refused are: empty, "." and "..", more than
- * KITH_NAME_MAX bytes, "/", "\", NUL and other control characters, what is not UTF-8, and characters that turn the direction of text
- * around. portable: also what Windows or macOS would refuse or change (: * ? " < > |, a dot or space at the end, CON, NUL, COM1...). */
+ * KITH_NAME_MAX bytes, "/", "\", NUL and other control characters, what is not UTF-8, line separators and
+ * characters that change the direction of text. portable: also what Windows or macOS would refuse or change (: * ? " < > |, a dot or
+ * space at the end, CON, NUL, COM1...). */
 const char *kith_name_fault(kith_bytes name, bool portable);
 
 /* What is wrong with the target of a symbolic link that lies `depth` folders below the share's top, or NULL. A target is relative, and
@@ -21,8 +19,8 @@ const char *kith_name_fault(kith_bytes name, bool portable);
  * keeps this rule, no chain of them leads out. */
 const char *kith_link_fault(kith_bytes target, size_t depth);
 
-/* Writes a name as it may be shown on a terminal: control characters, a backslash, text that turns direction and bytes that are no
- * UTF-8 become \n, \t, \\, \xNN or \u{NNNN}. */
+/* Writes a name as it may be shown on a terminal: what may not be printed (base/text.h), a backslash and bytes that are no UTF-8
+ * become \n, \t, \\, \xNN or \u{NNNN}. */
 void kith_name_put(kith_wr *w, kith_bytes name);
 #define KITH_NAME_ESCAPED_MAX(n) ((n) * 4) /* the longest that n bytes become */
 
