@@ -35,7 +35,8 @@ static const struct {
 
 const char *kith_share_code_text(kith_share_code c)
 {
-    return (size_t)c < sizeof codes / sizeof codes[0] ? codes[c].text : "a reason that this version does not know";
+    return (size_t)c < sizeof codes / sizeof codes[0] ? codes[c].text
+                                                      : "a reason that this version does not know";
 }
 
 const char *kith_share_code_name(kith_share_code c)
@@ -82,9 +83,12 @@ static bool parse_request(kith_bytes in, kith_share_msg *m)
             kith_share_range g = {.count = 1};
             if (m->range_count == KITH_SHARE_REQUEST_RANGES)
                 return false;
-            if (!parse_fields(f.data, (slot[]){{&g.blob, NULL}, {&g.count, NULL}, {&g.offset, NULL}, {&g.length, NULL}}, 4))
+            if (!parse_fields(
+                    f.data, (slot[]){{&g.blob, NULL}, {&g.count, NULL}, {&g.offset, NULL}, {&g.length, NULL}},
+                    4))
                 return false;
-            if (g.count == 0 || g.count > KITH_SHARE_REQUEST_BLOBS - blobs || (g.count > 1 && (g.offset > 0 || g.length > 0)))
+            if (g.count == 0 || g.count > KITH_SHARE_REQUEST_BLOBS - blobs ||
+                (g.count > 1 && (g.offset > 0 || g.length > 0)))
                 return false;
             blobs += g.count;
             m->ranges[m->range_count++] = g;
@@ -110,10 +114,14 @@ static bool parse_kind(kith_share_kind kind, kith_bytes in, kith_share_msg *m)
         ok = parse_request(in, m);
         break;
     case KITH_SHARE_DATA:
-        ok = parse_fields(in, (slot[]){{&m->id, NULL}, {&m->blob, NULL}, {&m->offset, NULL}, {NULL, &m->pairs}, {&code, NULL}}, 5);
+        ok = parse_fields(
+            in,
+            (slot[]){{&m->id, NULL}, {&m->blob, NULL}, {&m->offset, NULL}, {NULL, &m->pairs}, {&code, NULL}},
+            5);
         break;
     case KITH_SHARE_ERROR:
-        ok = parse_fields(in, (slot[]){{&code, NULL}, {&m->blob, NULL}, {NULL, &m->text}}, 3) && m->text.len <= KITH_SHARE_TEXT_MAX;
+        ok = parse_fields(in, (slot[]){{&code, NULL}, {&m->blob, NULL}, {NULL, &m->text}}, 3) &&
+             m->text.len <= KITH_SHARE_TEXT_MAX;
         break;
     case KITH_SHARE_RECEIPT:
         ok = parse_fields(in, (slot[]){{&m->files, NULL}, {&m->bytes, NULL}}, 2);
@@ -128,7 +136,8 @@ static bool parse_kind(kith_share_kind kind, kith_bytes in, kith_share_msg *m)
 kith_err kith_share_msg_parse(kith_bytes head, kith_share_msg *out)
 {
     out->kind = KITH_SHARE_OTHER;
-    out->body = out->version = out->list_size = out->id = out->blob = out->offset = out->files = out->bytes = 0;
+    out->body = out->version = out->list_size = out->id = out->blob = out->offset = out->files = out->bytes =
+        0;
     out->root = out->secret = out->pairs = out->text = (kith_bytes){0};
     out->code = KITH_SHARE_NONE;
     out->range_count = 0;
@@ -261,7 +270,9 @@ bool kith_share_read_head(kith_share_reader *r, kith_bytes *in, kith_bytes *head
 bool kith_share_range_span(const kith_share_range *r, uint64_t size, uint64_t *from, uint64_t *to)
 {
     *from = r->offset;
-    *to = r->length == 0 ? size : r->length > size || r->offset > size - r->length ? 0 : r->offset + r->length;
+    *to = r->length == 0                                     ? size
+          : r->length > size || r->offset > size - r->length ? 0
+                                                             : r->offset + r->length;
     return kith_tree_range_ok(size, *from, *to);
 }
 

@@ -26,27 +26,27 @@
 #define KITH_SHARE_VERSION 1
 
 /* Caps. What goes beyond them is a breach of protocol. */
-#define KITH_SHARE_HEAD_MAX 4096         /* bytes of a frame's head */
-#define KITH_SHARE_REQUESTS 8            /* unanswered requests that a sharer takes */
-#define KITH_SHARE_REQUEST_RANGES 64     /* ranges of one request */
-#define KITH_SHARE_REQUEST_BLOBS 4096    /* blobs that one request touches */
-#define KITH_SHARE_TEXT_MAX 200          /* bytes of a text for people */
+#define KITH_SHARE_HEAD_MAX 4096      /* bytes of a frame's head */
+#define KITH_SHARE_REQUESTS 8         /* unanswered requests that a sharer takes */
+#define KITH_SHARE_REQUEST_RANGES 64  /* ranges of one request */
+#define KITH_SHARE_REQUEST_BLOBS 4096 /* blobs that one request touches */
+#define KITH_SHARE_TEXT_MAX 200       /* bytes of a text for people */
 #define KITH_SHARE_BLOCK_ITEMS 256
 
 /* Why one side ends a transfer, or why a blob cannot be had. Numbers are on the wire. */
 typedef enum kith_share_code {
     KITH_SHARE_NONE = 0,
-    KITH_SHARE_PROTOCOL = 1,    /* the other side broke the protocol */
-    KITH_SHARE_REFUSED = 2,     /* no such share, or the secret is wrong: not told apart */
-    KITH_SHARE_USED_UP = 3,     /* it has been fetched as often as it may */
-    KITH_SHARE_BUSY = 4,        /* too many receivers at once: try again */
-    KITH_SHARE_STOPPED = 5,     /* the person on the other side stopped it */
-    KITH_SHARE_CHANGED = 6,     /* a file is not what it was when it was shared */
-    KITH_SHARE_UNREADABLE = 7,  /* a file cannot be read any more */
-    KITH_SHARE_DECLINED = 8,    /* the receiver does not want it (its list, its names, files in the way) */
-    KITH_SHARE_DISK = 9,        /* the receiver cannot store it */
-    KITH_SHARE_BAD_DATA = 10,   /* what arrived does not lead to the root */
-    KITH_SHARE_INTERNAL = 11,   /* memory ran out */
+    KITH_SHARE_PROTOCOL = 1,   /* the other side broke the protocol */
+    KITH_SHARE_REFUSED = 2,    /* no such share, or the secret is wrong: not told apart */
+    KITH_SHARE_USED_UP = 3,    /* it has been fetched as often as it may */
+    KITH_SHARE_BUSY = 4,       /* too many receivers at once: try again */
+    KITH_SHARE_STOPPED = 5,    /* the person on the other side stopped it */
+    KITH_SHARE_CHANGED = 6,    /* a file is not what it was when it was shared */
+    KITH_SHARE_UNREADABLE = 7, /* a file cannot be read any more */
+    KITH_SHARE_DECLINED = 8,   /* the receiver does not want it (its list, its names, files in the way) */
+    KITH_SHARE_DISK = 9,       /* the receiver cannot store it */
+    KITH_SHARE_BAD_DATA = 10,  /* what arrived does not lead to the root */
+    KITH_SHARE_INTERNAL = 11,  /* memory ran out */
 } kith_share_code;
 
 /* A phrase about the side that sent the code, e.g. "the file has changed since it was shared"; static, never NULL. */
@@ -73,18 +73,18 @@ typedef enum kith_share_kind {
 
 typedef struct kith_share_msg {
     kith_share_kind kind;
-    uint64_t body;          /* raw bytes after the head */
-    uint64_t version;       /* HELLO, OFFER */
-    kith_bytes root;        /* HELLO; views into the head */
-    kith_bytes secret;      /* HELLO */
-    uint64_t list_size;     /* OFFER */
-    uint64_t id;            /* REQUEST, DATA */
-    uint64_t blob, offset;  /* DATA; ERROR: blob */
-    kith_bytes pairs;       /* DATA */
-    kith_share_code code;   /* DATA: the blob cannot be had; ERROR */
-    kith_bytes text;        /* ERROR */
-    uint64_t files, bytes;  /* RECEIPT */
-    size_t range_count;     /* REQUEST */
+    uint64_t body;         /* raw bytes after the head */
+    uint64_t version;      /* HELLO, OFFER */
+    kith_bytes root;       /* HELLO; views into the head */
+    kith_bytes secret;     /* HELLO */
+    uint64_t list_size;    /* OFFER */
+    uint64_t id;           /* REQUEST, DATA */
+    uint64_t blob, offset; /* DATA; ERROR: blob */
+    kith_bytes pairs;      /* DATA */
+    kith_share_code code;  /* DATA: the blob cannot be had; ERROR */
+    kith_bytes text;       /* ERROR */
+    uint64_t files, bytes; /* RECEIPT */
+    size_t range_count;    /* REQUEST */
     kith_share_range ranges[KITH_SHARE_REQUEST_RANGES];
 } kith_share_msg;
 
@@ -113,8 +113,8 @@ typedef struct kith_share_item {
     uint64_t offset; /* in the blob */
     uint64_t to;     /* end of the range that it belongs to */
     uint64_t request;
-    uint32_t at, len; /* in the block */
-    bool starts;     /* it is the first of its range */
+    uint32_t at, len;     /* in the block */
+    bool starts;          /* it is the first of its range */
     kith_share_code code; /* the sharer's owner sets it when the bytes cannot be had: CHANGED or UNREADABLE */
 } kith_share_item;
 

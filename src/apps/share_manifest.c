@@ -8,7 +8,16 @@
 #include "wire/pb.h"
 
 enum { MANIFEST_ENTRY = 1 };
-enum { ENTRY_DEPTH = 1, ENTRY_NAME = 2, ENTRY_TYPE = 3, ENTRY_SIZE = 4, ENTRY_MODE = 5, ENTRY_MTIME = 6, ENTRY_ROOT = 7, ENTRY_TARGET = 8 };
+enum {
+    ENTRY_DEPTH = 1,
+    ENTRY_NAME = 2,
+    ENTRY_TYPE = 3,
+    ENTRY_SIZE = 4,
+    ENTRY_MODE = 5,
+    ENTRY_MTIME = 6,
+    ENTRY_ROOT = 7,
+    ENTRY_TARGET = 8
+};
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
 /* protobuf's sint64. */
@@ -81,14 +90,30 @@ static const char *entry_parse(kith_bytes in, kith_entry *e)
         if (f.wire != (data ? WIRE_BYTES : WIRE_VARINT))
             return "a field has the wrong type";
         switch (f.tag) {
-        case ENTRY_DEPTH: depth = f.num; break;
-        case ENTRY_NAME: e->name = f.data; break;
-        case ENTRY_TYPE: type = f.num; break;
-        case ENTRY_SIZE: e->size = f.num; break;
-        case ENTRY_MODE: mode = f.num; break;
-        case ENTRY_MTIME: e->mtime_ns = unzigzag(f.num); break;
-        case ENTRY_ROOT: root = f.data; break;
-        case ENTRY_TARGET: e->target = f.data; break;
+        case ENTRY_DEPTH:
+            depth = f.num;
+            break;
+        case ENTRY_NAME:
+            e->name = f.data;
+            break;
+        case ENTRY_TYPE:
+            type = f.num;
+            break;
+        case ENTRY_SIZE:
+            e->size = f.num;
+            break;
+        case ENTRY_MODE:
+            mode = f.num;
+            break;
+        case ENTRY_MTIME:
+            e->mtime_ns = unzigzag(f.num);
+            break;
+        case ENTRY_ROOT:
+            root = f.data;
+            break;
+        case ENTRY_TARGET:
+            e->target = f.data;
+            break;
         }
     }
     if (r.bad)
@@ -195,8 +220,8 @@ static kith_err push(kith_manifest *m, const kith_env *env, const kith_entry *e)
     return KITH_OK;
 }
 
-static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, kith_entry *e, const uint8_t empty_root[KITH_BLAKE3_LEN],
-                    const char **why)
+static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, kith_entry *e,
+                    const uint8_t empty_root[KITH_BLAKE3_LEN], const char **why)
 {
     *why = judge_entry(e, f != NULL, empty_root);
     if (!*why)
@@ -204,7 +229,8 @@ static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, ki
     if (*why)
         return KITH_EPROTO;
     if (m->count == KITH_MANIFEST_ENTRIES_MAX || e->size > KITH_MANIFEST_BYTES_MAX - m->bytes) {
-        *why = m->count == KITH_MANIFEST_ENTRIES_MAX ? "the share has too many entries" : "the share is too large";
+        *why = m->count == KITH_MANIFEST_ENTRIES_MAX ? "the share has too many entries"
+                                                     : "the share is too large";
         return KITH_ELIMIT;
     }
     kith_err err = f ? fold_put(f, env, e, why) : KITH_OK;
@@ -219,7 +245,8 @@ static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, ki
     return KITH_OK;
 }
 
-kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out, kith_manifest_fault *fault)
+kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out,
+                             kith_manifest_fault *fault)
 {
     kith_manifest m = {0};
     folds f = {0};

@@ -17,9 +17,9 @@
 #include "apps/share_tree.h"
 #include "base/env.h"
 
-#define KITH_MANIFEST_MAX (64u * 1024 * 1024)  /* bytes */
+#define KITH_MANIFEST_MAX (64u * 1024 * 1024) /* bytes */
 #define KITH_MANIFEST_ENTRIES_MAX (1u << 20)
-#define KITH_MANIFEST_DEPTH_MAX 64             /* components of a path */
+#define KITH_MANIFEST_DEPTH_MAX 64                 /* components of a path */
 #define KITH_MANIFEST_BYTES_MAX KITH_TREE_SIZE_MAX /* all files together */
 #define KITH_MANIFEST_PATH_MAX (KITH_MANIFEST_DEPTH_MAX * (KITH_NAME_MAX + 1))
 
@@ -33,8 +33,9 @@ typedef struct kith_entry {
     const uint8_t *root; /* files: BLAKE3 of the content */
     uint64_t size;       /* files */
     int64_t mtime_ns;    /* since 1970 */
-    uint32_t parent;     /* index of the folder it lies in, or KITH_ENTRY_TOP; set by parsing, not read by writing */
-    uint16_t mode;       /* rwxrwxrwx; 0 for links */
+    uint32_t
+        parent; /* index of the folder it lies in, or KITH_ENTRY_TOP; set by parsing, not read by writing */
+    uint16_t mode; /* rwxrwxrwx; 0 for links */
     uint8_t depth;
     kith_entry_type type;
 } kith_entry;
@@ -59,7 +60,8 @@ typedef struct kith_manifest_fault {
  *   fault      written on EPROTO and ELIMIT
  *
  * KITH_EPROTO, KITH_ELIMIT (a cap above), KITH_ENOMEM. */
-KITH_CHECK kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out, kith_manifest_fault *fault);
+KITH_CHECK kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out,
+                                        kith_manifest_fault *fault);
 void kith_manifest_fini(kith_manifest *m, const kith_env *env);
 
 /* Bytes that an entry takes, and writing it. The writer's caller keeps the order. */

@@ -13,7 +13,8 @@ static const char *text_fault(kith_bytes text)
         if (n == 0)
             return "it is not UTF-8";
         if (!kith_text_printable(cp))
-            return cp < 0xa0 ? "it has a control character" : "it has a character that changes the direction of text, or breaks lines";
+            return cp < 0xa0 ? "it has a control character"
+                             : "it has a character that changes the direction of text, or breaks lines";
         text = kith_bytes_skip(text, n);
     }
     return NULL;

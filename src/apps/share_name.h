@@ -5,8 +5,8 @@
 
 #include "base/bytes.h"
 
-#define KITH_NAME_MAX 255      /* bytes of one component */
-#define KITH_LINK_MAX 4095     /* bytes of a symbolic link's target */
+#define KITH_NAME_MAX 255  /* bytes of one component */
+#define KITH_LINK_MAX 4095 /* bytes of a symbolic link's target */
 
 /* What is wrong with a path component, as a static phrase ("it is empty"), or NULL. Refused are: empty, "." and "..", more than
  * KITH_NAME_MAX bytes, "/", "\", NUL and other control characters, what is not UTF-8, line separators and
@@ -22,7 +22,7 @@ const char *kith_link_fault(kith_bytes target, size_t depth);
 /* Writes a name as it may be shown on a terminal: what may not be printed (base/text.h), a backslash and bytes that are no UTF-8
  * become \n, \t, \\, \xNN or \u{NNNN}. */
 void kith_name_put(kith_wr *w, kith_bytes name);
-#define KITH_NAME_ESCAPED_MAX(n) ((n) * 4) /* the longest that n bytes become */
+#define KITH_NAME_ESCAPED_MAX(n) ((n)*4) /* the longest that n bytes become */
 
 /* ASCII letters made small, for comparing names as a case-insensitive file system does. out has name.len bytes. */
 void kith_name_fold(kith_bytes name, uint8_t *out);

@@ -120,6 +120,7 @@ static void fail(kith_share_rx *x, kith_err err, kith_share_code tell, const cha
     if (x->state == ENDING || x->state == DONE)
         return;
     x->state = ENDING;
+    x->ev_list = x->ev_stored = false; /* too late for an answer */
     x->ev_failed = true;
     x->err = err;
     x->why = why;
@@ -188,7 +189,8 @@ static void add_item(kith_share_rx *x, size_t n, kith_share_code code)
 {
     kith_share_block *b = x->block;
     kith_share_item *last = b->count > 0 ? &b->items[b->count - 1] : NULL;
-    if (last && !code && !last->code && last->blob == x->due_blob && last->offset + last->len == x->due_offset) {
+    if (last && !code && !last->code && last->blob == x->due_blob &&
+        last->offset + last->len == x->due_offset) {
         last->len += (uint32_t)n; /* a sharer that cuts finely */
     } else {
         b->items[b->count++] = (kith_share_item){
@@ -239,7 +241,8 @@ static bool add_range(kith_share_rx *x, request *q, uint64_t *bytes, uint64_t *b
     kith_share_range *last = q->range_count > 0 ? &q->ranges[q->range_count - 1] : NULL;
     bool whole = x->ask_offset == 0 && left <= room;
     if (whole && last && !gap && last->offset == 0 && last->length == 0) {
-        uint64_t more = blob + 1 - (last->blob + last->count); /* folders and links between them have no content */
+        uint64_t more =
+            blob + 1 - (last->blob + last->count); /* folders and links between them have no content */
         if (more > KITH_SHARE_REQUEST_BLOBS - *blobs)
             return false;
         last->count += more;
@@ -285,7 +288,8 @@ static request *new_request(kith_share_rx *x)
 /* Keeps the sharer busy. */
 static void ask(kith_share_rx *x)
 {
-    while (x->state == FETCHING && x->request_count < KITH_SHARE_RX_REQUESTS && x->items_out < KITH_SHARE_RX_ITEMS_MAX) {
+    while (x->state == FETCHING && x->request_count < KITH_SHARE_RX_REQUESTS &&
+           x->items_out < KITH_SHARE_RX_ITEMS_MAX) {
         request *q = new_request(x);
         uint64_t bytes = 0, blobs = 0;
         for (bool gap = false; x->items_out < KITH_SHARE_RX_ITEMS_MAX && find_wanted(x, &gap); gap = false) {
@@ -334,9 +338,11 @@ static bool due_next_blob(kith_share_rx *x)
 
 static void list_complete(kith_share_rx *x)
 {
-    kith_err err = kith_manifest_parse(&x->env, kith_buf_view(&x->list), x->portable, &x->manifest, &x->fault);
+    kith_err err =
+        kith_manifest_parse(&x->env, kith_buf_view(&x->list), x->portable, &x->manifest, &x->fault);
     if (err) {
-        fail(x, err, err == KITH_ENOMEM ? KITH_SHARE_INTERNAL : KITH_SHARE_DECLINED, "the list breaks the rules");
+        fail(x, err, err == KITH_ENOMEM ? KITH_SHARE_INTERNAL : KITH_SHARE_DECLINED,
+             "the list breaks the rules");
         return;
     }
     x->state = CHOOSING;
@@ -420,7 +426,8 @@ static void on_offer(kith_share_rx *x, const kith_share_msg *m)
 
 static void on_data(kith_share_rx *x, const kith_share_msg *m)
 {
-    if (!x->due_inside || m->id != x->requests[x->request_first].id || m->blob != x->due_blob || m->offset != x->due_offset) {
+    if (!x->due_inside || m->id != x->requests[x->request_first].id || m->blob != x->due_blob ||
+        m->offset != x->due_offset) {
         breach(x, "content that is not due");
         return;
     }
@@ -600,7 +607,8 @@ static void rx_tick(void *m, kith_time now)
 static bool rx_pending(const void *m)
 {
     const kith_share_rx *x = m;
-    return x->ev_list || x->ev_stored || x->ev_done || x->ev_failed || (x->state < LEAVING && !kith_list_empty(&x->full));
+    return x->ev_list || x->ev_stored || x->ev_done || x->ev_failed ||
+           (x->state < LEAVING && !kith_list_empty(&x->full));
 }
 
 bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
@@ -703,15 +711,18 @@ void kith_share_rx_progress(const kith_share_rx *x, uint64_t *bytes, uint64_t *f
 
 void kith_share_rx_check(const kith_share_rx *x)
 {
-    assert(x->request_count <= KITH_SHARE_RX_REQUESTS && x->out.len <= OUT_MAX && x->spare_count <= SPARE_MAX);
+    assert(x->request_count <= KITH_SHARE_RX_REQUESTS && x->out.len <= OUT_MAX &&
+           x->spare_count <= SPARE_MAX);
     assert(x->body_have <= x->body_len && x->body_len <= KITH_TREE_LEAF);
-    assert(x->body_len == 0 || (x->block && x->due_inside && x->body_len <= sizeof x->block->buf - x->block->len));
+    assert(x->body_len == 0 ||
+           (x->block && x->due_inside && x->body_len <= sizeof x->block->buf - x->block->len));
     assert(x->list.len <= x->list_size && x->list_size <= KITH_MANIFEST_MAX);
     assert(x->items_out <= KITH_SHARE_RX_ITEMS_MAX + 4 * (KITH_SHARE_RX_REQUEST_BYTES / KITH_TREE_LEAF));
     if (x->block)
-        assert(x->block->count <= KITH_SHARE_BLOCK_ITEMS && x->block->len <= sizeof x->block->buf && !x->block->lent);
+        assert(x->block->count <= KITH_SHARE_BLOCK_ITEMS && x->block->len <= sizeof x->block->buf &&
+               !x->block->lent);
     uint64_t full = 0;
-    KITH_EACH(&x->full, k) {
+    KITH_EACH (&x->full, k) {
         const kith_share_block *b = KITH_OF(k, kith_share_block, link);
         assert(b->count > 0 && !b->lent);
         full += b->len;

@@ -14,10 +14,10 @@
 #include "apps/share.h"
 #include "proto/stream.h"
 
-#define KITH_SHARE_RX_REQUESTS 3                            /* in flight: the sharer never waits for us */
-#define KITH_SHARE_RX_REQUEST_BYTES (64u * 1024 * 1024)     /* content that one request asks for */
-#define KITH_SHARE_RX_ITEMS_MAX 16384                       /* asked for and not yet given back by the owner */
-#define KITH_SHARE_SILENCE_TIMEOUT KITH_SEC(60)             /* without a byte, while we wait for some */
+#define KITH_SHARE_RX_REQUESTS 3                        /* in flight: the sharer never waits for us */
+#define KITH_SHARE_RX_REQUEST_BYTES (64u * 1024 * 1024) /* content that one request asks for */
+#define KITH_SHARE_RX_ITEMS_MAX 16384                   /* asked for and not yet given back by the owner */
+#define KITH_SHARE_SILENCE_TIMEOUT KITH_SEC(60)         /* without a byte, while we wait for some */
 
 typedef struct kith_share_rx_config {
     kith_env env;
@@ -38,13 +38,15 @@ typedef enum kith_share_rx_event_kind {
 
 typedef struct kith_share_rx_event {
     kith_share_rx_event_kind kind;
-    kith_share_block *block; /* BLOCK: lent to the owner. Its items have blobs n for entries n - 1, each blob's in order. One with a code
+    kith_share_block *
+        block; /* BLOCK: lent to the owner. Its items have blobs n for entries n - 1, each blob's in order. One with a code
                                 has no bytes: the sharer cannot give that blob, and what came of it is to be thrown away */
     kith_err err;
-    const char *why;           /* static */
-    kith_share_code code;      /* FAILED: the sharer's, or NONE */
-    uint64_t blob;             /* FAILED with KITH_ECRYPTO: whose data did not match; 0: the list's */
-    kith_manifest_fault fault; /* FAILED over the list: fault.why is set; its views are valid as long as the machine */
+    const char *why;      /* static */
+    kith_share_code code; /* FAILED: the sharer's, or NONE */
+    uint64_t blob;        /* FAILED with KITH_ECRYPTO: whose data did not match; 0: the list's */
+    kith_manifest_fault
+        fault; /* FAILED over the list: fault.why is set; its views are valid as long as the machine */
 } kith_share_rx_event;
 
 kith_share_rx *kith_share_rx_new(const kith_share_rx_config *cfg, kith_time now); /* NULL: no memory */

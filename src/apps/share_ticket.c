@@ -78,7 +78,8 @@ static const char *parse_body(kith_bytes body, kith_ticket *t)
             t->secret_len = f.data.len;
             break;
         case TICKET_ADDR:
-            if (t->addr_count < KITH_TICKET_ADDRS_MAX && kith_maddr_parse(f.data, &t->addrs[t->addr_count]) == KITH_OK)
+            if (t->addr_count < KITH_TICKET_ADDRS_MAX &&
+                kith_maddr_parse(f.data, &t->addrs[t->addr_count]) == KITH_OK)
                 t->addr_count++;
             break;
         }
@@ -103,15 +104,19 @@ kith_err kith_ticket_parse(kith_bytes text, kith_ticket *out, const char **why)
     }
     const size_t prefix = sizeof KITH_TICKET_PREFIX - 1;
     if (n < prefix || memcmp(tight, KITH_TICKET_PREFIX, prefix) != 0) {
-        bool version = n > prefix && memcmp(tight, KITH_TICKET_PREFIX, prefix - 1) == 0 && tight[prefix - 1] >= '2' && tight[prefix - 1] <= '9';
-        *why = version ? "it is of a later version (or its fifth character is wrong): a newer kith may read it"
-                       : "a ticket starts with \"" KITH_TICKET_PREFIX "\"; is a character at its start wrong or missing?";
+        bool version = n > prefix && memcmp(tight, KITH_TICKET_PREFIX, prefix - 1) == 0 &&
+                       tight[prefix - 1] >= '2' && tight[prefix - 1] <= '9';
+        *why = version
+                   ? "it is of a later version (or its fifth character is wrong): a newer kith may read it"
+                   : "a ticket starts with \"" KITH_TICKET_PREFIX
+                     "\"; is a character at its start wrong or missing?";
         return KITH_EFORMAT;
     }
     uint8_t buf[KITH_TICKET_BYTES_MAX];
     kith_wr b = kith_wr_of(kith_span_of(buf, sizeof buf));
     kith_err e = kith_base_get(kith_bytes_of(tight + prefix, n - prefix), KITH_BASE64URL, &b);
-    if (e || b.len <= CRC_LEN || kith_load_be32(buf + b.len - CRC_LEN) != crc32c(kith_bytes_of(buf, b.len - CRC_LEN))) {
+    if (e || b.len <= CRC_LEN ||
+        kith_load_be32(buf + b.len - CRC_LEN) != crc32c(kith_bytes_of(buf, b.len - CRC_LEN))) {
         *why = "a character of it is wrong, missing or too many (its checksum does not match): copy it again";
         return KITH_EFORMAT;
     }

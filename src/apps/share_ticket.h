@@ -14,10 +14,11 @@
 
 #define KITH_TICKET_PREFIX "kith1"
 #define KITH_TICKET_ADDRS_MAX 8
-#define KITH_TICKET_SECRET_LEN 16      /* bytes that our sharer draws: 128 bits */
+#define KITH_TICKET_SECRET_LEN 16 /* bytes that our sharer draws: 128 bits */
 #define KITH_TICKET_SECRET_MAX 32
-#define KITH_TICKET_BYTES_MAX 1024     /* protobuf and checksum of a ticket that we read */
-#define KITH_TICKET_BYTES_GOAL 224     /* addresses are left out of a ticket that we write when it would be longer: 304 characters */
+#define KITH_TICKET_BYTES_MAX 1024 /* protobuf and checksum of a ticket that we read */
+#define KITH_TICKET_BYTES_GOAL \
+    224 /* addresses are left out of a ticket that we write when it would be longer: 304 characters */
 #define KITH_TICKET_TEXT_MAX (sizeof KITH_TICKET_PREFIX - 1 + (KITH_TICKET_BYTES_MAX * 4 + 2) / 3)
 
 typedef struct kith_ticket {

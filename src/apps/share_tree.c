@@ -70,7 +70,8 @@ static void join(uint8_t *nodes, size_t pos, uint64_t n, bool root)
     size_t l = pos + 1, r = right_pos(pos, left);
     join(nodes, l, left, false);
     join(nodes, r, n - left, false);
-    kith_blake3_parent(nodes + l * KITH_BLAKE3_LEN, nodes + r * KITH_BLAKE3_LEN, root, nodes + pos * KITH_BLAKE3_LEN);
+    kith_blake3_parent(nodes + l * KITH_BLAKE3_LEN, nodes + r * KITH_BLAKE3_LEN, root,
+                       nodes + pos * KITH_BLAKE3_LEN);
 }
 
 void kith_tree_join(uint8_t *nodes, uint64_t size)
@@ -122,7 +123,8 @@ bool kith_tree_prove_next(kith_tree_prover *p, kith_wr *w, uint64_t *from, uint6
     return true;
 }
 
-void kith_tree_check(kith_tree_checker *c, const uint8_t root[KITH_BLAKE3_LEN], uint64_t size, uint64_t from, uint64_t to)
+void kith_tree_check(kith_tree_checker *c, const uint8_t root[KITH_BLAKE3_LEN], uint64_t size, uint64_t from,
+                     uint64_t to)
 {
     assert(kith_tree_range_ok(size, from, to) && size <= KITH_TREE_SIZE_MAX);
     c->size = size;

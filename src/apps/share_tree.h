@@ -15,10 +15,12 @@
 
 #include "crypto/blake3_tree.h"
 
-#define KITH_TREE_LEAF (256u * 1024)    /* what our sharer cuts at; also the alignment of a range and the longest data frame */
+#define KITH_TREE_LEAF \
+    (256u * 1024) /* what our sharer cuts at; also the alignment of a range and the longest data frame */
 #define KITH_TREE_LEAF_MIN (16u * 1024) /* the finest cut that a receiver takes */
 #define KITH_TREE_SIZE_MAX (UINT64_C(1) << 62)
-#define KITH_TREE_DEPTH_MAX 49          /* levels between the root of KITH_TREE_SIZE_MAX bytes and a leaf of KITH_TREE_LEAF_MIN, and it */
+#define KITH_TREE_DEPTH_MAX \
+    49 /* levels between the root of KITH_TREE_SIZE_MAX bytes and a leaf of KITH_TREE_LEAF_MIN, and it */
 #define KITH_TREE_PAIR_LEN (2 * KITH_BLAKE3_LEN)
 #define KITH_TREE_PROOF_MAX (KITH_TREE_DEPTH_MAX * KITH_TREE_PAIR_LEN)
 
@@ -38,8 +40,8 @@ void kith_tree_join(uint8_t *nodes, uint64_t size);
 typedef struct kith_tree_node {
     uint64_t from, to; /* bytes, from < to except in an empty blob */
     union {
-        size_t pos;                   /* prover: place in the array */
-        uint8_t cv[KITH_BLAKE3_LEN];  /* checker */
+        size_t pos;                  /* prover: place in the array */
+        uint8_t cv[KITH_BLAKE3_LEN]; /* checker */
     } u;
 } kith_tree_node;
 
@@ -68,10 +70,12 @@ typedef struct kith_tree_checker {
 } kith_tree_checker;
 
 /* The same range from a stranger's proof against the root. */
-void kith_tree_check(kith_tree_checker *c, const uint8_t root[KITH_BLAKE3_LEN], uint64_t size, uint64_t from, uint64_t to);
+void kith_tree_check(kith_tree_checker *c, const uint8_t root[KITH_BLAKE3_LEN], uint64_t size, uint64_t from,
+                     uint64_t to);
 /* Takes the pairs before a leaf and says which bytes the leaf must be. KITH_ECRYPTO: a pair does not belong to its parent.
  * KITH_EPROTO: they are no pairs, lead past the leaves, or not down to one. After an error the checker is of no more use. */
-KITH_CHECK kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs, uint64_t *from, uint64_t *to);
+KITH_CHECK kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs, uint64_t *from,
+                                          uint64_t *to);
 /* Takes the leaf's bytes. KITH_ECRYPTO: they are not the ones that the root stands for. */
 KITH_CHECK kith_err kith_tree_check_data(kith_tree_checker *c, kith_bytes data);
 /* The whole range has been verified. */

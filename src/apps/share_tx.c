@@ -30,15 +30,15 @@ struct kith_share_tx {
     /* what was asked for and is not planned in full: a ring */
     request requests[KITH_SHARE_REQUESTS];
     size_t request_first, request_count;
-    size_t plan_range;        /* in the first request */
-    uint64_t plan_blobs;      /* blobs of that range that were begun */
-    bool plan_inside;         /* one of them is not finished: */
+    size_t plan_range;   /* in the first request */
+    uint64_t plan_blobs; /* blobs of that range that were begun */
+    bool plan_inside;    /* one of them is not finished: */
     bool plan_starts;
     uint64_t plan_blob, plan_offset, plan_to;
 
     kith_list blocks; /* in the order of sending */
     size_t block_count;
-    kith_list spare;  /* kept while a transfer runs, so that no block is allocated per 256 KiB */
+    kith_list spare; /* kept while a transfer runs, so that no block is allocated per 256 KiB */
     size_t spare_count;
 
     /* what is being sent */
@@ -73,7 +73,7 @@ kith_share_tx *kith_share_tx_new(const kith_env *env, kith_time now)
 static void tx_free(void *m)
 {
     kith_share_tx *x = m;
-    KITH_EACH(&x->blocks, k) {
+    KITH_EACH (&x->blocks, k) {
         kith_share_block *b = KITH_OF(k, kith_share_block, link);
         kith_link_remove(k);
         if (!b->lent) /* a lent one is its owner's now */
@@ -183,7 +183,8 @@ static void spare_block(kith_share_tx *x, kith_share_block *b)
 
 static void plan(kith_share_tx *x)
 {
-    while (x->state == SERVING && x->block_count < KITH_SHARE_TX_BLOCKS && (x->plan_inside || x->request_count > 0)) {
+    while (x->state == SERVING && x->block_count < KITH_SHARE_TX_BLOCKS &&
+           (x->plan_inside || x->request_count > 0)) {
         kith_share_block *b = take_block(x);
         if (!b) {
             fail(x, KITH_ENOMEM, KITH_SHARE_INTERNAL, true, "no memory");
@@ -389,7 +390,8 @@ static bool next_frame(kith_share_tx *x)
         const kith_share_item *it = &b->items[b->next++];
         if (it->starts) {
             x->skipping = false;
-            kith_tree_prove(&x->prover, blob_nodes(x->source, it->blob), blob_size(x->source, it->blob), it->offset, it->to);
+            kith_tree_prove(&x->prover, blob_nodes(x->source, it->blob), blob_size(x->source, it->blob),
+                            it->offset, it->to);
         }
         if (x->skipping)
             continue;
@@ -473,7 +475,8 @@ static void tx_tick(void *m, kith_time now)
         return;
     if (x->state == DONE)
         x->state = ENDING;
-    fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE, false, x->state == HELLO ? "the receiver said no hello" : "the receiver has stalled");
+    fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE, false,
+         x->state == HELLO ? "the receiver said no hello" : "the receiver has stalled");
     x->say_error = false;
     x->last_at = now;
     x->head_len = x->head_at = 0; /* nobody reads: leave without finishing the frame */
@@ -486,7 +489,7 @@ static kith_share_block *to_read(const kith_share_tx *x)
 {
     if (x->state != SERVING)
         return NULL;
-    KITH_EACH(&x->blocks, k) {
+    KITH_EACH (&x->blocks, k) {
         kith_share_block *b = KITH_OF(k, kith_share_block, link);
         if (!b->ready && !b->lent)
             return b;
@@ -537,8 +540,10 @@ void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_sourc
         return;
     uint8_t secret[KITH_BLAKE3_LEN];
     kith_blake3_hash(source->secret, secret);
-    bool root_ok = kith_ct_eq(kith_bytes_of(x->hello_root, sizeof x->hello_root), kith_bytes_of(source->root, sizeof source->root));
-    bool secret_ok = kith_ct_eq(kith_bytes_of(x->hello_secret, sizeof secret), kith_bytes_of(secret, sizeof secret));
+    bool root_ok = kith_ct_eq(kith_bytes_of(x->hello_root, sizeof x->hello_root),
+                              kith_bytes_of(source->root, sizeof source->root));
+    bool secret_ok =
+        kith_ct_eq(kith_bytes_of(x->hello_secret, sizeof secret), kith_bytes_of(secret, sizeof secret));
     kith_wipe(secret, sizeof secret);
     if (!root_ok || !secret_ok) {
         fail(x, KITH_EAUTH, KITH_SHARE_REFUSED, true, "the receiver's ticket is not one of this share");
@@ -547,7 +552,8 @@ void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_sourc
     x->source = source;
     x->state = SERVING;
     x->last_at = now;
-    put_head(x, &(kith_share_msg){.kind = KITH_SHARE_OFFER, .version = KITH_SHARE_VERSION, .list_size = source->list.len});
+    put_head(x, &(kith_share_msg){
+                    .kind = KITH_SHARE_OFFER, .version = KITH_SHARE_VERSION, .list_size = source->list.len});
 }
 
 void kith_share_tx_stop(kith_share_tx *x, kith_share_code code)
@@ -575,15 +581,17 @@ void kith_share_tx_progress(const kith_share_tx *x, uint64_t *bytes, uint64_t *f
 void kith_share_tx_check(const kith_share_tx *x)
 {
     size_t n = 0;
-    KITH_EACH(&x->blocks, k) {
+    KITH_EACH (&x->blocks, k) {
         const kith_share_block *b = KITH_OF(k, kith_share_block, link);
-        assert(b->count > 0 && b->count <= KITH_SHARE_BLOCK_ITEMS && b->len <= sizeof b->buf && b->next <= b->count);
+        assert(b->count > 0 && b->count <= KITH_SHARE_BLOCK_ITEMS && b->len <= sizeof b->buf &&
+               b->next <= b->count);
         assert(!(b->lent && b->ready));
         n++;
     }
     assert(n == x->block_count && n <= KITH_SHARE_TX_BLOCKS);
     assert(x->spare_count <= KITH_SHARE_TX_BLOCKS);
-    assert(x->request_count <= KITH_SHARE_REQUESTS && x->head_at <= x->head_len && x->head_len <= sizeof x->head);
+    assert(x->request_count <= KITH_SHARE_REQUESTS && x->head_at <= x->head_len &&
+           x->head_len <= sizeof x->head);
     assert(x->state != HELLO || (n == 0 && x->request_count == 0));
 }
 

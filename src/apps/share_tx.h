@@ -14,18 +14,18 @@
 
 #define KITH_SHARE_TX_BLOCKS 12 /* read ahead of what is sent */
 #define KITH_SHARE_HELLO_TIMEOUT KITH_SEC(15)
-#define KITH_SHARE_IDLE_TIMEOUT KITH_SEC(3600) /* a person may think long before saying yes */
-#define KITH_SHARE_STALL_TIMEOUT KITH_SEC(300) /* a receiver that asked and does not read */
+#define KITH_SHARE_IDLE_TIMEOUT KITH_SEC(3600)  /* a person may think long before saying yes */
+#define KITH_SHARE_STALL_TIMEOUT KITH_SEC(300)  /* a receiver that asked and does not read */
 #define KITH_SHARE_GOODBYE_TIMEOUT KITH_SEC(15) /* one that does not take the last words, or does not close */
 
 /* What is shared. Belongs to the machine's owner and outlives every machine that it was admitted to. */
 typedef struct kith_share_source {
     uint8_t root[KITH_BLAKE3_LEN];
     kith_bytes secret;
-    kith_bytes list;               /* the manifest's bytes */
-    const uint8_t *list_nodes;     /* its tree */
+    kith_bytes list;           /* the manifest's bytes */
+    const uint8_t *list_nodes; /* its tree */
     const kith_manifest *manifest;
-    const uint8_t *const *nodes;   /* by entry: the trees of its files; NULL will do for a blob of one leaf */
+    const uint8_t *const *nodes; /* by entry: the trees of its files; NULL will do for a blob of one leaf */
 } kith_share_source;
 
 typedef struct kith_share_tx kith_share_tx;
@@ -39,7 +39,8 @@ typedef enum kith_share_tx_event_kind {
 
 typedef struct kith_share_tx_event {
     kith_share_tx_event_kind kind;
-    kith_share_block *block; /* READ: lent to the owner. Its items say what belongs where; blob n is entry n - 1 */
+    kith_share_block
+        *block; /* READ: lent to the owner. Its items say what belongs where; blob n is entry n - 1 */
     uint64_t files, bytes;
     kith_err err;
     kith_share_code code;

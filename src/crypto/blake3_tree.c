@@ -16,7 +16,8 @@ _Static_assert(sizeof(blake3_hasher) == 1912, "the layout that all 1.x releases 
 
 enum { CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8 }; /* BLAKE3 paper, table 3 */
 
-static const uint32_t IV[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+static const uint32_t IV[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
 static uint32_t load_le32(const uint8_t *p)
 {
@@ -57,8 +58,22 @@ static void compress(uint32_t cv[8], const uint8_t block[64], uint32_t len, uint
     uint32_t m[16];
     for (size_t i = 0; i < 16; i++)
         m[i] = load_le32(block + 4 * i);
-    uint32_t v[16] = {cv[0], cv[1], cv[2], cv[3], cv[4], cv[5], cv[6], cv[7], IV[0], IV[1], IV[2], IV[3],
-                      (uint32_t)counter, (uint32_t)(counter >> 32), len, flags};
+    uint32_t v[16] = {cv[0],
+                      cv[1],
+                      cv[2],
+                      cv[3],
+                      cv[4],
+                      cv[5],
+                      cv[6],
+                      cv[7],
+                      IV[0],
+                      IV[1],
+                      IV[2],
+                      IV[3],
+                      (uint32_t)counter,
+                      (uint32_t)(counter >> 32),
+                      len,
+                      flags};
     for (int round = 0; round < 7; round++) {
         mix(v, 0, 4, 8, 12, m[0], m[1]);
         mix(v, 1, 5, 9, 13, m[2], m[3]);
@@ -122,7 +137,8 @@ void kith_blake3_subtree(kith_bytes in, uint64_t chunk, uint8_t out[KITH_BLAKE3_
     uint8_t stack[56][KITH_BLAKE3_LEN]; /* left siblings of what is left of `in`, the outermost first */
     size_t depth = 0;
     while (in.len > KITH_BLAKE3_CHUNK) {
-        size_t left = KITH_BLAKE3_CHUNK; /* the largest power of two of chunks that leaves something, or all of it */
+        size_t left =
+            KITH_BLAKE3_CHUNK; /* the largest power of two of chunks that leaves something, or all of it */
         while (left < in.len - left)
             left *= 2;
         if (left * 2 == in.len) {

@@ -77,7 +77,8 @@ static void world_add(world_share *s, kith_entry_type type, size_t depth, const 
     size_t i = s->count++;
     assert(i < WORLD_FILES_MAX && strlen(name) < sizeof s->names[0]);
     memcpy(s->names[i], name, strlen(name) + 1);
-    s->entries[i] = (kith_entry){.name = kith_bytes_str(s->names[i]), .type = type, .depth = (uint8_t)depth, .size = size};
+    s->entries[i] = (kith_entry){
+        .name = kith_bytes_str(s->names[i]), .type = type, .depth = (uint8_t)depth, .size = size};
     if (type == KITH_ENTRY_LINK) {
         s->entries[i].target = kith_bytes_str("elsewhere");
     } else {

@@ -21,14 +21,17 @@ static kith_maddr addr(const char *text)
 static kith_ticket sample(size_t addrs)
 {
     kith_ticket t = {.secret_len = KITH_TICKET_SECRET_LEN};
-    assert_int_equal(kith_peer_id_from_text(kith_bytes_str("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"), &t.peer), KITH_OK);
+    assert_int_equal(kith_peer_id_from_text(
+                         kith_bytes_str("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"), &t.peer),
+                     KITH_OK);
     for (size_t i = 0; i < 32; i++)
         t.root[i] = (uint8_t)(i * 7 + 3);
     for (size_t i = 0; i < 16; i++)
         t.secret[i] = (uint8_t)(0xf0 ^ i * 11);
     for (size_t i = 0; i < addrs; i++) {
         char text[64];
-        (void)snprintf(text, sizeof text, i % 2 ? "/ip6/2001:db8::%zu/tcp/9000" : "/ip4/192.0.2.%zu/tcp/9000", i + 1);
+        (void)snprintf(text, sizeof text, i % 2 ? "/ip6/2001:db8::%zu/tcp/9000" : "/ip4/192.0.2.%zu/tcp/9000",
+                       i + 1);
         t.addrs[t.addr_count++] = addr(text);
     }
     return t;
@@ -68,8 +71,9 @@ static void the_documented_ticket_is_made(void **state)
     kith_ticket t = sample(1);
     char text[KITH_TICKET_TEXT_MAX];
     size_t len = text_of(&t, text);
-    static const char want[] = "kith1CiYAJAgBEiAv-jWpnTo8-7F7t8HcVWGxio3MpN843GE-qFnDfrEzaxIgAwoRGB8mLTQ7QklQV15lbHN6gYiPlp2kq7K5wMfO1dwa"
-                               "EPD75tHcx7K9qJOeiXR_alUiCATAAAIBBiMoXewK0w";
+    static const char want[] =
+        "kith1CiYAJAgBEiAv-jWpnTo8-7F7t8HcVWGxio3MpN843GE-qFnDfrEzaxIgAwoRGB8mLTQ7QklQV15lbHN6gYiPlp2kq7K5wMfO1dwa"
+        "EPD75tHcx7K9qJOeiXR_alUiCATAAAIBBiMoXewK0w";
     assert_int_equal(len, sizeof want - 1);
     assert_memory_equal(text, want, len);
 }
@@ -131,7 +135,8 @@ static void missing_doubled_and_swapped_characters_are_found(void **state)
             bad[i + 1] = text[i];
             assert_int_equal(kith_ticket_parse(kith_bytes_of(bad, len), &back, &why), KITH_EFORMAT);
         }
-        assert_int_equal(kith_ticket_parse(kith_bytes_of(text, i), &back, &why), KITH_EFORMAT); /* truncated */
+        assert_int_equal(kith_ticket_parse(kith_bytes_of(text, i), &back, &why),
+                         KITH_EFORMAT); /* truncated */
     }
 }
 
@@ -167,14 +172,16 @@ static void unknown_fields_are_skipped_and_missing_ones_named(void **state)
         const struct {
             uint8_t tag;
             kith_bytes v;
-        } f[] = {{1, kith_peer_id_bytes(&t.peer)}, {2, kith_bytes_of(t.root, 32)}, {3, kith_bytes_of(t.secret, 16)}};
+        } f[] = {{1, kith_peer_id_bytes(&t.peer)},
+                 {2, kith_bytes_of(t.root, 32)},
+                 {3, kith_bytes_of(t.secret, 16)}};
         for (int i = 0; i < 3; i++) {
             if (i + 1 == without)
                 continue;
             kith_put_u8(&w, (uint8_t)(f[i].tag << 3 | 2));
             kith_put_lp(&w, f[i].v);
         }
-        kith_put_bytes(&w, kith_bytes_of("\x98\x06\x05", 3)); /* field 99, varint 5 */
+        kith_put_bytes(&w, kith_bytes_of("\x98\x06\x05", 3));     /* field 99, varint 5 */
         kith_put_bytes(&w, kith_bytes_of("\x22\x02\xff\xff", 4)); /* an address that is none: left out */
         assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), without ? KITH_EFORMAT : KITH_OK);
         if (!without)

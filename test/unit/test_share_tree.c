@@ -89,8 +89,9 @@ static kith_err run(const blob *b, uint64_t from, uint64_t to, int64_t flip, uin
     return e;
 }
 
-static const uint64_t sizes[] = {1,        1000,         LEAF - 1,     LEAF,         LEAF + 1,     2 * LEAF - 1, 2 * LEAF,
-                                 2 * LEAF + 1, 3 * LEAF, 3 * LEAF + 7, 5 * LEAF - 1024, 8 * LEAF, 9 * LEAF + 1};
+static const uint64_t sizes[] = {
+    1,        1000,         LEAF - 1,        LEAF,     LEAF + 1,    2 * LEAF - 1, 2 * LEAF, 2 * LEAF + 1,
+    3 * LEAF, 3 * LEAF + 7, 5 * LEAF - 1024, 8 * LEAF, 9 * LEAF + 1};
 
 static void the_root_is_the_plain_hash_of_the_blob(void **state)
 {
@@ -115,7 +116,9 @@ static void every_range_of_every_size_checks(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         blob b = blob_of(sizes[i]);
         for (uint64_t from = 0; from < b.size; from += LEAF) {
-            for (uint64_t to = from + 1; to <= b.size; to = to == b.size ? b.size + 1 : to + LEAF > b.size ? b.size : to / LEAF * LEAF + LEAF) {
+            for (uint64_t to = from + 1; to <= b.size; to = to == b.size         ? b.size + 1
+                                                            : to + LEAF > b.size ? b.size
+                                                                                 : to / LEAF * LEAF + LEAF) {
                 if (kith_tree_range_ok(b.size, from, to))
                     assert_int_equal(run(&b, from, to, -1, NULL), KITH_OK);
             }
@@ -199,15 +202,18 @@ static void proofs_that_are_too_coarse_too_fine_or_odd_are_refused(void **state)
     blob s = blob_of(KITH_TREE_LEAF_MIN * 2);
     uint8_t pairs[128];
     kith_blake3_subtree(kith_bytes_of(s.data, KITH_TREE_LEAF_MIN), 0, pairs);
-    kith_blake3_subtree(kith_bytes_of(s.data + KITH_TREE_LEAF_MIN, KITH_TREE_LEAF_MIN), KITH_TREE_LEAF_MIN / 1024, pairs + 32);
+    kith_blake3_subtree(kith_bytes_of(s.data + KITH_TREE_LEAF_MIN, KITH_TREE_LEAF_MIN),
+                        KITH_TREE_LEAF_MIN / 1024, pairs + 32);
     kith_blake3_subtree(kith_bytes_of(s.data, KITH_TREE_LEAF_MIN / 2), 0, pairs + 64);
-    kith_blake3_subtree(kith_bytes_of(s.data + KITH_TREE_LEAF_MIN / 2, KITH_TREE_LEAF_MIN / 2), 8, pairs + 96);
+    kith_blake3_subtree(kith_bytes_of(s.data + KITH_TREE_LEAF_MIN / 2, KITH_TREE_LEAF_MIN / 2), 8,
+                        pairs + 96);
     kith_tree_check(&c, s.nodes, s.size, 0, s.size);
     assert_int_equal(kith_tree_check_pairs(&c, kith_bytes_of(pairs, 64), &f, &t), KITH_OK);
     assert_int_equal(t, KITH_TREE_LEAF_MIN);
     assert_int_equal(kith_tree_check_data(&c, kith_bytes_of(s.data, KITH_TREE_LEAF_MIN)), KITH_OK);
     assert_int_equal(kith_tree_check_pairs(&c, (kith_bytes){0}, &f, &t), KITH_OK);
-    assert_int_equal(kith_tree_check_data(&c, kith_bytes_of(s.data + KITH_TREE_LEAF_MIN, KITH_TREE_LEAF_MIN)), KITH_OK);
+    assert_int_equal(kith_tree_check_data(&c, kith_bytes_of(s.data + KITH_TREE_LEAF_MIN, KITH_TREE_LEAF_MIN)),
+                     KITH_OK);
     assert_true(kith_tree_checked(&c));
     kith_tree_check(&c, s.nodes, s.size, 0, s.size);
     assert_int_equal(kith_tree_check_pairs(&c, kith_bytes_of(pairs, 128), &f, &t), KITH_EPROTO);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A sharer against a hostile receiver: requests out of range, floods, silence. */
+#include "unit/share_pair.h"
+
+static lab *tx_lab(world_share *s, bool hello)
+{
+    lab *l = calloc(1, sizeof *l);
+    assert_non_null(l);
+    l->p = pair_new(s);
+    l->w = kith_wr_of(kith_span_of(l->buf, sizeof l->buf));
+    if (hello)
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_HELLO,
+                                    .version = 1,
+                                    .root = kith_bytes_of(s->source.root, 32),
+                                    .secret = s->source.secret});
+    l->hello_len = l->w.len;
+    return l;
+}
+
+/* Gives the sharer what was written; its answer is dropped after `room` bytes. */
+static kith_err tx_lab_run(lab *l, size_t room)
+{
+    static uint8_t out[1 << 16];
+    uint64_t rnd = 4;
+    /* in two parts, so that hello is answered before requests come */
+    size_t half = l->hello_len;
+    l->hello_len = 0;
+    (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_bytes_of(l->buf, half));
+    (void)tx_events(l->p, &rnd);
+    (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_bytes_of(l->buf + half, l->w.len - half));
+    (void)tx_events(l->p, &rnd);
+    while (room > 0) {
+        size_t n = kith_share_tx_ops.send(l->p->tx, l->p->now,
+                                          kith_span_of(out, room < sizeof out ? room : sizeof out));
+        bool more = tx_events(l->p, &rnd);
+        if (n == 0 && !more)
+            break;
+        room -= n;
+    }
+    l->w.len = 0;
+    return l->p->tx_failed.kind == KITH_SHARE_TX_FAILED ? l->p->tx_failed.err : KITH_OK;
+}
+
+static void requests_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    const uint64_t last = s->count;
+    static const uint64_t L = KITH_TREE_LEAF;
+    const struct {
+        kith_share_range g;
+        kith_err want;
+    } cases[] = {
+        {{.blob = 1, .count = 1}, KITH_OK},
+        {{.blob = 1, .count = last}, KITH_OK},
+        {{.blob = 0, .count = last + 1}, KITH_OK},
+        {{.blob = 1, .count = 1, .offset = L, .length = L}, KITH_OK},
+        {{.blob = last + 1, .count = 1}, KITH_EPROTO},
+        {{.blob = 2, .count = last}, KITH_EPROTO},
+        {{.blob = UINT64_MAX, .count = 2}, KITH_EPROTO},
+        {{.blob = UINT64_MAX, .count = 1}, KITH_EPROTO},
+        {{.blob = 2, .count = 1}, KITH_EPROTO},              /* a folder */
+        {{.blob = 3, .count = 1}, KITH_EPROTO},              /* an empty file */
+        {{.blob = 1, .count = 1, .offset = 1}, KITH_EPROTO}, /* not aligned */
+        {{.blob = 1, .count = 1, .offset = L, .length = 5}, KITH_EPROTO},
+        {{.blob = 1, .count = 1, .offset = 6 * L}, KITH_EPROTO}, /* behind the end */
+        {{.blob = 1, .count = 1, .offset = 5 * L, .length = L}, KITH_EPROTO},
+        {{.blob = 1, .count = 1, .offset = UINT64_MAX - L + 1, .length = L}, KITH_EPROTO},
+        {{.blob = 1, .count = 1, .offset = L, .length = UINT64_MAX}, KITH_EPROTO},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lab *l = tx_lab(s, true);
+        put_msg(l, (kith_share_msg){
+                       .kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {cases[i].g}});
+        assert_int_equal(tx_lab_run(l, 10000), cases[i].want);
+        lab_free(l);
+    }
+    share_free(s);
+}
+
+static void a_flood_of_requests_is_refused_at_the_cap(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, true);
+    kith_share_msg m = {
+        .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{.blob = 1, .count = s->count}}};
+    for (uint64_t i = 0; i < KITH_SHARE_REQUESTS + 20; i++) {
+        m.id = i;
+        put_msg(l, m);
+    }
+    assert_int_equal(tx_lab_run(l, 0), KITH_ELIMIT);
+    lab_free(l);
+    /* too many ranges, and too many blobs, in one request */
+    l = tx_lab(s, true);
+    for (size_t i = 0; i < KITH_SHARE_REQUEST_RANGES; i++)
+        m.ranges[i] = (kith_share_range){.blob = 1, .count = 1};
+    m.range_count = KITH_SHARE_REQUEST_RANGES;
+    put_msg(l, m);
+    assert_int_equal(tx_lab_run(l, 0), KITH_OK);
+    static uint8_t req[400];
+    kith_wr inner = kith_wr_of(kith_span_of(req, sizeof req));
+    for (size_t i = 0; i < KITH_SHARE_REQUEST_RANGES + 1; i++)
+        kith_put_bytes(&inner, kith_bytes_of("\x12\x02\x08\x01", 4));
+    kith_put_uvarint(&l->w, inner.len + 3);
+    kith_put_u8(&l->w, 0x22);
+    kith_put_lp(&l->w, kith_wr_bytes(&inner));
+    assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
+    lab_free(l);
+    l = tx_lab(s, true);
+    m.range_count = 0;
+    put_msg(l, m); /* no range at all */
+    assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
+    lab_free(l);
+    /* 64 times everything: more blobs than the cap */
+    l = tx_lab(s, true);
+    m.range_count = KITH_SHARE_REQUEST_RANGES;
+    for (size_t i = 0; i < KITH_SHARE_REQUEST_RANGES; i++)
+        m.ranges[i] = (kith_share_range){.blob = 1, .count = s->count};
+    put_msg(l, m);
+    assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
+    lab_free(l);
+    share_free(s);
+}
+
+static void a_receiver_that_never_reads_costs_a_bounded_amount(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, true);
+    kith_share_msg m = {
+        .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{.blob = 1, .count = s->count}}};
+    for (uint64_t i = 0; i < KITH_SHARE_REQUESTS; i++) {
+        m.id = i;
+        put_msg(l, m);
+    }
+    assert_int_equal(tx_lab_run(l, 0), KITH_OK);
+    assert_true(heap.live <= sizeof(kith_share_block) * (KITH_SHARE_TX_BLOCKS + 1) + 200000);
+    kith_time at = kith_share_tx_ops.deadline(l->p->tx);
+    uint64_t rnd = 1;
+    while (l->p->read_count > 0)
+        (void)tx_events(l->p, &rnd);
+    at = kith_share_tx_ops.deadline(l->p->tx);
+    assert_int_equal(at, l->p->now + KITH_SHARE_STALL_TIMEOUT);
+    kith_share_tx_ops.tick(l->p->tx, at);
+    (void)tx_events(l->p, &rnd);
+    assert_int_equal(l->p->tx_failed.err, KITH_ETIMEOUT);
+    assert_int_equal(kith_share_tx_ops.want(l->p->tx), KITH_STREAM_RESET);
+    lab_free(l);
+    share_free(s);
+}
+
+static void what_comes_out_of_turn_is_refused(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    const kith_share_msg hello = {.kind = KITH_SHARE_HELLO,
+                                  .version = 1,
+                                  .root = kith_bytes_of(s->source.root, 32),
+                                  .secret = s->source.secret};
+    kith_share_msg request = {
+        .kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{.blob = 1, .count = 1}}};
+    lab *l = tx_lab(s, false);
+    put_msg(l, request);
+    assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+    lab_free(l);
+    l = tx_lab(s, true);
+    put_msg(l, hello);
+    assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+    lab_free(l);
+    l = tx_lab(s, false);
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_RECEIPT});
+    assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+    lab_free(l);
+    l = tx_lab(s, true);
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_OFFER, .version = 1});
+    assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+    lab_free(l);
+    l = tx_lab(s, false); /* a hello with a short root */
+    kith_share_msg h = hello;
+    h.root.len = 31;
+    put_msg(l, h);
+    assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+    lab_free(l);
+    l = tx_lab(s, true); /* FIN in the middle */
+    assert_int_equal(tx_lab_run(l, 1000), KITH_OK);
+    kith_share_tx_ops.eof(l->p->tx, l->p->now);
+    assert_int_equal(tx_lab_run(l, 1000), KITH_ECLOSED);
+    lab_free(l);
+    share_free(s);
+}
+
+static void blocks_on_loan_outlive_their_machine(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, true);
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_REQUEST,
+                                .id = 1,
+                                .range_count = 1,
+                                .ranges = {{.blob = 1, .count = s->count}}});
+    (void)tx_lab_run(l, 0);
+    kith_share_tx_event ev;
+    kith_share_msg m = {
+        .kind = KITH_SHARE_REQUEST, .id = 2, .range_count = 1, .ranges = {{.blob = 1, .count = 1}}};
+    put_msg(l, m);
+    (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_wr_bytes(&l->w));
+    while (kith_share_tx_next(l->p->tx, &ev)) {
+        if (ev.kind == KITH_SHARE_TX_READ)
+            l->p->reads[l->p->read_count++] = ev.block;
+    }
+    kith_share_tx_ops.free(l->p->tx);
+    l->p->tx = NULL;
+    lab_free(l); /* frees the blocks, and finds nothing else alive */
+    share_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests_out_of_range_are_refused),
+        cmocka_unit_test(a_flood_of_requests_is_refused_at_the_cap),
+        cmocka_unit_test(a_receiver_that_never_reads_costs_a_bounded_amount),
+        cmocka_unit_test(what_comes_out_of_turn_is_refused),
+        cmocka_unit_test(blocks_on_loan_outlive_their_machine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
