@@ -123,6 +123,10 @@ static kith_err encode(kith_identify *i, const kith_identify_local *l)
     size_t p = 0, a = 0, all = SIZE_MAX;
     size_t record = field_len(SIGNED_RECORD, l->record);
     bool first = true;
+    if (record > sizeof b) {
+        kith_trace_line(i->env, "identify", "our signed record is too long to be sent");
+        record = 0;
+    }
     (void)fit_protocols(l, 0, &all);
     (void)fit_addrs(l, 0, &all);
     bool record_first = record > 0 && head_len(l) + (SIZE_MAX - all) + record <= RECORD_ALONE;
@@ -156,8 +160,6 @@ static kith_err encode(kith_identify *i, const kith_identify_local *l)
     }
     if (record == 0 || record_first)
         return KITH_OK;
-    if (record > sizeof b)
-        return KITH_ELIMIT;
     kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
     put_field(&w, SIGNED_RECORD, l->record);
     return put_message(i, kith_wr_bytes(&w));

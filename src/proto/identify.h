@@ -64,7 +64,7 @@ typedef struct kith_identify kith_identify;
 /* The side that speaks (answers /ipfs/id/1.0.0, or opens a push). Encodes at once: everything in one message where it fits; the record in
  * its own when together they are above 2 KiB, as go does; further messages when protocols and addresses are many, protocols first. The
  * deadline runs from the first send. env is kept. KITH_ENOMEM; KITH_ELIMIT: does not fit into KITH_IDENTIFY_CHUNKS_MAX messages, or one
- * field not into a message. */
+ * field not into a message; a record that does not is left out. */
 KITH_CHECK kith_err kith_identify_speaker(const kith_env *env, const kith_identify_local *local,
                                           kith_identify **out);
 /* The side that listens. peer: whom the channel authenticated; a publicKey must be its or the whole is refused (KITH_EAUTH), a record that

@@ -45,7 +45,9 @@ static void replacing_needs_no_memory(void **state)
         assert_int_equal(kith_map_put(&m, env, k, &things[k]), KITH_OK);
     heap.fail_at = heap.calls + 1;
     for (uint64_t k = 0; k < 6; k++)
-        assert_int_equal(kith_map_put(&m, env, k, &things[100 + k]), KITH_OK);
+        assert_int_equal(kith_map_put(&m, env, k, &things[50 + k]), KITH_OK);
+    for (uint64_t k = 0; k < 6; k++)
+        assert_ptr_equal(kith_map_replace(&m, k, &things[100 + k]), &things[50 + k]);
     assert_int_equal(kith_map_put(&m, env, 6, &things[6]), KITH_ENOMEM);
     for (uint64_t k = 0; k < 6; k++)
         assert_ptr_equal(kith_map_get(&m, k), &things[100 + k]);
