@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Arguments against the command table. */
+#include "cmd/cmd.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/config.h"
+
+static void complain(const char *fmt, va_list ap)
+{
+    fprintf(stderr, "kith: ");
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+}
+
+void cmd_warn(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    complain(fmt, ap);
+    va_end(ap);
+}
+
+int cmd_fail(int code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    complain(fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+const cmd *cmd_find(const char *name)
+{
+    for (size_t i = 0; cmd_table[i]; i++) {
+        if (strcmp(cmd_table[i]->name, name) == 0)
+            return cmd_table[i];
+    }
+    return NULL;
+}
+
+const char *cmd_value(const cmd_args *a, const char *name)
+{
+    for (size_t i = a->given_count; i-- > 0;) {
+        if (strcmp(a->given[i].name, name) == 0)
+            return a->given[i].value;
+    }
+    return NULL;
+}
+
+bool cmd_has(const cmd_args *a, const char *name)
+{
+    return cmd_value(a, name) != NULL;
+}
+
+bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback, unsigned long long min,
+                unsigned long long max, unsigned long long *out)
+{
+    const char *v = cmd_value(a, name);
+    uint64_t n = fallback;
+    if (v && (!kith_parse_size(v, &n) || n < min || n > max)) {
+        cmd_warn("--%s: '%s' is not a number from %llu to %llu", name, v, min, max);
+        return false;
+    }
+    *out = n;
+    return true;
+}
+
+/* ---- parsing ---- */
+
+typedef struct match {
+    const char *name, *arg;
+    bool many, ok;
+} match;
+
+static match find_option(const cmd *c, const char *name, size_t len, char letter)
+{
+    for (const cmd_option *o = c->options; o && o->name; o++) {
+        if (letter ? o->letter == letter : strlen(o->name) == len && strncmp(o->name, name, len) == 0)
+            return (match){o->name, o->arg, o->many, true};
+    }
+    char key[64];
+    if (!c->node || letter || len >= sizeof key)
+        return (match){0};
+    memcpy(key, name, len);
+    key[len] = '\0';
+    const kith_config_key *k = kith_config_find(key);
+    if (k) /* a bare --perf is --perf=true */
+        return (match){k->name, k->type == KITH_CONFIG_BOOL ? NULL : "VALUE", k->type == KITH_CONFIG_ADDRS,
+                       true};
+    if (strcmp(key, "config") == 0)
+        return (match){"config", "FILE", false, true};
+    return (match){0};
+}
+
+static int unknown_option(const cmd *c, const char *arg)
+{
+    const char *names[128];
+    size_t n = 0;
+    char typed[64];
+    for (const cmd_option *o = c->options; o && o->name && n < 64; o++)
+        names[n++] = o->name;
+    for (size_t i = 0; c->node && i < kith_config_key_count && n < 128; i++)
+        names[n++] = kith_config_keys[i].name;
+    snprintf(typed, sizeof typed, "%.*s", (int)strcspn(arg, "="), arg);
+    const char *near = kith_nearest(typed + strspn(typed, "-"), names, n);
+    if (near)
+        return cmd_fail(EXIT_USAGE, "%s: unknown option '%s'; did you mean '--%s'?", c->name, typed, near);
+    return cmd_fail(EXIT_USAGE, "%s: unknown option '%s'; see 'kith help %s'", c->name, typed, c->name);
+}
+
+#define HELP_WANTED (-1)
+
+static int parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **rest)
+{
+    *a = (cmd_args){.cmd = c, .rest = rest};
+    for (int i = 0; i < argc; i++) {
+        const char *arg = argv[i];
+        if (strcmp(arg, "--") == 0) {
+            a->after = (const char *const *)(argv + i + 1);
+            a->after_count = (size_t)(argc - i - 1);
+            break;
+        }
+        if (arg[0] != '-' || arg[1] == '\0') {
+            rest[a->rest_count++] = arg;
+            continue;
+        }
+        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+            return HELP_WANTED;
+        bool word = arg[1] == '-';
+        const char *name = arg + (word ? 2 : 1), *eq = word ? strchr(name, '=') : NULL;
+        match m = find_option(c, name, eq ? (size_t)(eq - name) : strlen(name), word ? 0 : name[0]);
+        if (!m.ok || (!word && !m.arg && name[1]))
+            return unknown_option(c, arg);
+        const char *value = eq ? eq + 1 : !word && name[1] ? name + 1 : NULL;
+        if (!m.arg && value && !(c->node && kith_config_find(m.name)))
+            return cmd_fail(EXIT_USAGE, "%s: --%s takes no value", c->name, m.name);
+        if (!m.arg && !value)
+            value = "true";
+        if (!value) {
+            if (i + 1 >= argc)
+                return cmd_fail(EXIT_USAGE, "%s: --%s needs a value (%s)", c->name, m.name, m.arg);
+            value = argv[++i];
+        }
+        if (!m.many && cmd_has(a, m.name))
+            return cmd_fail(EXIT_USAGE, "%s: --%s was given twice", c->name, m.name);
+        if (a->given_count == CMD_VALUES_MAX)
+            return cmd_fail(EXIT_USAGE, "%s: too many options", c->name);
+        a->given[a->given_count].name = m.name;
+        a->given[a->given_count++].value = value;
+    }
+    if (a->rest_count < c->args_min)
+        return cmd_fail(EXIT_USAGE, "%s: something is missing; usage: kith %s %s", c->name, c->name,
+                        c->usage);
+    if (a->rest_count > c->args_max)
+        return cmd_fail(EXIT_USAGE, "%s: '%s' is too much; usage: kith %s %s", c->name, rest[c->args_max],
+                        c->name, c->usage);
+    return EXIT_OK;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[64];
+    size_t n = 0;
+    for (; cmd_table[n] && n < 64; n++)
+        names[n] = cmd_table[n]->name;
+    const char *near = kith_nearest(name, names, n);
+    if (near)
+        return cmd_fail(EXIT_USAGE, "unknown command '%s'; did you mean 'kith %s'?", name, near);
+    return cmd_fail(EXIT_USAGE, "unknown command '%s'; 'kith help' lists them", name);
+}
+
+int cmd_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        cmd_help_all();
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        name = "version";
+    const cmd *c = cmd_find(name);
+    if (!c)
+        return unknown_command(name);
+    const char **rest = calloc((size_t)argc, sizeof *rest);
+    if (!rest)
+        return cmd_fail(EXIT_FAILED, "out of memory");
+    cmd_args args;
+    int code = parse(c, argc - 2, argv + 2, &args, rest);
+    if (code == HELP_WANTED) {
+        cmd_help(c);
+        code = EXIT_OK;
+    } else if (code == EXIT_OK) {
+        code = c->run(&args);
+    }
+    free(rest);
+    return code;
+}

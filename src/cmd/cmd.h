@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The command table: --help, `kith help`, shell completion and man pages all come from it, so they cannot
+ * drift apart. */
+#ifndef KITH_CMD_CMD_H
+#define KITH_CMD_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit codes, documented in docs/guide/exit-codes.md. */
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,        /* anything without a code of its own */
+    EXIT_USAGE = 2,         /* unknown command, option or bad argument */
+    EXIT_CONFIG = 3,        /* configuration or identity file unusable */
+    EXIT_UNREACHABLE = 4,   /* no connection to the peer */
+    EXIT_REFUSED = 5,       /* the peer, or our policy, said no */
+    EXIT_LOST = 6,          /* the connection or the peer went away in the middle */
+    EXIT_BUSY = 7,          /* an address, port or home folder is in use */
+    EXIT_NOT_RUNNING = 8,   /* needs a running node, and there is none */
+    EXIT_EXISTS = 9,        /* would overwrite something */
+    EXIT_DISK = 10,         /* full, read-only, or failing */
+    EXIT_DAMAGED = 11,      /* data or a ticket does not check out */
+    EXIT_UNSAFE = 12,       /* refused because of hostile names or links */
+    EXIT_CHANGED = 13,      /* a shared file changed while it was being sent */
+    EXIT_INTERRUPTED = 130, /* Ctrl-C */
+};
+
+typedef struct cmd_option {
+    const char *name; /* without -- */
+    char letter;      /* 0: none */
+    const char *arg;  /* what its value is called; NULL: takes none */
+    const char *help;
+    bool many; /* may be given several times */
+} cmd_option;
+
+#define CMD_VALUES_MAX 64
+typedef struct cmd_args {
+    const struct cmd *cmd;
+    struct {
+        const char *name, *value;
+    } given[CMD_VALUES_MAX];
+    size_t given_count;
+    const char *const *rest; /* what is no option */
+    size_t rest_count;
+    const char *const *after; /* behind a lone --, NULL-terminated; NULL: there was none */
+    size_t after_count;
+} cmd_args;
+
+typedef struct cmd {
+    const char *name, *summary;
+    const char *usage;         /* after "kith NAME " */
+    const char *about;         /* paragraphs */
+    const char *examples;      /* lines */
+    const cmd_option *options; /* ended by a NULL name; may be NULL */
+    bool node;                 /* runs a node: takes every configuration key as an option too */
+    size_t args_min, args_max;
+    int (*run)(const cmd_args *args);
+} cmd;
+
+extern const cmd *const cmd_table[]; /* ended by NULL */
+const cmd *cmd_find(const char *name);
+
+/* Whether an option was given; and its (last) value, or NULL. */
+bool cmd_has(const cmd_args *a, const char *name);
+const char *cmd_value(const cmd_args *a, const char *name);
+/* The value as a number or size in [min, max], or the fallback when it was not given. False: complained already. */
+bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback, unsigned long long min,
+                unsigned long long max, unsigned long long *out);
+
+/* "kith: ..." to stderr with a newline. */
+void cmd_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and returns the code. */
+int cmd_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Parses and runs; argv[0] is the program. */
+int cmd_main(int argc, char **argv);
+
+/* ---- help, from the table ---- */
+void cmd_help_all(void);
+void cmd_help(const cmd *c);
+
+#endif

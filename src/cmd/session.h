@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A node for as long as a command lasts: configuration, identity, host, Ctrl-C; and dialling what the user
+ * typed. */
+#ifndef KITH_CMD_SESSION_H
+#define KITH_CMD_SESSION_H
+
+#include <jansson.h>
+
+#include "cmd/cmd.h"
+#include "host/config.h"
+#include "host/host.h"
+
+typedef struct session {
+    kith_config config;
+    kith_signer *signer;
+    kith_host *host;
+    int code;                        /* what the command will exit with; negative: not decided */
+    bool json;                       /* --json was given */
+    bool interrupted;                /* by SIGINT or SIGTERM */
+    void (*on_interrupt)(void *ctx); /* NULL: the session ends */
+    void (*on_stop)(void *ctx);      /* the host is stopping: close own handles; may be NULL */
+    void *ctx;                       /* of both */
+    uv_signal_t sigint, sigterm;
+} session;
+
+/* Reads configuration and options, loads the identity, makes the host. EXIT_OK, or it has complained. */
+int session_start(session *s, const cmd_args *args);
+/* Runs the loop until session_end; then frees everything and returns the exit code. */
+int session_run(session *s);
+/* Stops with this code; the first call decides. */
+void session_end(session *s, int code);
+
+/* What a user typed for a peer: a multiaddr with or without /p2p, or a peer id alone. Complains on stderr. */
+bool session_parse_target(const char *text, kith_peer_id *peer, kith_maddr *addr);
+/* Dials it; fn gets the connection once it is OPEN. On failure complains and ends the session. */
+void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_conn *c), void *ctx);
+
+/* The exit code for an error of a connection attempt or of a stream. */
+int session_code(kith_err e);
+
+/* One JSON object and a newline to stdout, flushed; takes the reference. */
+void session_print(json_t *o);
+/* What --json outputs have in common: peer addr direction secure_channel pq muxer early_muxer agent. */
+json_t *session_conn_json(const kith_conn *c);
+void session_peer_text(const kith_conn *c, char out[KITH_PEER_ID_TEXT_MAX + 1]);
+
+#endif

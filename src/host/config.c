@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Keys, values, the INI file. */
+#include "host/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY(name, type, member, help)                                 \
+    {                                                                 \
+        name, KITH_CONFIG_##type, offsetof(kith_config, member), help \
+    }
+
+const kith_config_key kith_config_keys[] = {
+    KEY("listen", ADDRS, listen, "address to listen on, as a multiaddr; may be given several times"),
+    KEY("pq", PQ, node.pq, "post-quantum channels: require (refuse others), prefer, off"),
+    KEY("level", LEVEL, node.level, "preferred ML-KEM security category: 1 (512), 3 (768) or 5 (1024)"),
+    KEY("perf", BOOL, perf, "serve /perf/1.0.0, so that others can measure the speed to this node"),
+    KEY("agent", TEXT, agent, "what identify tells others about this program"),
+    KEY("no_early_muxer", BOOL, node.no_early_muxer,
+        "negotiate the muxer after the handshake instead of inside it"),
+    KEY("handshake_timeout", DURATION, node.handshake_timeout,
+        "from accept to an authenticated, multiplexed connection"),
+    KEY("dial_timeout", DURATION, node.dial_timeout, "one address, until the socket is connected"),
+    KEY("negotiate_timeout", DURATION, node.negotiate_timeout, "agreement on a stream's protocol"),
+    KEY("idle_timeout", DURATION, node.idle_timeout, "a connection without streams is closed after this"),
+    KEY("ping_every", DURATION, node.ping_every, "keep-alive of every connection"),
+    KEY("limits.conns", COUNT, node.limits.conns, "connections, all together"),
+    KEY("limits.conns_in", COUNT, node.limits.conns_in, "inbound connections"),
+    KEY("limits.conns_per_ip", COUNT, node.limits.conns_per_ip, "inbound, per IPv4 address or IPv6 /64"),
+    KEY("limits.conns_per_subnet", COUNT, node.limits.conns_per_subnet, "inbound, per IPv4 /24 or IPv6 /48"),
+    KEY("limits.conns_per_peer", COUNT, node.limits.conns_per_peer, "established, per peer id"),
+    KEY("limits.handshakes", COUNT, node.limits.handshakes,
+        "inbound connections that are not authenticated yet"),
+    KEY("limits.dials", COUNT, node.limits.dials, "outbound sockets under way"),
+    KEY("limits.streams", COUNT, node.limits.streams, "streams of all connections"),
+    KEY("limits.streams_in", COUNT, node.limits.streams_in, "streams that a peer may open on one connection"),
+    KEY("limits.streams_out", COUNT, node.limits.streams_out, "streams that we open on one connection"),
+    KEY("limits.window_max", SIZE32, node.limits.window_max, "receive window of one stream, at most"),
+    KEY("limits.window_budget", SIZE32, node.limits.window_budget,
+        "receive windows of one connection beyond 256 KiB each, together"),
+    KEY("limits.memory", SIZE64, node.limits.memory, "what all connections may hold together"),
+    KEY("limits.exempt_loopback", BOOL, node.limits.exempt_loopback,
+        "loopback does not count per IP and subnet"),
+};
+const size_t kith_config_key_count = sizeof kith_config_keys / sizeof *kith_config_keys;
+
+static bool same_key(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++) {
+        if ((*a == '-' ? '_' : *a) != (*b == '-' ? '_' : *b))
+            return false;
+    }
+    return *a == *b;
+}
+
+const kith_config_key *kith_config_find(const char *name)
+{
+    for (size_t i = 0; i < kith_config_key_count; i++) {
+        if (same_key(name, kith_config_keys[i].name))
+            return &kith_config_keys[i];
+    }
+    return NULL;
+}
+
+void kith_config_default(kith_config *c)
+{
+    *c = (kith_config){0};
+    kith_node_config_default(&c->node);
+    snprintf(c->agent, sizeof c->agent, "kith");
+}
+
+/* ---- values ---- */
+
+static bool parse_number(const char *text, uint64_t *out, const char **rest)
+{
+    uint64_t v = 0;
+    if (*text < '0' || *text > '9')
+        return false;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        if (v > (UINT64_MAX >> 1) / 10 - 1)
+            return false;
+        v = v * 10 + (uint64_t)(*text - '0');
+    }
+    *out = v;
+    *rest = text;
+    return true;
+}
+
+bool kith_parse_size(const char *text, uint64_t *out)
+{
+    static const struct {
+        const char *name;
+        unsigned shift;
+    } units[] = {{"", 0},     {"B", 0},  {"K", 10},   {"KiB", 10}, {"M", 20},
+                 {"MiB", 20}, {"G", 30}, {"GiB", 30}, {"T", 40},   {"TiB", 40}};
+    uint64_t v;
+    const char *unit;
+    if (!parse_number(text, &v, &unit))
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(unit, units[i].name) == 0) {
+            if (v > (UINT64_MAX >> 1) >> units[i].shift)
+                return false;
+            *out = v << units[i].shift;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct duration_unit {
+    const char *name;
+    kith_time ns;
+} duration_units[] = {{"ms", 1000000u}, {"s", 1000000000u}, {"m", 60000000000u}, {"h", 3600000000000u}};
+
+bool kith_parse_duration(const char *text, kith_time *out)
+{
+    uint64_t v;
+    const char *unit;
+    if (strcmp(text, "never") == 0) {
+        *out = KITH_NEVER;
+        return true;
+    }
+    if (!parse_number(text, &v, &unit))
+        return false;
+    for (size_t i = 0; i < sizeof duration_units / sizeof *duration_units; i++) {
+        if (strcmp(unit, duration_units[i].name) == 0) {
+            if (v > (UINT64_MAX >> 1) / duration_units[i].ns)
+                return false;
+            *out = v * duration_units[i].ns;
+            return true;
+        }
+    }
+    return false;
+}
+
+static kith_err bad(char err[KITH_CONFIG_ERR_MAX], const kith_config_key *key, const char *value,
+                    const char *wanted)
+{
+    snprintf(err, KITH_CONFIG_ERR_MAX, "%s: '%.100s' is not %s", key->name, value, wanted);
+    return KITH_EFORMAT;
+}
+
+static const char *const pq_names[] = {
+    [KITH_PQ_PREFER] = "prefer", [KITH_PQ_REQUIRE] = "require", [KITH_PQ_OFF] = "off"};
+
+static kith_err add_addr(kith_config *c, const kith_config_key *key, const char *value,
+                         char err[KITH_CONFIG_ERR_MAX])
+{
+    kith_maddr a;
+    kith_maddr_tcp t;
+    const char *why = "";
+    if (kith_maddr_from_text(kith_bytes_str(value), &a, &why)) {
+        snprintf(err, KITH_CONFIG_ERR_MAX, "%s: '%.100s' is not a multiaddr: %s", key->name, value, why);
+        return KITH_EFORMAT;
+    }
+    if (kith_maddr_to_tcp(&a, &t) || (t.host != KITH_HOST_IP4 && t.host != KITH_HOST_IP6) || t.peer.len)
+        return bad(err, key, value, "an address to listen on; write it like /ip4/0.0.0.0/tcp/9000");
+    if (c->listen_count == KITH_CONFIG_LISTEN_MAX)
+        return bad(err, key, value, "needed: there are 16 addresses already");
+    c->listen[c->listen_count++] = a;
+    return KITH_OK;
+}
+
+kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char *value,
+                         char err[KITH_CONFIG_ERR_MAX])
+{
+    void *at = (char *)c + key->offset;
+    uint64_t n;
+    switch (key->type) {
+    case KITH_CONFIG_BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+            return bad(err, key, value, "true or false");
+        *(bool *)at = value[0] == 't';
+        return KITH_OK;
+    case KITH_CONFIG_COUNT: {
+        const char *rest;
+        if (!parse_number(value, &n, &rest) || *rest || n > UINT32_MAX)
+            return bad(err, key, value, "a number");
+        *(uint32_t *)at = (uint32_t)n;
+        return KITH_OK;
+    }
+    case KITH_CONFIG_SIZE32:
+        if (!kith_parse_size(value, &n) || n < 256 * 1024 || n > UINT32_MAX)
+            return bad(err, key, value, "a size from 256KiB to 4095MiB");
+        *(uint32_t *)at = (uint32_t)n;
+        return KITH_OK;
+    case KITH_CONFIG_SIZE64:
+        if (!kith_parse_size(value, &n))
+            return bad(err, key, value, "a size; write it like 512MiB");
+        *(uint64_t *)at = n;
+        return KITH_OK;
+    case KITH_CONFIG_DURATION:
+        if (!kith_parse_duration(value, (kith_time *)at))
+            return bad(err, key, value, "a time; write it like 250ms, 10s, 5m or never");
+        return KITH_OK;
+    case KITH_CONFIG_PQ:
+        for (unsigned i = 0; i < sizeof pq_names / sizeof *pq_names; i++) {
+            if (strcmp(value, pq_names[i]) == 0) {
+                *(kith_pq_policy *)at = (kith_pq_policy)i;
+                return KITH_OK;
+            }
+        }
+        return bad(err, key, value, "require, prefer or off");
+    case KITH_CONFIG_LEVEL:
+        if (strcmp(value, "1") != 0 && strcmp(value, "3") != 0 && strcmp(value, "5") != 0)
+            return bad(err, key, value, "1, 3 or 5");
+        *(uint8_t *)at = (uint8_t)(value[0] - '0');
+        return KITH_OK;
+    case KITH_CONFIG_ADDRS:
+        return add_addr(c, key, value, err);
+    case KITH_CONFIG_TEXT:
+        if (strlen(value) >= sizeof c->agent)
+            return bad(err, key, value, "short enough: 128 characters at most");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
+    }
+    return KITH_EFORMAT;
+}
+
+void kith_config_text(const kith_config *c, const kith_config_key *key, char *out, size_t len)
+{
+    const void *at = (const char *)c + key->offset;
+    switch (key->type) {
+    case KITH_CONFIG_BOOL:
+        snprintf(out, len, "%s", *(const bool *)at ? "true" : "false");
+        return;
+    case KITH_CONFIG_COUNT:
+    case KITH_CONFIG_SIZE32:
+        snprintf(out, len, "%u", *(const uint32_t *)at);
+        return;
+    case KITH_CONFIG_SIZE64:
+        snprintf(out, len, "%llu", (unsigned long long)*(const uint64_t *)at);
+        return;
+    case KITH_CONFIG_DURATION: {
+        kith_time t = *(const kith_time *)at;
+        if (t == KITH_NEVER)
+            snprintf(out, len, "never");
+        else if (t % KITH_SEC(1) == 0)
+            snprintf(out, len, "%llus", (unsigned long long)(t / KITH_SEC(1)));
+        else
+            snprintf(out, len, "%llums", (unsigned long long)(t / KITH_MS(1)));
+        return;
+    }
+    case KITH_CONFIG_PQ:
+        snprintf(out, len, "%s", pq_names[*(const kith_pq_policy *)at]);
+        return;
+    case KITH_CONFIG_LEVEL:
+        snprintf(out, len, "%u", *(const uint8_t *)at);
+        return;
+    case KITH_CONFIG_ADDRS: {
+        size_t used = 0;
+        out[0] = '\0';
+        for (size_t i = 0; i < c->listen_count && used < len; i++) {
+            char text[KITH_MADDR_TEXT_MAX + 1];
+            kith_maddr_text(&c->listen[i], text);
+            int n = snprintf(out + used, len - used, "%s%s", i ? " " : "", text);
+            used += n > 0 ? (size_t)n : 0;
+        }
+        return;
+    }
+    case KITH_CONFIG_TEXT:
+        snprintf(out, len, "%s", (const char *)at);
+        return;
+    }
+}
+
+/* ---- suggestions ---- */
+
+/* Edits between two short words, at most 63 characters of each. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], n = strnlen(b, 63);
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] && i < 64; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t same = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            size_t best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = same < best ? same : best;
+        }
+    }
+    return row[n];
+}
+
+const char *kith_nearest(const char *typed, const char *const *candidates, size_t count)
+{
+    const char *best = NULL;
+    size_t least = 1 + strlen(typed) / 3;
+    for (size_t i = 0; i < count; i++) {
+        size_t d = distance(typed, candidates[i]);
+        if (d <= least && (!best || d < distance(typed, best)))
+            best = candidates[i];
+    }
+    return best;
+}
+
+/* ---- the file ---- */
+
+typedef struct reader {
+    kith_config *c;
+    const char *name;
+    char *err;
+} reader;
+
+static int on_pair(void *user, const char *section, const char *key, const char *value)
+{
+    reader *r = user;
+    char full[128], why[KITH_CONFIG_ERR_MAX];
+    if (r->err[0])
+        return 0;
+    snprintf(full, sizeof full, "%s%s%s", section, *section ? "." : "", key);
+    const kith_config_key *k = kith_config_find(full);
+    if (!k) {
+        const char *names[64];
+        size_t n = 0;
+        for (; n < kith_config_key_count && n < 64; n++)
+            names[n] = kith_config_keys[n].name;
+        const char *near = kith_nearest(full, names, n);
+        snprintf(r->err, KITH_CONFIG_ERR_MAX, "unknown key '%.60s'%s%s%s", full,
+                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return 0;
+    }
+    if (kith_config_set(r->c, k, value, why)) {
+        snprintf(r->err, KITH_CONFIG_ERR_MAX, "%s", why);
+        return 0;
+    }
+    return 1;
+}
+
+static kith_err finish(reader *r, int line, char err[KITH_CONFIG_ERR_MAX])
+{
+    if (line == 0) {
+        r->c->listen_from_file = r->c->listen_count > 0;
+        return KITH_OK;
+    }
+    char why[KITH_CONFIG_ERR_MAX];
+    snprintf(why, sizeof why, "%s", r->err[0] ? r->err : "neither 'key = value', '[section]' nor a comment");
+    if (snprintf(err, KITH_CONFIG_ERR_MAX, "%.80s:%d: %s", r->name, line, why) < 0)
+        err[0] = '\0';
+    return KITH_EFORMAT;
+}
+
+kith_err kith_config_parse(kith_config *c, const char *text, const char *name, char err[KITH_CONFIG_ERR_MAX])
+{
+    reader r = {c, name, err};
+    err[0] = '\0';
+    return finish(&r, ini_parse_string(text, on_pair, &r), err);
+}
+
+kith_err kith_config_load(kith_config *c, const char *path, char err[KITH_CONFIG_ERR_MAX])
+{
+    reader r = {c, path, err};
+    err[0] = '\0';
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        if (errno == ENOENT)
+            return KITH_OK;
+        snprintf(err, KITH_CONFIG_ERR_MAX, "%.200s: %s", path, strerror(errno));
+        return KITH_EIO;
+    }
+    int line = ini_parse_file(f, on_pair, &r);
+    fclose(f);
+    return finish(&r, line, err);
+}

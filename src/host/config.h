@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The configuration: one table of keys that the INI file, the command line and the documentation share. */
+#ifndef KITH_HOST_CONFIG_H
+#define KITH_HOST_CONFIG_H
+
+#include "node/node.h"
+
+#define KITH_CONFIG_LISTEN_MAX 16
+#define KITH_CONFIG_ERR_MAX 320
+
+typedef struct kith_config {
+    kith_node_config node; /* agent points to `agent` below */
+    kith_maddr listen[KITH_CONFIG_LISTEN_MAX];
+    size_t listen_count; /* 0: the default port, on IPv4 and IPv6 */
+    bool perf;           /* serve /perf/1.0.0 */
+    char agent[KITH_IDENTIFY_AGENT_MAX + 1];
+    bool listen_from_file; /* the next --listen replaces what the file said */
+} kith_config;
+
+typedef enum kith_config_type {
+    KITH_CONFIG_BOOL,   /* true, false */
+    KITH_CONFIG_COUNT,  /* 0 .. 2^32-1 */
+    KITH_CONFIG_SIZE32, /* bytes: 65536, 64KiB, 16MiB */
+    KITH_CONFIG_SIZE64,
+    KITH_CONFIG_DURATION, /* 250ms, 10s, 5m, 1h, never */
+    KITH_CONFIG_PQ,       /* require, prefer, off */
+    KITH_CONFIG_LEVEL,    /* 1, 3, 5 */
+    KITH_CONFIG_ADDRS,    /* a multiaddr; may be given several times */
+    KITH_CONFIG_TEXT,
+} kith_config_type;
+
+typedef struct kith_config_key {
+    const char *name; /* section.key in the file; --section.key, with - for _, on the command line */
+    kith_config_type type;
+    size_t offset; /* in kith_config */
+    const char *help;
+} kith_config_key;
+
+extern const kith_config_key kith_config_keys[];
+extern const size_t kith_config_key_count;
+/* NULL: unknown. Takes - for _. */
+const kith_config_key *kith_config_find(const char *name);
+
+void kith_config_default(kith_config *c);
+/* KITH_EFORMAT: err says what is wrong with the value. */
+KITH_CHECK kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char *value,
+                                    char err[KITH_CONFIG_ERR_MAX]);
+/* Reads an INI file; one that does not exist is empty. KITH_EFORMAT, KITH_EIO: err has file and line. */
+KITH_CHECK kith_err kith_config_load(kith_config *c, const char *path, char err[KITH_CONFIG_ERR_MAX]);
+/* The same from memory, for tests and fuzzers. */
+KITH_CHECK kith_err kith_config_parse(kith_config *c, const char *text, const char *name,
+                                      char err[KITH_CONFIG_ERR_MAX]);
+/* The value as the file would have it, NUL-terminated. */
+void kith_config_text(const kith_config *c, const kith_config_key *key, char *out, size_t len);
+
+/* "16MiB", "64K", "1000" -> bytes (K, KiB = 1024). False: not a size, or more than 2^63. */
+bool kith_parse_size(const char *text, uint64_t *out);
+bool kith_parse_duration(const char *text, kith_time *out);
+/* The candidate nearest to what was typed, or NULL when none is near. */
+const char *kith_nearest(const char *typed, const char *const *candidates, size_t count);
+
+#endif
