@@ -73,14 +73,14 @@ bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback
 
 typedef struct match {
     const char *name, *arg;
-    bool many, ok;
+    bool many, ok, key;
 } match;
 
 static match find_option(const cmd *c, const char *name, size_t len, char letter)
 {
     for (const cmd_option *o = c->options; o && o->name; o++) {
         if (letter ? o->letter == letter : strlen(o->name) == len && strncmp(o->name, name, len) == 0)
-            return (match){o->name, o->arg, o->many, true};
+            return (match){.name = o->name, .arg = o->arg, .many = o->many, .ok = true};
     }
     char key[64];
     if (!c->node || letter || len >= sizeof key)
@@ -89,10 +89,13 @@ static match find_option(const cmd *c, const char *name, size_t len, char letter
     key[len] = '\0';
     const kith_config_key *k = kith_config_find(key);
     if (k) /* a bare --perf is --perf=true */
-        return (match){k->name, k->type == KITH_CONFIG_BOOL ? NULL : "VALUE", k->type == KITH_CONFIG_ADDRS,
-                       true};
+        return (match){.name = k->name,
+                       .arg = k->type == KITH_CONFIG_BOOL ? NULL : "VALUE",
+                       .many = k->type == KITH_CONFIG_ADDRS,
+                       .ok = true,
+                       .key = true};
     if (strcmp(key, "config") == 0)
-        return (match){"config", "FILE", false, true};
+        return (match){.name = "config", .arg = "FILE", .ok = true};
     return (match){0};
 }
 
@@ -136,7 +139,7 @@ static int parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **
         if (!m.ok || (!word && !m.arg && name[1]))
             return unknown_option(c, arg);
         const char *value = eq ? eq + 1 : !word && name[1] ? name + 1 : NULL;
-        if (!m.arg && value && !(c->node && kith_config_find(m.name)))
+        if (!m.arg && value && !m.key)
             return cmd_fail(EXIT_USAGE, "%s: --%s takes no value", c->name, m.name);
         if (!m.arg && !value)
             value = "true";
@@ -150,6 +153,7 @@ static int parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **
         if (a->given_count == CMD_VALUES_MAX)
             return cmd_fail(EXIT_USAGE, "%s: too many options", c->name);
         a->given[a->given_count].name = m.name;
+        a->given[a->given_count].key = m.key;
         a->given[a->given_count++].value = value;
     }
     if (a->rest_count < c->args_min)

@@ -39,6 +39,7 @@ typedef struct cmd_args {
     const struct cmd *cmd;
     struct {
         const char *name, *value;
+        bool key; /* a configuration key, not an option of the command's own */
     } given[CMD_VALUES_MAX];
     size_t given_count;
     const char *const *rest; /* what is no option */

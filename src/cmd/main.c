@@ -2,7 +2,7 @@
 /* The program, and the table of its commands. */
 #include "cmd/cmd.h"
 
-extern const cmd cmd_up, cmd_id, cmd_dial, cmd_ping, cmd_perf, cmd_config;
+extern const cmd cmd_up, cmd_id, cmd_dial, cmd_ping, cmd_perf, cmd_pipe, cmd_config;
 extern const cmd cmd_help_command, cmd_man_command, cmd_completion_command, cmd_version_command;
 
 const cmd *const cmd_table[] = {
@@ -11,6 +11,7 @@ const cmd *const cmd_table[] = {
     &cmd_dial,
     &cmd_ping,
     &cmd_perf,
+    &cmd_pipe,
     &cmd_config,
     &cmd_help_command,
     &cmd_man_command,

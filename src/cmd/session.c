@@ -30,9 +30,9 @@ static int read_config(session *s, const cmd_args *args)
     if (kith_config_load(&s->config, path, err))
         return cmd_fail(EXIT_CONFIG, "%s", err);
     for (size_t i = 0; i < args->given_count; i++) {
-        const kith_config_key *key = kith_config_find(args->given[i].name);
-        if (!key)
+        if (!args->given[i].key)
             continue;
+        const kith_config_key *key = kith_config_find(args->given[i].name);
         if (key->type == KITH_CONFIG_ADDRS && s->config.listen_from_file) {
             s->config.listen_from_file = false;
             s->config.listen_count = 0;

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Joins a pipe machine's stream to file descriptors, or to a command that it runs: bytes both ways, half-close both ways, and neither side
+ * is read faster than the other takes it. */
+#ifndef KITH_HOST_JOINT_H
+#define KITH_HOST_JOINT_H
+
+#include "apps/pipe.h"
+#include "host/host.h"
+
+typedef struct kith_joint kith_joint;
+
+typedef struct kith_joint_end {
+    kith_err stream_err; /* how the stream ended */
+    int local_err;       /* uv error of the local side, or 0; UV_EPIPE: whoever read our output went away */
+    int exit_status;     /* of the command; 0 without one */
+    int term_signal;
+    uint64_t sent, received;
+} kith_joint_end;
+
+/* Called once, when the stream is over, all output is written and the command has ended; the joint is freed afterwards. */
+typedef void (*kith_joint_done)(void *ctx, const kith_joint_end *how);
+
+/* Takes over the owner's hold on the machine, also on failure; sets the stream's user. in and out are borrowed and not closed, except that
+ * out gets EOF where it can (a pipe or socket). 0, or a uv error. */
+int kith_joint_fds(kith_host *h, kith_stream *s, kith_pipe *p, int in, int out, kith_joint_done done,
+                   void *ctx);
+/* Runs argv[0] (looked up in PATH) with the stream as its stdin and stdout. env KITH_PEER names the peer. */
+int kith_joint_command(kith_host *h, kith_stream *s, kith_pipe *p, const char *const *argv,
+                       kith_joint_done done, void *ctx);
+/* Gives up: resets the stream, ends the command; done follows. */
+void kith_joint_cancel(kith_joint *j);
+
+#endif
