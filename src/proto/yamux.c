@@ -36,9 +36,10 @@ enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 }; /* flags */
 #define SMALL_UPDATE 1024u /* a window update below this costs */
 
 /* Windows. */
-#define GROWTH_MAX 8u         /* at one update, about: half a window in one lump looks infinitely fast */
+#define BURST 64u             /* a burst shorter than this fraction of a round trip counts as that long */
+#define LUMP 4u               /* the same when all came at one moment, and nothing can be measured */
 #define SLACK KITH_MS(1)      /* added to the RTT: both sides take time to wake up */
-#define RTT_GUESS KITH_MS(50) /* until a ping came back */
+#define RTT_GUESS KITH_MS(50) /* while nobody knows */
 #define RTT_MAX KITH_SEC(10)  /* for tuning */
 #define RTT_FRESH KITH_SEC(2) /* an older one is measured anew while bulk data comes in */
 #define PRESSURE KITH_SEC(1)  /* after a stream was denied window, others shrink to their share */
@@ -57,6 +58,7 @@ struct kith_yamux_stream {
     uint32_t unread;    /* received, not used up */
     uint32_t taken;     /* used up, not granted again */
     uint32_t window;    /* recv_left + unread + taken, and more when growth has not been granted yet */
+    uint32_t base;      /* taken and unread at epoch: what the reader uses of these says nothing */
     int32_t deficit;    /* bytes it may send in this round */
     uint32_t rst_code;
     stream_state state;
@@ -67,6 +69,7 @@ struct kith_yamux_stream {
     bool idle;    /* scheduled, but had nothing to send: leaves at its next turn */
     bool fresh;   /* in y->fresh */
     bool blocked; /* wants to send, has no window */
+    bool denied;  /* the budget was too small for the window it should have */
     bool reported;
 };
 
@@ -105,7 +108,7 @@ struct kith_yamux {
     kith_time rtt, rtt_low, rtt_at;
 
     uint64_t budget_used;
-    size_t grown; /* streams above the initial window */
+    size_t sharers; /* streams that have or want a part of it */
     kith_time pressed;
     bool pressure;
 
@@ -259,15 +262,20 @@ static void acked(kith_yamux *y, kith_yamux_stream *s)
     }
 }
 
-static void window_set(kith_yamux *y, kith_yamux_stream *s, uint32_t window)
+/* Has a part of the budget, or would like one. */
+static bool shares(const kith_yamux_stream *s)
+{
+    return s->denied || s->window > KITH_YAMUX_WINDOW_INIT;
+}
+
+static void window_set(kith_yamux *y, kith_yamux_stream *s, uint32_t window, bool denied)
 {
     y->budget_used += window - KITH_YAMUX_WINDOW_INIT;
     y->budget_used -= s->window - KITH_YAMUX_WINDOW_INIT;
-    if (s->window == KITH_YAMUX_WINDOW_INIT && window > KITH_YAMUX_WINDOW_INIT)
-        y->grown++;
-    if (s->window > KITH_YAMUX_WINDOW_INIT && window == KITH_YAMUX_WINDOW_INIT)
-        y->grown--;
+    y->sharers -= shares(s) ? 1 : 0;
     s->window = window;
+    s->denied = denied;
+    y->sharers += shares(s) ? 1 : 0;
 }
 
 /* To CLOSED. The CLOSED event follows, and the RST where one is owed. */
@@ -277,7 +285,7 @@ static void finish(kith_yamux *y, kith_yamux_stream *s, kith_err err)
     s->state = CLOSED;
     s->err = err;
     acked(y, s);
-    window_set(y, s, KITH_YAMUX_WINDOW_INIT);
+    window_set(y, s, KITH_YAMUX_WINDOW_INIT, false);
     (void)kith_map_remove(&y->map, map_key(y, s->id));
     y->live--;
     if (y->last == s)
@@ -568,6 +576,8 @@ static bool on_body(kith_yamux *y, kith_yamux_event *ev)
     s->unread += n;
     if (s->epoch == 0)
         s->epoch = max64(y->now, 1);
+    if (s->epoch == y->now)
+        s->base = s->taken + s->unread;
     *ev = (kith_yamux_event){.kind = KITH_YAMUX_DATA, .stream = s, .data = data};
     return true;
 }
@@ -645,18 +655,32 @@ bool kith_yamux_next(kith_yamux *y, kith_yamux_event *ev)
 /* ---- windows that fit the path ---- */
 
 /* The window a stream should have: three times what the path holds (one being sent, one being acknowledged,
- * and half a window that waits for its update), at the rate at which the window was just used up. Half a
- * window came and was consumed since the first byte of this epoch, so waiting for our update is not in the
- * time, and a sender that is held up by its window shows the rate of its bursts, which is the rate of the
- * path. */
+ * and half a window that waits for its update), at the rate at which the reader just used up what came after the
+ * first bytes of this epoch. Waiting for our update is not in that time, so a sender that is held up by its window
+ * shows the rate of its bursts, which is the rate of the path; and a reader that is behind shows its own. */
 static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
 {
     if (s->epoch == 0)
         return; /* nothing came since the last update: a reader that catches up says nothing about the path */
-    kith_time path = min64((y->rtt_low > 0 ? y->rtt_low : RTT_GUESS) + SLACK, RTT_MAX);
-    kith_time took = max64(now - s->epoch, path / GROWTH_MAX);
-    /* In microseconds: at most 2^33 * 2^24, and took is at least 125. */
-    uint64_t ideal = 3 * (uint64_t)s->taken * (path / 1000) / (took / 1000);
+    kith_time path = RTT_GUESS;
+    if (y->rtt_low > 0)
+        path = min64(y->rtt_low, RTT_MAX);
+    else if (y->ping == PING_SENT) /* it is at least as long as our first ping has been away */
+        path = min64(now - y->ping_sent, 4 * RTT_GUESS);
+    path += SLACK;
+    kith_time took = now - s->epoch;
+    uint64_t count;
+    if (s->taken > s->base) {
+        count = s->taken - s->base;
+        took = max64(took, path / BURST);
+    } else if (s->unread == 0) {
+        count = s->taken;
+        took = max64(took, path / LUMP);
+    } else {
+        return;
+    }
+    /* In microseconds: at most 2^34 * 2^24, and took is at least 15. */
+    uint64_t ideal = 3 * count * (path / 1000) / (took / 1000);
     uint64_t old = s->window;
     uint64_t want = old;
     if (ideal > old)
@@ -667,23 +691,23 @@ static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
     uint64_t extra = old - KITH_YAMUX_WINDOW_INIT;
     uint64_t most =
         min64(y->cfg.window_max, KITH_YAMUX_WINDOW_INIT + y->cfg.budget_max - (y->budget_used - extra));
-    if (want > most) {
-        if (most < y->cfg.window_max) {
-            y->pressure = true;
-            y->pressed = now;
-        }
-        want = most;
+    bool denied = want > most && most < y->cfg.window_max;
+    if (denied) {
+        y->pressure = true;
+        y->pressed = now;
     }
+    want = min64(want, most);
+    if (y->pressure && now - y->pressed > PRESSURE)
+        y->pressure = false;
     if (y->pressure) {
-        uint64_t share = KITH_YAMUX_WINDOW_INIT + y->cfg.budget_max / (y->grown + (extra == 0 ? 1 : 0));
-        if (now - y->pressed > PRESSURE)
-            y->pressure = false;
-        else if (want > share)
+        size_t sharers = y->sharers + (shares(s) ? 0 : 1);
+        uint64_t share = KITH_YAMUX_WINDOW_INIT + y->cfg.budget_max / sharers;
+        if (want > share)
             want = max64(share, old / 2);
     }
     /* What was granted stays granted: only what was used up can be kept back. */
     want = max64(want, (uint64_t)s->recv_left + s->unread);
-    window_set(y, s, (uint32_t)max64(want, KITH_YAMUX_WINDOW_INIT));
+    window_set(y, s, (uint32_t)max64(want, KITH_YAMUX_WINDOW_INIT), denied);
 }
 
 void kith_yamux_used(kith_yamux *y, kith_time now, kith_yamux_stream *s, size_t n)
@@ -990,7 +1014,7 @@ kith_time kith_yamux_rtt(const kith_yamux *y)
 
 void kith_yamux_check(const kith_yamux *y)
 {
-    size_t in = 0, out = 0, live = 0, unacked = 0, grown = 0;
+    size_t in = 0, out = 0, live = 0, unacked = 0, sharers = 0;
     uint64_t extra = 0;
     KITH_EACH (&y->all, k) {
         const kith_yamux_stream *s = KITH_OF(k, kith_yamux_stream, all);
@@ -1012,7 +1036,7 @@ void kith_yamux_check(const kith_yamux *y)
         assert(granted <= s->window); /* also while a smaller window waits for its update */
         assert(s->update_owed || granted + s->taken == s->window || s->state == REMOTE_CLOSED);
         assert(s->window >= KITH_YAMUX_WINDOW_INIT && s->window <= y->cfg.window_max);
-        grown += s->window > KITH_YAMUX_WINDOW_INIT ? 1 : 0;
+        sharers += shares(s) ? 1 : 0;
         extra += s->window - KITH_YAMUX_WINDOW_INIT;
         assert(!s->update_owed || kith_link_in(&s->ctl));
         assert(!s->blocked || !kith_link_in(&s->sched));
@@ -1024,7 +1048,7 @@ void kith_yamux_check(const kith_yamux *y)
     assert(in == y->streams_in && out == y->streams_out && live == y->live && live == y->map.len);
     assert(in <= y->cfg.streams_in_max && out <= y->cfg.streams_out_max);
     assert(unacked == y->unacked && unacked <= KITH_YAMUX_BACKLOG);
-    assert(grown == y->grown && extra == y->budget_used && extra <= y->cfg.budget_max);
+    assert(sharers == y->sharers && extra == y->budget_used && extra <= y->cfg.budget_max);
     assert(y->pong_count <= PONGS_MAX && y->refused.len <= REFUSED_MAX * 4 && y->credit <= CREDIT_MAX);
     assert(y->part_len < KITH_YAMUX_HDR_LEN);
     assert(!y->failed || (live == 0 && kith_list_empty(&y->ctl)));
