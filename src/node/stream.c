@@ -193,18 +193,20 @@ static kith_err agree(kith_stream *s, kith_time now)
     return KITH_OK;
 }
 
-/* Frees the negotiator once its last words are on their way. */
+/* After more of the negotiation was read. */
 static void negotiated(kith_stream *s, kith_time now)
 {
-    if (!s->mss || kith_mss_status(s->mss) != KITH_MSS_DONE)
+    if (kith_mss_status(s->mss) != KITH_MSS_DONE)
         return;
-    if (!s->opened) {
-        kith_err e = agree(s, now);
-        if (e) {
-            reset(s, e);
-            return;
-        }
-        s->negotiate_by = KITH_NEVER;
+    kith_err e = agree(s, now);
+    if (e) {
+        reset(s, e);
+        return;
+    }
+    s->negotiate_by = KITH_NEVER;
+    if (!s->inbound) { /* answered, so everything of it was sent; a listener's echo still waits to be */
+        kith_mss_free(s->mss);
+        s->mss = NULL;
     }
 }
 
@@ -292,8 +294,9 @@ size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin
     case KITH_STREAM_OPEN:
         break;
     case KITH_STREAM_FIN:
-        /* On an empty frame of its own, as everybody sends it: js forgets payload that comes with a FIN. */
-        *fin = s->fin_sent = len == 0;
+        /* On an empty frame of its own, and once the protocol is agreed, as everybody sends it: js forgets payload that
+         * comes with a FIN, and misses a FIN that comes before its application has the stream. */
+        *fin = s->fin_sent = len == 0 && !s->mss;
         break;
     case KITH_STREAM_RESET:
         reset(s, KITH_ERESET);
