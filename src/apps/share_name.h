@@ -22,7 +22,7 @@ const char *kith_link_fault(kith_bytes target, size_t depth);
 /* Writes a name as it may be shown on a terminal: what may not be printed (base/text.h), a backslash and bytes that are no UTF-8
  * become \n, \t, \\, \xNN or \u{NNNN}. */
 void kith_name_put(kith_wr *w, kith_bytes name);
-#define KITH_NAME_ESCAPED_MAX(n) ((n)*4) /* the longest that n bytes become */
+#define KITH_NAME_ESCAPED_MAX(n) (4 * (n)) /* the longest that n bytes become */
 
 /* ASCII letters made small, for comparing names as a case-insensitive file system does. out has name.len bytes. */
 void kith_name_fold(kith_bytes name, uint8_t *out);

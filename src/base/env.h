@@ -12,9 +12,9 @@
 typedef uint64_t kith_time;
 
 #define KITH_NEVER UINT64_MAX /* a deadline that does not come */
-#define KITH_US(n) ((kith_time)(n)*1000u)
-#define KITH_MS(n) ((kith_time)(n)*1000000u)
-#define KITH_SEC(n) ((kith_time)(n)*1000000000u)
+#define KITH_US(n) (1000u * (kith_time)(n))
+#define KITH_MS(n) (1000000u * (kith_time)(n))
+#define KITH_SEC(n) (1000000000u * (kith_time)(n))
 
 static inline kith_time kith_time_min(kith_time a, kith_time b)
 {

@@ -16,7 +16,7 @@ typedef struct kith_list {
 } kith_list;
 
 /* The struct that a link lies in. */
-#define KITH_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define KITH_OF(ptr, type, member) ((type *)(void *)(((char *)(ptr)) - offsetof(type, member)))
 
 static inline void kith_list_init(kith_list *l)
 {

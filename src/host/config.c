@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY(name, type, member, help)                                 \
-    {                                                                 \
-        name, KITH_CONFIG_##type, offsetof(kith_config, member), help \
-    }
+/* clang-format off */
+#define KEY(name, type, member, help) {name, KITH_CONFIG_##type, offsetof(kith_config, member), help}
+/* clang-format on */
 
 const kith_config_key kith_config_keys[] = {
     KEY("listen", ADDRS, listen, "address to listen on, as a multiaddr; may be given several times"),

@@ -13,6 +13,9 @@
 #define ONION3_KEY_LEN 35
 #define ONION_KEY_LEN 10
 
+static const char hex_low[] = "0123456789abcdef";
+static const char hex_up[] = "0123456789ABCDEF";
+
 typedef enum kind {
     NOTHING,
     IP4,
@@ -473,7 +476,7 @@ static void put_ip6(kith_wr *w, const uint8_t b[16])
             uint8_t d = g >> shift & 15;
             begun = begun || d || shift == 0;
             if (begun)
-                kith_put_u8(w, (uint8_t) "0123456789abcdef"[d]);
+                kith_put_u8(w, (uint8_t)hex_low[d]);
         }
         i++;
     }
@@ -487,8 +490,8 @@ static void put_http_path(kith_wr *w, kith_bytes v)
             kith_put_u8(w, c);
         } else {
             kith_put_u8(w, '%');
-            kith_put_u8(w, (uint8_t) "0123456789ABCDEF"[c >> 4]);
-            kith_put_u8(w, (uint8_t) "0123456789ABCDEF"[c & 15]);
+            kith_put_u8(w, (uint8_t)hex_up[c >> 4]);
+            kith_put_u8(w, (uint8_t)hex_up[c & 15]);
         }
     }
 }
