@@ -201,7 +201,7 @@ static size_t message_lengths(kith_bytes in, size_t *lengths, size_t max)
 static size_t say_many(size_t protocol_count, size_t addr_count, bool with_record, kith_identify **listener,
                        const kith_env *env)
 {
-    static char names[1000][24];
+    static char names[1000][40];
     static kith_bytes protocols[1000];
     static kith_maddr addrs[1000];
     static uint8_t out[KITH_IDENTIFY_CHUNKS_MAX * KITH_IDENTIFY_SEND_MAX];
@@ -257,7 +257,7 @@ static void much_is_split_into_messages_that_everyone_reads(void **state)
             assert_int_equal(info->addr_count, a < KITH_IDENTIFY_ADDRS_MAX ? a : KITH_IDENTIFY_ADDRS_MAX);
             assert_int_equal(info->has_record, known[i].record);
             for (size_t j = 0; j < info->protocol_count; j++) {
-                char want[24];
+                char want[40];
                 (void)snprintf(want, sizeof want, "/kith/many/%zu/1", j);
                 support_assert_str(info->protocols[j], want); /* in order */
             }
