@@ -105,7 +105,7 @@ void kith_host_free(kith_host *h)
     int e = uv_loop_close(&h->loop);
     assert(e == 0);
     (void)e;
-    for (kith_link *k; (k = kith_list_pop(&h->dials));)
+    KITH_EACH (&h->dials, k)
         free(KITH_OF(k, pending_dial, link));
     while (h->pool_len > 0)
         free(h->pool[--h->pool_len]);
@@ -221,8 +221,8 @@ static bool write_all(kith_host *h, bool *wrote)
 
 void kith_host_drive_(kith_host *h)
 {
-    if (h->driving)
-        return;
+    if (h->driving || !h->node)
+        return; /* no node: a start that failed is being undone */
     h->driving = true;
     bool more = false;
     h->dirty = false;
