@@ -36,9 +36,9 @@ enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 }; /* flags */
 #define SMALL_UPDATE 1024u /* a window update below this costs */
 
 /* Windows. */
-#define BURST 64u             /* a burst shorter than this fraction of a round trip counts as that long */
-#define LUMP 4u               /* the same when all came at one moment, and nothing can be measured */
-#define SLACK KITH_MS(1)      /* added to the RTT: both sides take time to wake up */
+#define BURST 64u        /* a burst shorter than this fraction of a round trip counts as that long */
+#define LUMP 4u          /* the same when all came at one moment; and a longer pause begins a new burst */
+#define SLACK KITH_MS(1) /* added to the RTT: both sides take time to wake up */
 #define RTT_GUESS KITH_MS(50) /* while nobody knows */
 #define RTT_MAX KITH_SEC(10)  /* for tuning */
 #define RTT_FRESH KITH_SEC(2) /* an older one is measured anew while bulk data comes in */
@@ -51,14 +51,16 @@ struct kith_yamux_stream {
     kith_link sched; /* y->fresh or y->old; CLOSED: y->over */
     kith_link ctl;   /* y->ctl */
     void *user;
-    kith_time epoch; /* when the first byte after the last window update came in; 0: none yet */
+    kith_time epoch; /* when the first byte came after the last window update, or a pause; 0: none yet */
+    kith_time heard; /* the last byte */
     uint32_t id;
     uint32_t send_left; /* what we may send */
     uint32_t recv_left; /* what the peer may send */
     uint32_t unread;    /* received, not used up */
     uint32_t taken;     /* used up, not granted again */
     uint32_t window;    /* recv_left + unread + taken, and more when growth has not been granted yet */
-    uint32_t base;      /* taken and unread at epoch: what the reader uses of these says nothing */
+    uint32_t old;       /* taken + unread just before epoch: what the reader uses of these says nothing */
+    uint32_t base;      /* and with the bytes that came at epoch itself */
     int32_t deficit;    /* bytes it may send in this round */
     uint32_t rst_code;
     stream_state state;
@@ -106,6 +108,7 @@ struct kith_yamux {
     ping_state ping;
     kith_time ping_sent, ping_due, ping_limit, heard;
     kith_time rtt, rtt_low, rtt_at;
+    kith_time pause; /* data that was silent for longer was waiting: for window, or for its application */
 
     uint64_t budget_used;
     size_t sharers; /* streams that have or want a part of it */
@@ -197,6 +200,7 @@ kith_yamux *kith_yamux_new(const kith_yamux_config *cfg, kith_time now)
     y->next_id = cfg->dialer ? 1 : 2;
     y->credit = CREDIT_MAX;
     y->credit_at = y->now = y->heard = now;
+    y->pause = (RTT_GUESS + SLACK) / LUMP;
     y->ping_due = later(now, cfg->ping_every);
     if (cfg->ping_every != KITH_NEVER)
         kith_yamux_ping(y, now); /* window tuning needs an RTT before the first bulk transfer */
@@ -517,6 +521,7 @@ static void on_ping(kith_yamux *y, uint16_t flags, uint32_t value, kith_yamux_ev
     y->rtt = y->rtt == 0 ? rtt : y->rtt - y->rtt / 8 + rtt / 8;
     y->rtt_low = y->rtt_low == 0 ? rtt : min64(rtt, y->rtt_low + y->rtt_low / 8);
     y->rtt_at = y->now;
+    y->pause = (y->rtt_low + SLACK) / LUMP;
     y->ping = PING_IDLE;
     y->ping_due = later(y->now, y->cfg.ping_every);
     *ev = (kith_yamux_event){.kind = KITH_YAMUX_RTT, .rtt = rtt};
@@ -572,10 +577,13 @@ static bool on_body(kith_yamux *y, kith_yamux_event *ev)
         y->late -= min64(y->late, n);
         return false;
     }
+    if (s->epoch == 0 || y->now - s->heard > y->pause) {
+        s->epoch = max64(y->now, 1);
+        s->old = s->taken + s->unread;
+    }
+    s->heard = y->now;
     s->recv_left -= n;
     s->unread += n;
-    if (s->epoch == 0)
-        s->epoch = max64(y->now, 1);
     if (s->epoch == y->now)
         s->base = s->taken + s->unread;
     *ev = (kith_yamux_event){.kind = KITH_YAMUX_DATA, .stream = s, .data = data};
@@ -655,9 +663,9 @@ bool kith_yamux_next(kith_yamux *y, kith_yamux_event *ev)
 /* ---- windows that fit the path ---- */
 
 /* The window a stream should have: three times what the path holds (one being sent, one being acknowledged,
- * and half a window that waits for its update), at the rate at which the reader just used up what came after the
- * first bytes of this epoch. Waiting for our update is not in that time, so a sender that is held up by its window
- * shows the rate of its bursts, which is the rate of the path; and a reader that is behind shows its own. */
+ * and half a window that waits for its update), at the rate at which the reader just used up what came after
+ * the first bytes of this burst. Pauses are not in that time, so a sender that is held up by its window shows
+ * the rate of its bursts, which is the rate of the path; and a reader that is behind shows its own. */
 static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
 {
     if (s->epoch == 0)
@@ -673,8 +681,8 @@ static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
     if (s->taken > s->base) {
         count = s->taken - s->base;
         took = max64(took, path / BURST);
-    } else if (s->unread == 0) {
-        count = s->taken;
+    } else if (s->taken > s->old) {
+        count = s->taken - s->old;
         took = max64(took, path / LUMP);
     } else {
         return;
