@@ -3,13 +3,12 @@
 PRESET ?= release
 PREFIX ?= /usr/local
 BUILD := build/$(PRESET)
-JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .PHONY: all
 all: ## build the program and libkith.a
 	@tools/setup build
 	@test -e $(BUILD)/build.ninja || cmake --preset $(PRESET)
-	@cmake --build --preset $(PRESET)
+	@cmake --build --preset $(PRESET) --target libkith kith
 
 .PHONY: demo
 demo: ## two nodes move a folder over a post-quantum channel
@@ -18,9 +17,9 @@ demo: ## two nodes move a folder over a post-quantum channel
 	@tools/demo
 
 .PHONY: test
-test: ## build and run all tests
+test: ## build and run all tests; only=REGEX picks some, PRESET=asan another build
 	@tools/setup test
-	@tools/run-tests $(PRESET)
+	@tools/run-tests $(PRESET) $(if $(only),-R $(only))
 
 .PHONY: bench
 bench: all ## measure, beside the peers that are installed
