@@ -27,7 +27,7 @@
     140 /* bytes of a protocol id; longer ones are skipped, no kith could speak them (KITH_MSS_ID_MAX) */
 #define KITH_IDENTIFY_AGENT_MAX 128 /* longer ones are cut */
 #define KITH_IDENTIFY_VERSION \
-    "ipfs/0.1.0" /* protocolVersion that we send, as go and js do; what a peer sends is never enforced */
+    "ipfs/0.1.0" /* protocolVersion that we send, as kubo does; a peer's is not enforced */
 #define KITH_IDENTIFY_TIMEOUT KITH_SEC(10)
 
 /* What we say. Borrowed for the call. */
