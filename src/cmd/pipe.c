@@ -226,7 +226,7 @@ const cmd cmd_pipe = {
         "End of input half-closes the stream; the peer's end closes our output.",
     .examples = "  kith pipe --listen --protocol /chat/1\n"
                 "  kith pipe /ip4/192.168.1.5/tcp/9000/p2p/12D3Koo... --protocol /chat/1\n"
-                "  kith pipe --listen --protocol /backup/1 -- tar cf - /home/me/documents\n",
+                "  kith pipe --listen --protocol /backup/1 -- tar cf - documents\n",
     .options = options,
     .node = true,
     .args_max = 1,
