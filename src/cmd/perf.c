@@ -15,6 +15,7 @@ typedef struct perf {
     kith_conn *conn;
     uv_timer_t timer;
     unsigned long long upload, download;
+    kith_time asked, connected; /* for the connection; got it */
     bool progress;
 } perf;
 
@@ -41,6 +42,7 @@ static void report(const perf *p, const kith_perf_result *r)
     if (p->s.json) {
         json_t *o = session_conn_json(p->conn);
         if (o) {
+            json_object_set_new(o, "connect_seconds", json_real((double)(p->connected - p->asked) / 1e9));
             json_object_set_new(o, "upload_bytes", json_integer((json_int_t)r->upload_bytes));
             json_object_set_new(o, "upload_seconds", json_real((double)r->upload_time / 1e9));
             json_object_set_new(o, "download_bytes", json_integer((json_int_t)r->download_bytes));
@@ -87,6 +89,7 @@ static void on_open(void *ctx, kith_conn *c)
     static const kith_bytes id[] = {{(const uint8_t *)KITH_PERF_ID, sizeof KITH_PERF_ID - 1}};
     perf *p = ctx;
     p->conn = c;
+    p->connected = kith_host_now(p->s.host);
     p->machine = kith_perf_client(kith_host_env(), p->upload, p->download);
     if (!p->machine || kith_node_open(kith_host_node(p->s.host), kith_host_now(p->s.host), c, id, 1,
                                       &kith_perf_ops, p->machine, &p->sink, &p->stream)) {
@@ -122,6 +125,7 @@ static int run(const cmd_args *args)
     p.sink = (kith_sink){.event = on_stream, .ctx = &p};
     uv_timer_init(kith_host_loop(p.s.host), &p.timer);
     p.timer.data = &p;
+    p.asked = kith_host_now(p.s.host);
     session_dial(&p.s, args->rest[0], on_open, &p);
     return session_run(&p.s);
 }
