@@ -5,8 +5,8 @@
  *
  * Two processes, one thread each, one loopback connection with the kernel's own buffer sizes. tcp: 64 KiB
  * writes, reads of what is there. aead: records of 65,519 bytes under ChaCha20-Poly1305, each behind its
- * length as in Noise, sealed in place and written with one call; the reader opens in place what is whole. No
- * handshake, no muxer, no flow control but TCP's. The time runs from the first write until the one byte with
+ * length as in Noise, sealed in place, four to a write (one to a write is a quarter slower); the reader opens in
+ * place what is whole. No handshake, no muxer, no flow control but TCP's. The time runs from the first write until the one byte with
  * which the reader acknowledges all is back. Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +25,7 @@
 #define PLAIN 65519u
 #define RECORD (2 + PLAIN + KITH_AEAD_TAG_LEN)
 #define CHUNK (64u * 1024)
+#define BATCH 4 /* records that one write carries */
 
 static _Noreturn void die(const char *what)
 {
@@ -94,16 +95,20 @@ static kith_aead *cipher(bool seal)
 
 static void send_aead(int fd, uint64_t bytes)
 {
-    static uint8_t buf[RECORD];
+    static uint8_t buf[BATCH * RECORD];
     uint8_t nonce[KITH_AEAD_NONCE_LEN];
     kith_aead *a = cipher(true);
-    for (uint64_t n = 0; bytes > 0; n++) {
-        size_t len = bytes < PLAIN ? (size_t)bytes : PLAIN;
-        nonce_of(n, nonce);
-        kith_store_be16(buf, (uint16_t)(len + KITH_AEAD_TAG_LEN));
-        kith_aead_seal(a, nonce, (kith_bytes){0}, kith_span_of(buf + 2, len), buf + 2 + len);
-        write_all(fd, buf, 2 + len + KITH_AEAD_TAG_LEN);
-        bytes -= len;
+    for (uint64_t n = 0; bytes > 0;) {
+        uint8_t *p = buf;
+        for (size_t k = 0; k < BATCH && bytes > 0; k++) {
+            size_t len = bytes < PLAIN ? (size_t)bytes : PLAIN;
+            nonce_of(n++, nonce);
+            kith_store_be16(p, (uint16_t)(len + KITH_AEAD_TAG_LEN));
+            kith_aead_seal(a, nonce, (kith_bytes){0}, kith_span_of(p + 2, len), p + 2 + len);
+            p += 2 + len + KITH_AEAD_TAG_LEN;
+            bytes -= len;
+        }
+        write_all(fd, buf, (size_t)(p - buf));
     }
     kith_aead_free(a);
 }
