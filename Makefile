@@ -22,9 +22,9 @@ test: ## build and run all tests; only=REGEX picks some, PRESET=asan another bui
 	@tools/run-tests $(PRESET) $(if $(only),-R $(only))
 
 .PHONY: bench
-bench: all ## measure, beside the peers that are installed
-	@test -x bench/run || { echo "make bench: bench/run is not there yet"; exit 1; }
-	@bench/run
+bench: all ## measure, beside the peers that can be had (ARGS='--quick bulk')
+	@cmake --build --preset $(PRESET) --target bench
+	@KITH_BUILD=$(BUILD) bench/run $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (KITH_FUZZ_SECONDS, default 30 each)
