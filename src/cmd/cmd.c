@@ -9,7 +9,7 @@
 
 #include "host/config.h"
 
-static void complain(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list ap)
 {
     fprintf(stderr, "kith: ");
     vfprintf(stderr, fmt, ap);

@@ -14,7 +14,7 @@ typedef struct world_heap {
     size_t live, calls, fail_at; /* fail_at 0: never */
 } world_heap;
 
-static void *world_heap_fn(void *ctx, void *p, size_t old, size_t size)
+static inline void *world_heap_fn(void *ctx, void *p, size_t old, size_t size)
 {
     world_heap *h = ctx;
     if (size == 0) {
@@ -30,7 +30,7 @@ static void *world_heap_fn(void *ctx, void *p, size_t old, size_t size)
     return q;
 }
 
-static void world_rand_fn(void *ctx, kith_span out)
+static inline void world_rand_fn(void *ctx, kith_span out)
 {
     uint64_t *s = ctx;
     for (size_t i = 0; i < out.len; i++) {
@@ -39,7 +39,7 @@ static void world_rand_fn(void *ctx, kith_span out)
     }
 }
 
-static uint64_t world_rand(uint64_t *s, uint64_t n)
+static inline uint64_t world_rand(uint64_t *s, uint64_t n)
 {
     *s = *s * 6364136223846793005u + 1442695040888963407u;
     return (*s >> 20) % n;
@@ -59,7 +59,7 @@ typedef struct world_share {
     kith_share_source source;
 } world_share;
 
-static uint8_t *world_tree(const uint8_t *data, uint64_t size)
+static inline uint8_t *world_tree(const uint8_t *data, uint64_t size)
 {
     uint8_t *nodes = malloc(kith_tree_nodes(size) * KITH_BLAKE3_LEN);
     assert(nodes);
@@ -72,7 +72,8 @@ static uint8_t *world_tree(const uint8_t *data, uint64_t size)
     return nodes;
 }
 
-static void world_add(world_share *s, kith_entry_type type, size_t depth, const char *name, uint64_t size)
+static inline void world_add(world_share *s, kith_entry_type type, size_t depth, const char *name,
+                             uint64_t size)
 {
     size_t i = s->count++;
     assert(i < WORLD_FILES_MAX && strlen(name) < sizeof s->names[0]);
@@ -98,7 +99,7 @@ static void world_add(world_share *s, kith_entry_type type, size_t depth, const 
 }
 
 /* Makes the list and its tree. */
-static void world_seal(world_share *s, const kith_env *env)
+static inline void world_seal(world_share *s, const kith_env *env)
 {
     size_t len = 0;
     for (size_t i = 0; i < s->count; i++)
@@ -123,7 +124,7 @@ static void world_seal(world_share *s, const kith_env *env)
     memcpy(s->source.root, s->list_nodes, KITH_BLAKE3_LEN);
 }
 
-static void world_share_free(world_share *s, const kith_env *env)
+static inline void world_share_free(world_share *s, const kith_env *env)
 {
     for (size_t i = 0; i < s->count; i++) {
         free(s->content[i]);
@@ -135,7 +136,7 @@ static void world_share_free(world_share *s, const kith_env *env)
 }
 
 /* The sharer's owner: fills a block from memory. */
-static void world_fill(const world_share *s, kith_share_block *b)
+static inline void world_fill(const world_share *s, kith_share_block *b)
 {
     for (size_t i = 0; i < b->count; i++) {
         const kith_share_item *it = &b->items[i];

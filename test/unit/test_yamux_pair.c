@@ -787,7 +787,7 @@ static void streams_share_the_budget_and_latecomers_get_theirs(void **state)
     path_open(p);
     path_run(p, KITH_SEC(1));
     uint64_t first = p->got[0];
-    assert_true(first > 100e6); /* alone it has the whole budget, and fills the path */
+    assert_true((double)first > 100e6); /* alone it has the whole budget, and fills the path */
     for (int i = 0; i < 7; i++)
         path_open(p);
     path_run(p, KITH_SEC(3)); /* the first one shrinks, the others grow */
