@@ -677,6 +677,7 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,
         .streams = c->stream_count,
+        .identified = c->identified,
         .agent = c->agent,
     };
 }

@@ -187,11 +187,14 @@ typedef struct kith_conn_facts {
     kith_time rtt;                /* 0: unknown */
     uint64_t bytes_in, bytes_out; /* on the wire */
     size_t streams;
+    bool identified;   /* identify has come to its end, with or without success */
     const char *agent; /* "" before identify */
 } kith_conn_facts;
 void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out);
 /* The peer's own word about its protocols (identify). */
 bool kith_conn_supports(const kith_conn *c, kith_bytes protocol);
+/* All of them: writes at most max views, valid until the connection's next event, and returns how many. */
+size_t kith_conn_protocols(const kith_conn *c, kith_bytes *out, size_t max);
 
 kith_conn *kith_stream_conn(const kith_stream *s);
 void *kith_stream_machine(const kith_stream *s);

@@ -131,3 +131,12 @@ bool kith_conn_supports(const kith_conn *c, kith_bytes protocol)
     }
     return false;
 }
+
+size_t kith_conn_protocols(const kith_conn *c, kith_bytes *out, size_t max)
+{
+    kith_rd r = kith_rd_of(kith_bytes_of(c->protocols, c->protocols_len));
+    size_t n = 0;
+    while (r.in.len > 0 && !r.bad && n < max)
+        out[n++] = kith_get_lp(&r);
+    return n;
+}
