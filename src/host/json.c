@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Facts as JSON. */
+#include "host/json.h"
+
+#include <stdlib.h>
+
+json_t *kith_json_bytes(kith_bytes text)
+{
+    json_t *s = json_stringn((const char *)text.p, text.len);
+    if (s || text.len == 0)
+        return s ? s : json_string("");
+    char *copy = malloc(text.len);
+    if (!copy)
+        return NULL;
+    for (size_t i = 0; i < text.len; i++)
+        copy[i] = text.p[i] < 0x80 ? (char)text.p[i] : '?';
+    s = json_stringn(copy, text.len);
+    free(copy);
+    return s;
+}
+
+json_t *kith_json_text(const char *text)
+{
+    return kith_json_bytes(kith_bytes_str(text));
+}
+
+json_t *kith_json_peer(const kith_peer_id *id)
+{
+    char text[KITH_PEER_ID_TEXT_MAX + 1];
+    kith_peer_id_text(id, text);
+    return json_string(text);
+}
+
+json_t *kith_json_addr(const kith_maddr *a)
+{
+    char text[KITH_MADDR_TEXT_MAX + 1];
+    kith_maddr_text(a, text);
+    return kith_json_text(text);
+}
+
+json_t *kith_json_conn(const kith_conn *c)
+{
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    return json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:b, s:o}", "peer", kith_json_peer(&f.peer), "addr",
+                     kith_json_addr(&f.remote), "direction", f.inbound ? "inbound" : "outbound",
+                     "secure_channel", f.suite ? f.suite->id : "", "pq",
+                     f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer", f.early_muxer,
+                     "agent", kith_json_text(f.agent));
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* JSON values that cannot fail on what peers say, and the facts that several outputs have in common. */
+#ifndef KITH_HOST_JSON_H
+#define KITH_HOST_JSON_H
+
+#include <jansson.h>
+
+#include "node/node.h"
+
+/* A string; whatever is not UTF-8 in it becomes '?'. NULL only without memory. */
+json_t *kith_json_bytes(kith_bytes text);
+json_t *kith_json_text(const char *text);
+json_t *kith_json_peer(const kith_peer_id *id);
+json_t *kith_json_addr(const kith_maddr *a);
+
+/* peer addr direction secure_channel pq muxer early_muxer agent */
+json_t *kith_json_conn(const kith_conn *c);
+
+#endif
