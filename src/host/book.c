@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The peer book's file, and the worker that writes and reads it. */
+#include "host/book.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/list.h"
+
+#define SCHEMA_VERSION 1
+#define BUSY_MS 2000
+
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS peers("
+    " id BLOB PRIMARY KEY, agent TEXT NOT NULL DEFAULT '', protocols TEXT NOT NULL DEFAULT '',"
+    " first_seen INTEGER NOT NULL, seen INTEGER NOT NULL, succeeded INTEGER NOT NULL DEFAULT 0,"
+    " pq INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS peers_by_age ON peers(seen);"
+    "CREATE TABLE IF NOT EXISTS addrs("
+    " peer BLOB NOT NULL REFERENCES peers(id) ON DELETE CASCADE, addr BLOB NOT NULL,"
+    " source INTEGER NOT NULL, first_seen INTEGER NOT NULL, seen INTEGER NOT NULL,"
+    " succeeded INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(peer, addr)) WITHOUT ROWID;"
+    "PRAGMA user_version=1;";
+
+typedef enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    MEET,
+    DESCRIBE,
+    SUCCEED,
+    ADD_ADDR,
+    TRIM_ADDRS,
+    TRIM_PEERS,
+    TRIM_STALE,
+    FIND,
+    LIST,
+    STATEMENTS
+} statement;
+
+/* In one order everywhere: what worked last, then what is worth more, then what is fresher. */
+#define BEST_FIRST "succeeded DESC, source DESC, seen DESC, addr"
+
+static const char *const sql[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [MEET] = "INSERT INTO peers(id, first_seen, seen) VALUES(?1, ?2, ?2)"
+             " ON CONFLICT(id) DO UPDATE SET seen = max(seen, ?2)",
+    [DESCRIBE] = "UPDATE peers SET agent = ?2, protocols = ?3 WHERE id = ?1",
+    [SUCCEED] = "UPDATE peers SET succeeded = max(succeeded, ?2), pq = max(pq, ?3) WHERE id = ?1",
+    [ADD_ADDR] =
+        "INSERT INTO addrs(peer, addr, source, first_seen, seen, succeeded) VALUES(?1, ?2, ?3, ?4, ?4, ?5)"
+        " ON CONFLICT(peer, addr) DO UPDATE SET source = max(source, ?3), seen = max(seen, ?4),"
+        " succeeded = max(succeeded, ?5)",
+    [TRIM_ADDRS] = "DELETE FROM addrs WHERE peer = ?1 AND addr IN"
+                   " (SELECT addr FROM addrs WHERE peer = ?1 ORDER BY " BEST_FIRST " LIMIT -1 OFFSET ?2)",
+    [TRIM_PEERS] =
+        "DELETE FROM peers WHERE id IN (SELECT id FROM peers ORDER BY seen DESC, id LIMIT -1 OFFSET ?1)",
+    [TRIM_STALE] = "DELETE FROM peers WHERE seen < ?1",
+    [FIND] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent"
+             " FROM peers p JOIN addrs a ON a.peer = p.id WHERE p.id = ?1"
+             " ORDER BY a.succeeded DESC, a.source DESC, a.seen DESC, a.addr LIMIT ?2",
+    [LIST] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent"
+             " FROM peers p LEFT JOIN addrs a ON a.peer = p.id"
+             " ORDER BY p.seen DESC, p.id, a.succeeded DESC, a.source DESC, a.seen DESC, a.addr LIMIT ?2",
+};
+
+typedef enum job_kind { JOB_ADDR, JOB_MEET, JOB_DESCRIBE, JOB_ASK } job_kind;
+
+typedef struct job {
+    kith_link link;
+    job_kind kind;
+    kith_peer_id peer;
+    uint64_t unix;
+    kith_maddr addr; /* ADDR; MEET: the one that was dialled, or len 0 */
+    kith_book_source source;
+    bool pq;         /* MEET */
+    char *agent;     /* DESCRIBE */
+    char *protocols; /* DESCRIBE: one per line */
+    /* ASK */
+    size_t max, count;
+    kith_book_row *rows;
+    kith_book_answer fn;
+    void *ctx;
+} job;
+
+struct kith_book {
+    uv_loop_t *loop;
+    uv_work_t work;
+    bool working;
+    kith_list queue; /* of the loop */
+    size_t queued;
+    kith_list batch; /* of the worker, while working */
+    kith_host *host; /* watched */
+    kith_observer watch;
+    sqlite3 *db; /* of the worker, while working */
+    sqlite3_stmt *stmts[STATEMENTS];
+};
+
+const char *kith_book_source_name(kith_book_source s)
+{
+    switch (s) {
+    case KITH_BOOK_IDENTIFY:
+        return "identify";
+    case KITH_BOOK_TICKET:
+        return "ticket";
+    case KITH_BOOK_MANUAL:
+        return "manual";
+    case KITH_BOOK_DIALED:
+        return "dialed";
+    }
+    return "unknown";
+}
+
+static uint64_t unix_now(void)
+{
+    uv_timeval64_t tv;
+    uv_gettimeofday(&tv);
+    return (uint64_t)tv.tv_sec;
+}
+
+/* ---- the file ---- */
+
+static void db_close(kith_book *b)
+{
+    for (int i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(b->stmts[i]);
+    memset(b->stmts, 0, sizeof b->stmts);
+    sqlite3_close(b->db);
+    b->db = NULL;
+}
+
+static int db_open(kith_book *b, const char *path)
+{
+    mode_t mask = umask(077);
+    int e =
+        sqlite3_open_v2(path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (!e)
+        e = sqlite3_busy_timeout(b->db, BUSY_MS);
+    if (!e)
+        e = sqlite3_exec(b->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+                         NULL, NULL, NULL);
+    umask(mask);
+    sqlite3_stmt *v = NULL;
+    if (!e)
+        e = sqlite3_prepare_v2(b->db, "PRAGMA user_version", -1, &v, NULL);
+    int version = !e && sqlite3_step(v) == SQLITE_ROW ? sqlite3_column_int(v, 0) : -1;
+    sqlite3_finalize(v);
+    if (!e && version > SCHEMA_VERSION)
+        return SQLITE_MISMATCH;
+    if (!e && version == 0)
+        e = sqlite3_exec(b->db, schema, NULL, NULL, NULL);
+    for (int i = 0; i < STATEMENTS && !e; i++)
+        e = sqlite3_prepare_v3(b->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &b->stmts[i], NULL);
+    return e;
+}
+
+/* Out of the way, so that what is in it can still be looked at. The -wal and -shm files belong to it. */
+static void put_aside(const char *path)
+{
+    static const char *const parts[] = {"", "-wal", "-shm"};
+    for (int i = 0; i < 3; i++) {
+        char from[4096], to[4096];
+        if (snprintf(from, sizeof from, "%s%s", path, parts[i]) < (int)sizeof from &&
+            snprintf(to, sizeof to, "%s.damaged%s", path, parts[i]) < (int)sizeof to)
+            (void)rename(from, to);
+    }
+}
+
+kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, const char **why)
+{
+    static char text[256];
+    *damaged = false;
+    *why = "no memory";
+    kith_book *b = calloc(1, sizeof *b);
+    if (!b)
+        return NULL;
+    b->loop = loop;
+    b->work.data = b;
+    kith_list_init(&b->queue);
+    kith_list_init(&b->batch);
+    int e = db_open(b, path);
+    if (e == SQLITE_NOTADB || e == SQLITE_CORRUPT) {
+        db_close(b);
+        put_aside(path);
+        *damaged = true;
+        e = db_open(b, path);
+    }
+    if (e) {
+        snprintf(text, sizeof text, "%s",
+                 e == SQLITE_MISMATCH ? "it was made by a newer kith" : sqlite3_errstr(e));
+        *why = text;
+        db_close(b);
+        free(b);
+        return NULL;
+    }
+    return b;
+}
+
+/* ---- the worker ---- */
+
+static sqlite3_stmt *use(kith_book *b, statement s)
+{
+    sqlite3_stmt *st = b->stmts[s];
+    sqlite3_reset(st);
+    sqlite3_clear_bindings(st);
+    return st;
+}
+
+static bool done(sqlite3_stmt *st)
+{
+    int e = sqlite3_step(st);
+    sqlite3_reset(st);
+    return e == SQLITE_DONE;
+}
+
+static void bind_blob(sqlite3_stmt *st, int at, kith_bytes v)
+{
+    sqlite3_bind_blob(st, at, v.p, (int)v.len, SQLITE_STATIC);
+}
+
+static bool put_addr(kith_book *b, const job *j, bool succeeded)
+{
+    sqlite3_stmt *st = use(b, ADD_ADDR);
+    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    bind_blob(st, 2, kith_maddr_bytes(&j->addr));
+    sqlite3_bind_int(st, 3, (int)j->source);
+    sqlite3_bind_int64(st, 4, (sqlite3_int64)j->unix);
+    sqlite3_bind_int64(st, 5, succeeded ? (sqlite3_int64)j->unix : 0);
+    if (!done(st))
+        return false;
+    st = use(b, TRIM_ADDRS);
+    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    sqlite3_bind_int(st, 2, KITH_BOOK_ADDRS_MAX);
+    return done(st);
+}
+
+static bool write_job(kith_book *b, const job *j)
+{
+    sqlite3_stmt *st = use(b, MEET);
+    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
+    if (!done(st))
+        return false;
+    switch (j->kind) {
+    case JOB_ADDR:
+        return put_addr(b, j, false);
+    case JOB_MEET:
+        st = use(b, SUCCEED);
+        bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+        sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
+        sqlite3_bind_int(st, 3, j->pq);
+        return done(st) && (j->addr.len == 0 || put_addr(b, j, true));
+    case JOB_DESCRIBE:
+        st = use(b, DESCRIBE);
+        bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+        sqlite3_bind_text(st, 2, j->agent, -1, SQLITE_STATIC);
+        sqlite3_bind_text(st, 3, j->protocols, -1, SQLITE_STATIC);
+        return done(st);
+    case JOB_ASK:
+        break;
+    }
+    return true;
+}
+
+static void trim(kith_book *b, uint64_t unix)
+{
+    sqlite3_stmt *st = use(b, TRIM_PEERS);
+    sqlite3_bind_int(st, 1, KITH_BOOK_PEERS_MAX);
+    (void)done(st);
+    st = use(b, TRIM_STALE);
+    uint64_t age = KITH_BOOK_STALE_DAYS * 86400ull;
+    sqlite3_bind_int64(st, 1, unix > age ? (sqlite3_int64)(unix - age) : 0);
+    (void)done(st);
+}
+
+static kith_bytes column(sqlite3_stmt *st, int at)
+{
+    const void *p = sqlite3_column_blob(st, at);
+    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
+}
+
+/* False: the row does not hold what it should. */
+static bool read_row(sqlite3_stmt *st, kith_book_row *r)
+{
+    *r = (kith_book_row){0};
+    if (kith_peer_id_parse(column(st, 0), &r->peer))
+        return false;
+    if (sqlite3_column_type(st, 1) != SQLITE_NULL && kith_maddr_parse(column(st, 1), &r->addr))
+        return false;
+    int source = sqlite3_column_int(st, 2);
+    r->source = source >= KITH_BOOK_IDENTIFY && source <= KITH_BOOK_DIALED ? (kith_book_source)source
+                                                                           : KITH_BOOK_IDENTIFY;
+    r->seen = (uint64_t)sqlite3_column_int64(st, 3);
+    r->succeeded = (uint64_t)sqlite3_column_int64(st, 4);
+    r->peer_seen = (uint64_t)sqlite3_column_int64(st, 5);
+    r->peer_succeeded = (uint64_t)sqlite3_column_int64(st, 6);
+    r->pq = sqlite3_column_int(st, 7) != 0;
+    const unsigned char *agent = sqlite3_column_text(st, 8);
+    snprintf(r->agent, sizeof r->agent, "%s", agent ? (const char *)agent : "");
+    return true;
+}
+
+static void answer_job(kith_book *b, job *j)
+{
+    sqlite3_stmt *st = use(b, j->peer.len ? FIND : LIST);
+    size_t cap = 0;
+    if (j->peer.len)
+        bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    sqlite3_bind_int64(st, 2, (sqlite3_int64)j->max);
+    while (j->count < j->max && sqlite3_step(st) == SQLITE_ROW) {
+        if (j->count == cap) {
+            cap = cap ? cap * 2 : 16;
+            kith_book_row *rows = realloc(j->rows, cap * sizeof *rows);
+            if (!rows)
+                break;
+            j->rows = rows;
+        }
+        j->count += read_row(st, &j->rows[j->count]);
+    }
+    sqlite3_reset(st);
+}
+
+static void run_batch(kith_book *b)
+{
+    uint64_t unix = 0;
+    bool writing = false, ok = true;
+    KITH_EACH (&b->batch, k) {
+        const job *j = KITH_OF(k, job, link);
+        if (j->kind == JOB_ASK)
+            continue;
+        unix = j->unix;
+        if (!writing)
+            ok = done(use(b, BEGIN));
+        writing = true;
+        if (ok)
+            ok = write_job(b, j);
+    }
+    if (writing) {
+        if (ok)
+            trim(b, unix);
+        if (!ok || !done(use(b, COMMIT)))
+            (void)done(use(b, ROLLBACK)); /* a full disk: what was noted is lost, what was stored stays */
+    }
+    KITH_EACH (&b->batch, k) {
+        job *j = KITH_OF(k, job, link);
+        if (j->kind == JOB_ASK)
+            answer_job(b, j);
+    }
+}
+
+static void on_work(uv_work_t *w)
+{
+    run_batch(w->data);
+}
+
+static void job_free(job *j)
+{
+    free(j->agent);
+    free(j->protocols);
+    free(j->rows);
+    free(j);
+}
+
+static void kick(kith_book *b);
+
+static void on_worked(uv_work_t *w, int status)
+{
+    (void)status;
+    kith_book *b = w->data;
+    for (kith_link *k; (k = kith_list_pop(&b->batch));) {
+        job *j = KITH_OF(k, job, link);
+        if (j->kind == JOB_ASK)
+            j->fn(j->ctx, j->rows, j->count);
+        job_free(j);
+    }
+    b->working = false;
+    kick(b);
+}
+
+static void take_queue(kith_book *b)
+{
+    for (kith_link *k; (k = kith_list_pop(&b->queue));)
+        kith_list_push(&b->batch, k);
+    b->queued = 0;
+}
+
+static void kick(kith_book *b)
+{
+    if (b->working || kith_list_empty(&b->queue))
+        return;
+    take_queue(b);
+    b->working = true;
+    int e = uv_queue_work(b->loop, &b->work, on_work, on_worked);
+    assert(e == 0); /* fails only without a work function */
+    (void)e;
+}
+
+void kith_book_close(kith_book *b)
+{
+    if (!b)
+        return;
+    if (b->host)
+        kith_host_unobserve(b->host, &b->watch);
+    while (b->working) /* its callback starts the next batch */
+        uv_run(b->loop, UV_RUN_ONCE);
+    db_close(b);
+    free(b);
+}
+
+/* ---- notes ---- */
+
+static job *job_new(kith_book *b, job_kind kind, const kith_peer_id *peer, uint64_t unix)
+{
+    if (kind != JOB_ASK && b->queued >= KITH_BOOK_QUEUE_MAX)
+        return NULL;
+    job *j = calloc(1, sizeof *j);
+    if (!j)
+        return NULL;
+    j->kind = kind;
+    j->peer = peer ? *peer : (kith_peer_id){0};
+    j->unix = unix;
+    return j;
+}
+
+static void submit(kith_book *b, job *j)
+{
+    kith_list_push(&b->queue, &j->link);
+    b->queued++;
+    kick(b);
+}
+
+/* Without its /p2p: the peer is the key. */
+void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,
+                         kith_book_source source, uint64_t unix)
+{
+    job *j = job_new(b, JOB_ADDR, peer, unix);
+    if (!j)
+        return;
+    j->addr = *addr;
+    j->source = source;
+    if (kith_maddr_set_peer(&j->addr, NULL) || j->addr.len == 0)
+        job_free(j);
+    else
+        submit(b, j);
+}
+
+static void on_connected(kith_book *b, const kith_conn *c)
+{
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    job *j = job_new(b, JOB_MEET, &f.peer, unix_now());
+    if (!j)
+        return;
+    j->pq = f.suite && f.suite->kem != KITH_KEM_NONE;
+    j->source = KITH_BOOK_DIALED;
+    if (!f.inbound) /* whoever came to us did so from a port that leads nowhere */
+        j->addr = f.remote;
+    submit(b, j);
+}
+
+/* One id per line, as far as they fit. */
+static char *join_protocols(const kith_identify_info *info)
+{
+    size_t len = 0, at = 0;
+    for (size_t i = 0; i < info->protocol_count; i++)
+        len += info->protocols[i].len + 1;
+    char *out = malloc(len + 1);
+    for (size_t i = 0; out && i < info->protocol_count; i++) {
+        memcpy(out + at, info->protocols[i].p, info->protocols[i].len);
+        at += info->protocols[i].len;
+        out[at++] = '\n';
+    }
+    if (out)
+        out[at] = '\0';
+    return out;
+}
+
+static void on_identified(kith_book *b, const kith_conn *c, const kith_identify_info *info)
+{
+    kith_conn_facts f;
+    uint64_t unix = unix_now();
+    kith_conn_facts_get(c, &f);
+    job *j = info->has_protocols ? job_new(b, JOB_DESCRIBE, &f.peer, unix) : NULL;
+    if (j) {
+        j->agent = strdup(f.agent);
+        j->protocols = join_protocols(info);
+        if (j->agent && j->protocols)
+            submit(b, j);
+        else
+            job_free(j);
+    }
+    for (size_t i = 0; i < info->addr_count && i < KITH_BOOK_ADDRS_MAX; i++)
+        kith_book_note_addr(b, &f.peer, &info->addrs[i], KITH_BOOK_IDENTIFY, unix);
+}
+
+static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
+{
+    (void)h;
+    if (ev->kind == KITH_NODE_CONNECTED)
+        on_connected(ctx, ev->conn);
+    else if ((ev->kind == KITH_NODE_IDENTIFIED || ev->kind == KITH_NODE_UPDATED) && ev->info)
+        on_identified(ctx, ev->conn, ev->info);
+}
+
+void kith_book_watch(kith_book *b, kith_host *h)
+{
+    b->host = h;
+    b->watch = (kith_observer){.event = on_event, .ctx = b};
+    kith_host_observe(h, &b->watch);
+}
+
+kith_err kith_book_ask(kith_book *b, const kith_peer_id *peer, size_t max, kith_book_answer fn, void *ctx)
+{
+    job *j = job_new(b, JOB_ASK, peer, 0);
+    if (!j)
+        return KITH_ENOMEM;
+    j->max = max;
+    j->fn = fn;
+    j->ctx = ctx;
+    submit(b, j);
+    return KITH_OK;
+}

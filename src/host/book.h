@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The peer book: who was met, where, and how it went. One SQLite file (WAL), which survives kill -9.
+ *
+ * What is noted goes to a queue and from there to the file in one transaction per batch, on libuv's thread pool;
+ * the loop never waits for the disk. Questions are answered the same way, and see everything noted before them.
+ * Caps: KITH_BOOK_PEERS_MAX peers (those not seen for longest go first), KITH_BOOK_ADDRS_MAX addresses of each,
+ * KITH_BOOK_QUEUE_MAX notes waiting (newer ones are dropped: the next meeting brings them again). */
+#ifndef KITH_HOST_BOOK_H
+#define KITH_HOST_BOOK_H
+
+#include "host/host.h"
+
+#define KITH_BOOK_PEERS_MAX 4096
+#define KITH_BOOK_ADDRS_MAX 16
+#define KITH_BOOK_QUEUE_MAX 1024
+#define KITH_BOOK_STALE_DAYS 90 /* what was not seen for longer goes */
+
+typedef struct kith_book kith_book;
+
+/* Where an address comes from, in order of trust. */
+typedef enum kith_book_source {
+    KITH_BOOK_IDENTIFY, /* the peer says so */
+    KITH_BOOK_TICKET,   /* in a ticket or an invitation */
+    KITH_BOOK_MANUAL,   /* typed by the user */
+    KITH_BOOK_DIALED,   /* it worked */
+} kith_book_source;
+const char *kith_book_source_name(kith_book_source s);
+
+/* Opens or makes the file. A damaged one is put aside as <path>.damaged and a new one begun; *damaged then says so.
+ * NULL: *why (valid until the next call) says it. */
+kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, const char **why);
+/* Writes what is queued and closes; waits for the disk. Questions under way get no answer. NULL is fine. */
+void kith_book_close(kith_book *b);
+
+/* Notes everything that connections of this host tell, until closed. */
+void kith_book_watch(kith_book *b, kith_host *h);
+
+/* An address of a peer was learnt; unix: seconds. */
+void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,
+                         kith_book_source source, uint64_t unix);
+
+/* One row per address in the answers, best first; peers without one have an addr of len 0. */
+typedef struct kith_book_row {
+    kith_peer_id peer;
+    kith_maddr addr;
+    kith_book_source source;
+    uint64_t seen, succeeded;           /* of the address, unix seconds; 0: never */
+    uint64_t peer_seen, peer_succeeded; /* of the peer */
+    bool pq;                            /* was met over a post-quantum channel */
+    char agent[KITH_IDENTIFY_AGENT_MAX + 1];
+} kith_book_row;
+
+/* rows is freed after the call. */
+typedef void (*kith_book_answer)(void *ctx, const kith_book_row *rows, size_t count);
+/* The addresses of a peer, or (peer NULL) of all of them, the last seen first, at most max rows. Answered exactly once, later;
+ * or, when this returns KITH_ENOMEM, never. */
+KITH_CHECK kith_err kith_book_ask(kith_book *b, const kith_peer_id *peer, size_t max, kith_book_answer fn,
+                                  void *ctx);
+
+#endif
