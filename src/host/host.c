@@ -105,8 +105,6 @@ void kith_host_free(kith_host *h)
     int e = uv_loop_close(&h->loop);
     assert(e == 0);
     (void)e;
-    KITH_EACH (&h->dials, k)
-        free(KITH_OF(k, pending_dial, link));
     while (h->pool_len > 0)
         free(h->pool[--h->pool_len]);
     free(h->read_buf);
@@ -272,6 +270,11 @@ static void close_own(kith_host *h)
     h->closed = true;
     kith_dns_close_(h);
     kith_tcp_close_all_(h);
+    for (kith_link *k; (k = kith_list_pop(&h->dials));) {
+        pending_dial *d = KITH_OF(k, pending_dial, link);
+        d->fn(d->ctx, h, NULL, KITH_ECLOSED, "the node is stopping");
+        free(d);
+    }
     uv_close((uv_handle_t *)&h->prepare, NULL);
     uv_close((uv_handle_t *)&h->timer, NULL);
     uv_close((uv_handle_t *)&h->idle, NULL);

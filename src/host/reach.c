@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Reaching a peer by whatever the user knows of it. */
+#include "host/reach.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+kith_err kith_target_parse(const char *text, kith_peer_id *peer, kith_maddr *addr, char why[KITH_WHY_MAX])
+{
+    const char *reason = "";
+    *peer = (kith_peer_id){0};
+    *addr = (kith_maddr){0};
+    if (text[0] != '/') {
+        if (kith_peer_id_from_text(kith_bytes_str(text), peer) == KITH_OK)
+            return KITH_OK;
+        snprintf(
+            why, KITH_WHY_MAX,
+            "'%.200s' is neither an address like /ip4/192.168.1.5/tcp/9000 nor a peer id like 12D3Koo...",
+            text);
+        return KITH_EFORMAT;
+    }
+    if (kith_maddr_from_text(kith_bytes_str(text), addr, &reason)) {
+        snprintf(why, KITH_WHY_MAX,
+                 "'%.200s' is not an address: %s; write it like /ip4/192.168.1.5/tcp/9000/p2p/12D3Koo...",
+                 text, reason);
+        return KITH_EFORMAT;
+    }
+    (void)kith_maddr_peer(addr, peer);
+    return KITH_OK;
+}
+
+typedef struct reach {
+    kith_host *host;
+    kith_book *book;
+    char target[256];
+    kith_peer_id peer;
+    kith_maddr addr;
+    kith_reached_fn fn;
+    void *ctx;
+    uv_timer_t timer; /* for an answer that is at hand at once */
+    kith_err err;
+    char why[KITH_WHY_MAX];
+} reach;
+
+static void finish(reach *r, kith_conn *c, kith_err err, const char *why)
+{
+    char sentence[KITH_WHY_MAX];
+    snprintf(sentence, sizeof sentence, "cannot reach %s: %s", r->target, why ? why : kith_err_text(err));
+    r->fn(r->ctx, r->host, c, err, c ? NULL : sentence);
+    free(r);
+}
+
+static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
+{
+    (void)h;
+    finish(ctx, c, err, why);
+}
+
+static kith_err dial(reach *r, const kith_maddr *addrs, size_t count)
+{
+    return kith_host_dial(r->host, r->peer.len ? &r->peer : NULL, addrs, count, on_dialed, r);
+}
+
+static const char *words(const reach *r, kith_err e)
+{
+    switch ((int)e) {
+    case KITH_ENOTFOUND:
+        return r->addr.len ? "no usable address" : "no address known; pass its full address";
+    case KITH_EUNSUPPORTED:
+        return "kith dials TCP addresses only, so far";
+    case KITH_ESTATE:
+        return "the node is stopping";
+    default:
+        return kith_err_text(e);
+    }
+}
+
+static void on_book(void *ctx, const kith_book_row *rows, size_t count)
+{
+    reach *r = ctx;
+    kith_maddr addrs[KITH_BOOK_ADDRS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < KITH_BOOK_ADDRS_MAX; i++) {
+        if (rows[i].addr.len)
+            addrs[n++] = rows[i].addr;
+    }
+    kith_err e = dial(r, addrs, n);
+    if (e)
+        finish(r, NULL, e, words(r, e));
+}
+
+static void on_late_closed(uv_handle_t *handle)
+{
+    reach *r = handle->data;
+    finish(r, NULL, r->err, r->err == KITH_EFORMAT && r->why[0] ? r->why : words(r, r->err));
+}
+
+/* A failure that is known already is told from the loop, not from inside the caller's call. */
+static void finish_later(reach *r, kith_err e)
+{
+    r->err = e;
+    uv_timer_init(kith_host_loop(r->host), &r->timer);
+    r->timer.data = r;
+    uv_close((uv_handle_t *)&r->timer, on_late_closed);
+}
+
+kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reached_fn fn, void *ctx)
+{
+    reach *r = calloc(1, sizeof *r);
+    if (!r)
+        return KITH_ENOMEM;
+    r->host = h;
+    r->book = book;
+    r->fn = fn;
+    r->ctx = ctx;
+    snprintf(r->target, sizeof r->target, "%s", target);
+    kith_err e = kith_target_parse(target, &r->peer, &r->addr, r->why);
+    if (!e && r->addr.len == 0 && book && !kith_node_conn_find(kith_host_node(h), &r->peer))
+        e = kith_book_ask(book, &r->peer, KITH_BOOK_ADDRS_MAX, on_book, r);
+    else if (!e)
+        e = dial(r, &r->addr, r->addr.len ? 1 : 0);
+    if (e)
+        finish_later(r, e);
+    return KITH_OK;
+}

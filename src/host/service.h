@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What a node does for its user: the methods behind the control socket, the console and the commands alike.
+ * docs/protocols/control.md. */
+#ifndef KITH_HOST_SERVICE_H
+#define KITH_HOST_SERVICE_H
+
+#include "host/book.h"
+#include "host/rpc.h"
+
+typedef struct kith_service kith_service;
+
+typedef struct kith_service_config {
+    kith_host *host;
+    kith_book *book;           /* may be NULL */
+    const char *identity_file; /* for `id` */
+    const char *version;
+    bool standing;           /* a node that stays (kith up), not one that lives for a command */
+    void (*stop)(void *ctx); /* for `stop` */
+    void *stop_ctx;
+} kith_service_config;
+
+/* The strings are borrowed. NULL: no memory. */
+kith_service *kith_service_new(const kith_service_config *cfg);
+/* Ends whatever is under way; while the loop still runs. */
+void kith_service_close(kith_service *s);
+/* The loop has ended. NULL is fine. */
+void kith_service_free(kith_service *s);
+
+/* For kith_rpc_client_new; their ctx is the service. */
+extern const kith_rpc_method kith_service_methods[];
+
+#endif
