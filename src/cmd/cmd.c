@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/call.h"
 #include "host/config.h"
 
 __attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list ap)
@@ -115,9 +116,7 @@ static int unknown_option(const cmd *c, const char *arg)
     return cmd_fail(EXIT_USAGE, "%s: unknown option '%s'; see 'kith help %s'", c->name, typed, c->name);
 }
 
-#define HELP_WANTED (-1)
-
-static int parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **rest)
+int cmd_parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **rest)
 {
     *a = (cmd_args){.cmd = c, .rest = rest};
     for (int i = 0; i < argc; i++) {
@@ -132,7 +131,7 @@ static int parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **
             continue;
         }
         if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
-            return HELP_WANTED;
+            return CMD_HELP_WANTED;
         bool word = arg[1] == '-';
         const char *name = arg + (word ? 2 : 1), *eq = word ? strchr(name, '=') : NULL;
         match m = find_option(c, name, eq ? (size_t)(eq - name) : strlen(name), word ? 0 : name[0]);
@@ -165,7 +164,7 @@ static int parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **
     return EXIT_OK;
 }
 
-static int unknown_command(const char *name)
+int cmd_unknown(const char *name)
 {
     const char *names[64];
     size_t n = 0;
@@ -190,17 +189,17 @@ int cmd_main(int argc, char **argv)
         name = "version";
     const cmd *c = cmd_find(name);
     if (!c)
-        return unknown_command(name);
+        return cmd_unknown(name);
     const char **rest = calloc((size_t)argc, sizeof *rest);
     if (!rest)
         return cmd_fail(EXIT_FAILED, "out of memory");
     cmd_args args;
-    int code = parse(c, argc - 2, argv + 2, &args, rest);
-    if (code == HELP_WANTED) {
+    int code = cmd_parse(c, argc - 2, argv + 2, &args, rest);
+    if (code == CMD_HELP_WANTED) {
         cmd_help(c);
         code = EXIT_OK;
     } else if (code == EXIT_OK) {
-        code = c->run(&args);
+        code = c->call ? call_run(&args) : c->run(&args);
     }
     free(rest);
     return code;

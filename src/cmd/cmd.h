@@ -48,6 +48,7 @@ typedef struct cmd_args {
     size_t after_count;
 } cmd_args;
 
+struct call;
 typedef struct cmd {
     const char *name, *summary;
     const char *usage;         /* after "kith NAME " */
@@ -57,6 +58,9 @@ typedef struct cmd {
     bool node;                 /* runs a node: takes every configuration key as an option too */
     size_t args_min, args_max;
     int (*run)(const cmd_args *args);
+    /* Instead of run, for what is one method of a node (cmd/call.h): fills in the call; works in the console of
+     * `kith up` too. EXIT_OK, or it has complained. */
+    int (*call)(const cmd_args *args, struct call *out);
 } cmd;
 
 extern const cmd *const cmd_table[]; /* ended by NULL */
@@ -76,6 +80,11 @@ int cmd_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 
 /* Parses and runs; argv[0] is the program. */
 int cmd_main(int argc, char **argv);
+/* Parses what stands after the command's name. rest: room for argc pointers, as long as a is used; argv too.
+ * EXIT_OK, CMD_HELP_WANTED, or it has complained. */
+#define CMD_HELP_WANTED (-1)
+int cmd_parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **rest);
+int cmd_unknown(const char *name); /* complains, with a suggestion */
 
 /* ---- help, from the table ---- */
 void cmd_help_all(void);

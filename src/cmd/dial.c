@@ -1,92 +1,94 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith dial: connect once and say what was found. */
+/* kith dial: connect once and say what was found; kith disconnect. */
 #include <stdio.h>
 
-#include "cmd/session.h"
+#include "cmd/call.h"
 
-typedef struct dial {
-    session s;
-    kith_observer watch;
-} dial;
-
-static void report(const dial *d, const kith_node_event *ev)
+static int on_result(const cmd_args *args, const json_t *r)
 {
-    json_t *o = session_conn_json(ev->conn);
-    kith_conn_facts f;
-    char peer[KITH_PEER_ID_TEXT_MAX + 1];
-    kith_conn_facts_get(ev->conn, &f);
-    kith_peer_id_text(&f.peer, peer);
-    json_t *protocols = json_array();
-    for (size_t i = 0; ev->info && i < ev->info->protocol_count; i++) {
-        kith_bytes p = ev->info->protocols[i];
-        json_array_append_new(protocols, json_stringn((const char *)p.p, p.len));
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
     }
-    if (d->s.json) {
-        json_object_set(o, "protocols", protocols);
-        json_object_set_new(o, "identified", json_boolean(ev->info != NULL));
-        session_print(json_incref(o));
-    } else {
-        printf("peer      %s\nagent     %s\nchannel   %s%s\nmuxer     %s%s\n", peer,
-               f.agent[0] ? f.agent : "(unknown)", f.suite->id,
-               f.suite->kem == KITH_KEM_NONE ? " (NOT post-quantum)" : " (post-quantum)", f.muxer,
-               f.early_muxer ? " (early)" : "");
-        for (size_t i = 0; i < json_array_size(protocols); i++) {
-            const char *text = json_string_value(json_array_get(protocols, i));
-            printf("%s %s\n", i ? "         " : "protocols", text ? text : "?");
-        }
+    printf("peer      %s\naddress   %s%s\nagent     ", call_text(r, "peer"), call_text(r, "addr"),
+           call_true(r, "reused") ? " (was connected already)" : "");
+    call_print(call_text(r, "agent")[0] ? call_text(r, "agent") : "(unknown)");
+    printf("\nchannel   %s%s\nmuxer     %s%s\n", call_text(r, "secure_channel"),
+           call_true(r, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(r, "muxer"),
+           call_true(r, "early_muxer") ? " (early)" : "");
+    const json_t *list = json_object_get(r, "protocols");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *id = json_string_value(json_array_get(list, i));
+        printf("%s ", i ? "         " : "protocols");
+        call_print(id ? id : "");
+        putchar('\n');
     }
-    json_decref(protocols);
-    json_decref(o);
+    return EXIT_OK;
 }
 
-static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
+static int prepare(const cmd_args *args, call *out)
 {
-    (void)h;
-    dial *d = ctx;
-    if (ev->kind == KITH_NODE_IDENTIFIED) {
-        report(d, ev);
-        session_end(&d->s, EXIT_OK);
-    } else if (ev->kind == KITH_NODE_DISCONNECTED && d->s.code < 0) {
-        cmd_warn("connected, but lost before identify was complete: %s",
-                 ev->why ? ev->why : kith_err_text(ev->err));
-        session_end(&d->s, EXIT_LOST);
-    }
-}
-
-static void on_open(void *ctx, kith_conn *c)
-{
-    (void)ctx, (void)c; /* identify follows */
-}
-
-static int run(const cmd_args *args)
-{
-    dial d = {0};
-    int code = session_start(&d.s, args);
-    if (code)
-        return code;
-    d.watch = (kith_observer){.event = on_event, .ctx = &d};
-    kith_host_observe(d.s.host, &d.watch);
-    session_dial(&d.s, args->rest[0], on_open, &d);
-    return session_run(&d.s);
+    *out = (call){.method = "dial",
+                  .params = json_pack("{s:s}", "target", args->rest[0]),
+                  .result = on_result,
+                  .args = args};
+    return EXIT_OK;
 }
 
 static const cmd_option options[] = {
-    {.name = "json", .help = "print the facts as one JSON object"},
+    {.name = "json", .help = "print what was found as one JSON object"},
     {0},
 };
 
 const cmd cmd_dial = {
     .name = "dial",
     .summary = "connect to a peer and say what was found",
-    .usage = "ADDR [--json]",
+    .usage = "ADDR|PEER [--json]",
     .about =
-        "Connects, waits for identify, prints the peer, its program, the secure channel and whether it is\n"
-        "post-quantum, and the protocols that the peer serves.",
+        "Connects to a peer at an address, or by its id at an address that worked before, waits until identify\n"
+        "has told about it, and prints what was found. A running node keeps the connection.",
     .examples = "  kith dial /ip4/192.168.1.5/tcp/9000\n"
-                "  kith dial /ip4/192.168.1.5/tcp/9000/p2p/12D3Koo... --pq require\n",
+                "  kith dial /dnsaddr/bootstrap.libp2p.io --json\n",
     .options = options,
     .node = true,
     .args_min = 1,
     .args_max = 1,
-    .run = run,
+    .call = prepare,
+};
+
+static int on_closed(const cmd_args *args, const json_t *r)
+{
+    long long n = call_number(r, "closed");
+    if (cmd_has(args, "json"))
+        call_print_json(r);
+    else
+        printf("closed %lld connection%s\n", n, n == 1 ? "" : "s");
+    return EXIT_OK;
+}
+
+static int prepare_disconnect(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "disconnect",
+                  .params = json_pack("{s:s}", "peer", args->rest[0]),
+                  .result = on_closed,
+                  .args = args,
+                  .running_only = true};
+    return EXIT_OK;
+}
+
+static const cmd_option disconnect_options[] = {
+    {.name = "json", .help = "print the result as JSON"},
+    {0},
+};
+
+const cmd cmd_disconnect = {
+    .name = "disconnect",
+    .summary = "close the running node's connections to a peer",
+    .usage = "PEER [--json]",
+    .about = "Closes all connections between the running node and a peer in good order.",
+    .examples = "  kith disconnect 12D3KooW...\n",
+    .options = disconnect_options,
+    .args_min = 1,
+    .args_max = 1,
+    .call = prepare_disconnect,
 };

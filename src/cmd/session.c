@@ -10,6 +10,7 @@
 #include "crypto/crypto.h"
 #include "host/identity.h"
 #include "host/paths.h"
+#include "host/reach.h"
 
 static void on_log(void *ctx, const char *line)
 {
@@ -115,6 +116,7 @@ int session_run(session *s)
 {
     kith_host_on_stop(s->host, close_handles, s);
     kith_host_run(s->host);
+    kith_book_close(s->book);
     kith_host_free(s->host);
     kith_signer_free(s->signer);
     return s->code < 0 ? EXIT_OK : s->code;
@@ -158,74 +160,56 @@ int session_code(kith_err e)
     return EXIT_FAILED;
 }
 
-bool session_parse_target(const char *text, kith_peer_id *peer, kith_maddr *addr)
+int session_dial_code(kith_err e)
 {
-    const char *why = "";
-    *peer = (kith_peer_id){0};
-    *addr = (kith_maddr){0};
-    if (text[0] != '/') {
-        if (kith_peer_id_from_text(kith_bytes_str(text), peer) == KITH_OK)
-            return true;
-        cmd_warn("'%s' is neither an address like /ip4/192.168.1.5/tcp/9000 nor a peer id like 12D3Koo...",
-                 text);
-        return false;
-    }
-    if (kith_maddr_from_text(kith_bytes_str(text), addr, &why)) {
-        cmd_warn("'%s' is not an address: %s; write it like /ip4/192.168.1.5/tcp/9000/p2p/12D3Koo...", text,
-                 why);
-        return false;
-    }
-    (void)kith_maddr_peer(addr, peer);
-    return true;
+    int code = session_code(e);
+    return e == KITH_EFORMAT ? EXIT_USAGE : code == EXIT_LOST ? EXIT_UNREACHABLE : code;
+}
+
+void session_open_book(session *s)
+{
+    char path[KITH_PATH_MAX];
+    const char *why = "the state folder cannot be made";
+    bool damaged = false;
+    if (kith_path_make(KITH_PLACE_STATE) == 0 && kith_path(KITH_PLACE_STATE, "peers.db", path))
+        s->book = kith_book_open(kith_host_loop(s->host), path, &damaged, &why);
+    if (damaged)
+        cmd_warn("the peer book was damaged; it is now %s.damaged, and a new one was begun", path);
+    if (s->book)
+        kith_book_watch(s->book, s->host);
+    else
+        cmd_warn("going on without the peer book: %s", why);
 }
 
 typedef struct dialing {
     session *s;
-    char target[256];
     void (*fn)(void *ctx, kith_conn *c);
     void *ctx;
 } dialing;
 
-static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
+static void on_reached(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *sentence)
 {
     dialing *d = ctx;
     if (c) {
         d->fn(d->ctx, c);
     } else if (!kith_host_stopping(h)) {
-        cmd_warn("cannot reach %s: %s", d->target, why ? why : kith_err_text(err));
-        int code = session_code(err);
-        session_end(d->s, code == EXIT_LOST ? EXIT_UNREACHABLE : code);
+        cmd_warn("%s", sentence);
+        session_end(d->s, session_dial_code(err));
     }
     free(d);
 }
 
 void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_conn *c), void *ctx)
 {
-    kith_peer_id peer;
-    kith_maddr addr;
-    if (!session_parse_target(target, &peer, &addr)) {
-        session_end(s, EXIT_USAGE);
-        return;
-    }
     dialing *d = calloc(1, sizeof *d);
-    kith_err e = KITH_ENOMEM;
-    if (d) {
-        d->s = s;
-        d->fn = fn;
-        d->ctx = ctx;
-        snprintf(d->target, sizeof d->target, "%s", target);
-        e = kith_host_dial(s->host, peer.len ? &peer : NULL, &addr, addr.len ? 1 : 0, on_dialed, d);
-    }
-    if (!e)
+    if (!s->book)
+        session_open_book(s);
+    if (d)
+        *d = (dialing){s, fn, ctx};
+    if (d && kith_reach(s->host, s->book, target, on_reached, d) == KITH_OK)
         return;
     free(d);
-    if (e == KITH_ENOTFOUND)
-        cmd_warn("cannot reach %s: no address known; pass its full address", target);
-    else if (e == KITH_EUNSUPPORTED)
-        cmd_warn("cannot reach %s: kith dials TCP addresses only, so far", target);
-    else
-        cmd_warn("cannot reach %s: %s", target, kith_err_text(e));
-    session_end(s, session_code(e));
+    session_end(s, cmd_fail(EXIT_FAILED, "no memory"));
 }
 
 void session_print(json_t *o)
@@ -243,17 +227,4 @@ void session_peer_text(const kith_conn *c, char out[KITH_PEER_ID_TEXT_MAX + 1])
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
     kith_peer_id_text(&f.peer, out);
-}
-
-json_t *session_conn_json(const kith_conn *c)
-{
-    kith_conn_facts f;
-    char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
-    kith_conn_facts_get(c, &f);
-    kith_peer_id_text(&f.peer, peer);
-    kith_maddr_text(&f.remote, addr);
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:s}", "peer", peer, "addr", addr, "direction",
-                     f.inbound ? "inbound" : "outbound", "secure_channel", f.suite ? f.suite->id : "", "pq",
-                     f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer", f.early_muxer,
-                     "agent", f.agent);
 }

@@ -7,13 +7,14 @@
 #include <jansson.h>
 
 #include "cmd/cmd.h"
+#include "host/book.h"
 #include "host/config.h"
-#include "host/host.h"
 
 typedef struct session {
     kith_config config;
     kith_signer *signer;
     kith_host *host;
+    kith_book *book;                 /* NULL: not opened, or it cannot be used */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */
     bool interrupted;                /* by SIGINT or SIGTERM */
@@ -30,18 +31,19 @@ int session_run(session *s);
 /* Stops with this code; the first call decides. */
 void session_end(session *s, int code);
 
-/* What a user typed for a peer: a multiaddr with or without /p2p, or a peer id alone. Complains on stderr. */
-bool session_parse_target(const char *text, kith_peer_id *peer, kith_maddr *addr);
-/* Dials it; fn gets the connection once it is OPEN. On failure complains and ends the session. */
+/* Opens the peer book and notes in it whom this node meets. Without it everything else still works. */
+void session_open_book(session *s);
+
+/* Reaches what a user typed for a peer: a multiaddr with or without /p2p, or a peer id alone. fn gets the connection once
+ * it is OPEN. On failure complains and ends the session. */
 void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_conn *c), void *ctx);
 
-/* The exit code for an error of a connection attempt or of a stream. */
+/* The exit code for an error of a stream; and of a connection attempt. */
 int session_code(kith_err e);
+int session_dial_code(kith_err e);
 
 /* One JSON object and a newline to stdout, flushed; takes the reference. */
 void session_print(json_t *o);
-/* What --json outputs have in common: peer addr direction secure_channel pq muxer early_muxer agent. */
-json_t *session_conn_json(const kith_conn *c);
 void session_peer_text(const kith_conn *c, char out[KITH_PEER_ID_TEXT_MAX + 1]);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "cmd/listen.h"
 #include "cmd/session.h"
+#include "host/json.h"
 #include "proto/perf.h"
 
 typedef struct up {
@@ -23,7 +24,7 @@ static void say_connected(const up *u, const kith_conn *c)
     kith_conn_facts f;
     char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
     if (u->s.json) {
-        json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = session_conn_json(c);
+        json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = kith_json_conn(c);
         json_object_update(o, facts);
         json_decref(facts);
         session_print(o);

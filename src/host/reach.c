@@ -93,7 +93,12 @@ static void on_book(void *ctx, const kith_book_row *rows, size_t count)
 static void on_late_closed(uv_handle_t *handle)
 {
     reach *r = handle->data;
-    finish(r, NULL, r->err, r->err == KITH_EFORMAT && r->why[0] ? r->why : words(r, r->err));
+    if (r->why[0]) { /* not even a target */
+        r->fn(r->ctx, r->host, NULL, r->err, r->why);
+        free(r);
+        return;
+    }
+    finish(r, NULL, r->err, words(r, r->err));
 }
 
 /* A failure that is known already is told from the loop, not from inside the caller's call. */

@@ -40,6 +40,7 @@ typedef struct op {
     /* PERF */
     kith_perf *perf;
     uint64_t upload, download;
+    kith_time asked, connected; /* for the connection; got it */
 } op;
 
 struct kith_service {
@@ -357,6 +358,8 @@ static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
         op_release(o);
     } else if (!e) {
         json_t *result = kith_json_conn(o->conn);
+        json_object_set_new(result, "connect_seconds",
+                            json_real((double)(o->connected - o->asked) / 1e9)); /* reused: next to nothing */
         json_object_set_new(result, "upload_bytes", json_integer((json_int_t)r.upload_bytes));
         json_object_set_new(result, "upload_seconds", json_real((double)r.upload_time / 1e9));
         json_object_set_new(result, "download_bytes", json_integer((json_int_t)r.download_bytes));
@@ -380,6 +383,7 @@ static void on_perf_reached(void *ctx, kith_host *h, kith_conn *c, kith_err err,
     if (!op_reached(o, c, err, sentence))
         return;
     o->conn = c;
+    o->connected = kith_host_now(h);
     o->sink = (kith_sink){.event = on_perf_stream, .ctx = o};
     o->perf = kith_perf_client(kith_host_env(), o->upload, o->download);
     kith_err e = o->perf ? kith_node_open(kith_host_node(h), kith_host_now(h), c, id, 1, &kith_perf_ops,
@@ -404,6 +408,7 @@ static void run_perf(void *ctx, kith_rpc_call *call, const json_t *params)
         return;
     o->upload = upload;
     o->download = download;
+    o->asked = kith_host_now(o->service->cfg.host);
     op_reach(o, params, on_perf_reached);
 }
 

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Calling methods here or over the control socket. */
+#include "cmd/call.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cmd/session.h"
+#include "host/control.h"
+#include "host/json.h"
+#include "host/paths.h"
+#include "host/service.h"
+
+/* ---- reading answers ---- */
+
+const char *call_text(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s ? s : "";
+}
+
+long long call_number(const json_t *o, const char *name)
+{
+    return json_integer_value(json_object_get(o, name));
+}
+
+double call_real(const json_t *o, const char *name)
+{
+    return json_number_value(json_object_get(o, name));
+}
+
+bool call_true(const json_t *o, const char *name)
+{
+    return json_is_true(json_object_get(o, name));
+}
+
+void call_print(const char *text)
+{
+    kith_bytes in = kith_bytes_str(text);
+    uint32_t cp;
+    while (in.len > 0) {
+        size_t n = kith_utf8_next(in, &cp);
+        if (n && kith_text_printable(cp))
+            fwrite(in.p, 1, n, stdout);
+        else
+            putchar('?');
+        in = kith_bytes_skip(in, n ? n : 1);
+    }
+}
+
+void call_print_json(const json_t *o)
+{
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* ---- messages ---- */
+
+static int error_code(const json_t *error)
+{
+    kith_err e = kith_rpc_err_of(error);
+    if (call_number(error, "code") == KITH_RPC_PARAMS)
+        return EXIT_USAGE;
+    return strcmp(call_text(json_object_get(error, "data"), "stage"), "dial") == 0 ? session_dial_code(e)
+                                                                                   : session_code(e);
+}
+
+int call_take(const call *c, const json_t *message, bool interrupted)
+{
+    const json_t *result = json_object_get(message, "result"), *error = json_object_get(message, "error");
+    if (json_object_get(message, "method")) {
+        if (c->event)
+            c->event(c->args, json_object_get(message, "params"));
+        return CALL_UNANSWERED;
+    }
+    if (result)
+        return c->result(c->args, result);
+    if (interrupted)
+        return EXIT_INTERRUPTED;
+    cmd_warn("%s", call_text(error, "message"));
+    return error_code(error);
+}
+
+json_t *call_request(const call *c, int id)
+{
+    return json_pack("{s:s, s:i, s:s, s:O}", "jsonrpc", "2.0", "id", id, "method", c->method, "params",
+                     c->params);
+}
+
+json_t *call_cancellation(int id)
+{
+    return json_pack("{s:s, s:s, s:{s:i}}", "jsonrpc", "2.0", "method", "cancel", "params", "id", id);
+}
+
+/* ---- over the control socket ---- */
+
+static volatile sig_atomic_t interrupts;
+
+static void on_sigint(int number)
+{
+    (void)number;
+    if (++interrupts > 1)
+        _exit(EXIT_INTERRUPTED);
+}
+
+static bool write_line(int fd, json_t *message)
+{
+    char *text = json_dumps(message, JSON_COMPACT);
+    size_t len = text ? strlen(text) + 1 : 0, at = 0;
+    json_decref(message);
+    if (text)
+        text[len - 1] = '\n';
+    while (at < len) {
+        ssize_t n = write(fd, text + at, len - at);
+        if (n < 0 && errno != EINTR)
+            break;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    free(text);
+    return len > 0 && at == len;
+}
+
+static int run_remote(int fd, const call *c)
+{
+    struct sigaction act = {.sa_handler = on_sigint};
+    sigset_t block, waiting;
+    sigemptyset(&act.sa_mask);
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    sigaddset(&block, SIGTERM);
+    sigprocmask(SIG_BLOCK, &block, &waiting);
+    bool cancelled = false;
+    int code = write_line(fd, call_request(c, 1)) ? CALL_UNANSWERED : EXIT_LOST;
+    char *in = NULL;
+    size_t len = 0, cap = 0;
+    while (code == CALL_UNANSWERED) {
+        char *nl = len ? memchr(in, '\n', len) : NULL;
+        if (nl) {
+            json_t *message = json_loadb(in, (size_t)(nl - in), 0, NULL);
+            if (message)
+                code = call_take(c, message, cancelled);
+            json_decref(message);
+            len -= (size_t)(nl - in) + 1;
+            memmove(in, nl + 1, len);
+            continue;
+        }
+        if (interrupts && !cancelled) {
+            cancelled = true;
+            (void)write_line(fd, call_cancellation(1));
+        }
+        fd_set set;
+        FD_ZERO(&set);
+        FD_SET(fd, &set);
+        if (pselect(fd + 1, &set, NULL, NULL, NULL, &waiting) < 0)
+            continue;
+        if (cap - len < 4096) {
+            cap = cap ? cap * 2 : 16384;
+            char *more = realloc(in, cap);
+            if (!more) {
+                code = cmd_fail(EXIT_FAILED, "no memory");
+                break;
+            }
+            in = more;
+        }
+        ssize_t n = read(fd, in + len, cap - len);
+        if (n > 0)
+            len += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            code = cmd_fail(EXIT_LOST, "the running node went away");
+    }
+    free(in);
+    close(fd);
+    return code;
+}
+
+/* ---- in a node of our own ---- */
+
+typedef struct local {
+    session s;
+    call *call;
+    kith_service *service;
+    kith_rpc_client *client;
+} local;
+
+static void on_message(void *ctx, const json_t *message)
+{
+    local *l = ctx;
+    if (l->s.code >= 0)
+        return;
+    int code = call_take(l->call, message, l->s.interrupted);
+    if (code != CALL_UNANSWERED)
+        session_end(&l->s, code);
+}
+
+static void on_interrupt(void *ctx)
+{
+    local *l = ctx;
+    json_t *message = call_cancellation(1);
+    kith_rpc_message(l->client, message);
+    json_decref(message);
+    session_end(&l->s, EXIT_INTERRUPTED);
+}
+
+static void on_stop(void *ctx)
+{
+    local *l = ctx;
+    kith_service_close(l->service);
+}
+
+static int run_local(const cmd_args *args, call *c)
+{
+    local l = {.call = c};
+    char file[KITH_PATH_MAX] = "";
+    int code = session_start(&l.s, args);
+    if (code)
+        return code;
+    if (!c->offline)
+        session_open_book(&l.s);
+    (void)kith_path(KITH_PLACE_CONFIG, "identity", file);
+    l.s.on_interrupt = on_interrupt;
+    l.s.on_stop = on_stop;
+    l.s.ctx = &l;
+    kith_service_config cfg = {
+        .host = l.s.host, .book = l.s.book, .identity_file = file, .version = KITH_VERSION};
+    l.service = kith_service_new(&cfg);
+    l.client = l.service ? kith_rpc_client_new(kith_service_methods, l.service, on_message, &l) : NULL;
+    if (l.client) {
+        json_t *message = call_request(c, 1);
+        kith_rpc_message(l.client, message);
+        json_decref(message);
+    } else {
+        session_end(&l.s, cmd_fail(EXIT_FAILED, "no memory"));
+    }
+    code = session_run(&l.s);
+    kith_rpc_client_free(l.client);
+    kith_service_free(l.service);
+    return code;
+}
+
+static bool configures_a_node(const cmd_args *args)
+{
+    for (size_t i = 0; i < args->given_count; i++) {
+        if (args->given[i].key || strcmp(args->given[i].name, "config") == 0)
+            return true;
+    }
+    return false;
+}
+
+int call_run(const cmd_args *args)
+{
+    char path[KITH_PATH_MAX];
+    call made = {.args = args}, *c = &made;
+    int fd = -ENOENT, code = args->cmd->call(args, c);
+    if (code)
+        return code;
+    if (!c->params)
+        c->params = json_object();
+    if (c->running_only || !configures_a_node(args))
+        fd = kith_path(KITH_PLACE_RUNTIME, "control.sock", path) ? kith_control_connect(path) : -ENOENT;
+    if (fd >= 0)
+        code = run_remote(fd, c);
+    else if (!c->running_only)
+        code = run_local(args, c);
+    else if (fd == -EACCES)
+        code = cmd_fail(EXIT_NOT_RUNNING, "the control socket %s belongs to somebody else", path);
+    else
+        code = cmd_fail(EXIT_NOT_RUNNING, "no node is running here; start one with 'kith up'");
+    json_decref(c->params);
+    return code;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A method of host/service.h, called on the running node if there is one, and otherwise on a node that lives as long
+ * as the command. A command line that configures a node (--pq, --limits...) gets a node of its own. */
+#ifndef KITH_CMD_CALL_H
+#define KITH_CMD_CALL_H
+
+#include <jansson.h>
+
+#include "cmd/cmd.h"
+
+typedef struct call {
+    const char *method;
+    json_t *params; /* taken; may be NULL */
+    const cmd_args *args;
+    /* Each event of the method; may be NULL. */
+    void (*event)(const cmd_args *args, const json_t *event);
+    /* Its result; returns the exit code. */
+    int (*result)(const cmd_args *args, const json_t *result);
+    bool running_only; /* makes no sense without a running node: EXIT_NOT_RUNNING */
+    bool offline;      /* needs no peer book */
+} call;
+
+/* Runs a command that is a call. Ctrl-C cancels: a method that has something to say then still gives its result. Returns the
+ * exit code; failures are told on stderr. */
+int call_run(const cmd_args *args);
+
+/* For whoever talks to a node in another way: the message that starts the call; and what to do with one that comes back: the
+ * exit code, or CALL_UNANSWERED when more will come. interrupted: the user cancelled, so no error is worth a word. */
+#define CALL_UNANSWERED (-1)
+json_t *call_request(const call *c, int id);
+json_t *call_cancellation(int id);
+int call_take(const call *c, const json_t *message, bool interrupted);
+
+/* For events and results. Missing members are "", 0 and false. */
+const char *call_text(const json_t *o, const char *name);
+long long call_number(const json_t *o, const char *name);
+double call_real(const json_t *o, const char *name);
+bool call_true(const json_t *o, const char *name);
+
+/* What a peer said, fit for a terminal: whatever is not printable becomes '?'. */
+void call_print(const char *text);
+
+/* One line of JSON to stdout. */
+void call_print_json(const json_t *o);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* kith status, kith peers, kith stop: what the running node is doing, and its end. Only what was measured is printed. */
+#include <stdio.h>
+#include <time.h>
+
+#include "cmd/call.h"
+
+/* "3.4 GiB" */
+static const char *human(long long bytes, char out[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    int u = 0;
+    for (; v >= 1024 && u < 4; u++)
+        v /= 1024;
+    snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", v, units[u]);
+    return out;
+}
+
+/* "2d 03:04:05" */
+static const char *span(long long s, char out[32])
+{
+    if (s >= 86400)
+        snprintf(out, 32, "%lldd %02lld:%02lld:%02lld", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+    else
+        snprintf(out, 32, "%02lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+    return out;
+}
+
+static void print_conn(const json_t *c)
+{
+    char in[32], out[32], age[32];
+    printf("%s\n    %s %s, %s\n    ", call_text(c, "peer"), call_text(c, "direction"), call_text(c, "addr"),
+           call_text(c, "path"));
+    call_print(call_text(c, "agent")[0] ? call_text(c, "agent") : "(agent unknown)");
+    printf("\n    %s%s, %s\n    %s, %lld streams, %s in, %s out", call_text(c, "secure_channel"),
+           call_true(c, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(c, "muxer"),
+           span(call_number(c, "seconds"), age), call_number(c, "streams"),
+           human(call_number(c, "bytes_in"), in), human(call_number(c, "bytes_out"), out));
+    if (json_is_real(json_object_get(c, "rtt_ms")))
+        printf(", rtt %.1f ms", call_real(c, "rtt_ms"));
+    putchar('\n');
+}
+
+static void print_list(const json_t *list, void (*print)(const json_t *))
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        print(json_array_get(list, i));
+}
+
+/* ---- status ---- */
+
+static int on_status(const cmd_args *args, const json_t *r)
+{
+    char a[32], b[32];
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
+    }
+    printf("peer id   %s\nrunning   %s, pid %lld, kith %s\n", call_text(r, "peer"),
+           span(call_number(r, "uptime_seconds"), a), call_number(r, "pid"), call_text(r, "version"));
+    const json_t *addrs = json_object_get(r, "addrs");
+    for (size_t i = 0; i < json_array_size(addrs); i++)
+        printf("%s %s\n", i ? "         " : "listening", json_string_value(json_array_get(addrs, i)));
+    long long peers = call_number(r, "peers"), pq = call_number(r, "peers_pq");
+    printf("peers     %lld connected, %lld of them post-quantum", peers, pq);
+    if (peers > pq)
+        printf(" (%lld NOT)", peers - pq);
+    printf("\ntraffic   %s in, %s out on the open connections\n", human(call_number(r, "bytes_in"), a),
+           human(call_number(r, "bytes_out"), b));
+    if (!cmd_has(args, "detailed"))
+        return EXIT_OK;
+    printf(
+        "sockets   %lld inbound, %lld outbound, %lld handshakes, %lld dials, %lld streams\nmemory    %s\n\n",
+        call_number(r, "conns_in"), call_number(r, "conns_out"), call_number(r, "handshakes"),
+        call_number(r, "dials"), call_number(r, "streams"), human(call_number(r, "memory_bytes"), a));
+    print_list(json_object_get(r, "connections"), print_conn);
+    return EXIT_OK;
+}
+
+static int prepare_status(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "status",
+                  .params = json_pack("{s:b}", "detailed", cmd_has(args, "detailed")),
+                  .result = on_status,
+                  .args = args,
+                  .running_only = true};
+    return EXIT_OK;
+}
+
+static const cmd_option status_options[] = {
+    {.name = "detailed", .help = "with every connection, sockets and memory"},
+    {.name = "json", .help = "print it as one JSON object"},
+    {0},
+};
+
+const cmd cmd_status = {
+    .name = "status",
+    .summary = "what the running node is doing",
+    .usage = "[--detailed] [--json]",
+    .about =
+        "Prints who the running node is, where it listens, and how its peers are connected: which secure channel,\n"
+        "post-quantum or not, direct or relayed.",
+    .examples = "  kith status\n  kith status --detailed --json\n",
+    .options = status_options,
+    .call = prepare_status,
+};
+
+/* ---- peers ---- */
+
+static void print_time(const char *what, long long unix)
+{
+    char text[32];
+    time_t t = (time_t)unix;
+    struct tm tm;
+    if (unix && localtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm))
+        printf(", %s %s", what, text);
+}
+
+static void print_known(const json_t *p)
+{
+    printf("%s\n    ", call_text(p, "peer"));
+    call_print(call_text(p, "agent")[0] ? call_text(p, "agent") : "(agent unknown)");
+    print_time("connected", call_number(p, "succeeded"));
+    print_time("seen", call_number(p, "seen"));
+    printf("%s\n", call_true(p, "pq") ? ", post-quantum" : "");
+    const json_t *addrs = json_object_get(p, "addrs");
+    for (size_t i = 0; i < json_array_size(addrs); i++) {
+        const json_t *a = json_array_get(addrs, i);
+        printf("    %s (%s)\n", call_text(a, "addr"), call_text(a, "source"));
+    }
+}
+
+static int on_peers(const cmd_args *args, const json_t *r)
+{
+    bool known = cmd_has(args, "known");
+    const json_t *list = json_object_get(r, known ? "known" : "peers");
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
+    }
+    if (json_array_size(list) == 0)
+        fprintf(stderr, known ? "the peer book is empty\n"
+                              : "no peers connected; 'kith dial ADDR' connects to one\n");
+    print_list(list, known ? print_known : print_conn);
+    return EXIT_OK;
+}
+
+static int prepare_peers(const cmd_args *args, call *out)
+{
+    bool known = cmd_has(args, "known");
+    *out = (call){.method = "peers",
+                  .params = json_pack("{s:b}", "known", known),
+                  .result = on_peers,
+                  .args = args,
+                  .running_only = !known};
+    return EXIT_OK;
+}
+
+static const cmd_option peers_options[] = {
+    {.name = "known", .help = "the peer book instead: who was met before, and where"},
+    {.name = "json", .help = "print them as one JSON object"},
+    {0},
+};
+
+const cmd cmd_peers = {
+    .name = "peers",
+    .summary = "who is connected to the running node",
+    .usage = "[--known] [--json]",
+    .about = "Prints every connection of the running node, or with --known what the peer book remembers.",
+    .examples = "  kith peers\n  kith peers --known\n",
+    .options = peers_options,
+    .call = prepare_peers,
+};
+
+/* ---- stop ---- */
+
+static int on_stop(const cmd_args *args, const json_t *r)
+{
+    if (cmd_has(args, "json"))
+        call_print_json(r);
+    else
+        printf("node %lld is stopping\n", call_number(r, "pid"));
+    return EXIT_OK;
+}
+
+static int prepare_stop(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "stop", .result = on_stop, .args = args, .running_only = true};
+    return EXIT_OK;
+}
+
+static const cmd_option stop_options[] = {
+    {.name = "json", .help = "print the result as JSON"},
+    {0},
+};
+
+const cmd cmd_stop = {
+    .name = "stop",
+    .summary = "stop the running node",
+    .usage = "[--json]",
+    .about = "Asks the running node to close its connections in good order and to end.",
+    .examples = "  kith stop\n",
+    .options = stop_options,
+    .call = prepare_stop,
+};
