@@ -366,6 +366,11 @@ kith_err kith_config_load(kith_config *c, const char *path, char err[KITH_CONFIG
         return KITH_EIO;
     }
     int line = ini_parse_file(f, on_pair, &r);
+    int broken = ferror(f) ? errno : 0; /* a folder opens, and only then fails to be read */
     fclose(f);
+    if (broken) {
+        snprintf(err, KITH_CONFIG_ERR_MAX, "%.200s: %s", path, strerror(broken));
+        return KITH_EIO;
+    }
     return finish(&r, line, err);
 }

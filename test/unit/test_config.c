@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Configuration: every key, the file, what is refused and how it is said. */
+#include "host/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char err[KITH_CONFIG_ERR_MAX];
+
+static kith_err parse(kith_config *c, const char *text)
+{
+    kith_config_default(c);
+    return kith_config_parse(c, text, "kith.ini", err);
+}
+
+static void every_key_takes_back_what_it_prints(void **state)
+{
+    (void)state;
+    kith_config c, d;
+    kith_config_default(&c);
+    for (size_t i = 0; i < kith_config_key_count; i++) {
+        const kith_config_key *k = &kith_config_keys[i];
+        char text[2048], again[2048];
+        kith_config_text(&c, k, text, sizeof text);
+        if (k->type == KITH_CONFIG_ADDRS)
+            snprintf(text, sizeof text, "/ip4/127.0.0.1/tcp/9000");
+        kith_config_default(&d);
+        if (kith_config_set(&d, k, text, err))
+            fail_msg("%s", err);
+        kith_config_text(&d, k, again, sizeof again);
+        assert_string_equal(text, again);
+        assert_ptr_equal(kith_config_find(k->name), k);
+        assert_true(strlen(k->help) > 10);
+    }
+}
+
+static void a_file_sets_what_it_names(void **state)
+{
+    (void)state;
+    kith_config c;
+    assert_int_equal(
+        parse(&c,
+              "; a comment\nlisten = /ip4/10.0.0.1/tcp/4001\nlisten = /ip6/::1/tcp/0\npq = require\nlevel=5\n"
+              "idle_timeout = 90s\n[limits]\nconns = 17\nwindow_max = 1MiB\nmemory = 2GiB\n"),
+        KITH_OK);
+    assert_int_equal(c.listen_count, 2);
+    assert_true(c.listen_from_file);
+    assert_int_equal(c.node.pq, KITH_PQ_REQUIRE);
+    assert_int_equal(c.node.level, 5);
+    assert_int_equal(c.node.idle_timeout, KITH_SEC(90));
+    assert_int_equal(c.node.limits.conns, 17);
+    assert_int_equal(c.node.limits.window_max, 1 << 20);
+    assert_int_equal(c.node.limits.memory, 2ull << 30);
+}
+
+static void a_mistake_is_told_with_its_line_and_the_nearest_key(void **state)
+{
+    (void)state;
+    kith_config c;
+    assert_int_equal(parse(&c, "pq = prefer\npw = off\n"), KITH_EFORMAT);
+    assert_string_equal(err, "kith.ini:2: unknown key 'pw'; did you mean 'pq'?");
+    assert_int_equal(parse(&c, "[limits]\nconns_per_pear = 3\n"), KITH_EFORMAT);
+    assert_non_null(strstr(err, "did you mean 'limits.conns_per_peer'?"));
+    assert_int_equal(parse(&c, "zzzzzzzzzzzz = 1\n"), KITH_EFORMAT);
+    assert_string_equal(err, "kith.ini:1: unknown key 'zzzzzzzzzzzz'");
+    assert_int_equal(parse(&c, "pq = maybe\n"), KITH_EFORMAT);
+    assert_string_equal(err, "kith.ini:1: pq: 'maybe' is not require, prefer or off");
+    assert_int_equal(parse(&c, "nonsense\n"), KITH_EFORMAT);
+    assert_non_null(strstr(err, "kith.ini:1:"));
+    assert_int_equal(parse(&c, "listen = /ip4/10.0.0.1/udp/5/quic-v1\n"), KITH_EFORMAT);
+    assert_int_equal(parse(&c, "listen = /dns4/example.org/tcp/5\n"), KITH_EFORMAT);
+    assert_int_equal(parse(&c, "listen = 10.0.0.1:5\n"), KITH_EFORMAT);
+}
+
+static void a_file_that_is_not_there_is_empty(void **state)
+{
+    (void)state;
+    kith_config c, d;
+    kith_config_default(&c);
+    d = c;
+    assert_int_equal(kith_config_load(&c, "/nowhere/kith.ini", err), KITH_OK);
+    assert_memory_equal(&c, &d, sizeof c);
+    assert_int_equal(kith_config_load(&c, "/", err), KITH_EIO); /* a folder */
+}
+
+static void at_most_sixteen_addresses(void **state)
+{
+    (void)state;
+    kith_config c;
+    kith_config_default(&c);
+    const kith_config_key *k = kith_config_find("listen");
+    for (int i = 0; i < KITH_CONFIG_LISTEN_MAX; i++)
+        assert_int_equal(kith_config_set(&c, k, "/ip4/127.0.0.1/tcp/0", err), KITH_OK);
+    assert_int_equal(kith_config_set(&c, k, "/ip4/127.0.0.1/tcp/0", err), KITH_EFORMAT);
+}
+
+static void sizes_and_times_are_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+        uint64_t value;
+    } sizes[] = {{"0", true, 0},           {"1", true, 1},
+                 {"64K", true, 65536},     {"64KiB", true, 65536},
+                 {"3MiB", true, 3u << 20}, {"1GiB", true, 1u << 30},
+                 {"2T", true, 2ull << 40}, {"7B", true, 7},
+                 {"", false, 0},           {"-1", false, 0},
+                 {"1k", false, 0},         {"1.5M", false, 0},
+                 {"K", false, 0},          {"9223372036854775807", false, 0},
+                 {"8388608T", false, 0},   {" 1", false, 0}},
+      times[] = {{"250ms", true, KITH_MS(250)},
+                 {"10s", true, KITH_SEC(10)},
+                 {"5m", true, KITH_SEC(300)},
+                 {"1h", true, KITH_SEC(3600)},
+                 {"never", true, KITH_NEVER},
+                 {"0s", true, 0},
+                 {"10", false, 0},
+                 {"s", false, 0},
+                 {"1d", false, 0},
+                 {"99999999999999999h", false, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint64_t v = 0;
+        assert_int_equal(kith_parse_size(sizes[i].text, &v), sizes[i].ok);
+        assert_int_equal(v, sizes[i].value);
+    }
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        kith_time v = 0;
+        assert_int_equal(kith_parse_duration(times[i].text, &v), times[i].ok);
+        assert_int_equal(v, times[i].value);
+    }
+}
+
+static void a_command_line_may_write_hyphens(void **state)
+{
+    (void)state;
+    assert_non_null(kith_config_find("limits.conns-per-ip"));
+    assert_ptr_equal(kith_config_find("idle-timeout"), kith_config_find("idle_timeout"));
+    assert_null(kith_config_find("idle"));
+    assert_null(kith_config_find(""));
+}
+
+static void suggestions_are_near_or_none(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ping", "pipe", "perf", "peers"};
+    assert_string_equal(kith_nearest("pign", names, 2), "ping");
+    assert_string_equal(kith_nearest("peer", names, 4), "peers");
+    assert_null(kith_nearest("frobnicate", names, 4));
+    assert_null(kith_nearest("x", names, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_key_takes_back_what_it_prints),
+        cmocka_unit_test(a_file_sets_what_it_names),
+        cmocka_unit_test(a_mistake_is_told_with_its_line_and_the_nearest_key),
+        cmocka_unit_test(a_file_that_is_not_there_is_empty),
+        cmocka_unit_test(at_most_sixteen_addresses),
+        cmocka_unit_test(sizes_and_times_are_exact),
+        cmocka_unit_test(a_command_line_may_write_hyphens),
+        cmocka_unit_test(suggestions_are_near_or_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
