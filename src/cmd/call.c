@@ -56,7 +56,7 @@ void call_print(const char *text)
 
 void call_print_json(const json_t *o)
 {
-    json_dumpf(o, stdout, JSON_COMPACT);
+    json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
     putchar('\n');
     fflush(stdout);
 }
@@ -247,7 +247,7 @@ static int run_local(const cmd_args *args, call *c)
     return code;
 }
 
-static bool configures_a_node(const cmd_args *args)
+bool call_configures(const cmd_args *args)
 {
     for (size_t i = 0; i < args->given_count; i++) {
         if (args->given[i].key || strcmp(args->given[i].name, "config") == 0)
@@ -265,7 +265,7 @@ int call_run(const cmd_args *args)
         return code;
     if (!c->params)
         c->params = json_object();
-    if (c->running_only || !configures_a_node(args))
+    if (c->running_only || !call_configures(args))
         fd = kith_path(KITH_PLACE_RUNTIME, "control.sock", path) ? kith_control_connect(path) : -ENOENT;
     if (fd >= 0)
         code = run_remote(fd, c);

@@ -24,6 +24,9 @@ typedef struct call {
  * exit code; failures are told on stderr. */
 int call_run(const cmd_args *args);
 
+/* Whether options configure a node, so that a running one will not do. */
+bool call_configures(const cmd_args *args);
+
 /* For whoever talks to a node in another way: the message that starts the call; and what to do with one that comes back: the
  * exit code, or CALL_UNANSWERED when more will come. interrupted: the user cancelled, so no error is worth a word. */
 #define CALL_UNANSWERED (-1)

@@ -2,8 +2,13 @@
 /* kith status, kith peers, kith stop: what the running node is doing, and its end. Only what was measured is printed. */
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cmd/call.h"
+#include "host/control.h"
+#include "host/paths.h"
+
+#define STOP_MS 10000
 
 /* "3.4 GiB" */
 static const char *human(long long bytes, char out[32])
@@ -177,10 +182,14 @@ const cmd cmd_peers = {
 
 static int on_stop(const cmd_args *args, const json_t *r)
 {
+    char path[KITH_PATH_MAX];
+    if (call_number(r, "pid") != getpid() && kith_path(KITH_PLACE_RUNTIME, "kith.pid", path) &&
+        !kith_control_wait_unlocked(path, STOP_MS))
+        return cmd_fail(EXIT_FAILED, "the node (pid %lld) is taking long to stop", call_number(r, "pid"));
     if (cmd_has(args, "json"))
         call_print_json(r);
     else
-        printf("node %lld is stopping\n", call_number(r, "pid"));
+        printf("node %lld has stopped\n", call_number(r, "pid"));
     return EXIT_OK;
 }
 

@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith up: the node in the foreground. */
+/* kith up: the node that stays, with its control socket and console. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "cmd/call.h"
+#include "cmd/console.h"
+#include "cmd/detach.h"
 #include "cmd/listen.h"
-#include "cmd/session.h"
+#include "host/control.h"
 #include "host/json.h"
+#include "host/paths.h"
 #include "proto/perf.h"
 
 typedef struct up {
     session s;
     kith_observer watch;
+    kith_service *service;
+    kith_control *control;
+    console *console;
+    char identity[KITH_PATH_MAX];
+    bool stamps; /* in the log file every line has its time */
 } up;
 
 static void *serve_perf(void *ctx, const kith_stream_info *info)
@@ -19,48 +31,69 @@ static void *serve_perf(void *ctx, const kith_stream_info *info)
     return kith_perf_server(kith_host_env());
 }
 
+/* ---- telling ---- */
+
+static void stamp(const up *u)
+{
+    char text[32];
+    time_t t = time(NULL);
+    struct tm tm;
+    if (u->stamps && localtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S ", &tm))
+        fputs(text, stdout);
+}
+
 static void say_connected(const up *u, const kith_conn *c)
 {
-    kith_conn_facts f;
-    char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
+    json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = kith_json_conn(c);
+    json_object_update(o, facts);
+    json_decref(facts);
     if (u->s.json) {
-        json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = kith_json_conn(c);
-        json_object_update(o, facts);
-        json_decref(facts);
         session_print(o);
         return;
     }
-    kith_conn_facts_get(c, &f);
-    kith_peer_id_text(&f.peer, peer);
-    kith_maddr_text(&f.remote, addr);
-    printf("connected %s %s %s (%s%s) %s\n", f.inbound ? "from" : "to", peer, addr, f.suite->id,
-           f.suite->kem == KITH_KEM_NONE ? ", NOT post-quantum" : "", f.agent);
+    stamp(u);
+    printf("connected %s %s %s (%s%s) ", strcmp(call_text(o, "direction"), "inbound") == 0 ? "from" : "to",
+           call_text(o, "peer"), call_text(o, "addr"), call_text(o, "secure_channel"),
+           call_true(o, "pq") ? "" : ", NOT post-quantum");
+    call_print(call_text(o, "agent"));
+    putchar('\n');
+    json_decref(o);
 }
 
 static void say_disconnected(const up *u, const kith_node_event *ev)
 {
+    kith_conn_facts f;
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
     const char *why = ev->why ? ev->why : kith_err_text(ev->err);
-    session_peer_text(ev->conn, peer);
-    if (u->s.json)
+    kith_conn_facts_get(ev->conn, &f);
+    if (!f.identified)
+        say_connected(u, ev->conn); /* it was over before identify was: both are told now */
+    kith_peer_id_text(&f.peer, peer);
+    if (u->s.json) {
         session_print(json_pack("{s:s, s:s, s:s, s:s}", "event", "peer_disconnected", "peer", peer, "reason",
                                 why, "error", kith_err_name(ev->err)));
-    else
-        printf("disconnected %s: %s\n", peer, why);
+        return;
+    }
+    stamp(u);
+    printf("disconnected %s: %s\n", peer, why);
 }
 
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
     const up *u = ctx;
+    if (ev->kind != KITH_NODE_IDENTIFIED && ev->kind != KITH_NODE_DISCONNECTED)
+        return;
+    console_pause(u->console);
     if (ev->kind == KITH_NODE_IDENTIFIED)
         say_connected(u, ev->conn);
-    else if (ev->kind == KITH_NODE_DISCONNECTED)
+    else
         say_disconnected(u, ev);
+    console_resume(u->console);
     fflush(stdout);
 }
 
-static void say_listening(const up *u, kith_maddr *addrs, size_t count)
+static void say_listening(const up *u, const kith_maddr *addrs, size_t count)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1], text[KITH_MADDR_TEXT_MAX + 1];
     json_t *list = json_array();
@@ -79,45 +112,150 @@ static void say_listening(const up *u, kith_maddr *addrs, size_t count)
     fflush(stdout);
 }
 
+/* ---- starting and stopping ---- */
+
+static void on_quit(void *ctx)
+{
+    up *u = ctx;
+    session_end(&u->s, EXIT_OK);
+}
+
+static void on_interrupt(void *ctx)
+{
+    up *u = ctx;
+    if (console_interrupt(u->console))
+        u->s.interrupted = false;
+    else
+        session_end(&u->s, EXIT_OK); /* Ctrl-C is how one stops it */
+}
+
+static void on_stop(void *ctx)
+{
+    up *u = ctx;
+    kith_service_close(u->service);
+    kith_control_close(u->control);
+    console_close(u->console);
+}
+
+/* The one node of this home: its lock, or an exit code. */
+static int take_home(int *lock)
+{
+    char path[KITH_PATH_MAX];
+    long pid = 0;
+    int e = kith_path_make(KITH_PLACE_RUNTIME);
+    *lock = -1;
+    if (!e && kith_path(KITH_PLACE_RUNTIME, "kith.pid", path))
+        e = *lock = kith_control_lock(path, &pid);
+    if (e >= 0)
+        return EXIT_OK;
+    if (e == -EWOULDBLOCK)
+        return cmd_fail(
+            EXIT_BUSY,
+            "a node is running here already (pid %ld); 'kith status' shows it, 'kith stop' stops it, "
+            "and KITH_HOME names another home",
+            pid);
+    return cmd_fail(EXIT_DISK, "cannot lock %s: %s", path, strerror(-e));
+}
+
+static int open_control(up *u)
+{
+    char path[KITH_PATH_MAX];
+    if (!kith_path(KITH_PLACE_RUNTIME, "control.sock", path))
+        return cmd_fail(EXIT_CONFIG, "no place for the control socket: set HOME or KITH_HOME");
+    int e = kith_control_open(kith_host_loop(u->s.host), path, kith_service_methods, u->service, &u->control);
+    return e ? cmd_fail(EXIT_DISK, "cannot open the control socket %s: %s", path, uv_strerror(e)) : EXIT_OK;
+}
+
+static int begin(up *u)
+{
+    (void)kith_path(KITH_PLACE_CONFIG, "identity", u->identity);
+    session_open_book(&u->s);
+    if (u->s.config.perf) {
+        kith_protocol row = {.id = kith_bytes_str(KITH_PERF_ID), .ops = &kith_perf_ops, .accept = serve_perf};
+        if (kith_node_serve(kith_host_node(u->s.host), kith_host_now(u->s.host), &row))
+            return cmd_fail(EXIT_FAILED, "no memory");
+    }
+    u->watch = (kith_observer){.event = on_event, .ctx = u};
+    kith_host_observe(u->s.host, &u->watch);
+    kith_service_config cfg = {.host = u->s.host,
+                               .book = u->s.book,
+                               .identity_file = u->identity,
+                               .version = KITH_VERSION,
+                               .standing = true,
+                               .stop = on_quit,
+                               .stop_ctx = u};
+    u->service = kith_service_new(&cfg);
+    if (!u->service)
+        return cmd_fail(EXIT_FAILED, "no memory");
+    kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
+    size_t count;
+    int code = listen_as_configured(&u->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);
+    if (!code)
+        code = open_control(u);
+    if (!code)
+        say_listening(u, addrs, count);
+    return code;
+}
+
+static int settle(up *u, int ready)
+{
+    char log[KITH_PATH_MAX];
+    if (ready < 0) {
+        if (!u->s.json)
+            u->console = console_open(&u->s, u->service, on_quit, u);
+        return EXIT_OK;
+    }
+    if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "kith.log", log))
+        return cmd_fail(EXIT_DISK, "no place for the log file: set HOME or KITH_HOME");
+    if (!u->s.json)
+        printf("running in the background, pid %ld; events go to %s\n", (long)getpid(), log);
+    u->stamps = true;
+    return detach_ready(ready, log);
+}
+
 static int run(const cmd_args *args)
 {
     up u = {0};
-    int code = session_start(&u.s, args);
+    int ready = -1, lock = -1, code;
+    if (cmd_has(args, "detach") && (code = detach_begin(&ready)) >= 0)
+        return code;
+    code = take_home(&lock);
+    if (!code)
+        code = session_start(&u.s, args);
     if (code)
         return code;
-    kith_node *node = kith_host_node(u.s.host);
-    if (u.s.config.perf) {
-        kith_protocol row = {.id = kith_bytes_str(KITH_PERF_ID), .ops = &kith_perf_ops, .accept = serve_perf};
-        if (kith_node_serve(node, kith_host_now(u.s.host), &row))
-            session_end(&u.s, EXIT_FAILED);
-    }
-    u.watch = (kith_observer){.event = on_event, .ctx = &u};
-    kith_host_observe(u.s.host, &u.watch);
-    kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
-    size_t count;
-    code = listen_as_configured(&u.s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);
+    u.s.on_interrupt = on_interrupt;
+    u.s.on_stop = on_stop;
+    u.s.ctx = &u;
+    code = begin(&u);
+    if (!code)
+        code = settle(&u, ready);
     if (code)
         session_end(&u.s, code);
-    else
-        say_listening(&u, addrs, count);
     code = session_run(&u.s);
-    return code == EXIT_INTERRUPTED ? EXIT_OK : code; /* Ctrl-C is how one stops it */
+    console_free(u.console);
+    kith_service_free(u.service);
+    close(lock);
+    return code;
 }
 
 static const cmd_option options[] = {
+    {.name = "detach", .letter = 'd', .help = "go into the background once the node listens"},
     {.name = "json", .help = "print one JSON event per line"},
     {0},
 };
 
 const cmd cmd_up = {
     .name = "up",
-    .summary = "run a node in the foreground",
-    .usage = "[--listen ADDR]... [--perf] [--json]",
-    .about = "Listens, accepts peers, and tells who comes and goes, until Ctrl-C.\n"
-             "Without --listen it takes port 9000 on IPv4 and IPv6, or the next free one.",
+    .summary = "run a node that stays",
+    .usage = "[--listen ADDR]... [--perf] [--detach] [--json]",
+    .about =
+        "Listens, accepts peers, and tells who comes and goes, until Ctrl-C or 'kith stop'. On a terminal it has a\n"
+        "console: 'help' lists its commands. Without --listen it takes port 9000 on IPv4 and IPv6, or the next\n"
+        "free one. While it runs, the other commands use it.",
     .examples = "  kith up\n"
                 "  kith up --listen /ip4/127.0.0.1/tcp/0 --json\n"
-                "  kith up --pq require --perf\n",
+                "  kith up --pq require --perf --detach\n",
     .options = options,
     .node = true,
     .run = run,

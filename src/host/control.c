@@ -45,7 +45,7 @@ struct kith_control {
 
 /* ---- the lock ---- */
 
-void kith_control_lock_pid(int lock)
+static void write_pid(int lock)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
@@ -68,8 +68,21 @@ int kith_control_lock(const char *path, long *pid)
         close(fd);
         return -e;
     }
-    kith_control_lock_pid(fd);
+    write_pid(fd);
     return fd;
+}
+
+bool kith_control_wait_unlocked(const char *path, int ms)
+{
+    for (;; ms -= 20) {
+        int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        bool unlocked = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (fd >= 0)
+            close(fd);
+        if (unlocked || ms <= 0)
+            return unlocked;
+        usleep(20000);
+    }
 }
 
 /* ---- addresses ---- */
@@ -177,7 +190,7 @@ static void on_send(void *ctx, const json_t *message)
     if (c->closing || c->broken)
         return;
     output *o = calloc(1, sizeof *o);
-    char *text = json_dumps(message, JSON_COMPACT);
+    char *text = json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(9));
     size_t len = text ? strlen(text) : 0;
     if (!o || !text || len + 1 > KITH_CONTROL_OUT_MAX - c->out_len) {
         free(o);

@@ -17,8 +17,8 @@
 /* Becomes the one node of this home: locks kith.pid and writes our pid into it. The descriptor, to be kept open as long as
  * the node lives; or -errno. -EWOULDBLOCK: another node has it, *pid says which (0: unknown). */
 int kith_control_lock(const char *path, long *pid);
-/* After a fork: the child's pid. */
-void kith_control_lock_pid(int lock);
+/* Waits until nobody holds the lock, at most so many milliseconds. Whether it is free. */
+bool kith_control_wait_unlocked(const char *path, int ms);
 
 typedef struct kith_control kith_control;
 

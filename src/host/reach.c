@@ -110,6 +110,18 @@ static void finish_later(reach *r, kith_err e)
     uv_close((uv_handle_t *)&r->timer, on_late_closed);
 }
 
+/* Whom we reached at an address before and are still connected to. */
+static void recognise(reach *r)
+{
+    kith_node *n = kith_host_node(r->host);
+    kith_conn_facts f;
+    for (kith_conn *c = NULL; (c = kith_node_conn_next(n, c));) {
+        kith_conn_facts_get(c, &f);
+        if (f.open && !f.inbound && kith_maddr_eq(&f.remote, &r->addr))
+            r->peer = f.peer;
+    }
+}
+
 kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reached_fn fn, void *ctx)
 {
     reach *r = calloc(1, sizeof *r);
@@ -121,6 +133,8 @@ kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reac
     r->ctx = ctx;
     snprintf(r->target, sizeof r->target, "%s", target);
     kith_err e = kith_target_parse(target, &r->peer, &r->addr, r->why);
+    if (!e && r->peer.len == 0)
+        recognise(r);
     if (!e && r->addr.len == 0 && book && !kith_node_conn_find(kith_host_node(h), &r->peer))
         e = kith_book_ask(book, &r->peer, KITH_BOOK_ADDRS_MAX, on_book, r);
     else if (!e)

@@ -14,7 +14,7 @@ KITH_CHECK kith_err kith_target_parse(const char *text, kith_peer_id *peer, kith
 /* conn: OPEN; or NULL, and err and a sentence that names the target. */
 typedef void (*kith_reached_fn)(void *ctx, kith_host *h, kith_conn *conn, kith_err err, const char *sentence);
 
-/* Reaches a target; an open connection is used again, and the book (may be NULL) knows addresses of bare peer ids. fn is called
+/* Reaches a target; an open connection to the peer, or to the address, is used again, and the book (may be NULL) knows addresses of bare peer ids. fn is called
  * exactly once and never from inside this call; also while the host stops. KITH_ENOMEM: it will not be. */
 KITH_CHECK kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reached_fn fn,
                                void *ctx);

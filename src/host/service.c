@@ -26,10 +26,10 @@ typedef struct op {
     kith_service *service;
     kith_rpc_call *call; /* NULL once answered */
     op_kind kind;
+    kith_time asked;
     uv_timer_t timer;
     bool timer_open, reaching;
     kith_conn *conn; /* DIAL: waiting for identify; PERF: while the stream lives */
-    bool reused;
     kith_stream *stream;
     kith_sink sink;
     /* PING */
@@ -40,7 +40,7 @@ typedef struct op {
     /* PERF */
     kith_perf *perf;
     uint64_t upload, download;
-    kith_time asked, connected; /* for the connection; got it */
+    kith_time connected;
 } op;
 
 struct kith_service {
@@ -115,6 +115,7 @@ static op *op_new(kith_service *s, kith_rpc_call *call, op_kind kind)
     o->service = s;
     o->call = call;
     o->kind = kind;
+    o->asked = kith_host_now(s->cfg.host);
     uv_timer_init(kith_host_loop(s->cfg.host), &o->timer);
     o->timer.data = o;
     o->timer_open = true;
@@ -161,7 +162,6 @@ static void op_reach(op *o, const json_t *params, kith_reached_fn fn)
         op_done(o);
         return;
     }
-    o->reused = peer.len && kith_node_conn_find(node_of(o->service), &peer);
     o->reaching = true;
     if (kith_reach(o->service->cfg.host, o->service->cfg.book, target, fn, o)) {
         o->reaching = false;
@@ -189,12 +189,14 @@ static bool op_reached(op *o, kith_conn *c, kith_err err, const char *sentence)
 static void dial_report(op *o)
 {
     json_t *result = kith_json_conn(o->conn), *protocols = json_array();
+    kith_conn_facts f;
+    kith_conn_facts_get(o->conn, &f);
     kith_bytes ids[KITH_IDENTIFY_PROTOCOLS_MAX];
     size_t n = kith_conn_protocols(o->conn, ids, KITH_IDENTIFY_PROTOCOLS_MAX);
     for (size_t i = 0; i < n; i++)
         json_array_append_new(protocols, kith_json_bytes(ids[i]));
     json_object_set_new(result, "protocols", protocols);
-    json_object_set_new(result, "reused", json_boolean(o->reused));
+    json_object_set_new(result, "reused", json_boolean(f.opened_at < o->asked));
     op_result(o, result);
 }
 
@@ -408,7 +410,6 @@ static void run_perf(void *ctx, kith_rpc_call *call, const json_t *params)
         return;
     o->upload = upload;
     o->download = download;
-    o->asked = kith_host_now(o->service->cfg.host);
     op_reach(o, params, on_perf_reached);
 }
 
