@@ -116,7 +116,8 @@ void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, 
     kith_dialer_forget_(n, c);
     if (c->job)
         kith_dialer_conn_failed_(n, now, c);
-    if (!flush || !c->yamux) {
+    /* A refusal in clear is worth the flush: it tells the dialer why. */
+    if (!flush || !(c->yamux || (c->mss && !c->noise))) {
         dead(c);
         return;
     }
@@ -136,7 +137,7 @@ void kith_conn_start_(kith_conn *c, kith_time now)
     c->state = CONN_SECURING;
     c->deadline = now + n->cfg.handshake_timeout;
     c->mss = c->inbound ? kith_mss_listen(&n->env, find_suite, n)
-                        : kith_mss_dial(&n->env, n->suite_ids, n->suite_count);
+                        : kith_mss_dial(&n->env, n->suite_ids, n->proposed_count);
     if (!c->mss) {
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
         return;
@@ -144,10 +145,10 @@ void kith_conn_start_(kith_conn *c, kith_time now)
     kith_conn_pump_(c, now);
 }
 
-static bool start_noise(kith_conn *c, kith_time now)
+static bool start_noise(kith_conn *c, kith_time now, size_t suite)
 {
     kith_node *n = c->node;
-    c->suite = n->suites[kith_mss_choice(c->mss)];
+    c->suite = n->suites[suite];
     kith_noise_config cfg = {
         .env = &n->env,
         .suite = c->suite,
@@ -162,7 +163,6 @@ static bool start_noise(kith_conn *c, kith_time now)
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
         return false;
     }
-    c->state = CONN_NOISE;
     return true;
 }
 
@@ -341,8 +341,11 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
             return;
         }
         in = kith_span_skip(in, used);
-        if (kith_mss_status(c->mss) == KITH_MSS_DONE && !start_noise(c, now))
-            return;
+        if (kith_mss_status(c->mss) == KITH_MSS_DONE) {
+            if (!c->noise && !start_noise(c, now, (size_t)kith_mss_choice(c->mss)))
+                return;
+            c->state = CONN_NOISE;
+        }
     }
     if (in.len > 0 && c->noise && c->state != CONN_CLOSING && c->state != CONN_DEAD) {
         kith_noise_recv(c->noise, now, in);
@@ -395,6 +398,7 @@ static size_t fill(kith_conn *c, kith_time now, kith_span out)
 
 size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
 {
+    const kith_node *n = c->node;
     size_t len = 0;
     if (c->state == CONN_DEAD || c->state == CONN_DIALING)
         return 0;
@@ -406,7 +410,12 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
             c->mss = NULL;
         }
     }
-    if (c->noise && !c->mss && !kith_noise_ready(c->noise))
+    /* One proposal is left: if the peer refuses that, there is no connection anyway, and if not, the handshake's first message
+     * behind it has saved a round trip. */
+    bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
+    if (lazy && !c->noise && !start_noise(c, now, n->proposed_count - 1))
+        return len;
+    if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise))
         len += kith_noise_send(c->noise, now, kith_span_skip(out, len));
     while (c->noise && kith_noise_ready(c->noise)) {
         /* The handshake's last message goes first. */

@@ -168,8 +168,8 @@ struct kith_node {
     kith_limiter *limiter;
     const kith_noise_suite *suites[SUITES_MAX]; /* that our policy allows, in order of preference */
     kith_bytes suite_ids[SUITES_MAX];
-    size_t suite_count;
-    protocol_row *rows[PROTOCOLS_MAX]; /* NULL: a hole */
+    size_t suite_count, proposed_count; /* the first ones are proposed when we dial, all are taken */
+    protocol_row *rows[PROTOCOLS_MAX];  /* NULL: a hole */
     size_t row_count;
     kith_maddr *addrs;
     size_t addr_count;

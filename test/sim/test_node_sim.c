@@ -240,22 +240,24 @@ static void the_second_choice_of_protocols_is_taken(void **state)
 typedef struct policy_case {
     kith_pq_policy dialer, listener;
     uint8_t level_d, level_l;
-    const char *suite; /* NULL: refused */
+    unsigned round_trips; /* from the dial to OPEN, TCP's included; the first byte takes one more */
+    const char *suite;    /* NULL: refused */
 } policy_case;
 
 static void policies_meet_or_refuse(void **state)
 {
     (void)state;
     static const policy_case cases[] = {
-        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, "/noise-mlkem768-hfs/0.2.0"},
-        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, "/noise-mlkem768-hfs/0.2.0"},
-        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 5, 3, "/kith/noise-mlkem1024-hfs/1"},
-        {KITH_PQ_PREFER, KITH_PQ_REQUIRE, 1, 1, "/kith/noise-mlkem512-hfs/1"},
-        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 3, "/noise-mlkem768-hfs/0.2.0"},
-        {KITH_PQ_OFF, KITH_PQ_PREFER, 3, 3, "/noise"},
-        {KITH_PQ_PREFER, KITH_PQ_OFF, 3, 3, "/noise"},
-        {KITH_PQ_REQUIRE, KITH_PQ_OFF, 3, 3, NULL},
-        {KITH_PQ_OFF, KITH_PQ_REQUIRE, 3, 3, NULL},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, 3, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, 2, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 3, 5, 2, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 5, 3, 3, "/kith/noise-mlkem1024-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_REQUIRE, 1, 1, 3, "/kith/noise-mlkem512-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 3, 4, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_OFF, KITH_PQ_PREFER, 3, 3, 2, "/noise"},
+        {KITH_PQ_PREFER, KITH_PQ_OFF, 3, 3, 3, "/noise"},
+        {KITH_PQ_REQUIRE, KITH_PQ_OFF, 3, 3, 0, NULL},
+        {KITH_PQ_OFF, KITH_PQ_REQUIRE, 3, 3, 0, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         two t;
@@ -265,12 +267,14 @@ static void policies_meet_or_refuse(void **state)
         cb.pq = cases[i].listener;
         cb.level = cases[i].level_l;
         start_two(&t, 7 + i, &ca, &cb);
+        kith_time start = sim_now(t.s);
         kith_conn *c = sim_connect(t.s, t.a, t.b);
         if (cases[i].suite) {
             assert_non_null(c);
             kith_conn_facts f;
             kith_conn_facts_get(c, &f);
             assert_string_equal(f.suite->id, cases[i].suite);
+            assert_int_equal((f.opened_at - start) / KITH_MS(20), cases[i].round_trips);
         } else {
             assert_null(c);
             assert_int_equal(t.sa.dial_failed, 1);
