@@ -11,7 +11,7 @@
 #include "host/host_impl.h"
 
 #define STOP_AFTER KITH_SEC(2) /* a graceful stop takes no longer */
-#define DESCRIPTORS_KEPT 64    /* for files, pipes, the control socket */
+#define DESCRIPTORS_KEPT 128   /* for files, pipes, the control socket, sockets that are leaving */
 
 static void *heap(void *ctx, void *p, size_t old, size_t size)
 {
@@ -80,6 +80,7 @@ kith_host *kith_host_new(const kith_host_config *cfg, const char **why)
     uv_prepare_init(&h->loop, &h->prepare);
     uv_timer_init(&h->loop, &h->timer);
     uv_idle_init(&h->loop, &h->idle);
+    kith_tcp_init_(h);
     h->prepare.data = h->timer.data = h->idle.data = h;
     h->timer_at = KITH_NEVER;
     uv_prepare_start(&h->prepare, on_prepare);

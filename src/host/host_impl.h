@@ -12,6 +12,7 @@
 #define WRITE_BUF (256u * 1024)
 #define WRITE_BUDGET (4u << 20) /* bytes written in one loop turn before reading gets its turn again */
 #define POOL_MAX 16             /* write buffers kept for reuse */
+#define LEAVING_MAX 64          /* sockets that wait for the peer's last byte after ours */
 
 typedef struct pending_dial {
     kith_link link;
@@ -29,7 +30,14 @@ struct kith_host {
     kith_node *node;
     kith_time timer_at, stop_by;
     bool dirty, driving, stopping, closed;
-    kith_list socks, listeners, dials, lookups;
+    uv_timer_t leave_timer;  /* for who does not leave by itself */
+    uv_timer_t accept_timer; /* while descriptors are short */
+    uv_timer_t slow_timer;   /* looks after clock and interfaces */
+    unsigned accept_pause;   /* ms, 0: accepting */
+    kith_list socks, listeners, dials, lookups, leaving;
+    size_t leaving_count;
+    kith_maddr told[KITH_RECORD_ADDRS_MAX]; /* our addresses, as the node knows them */
+    size_t told_count;
     kith_observer *observers;
     void (*stop_fn)(void *ctx);
     void *stop_ctx;
@@ -49,7 +57,10 @@ void kith_tcp_connect_(kith_host *h, kith_conn *c, const kith_maddr *addr);
 size_t kith_tcp_write_(kith_host *h, kith_conn *c);
 void kith_tcp_close_(kith_host *h, kith_conn *c);
 void kith_tcp_unlisten_(kith_host *h);
-void kith_tcp_close_all_(kith_host *h);
+/* Tells the node our addresses when they have changed. */
+void kith_tcp_look_at_addrs_(kith_host *h);
+void kith_tcp_init_(kith_host *h);
+void kith_tcp_close_all_(kith_host *h); /* its timers too */
 
 /* ---- dns.c ---- */
 void kith_dns_resolve_(kith_host *h, uint64_t resolve_id, const kith_maddr *addr);

@@ -3,32 +3,47 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "host/host_impl.h"
 
 typedef struct sock {
     uv_tcp_t tcp;
-    uv_connect_t connect;
-    uv_write_t write;
+    union {
+        uv_connect_t connect;
+        uv_write_t write;
+        uv_shutdown_t shutdown;
+    } req; /* one after another */
     kith_link link;
+    kith_link leaving; /* host->leaving: we have said our last word, and wait for the peer's */
+    kith_time leave_by;
     kith_host *host;
     kith_conn *conn; /* NULL once the node is done with it */
     uint8_t *buf;    /* being written, from the pool */
-    bool closing;
+    bool connected, eof, closing;
 } sock;
 
 typedef struct listener {
-    uv_tcp_t tcp;
+    uv_poll_t poll;
     kith_link link;
     kith_host *host;
+    int fd;
     kith_maddr bound;
 } listener;
+
+#define LEAVE_AFTER \
+    KITH_SEC(1) /* unread bytes would turn our close into a reset, which can overtake our last ones */
+#define ACCEPTS_PER_TURN 64
+#define PAUSE_MIN_MS 100 /* without descriptors */
+#define PAUSE_MAX_MS 1600
+#define SLOW_MS 15000
 
 /* ---- addresses ---- */
 
@@ -136,6 +151,10 @@ static void sock_close(sock *s)
     if (s->closing)
         return;
     s->closing = true;
+    if (kith_link_in(&s->leaving)) {
+        kith_link_remove(&s->leaving);
+        s->host->leaving_count--;
+    }
     uv_close((uv_handle_t *)&s->tcp, on_closed);
 }
 
@@ -153,16 +172,51 @@ static void sock_failed(sock *s, int uv)
     sock_close(s);
 }
 
+static void on_leave_timer(uv_timer_t *t)
+{
+    kith_host *h = t->data;
+    kith_time now = kith_host_now(h);
+    kith_link *k;
+    while ((k = kith_list_first(&h->leaving)) && KITH_OF(k, sock, leaving)->leave_by <= now)
+        sock_close(KITH_OF(k, sock, leaving));
+    if (!k)
+        uv_timer_stop(t);
+}
+
+static void on_shut(uv_shutdown_t *req, int status)
+{
+    if (status < 0)
+        sock_close(req->data);
+}
+
+/* All is written and the node is done with it: half-closes, and closes when the peer has done the same. */
+static void sock_leave(sock *s)
+{
+    s->req.shutdown.data = s;
+    if (s->eof || uv_shutdown(&s->req.shutdown, (uv_stream_t *)&s->tcp, on_shut))
+        sock_close(s);
+}
+
 void kith_tcp_close_(kith_host *h, kith_conn *c)
 {
-    (void)h;
     sock *s = kith_conn_link(c);
     if (!s)
         return;
     s->conn = NULL;
     kith_conn_set_link(c, NULL);
+    if (!s->connected) {
+        sock_close(s);
+        return;
+    }
+    if (h->leaving_count == LEAVING_MAX)
+        sock_close(KITH_OF(kith_list_first(&h->leaving), sock, leaving));
+    s->leave_by = kith_host_now(h) + LEAVE_AFTER;
+    kith_list_push(&h->leaving, &s->leaving);
+    h->leaving_count++;
+    if (!uv_is_active((uv_handle_t *)&h->leave_timer))
+        uv_timer_start(&h->leave_timer, on_leave_timer, 250, 250);
     if (!s->buf)
-        sock_close(s); /* else when its last bytes are written */
+        sock_leave(s); /* else when its last bytes are written */
 }
 
 /* ---- reading ---- */
@@ -178,7 +232,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     sock *s = stream->data;
     kith_host *h = s->host;
-    if (n == 0 || !s->conn)
+    s->eof |= n == UV_EOF;
+    if (!s->conn) {
+        if (n < 0 && !s->buf)
+            sock_close(s);
+        return;
+    }
+    if (n == 0)
         return;
     if (n == UV_EOF) {
         kith_node_eof(h->node, kith_host_now(h), s->conn);
@@ -201,6 +261,7 @@ static void tune(uv_tcp_t *t)
 
 static void start_reading(sock *s)
 {
+    s->connected = true;
     tune(&s->tcp);
     int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
     if (e)
@@ -230,12 +291,13 @@ static void on_written(uv_write_t *req, int status)
     kith_host *h = s->host;
     pool_put(h, s->buf);
     s->buf = NULL;
-    if (!s->conn) {
-        sock_close(s);
-        return;
-    }
     if (status < 0) {
         sock_failed(s, status);
+        return;
+    }
+    if (!s->conn) {
+        if (!s->closing)
+            sock_leave(s);
         return;
     }
     kith_node_writable(h->node, s->conn);
@@ -270,9 +332,9 @@ size_t kith_tcp_write_(kith_host *h, kith_conn *c)
     size_t done = e > 0 ? (size_t)e : 0;
     out = uv_buf_init((char *)buf + done, (unsigned)(n - done));
     s->buf = buf;
-    s->write.data = s;
+    s->req.write.data = s;
     kith_node_blocked(h->node, c);
-    e = uv_write(&s->write, (uv_stream_t *)&s->tcp, &out, 1, on_written);
+    e = uv_write(&s->req.write, (uv_stream_t *)&s->tcp, &out, 1, on_written);
     if (e) {
         s->buf = NULL;
         pool_put(h, buf);
@@ -312,8 +374,8 @@ void kith_tcp_connect_(kith_host *h, kith_conn *c, const kith_maddr *addr)
     }
     s->conn = c;
     kith_conn_set_link(c, s);
-    s->connect.data = s;
-    int e = uv_tcp_connect(&s->connect, &s->tcp, (const struct sockaddr *)&to, on_connected);
+    s->req.connect.data = s;
+    int e = uv_tcp_connect(&s->req.connect, &s->tcp, (const struct sockaddr *)&to, on_connected);
     if (e)
         sock_failed(s, e);
 }
@@ -329,48 +391,134 @@ static void warn_now_and_then(kith_host *h, const char *what)
     kith_host_log_(h, "a connection was not taken: %s", what);
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void take(kith_host *h, int fd, const struct sockaddr_storage *from)
 {
-    listener *l = stream->data;
-    kith_host *h = l->host;
-    if (status < 0) {
-        warn_now_and_then(h, uv_strerror(status)); /* no descriptors: libuv has closed the newcomer already */
-        return;
-    }
-    sock *s = sock_new(h);
-    if (!s)
-        return;
-    int e = uv_accept(stream, (uv_stream_t *)&s->tcp);
-    if (e) {
-        sock_close(s);
-        return;
-    }
     kith_maddr local, remote;
+    struct sockaddr_storage to = {0};
+    socklen_t len = sizeof to;
+    kith_conn *c;
     const char *why = NULL;
-    ends_of(&s->tcp, &local, &remote);
-    if (kith_node_accept(h->node, kith_host_now(h), &remote, &local, &s->conn, &why)) {
-        s->conn = NULL;
+    (void)getsockname(fd, (struct sockaddr *)&to, &len);
+    from_sockaddr(&to, &local);
+    from_sockaddr(from, &remote);
+    if (kith_node_accept(h->node, kith_host_now(h), &remote, &local, &c, &why)) {
         warn_now_and_then(h, why ? why : "no memory");
-        sock_close(s);
+        close(fd);
         return;
     }
-    kith_conn_set_link(s->conn, s);
-    start_reading(s);
     kith_host_kick(h);
+    sock *s = sock_new(h);
+    if (!s) {
+        kith_node_link_failed(h->node, kith_host_now(h), c, KITH_ENOMEM, "no memory for the socket");
+        close(fd);
+        return;
+    }
+    s->conn = c;
+    kith_conn_set_link(c, s);
+    int e = uv_tcp_open(&s->tcp, fd);
+    if (e) {
+        close(fd);
+        sock_failed(s, e);
+        return;
+    }
+    start_reading(s);
 }
 
-static void tell_node_addrs(kith_host *h)
+static void on_acceptable(uv_poll_t *p, int status, int events);
+
+static void on_accept_timer(uv_timer_t *t)
+{
+    kith_host *h = t->data;
+    KITH_EACH (&h->listeners, k)
+        uv_poll_start(&KITH_OF(k, listener, link)->poll, UV_READABLE, on_acceptable);
+}
+
+/* Out of descriptors: who wants to connect waits in the backlog; each time that it does not help, twice as long. */
+static void pause_accepting(kith_host *h, int error)
+{
+    KITH_EACH (&h->listeners, k)
+        uv_poll_stop(&KITH_OF(k, listener, link)->poll);
+    if (h->accept_pause == 0)
+        kith_host_log_(
+            h,
+            "new connections have to wait: %s; raise the limit of open files (ulimit -n), or lower limits.conns",
+            strerror(error));
+    h->accept_pause = h->accept_pause == 0                 ? PAUSE_MIN_MS
+                      : h->accept_pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS
+                                                           : h->accept_pause * 2;
+    uv_timer_start(&h->accept_timer, on_accept_timer, h->accept_pause, 0);
+}
+
+static void on_acceptable(uv_poll_t *p, int status, int events)
+{
+    listener *l = p->data;
+    kith_host *h = l->host;
+    (void)status, (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t len = sizeof from;
+        int fd = accept(l->fd, (struct sockaddr *)&from, &len);
+        if (fd >= 0) {
+            (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+            h->accept_pause = 0;
+            take(h, fd, &from);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            pause_accepting(h, errno);
+            return;
+        } else if (errno == EAGAIN) {
+            return;
+        } /* else this newcomer is gone already */
+    }
+}
+
+void kith_tcp_look_at_addrs_(kith_host *h)
 {
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
     size_t n = kith_host_addrs(h, addrs, KITH_RECORD_ADDRS_MAX);
-    if (kith_node_set_addrs(h->node, kith_host_now(h), addrs, n))
+    bool same = n == h->told_count;
+    for (size_t i = 0; i < n && same; i++)
+        same = kith_maddr_eq(&addrs[i], &h->told[i]);
+    if (same)
+        return;
+    if (kith_node_set_addrs(h->node, kith_host_now(h), addrs, n)) {
         kith_host_log_(h, "no memory to announce our addresses");
+        return;
+    }
+    memcpy(h->told, addrs, sizeof h->told);
+    h->told_count = n;
     kith_host_kick(h);
+}
+
+static void on_slow_timer(uv_timer_t *t)
+{
+    kith_host *h = t->data;
+    uv_timeval64_t tv;
+    if (uv_gettimeofday(&tv) == 0) /* the machine may have slept, or been set right */
+        kith_node_set_clock(h->node, kith_host_now(h), (uint64_t)tv.tv_sec);
+    kith_tcp_look_at_addrs_(h);
 }
 
 static void on_listener_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    listener *l = handle->data;
+    close(l->fd);
+    free(l);
+}
+
+static int socket_at(const struct sockaddr_storage *at, int backlog)
+{
+    int on = 1, fd = socket(at->ss_family, SOCK_STREAM, 0);
+    if (fd < 0)
+        return -errno;
+    socklen_t len = at->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        (at->ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)) ||
+        bind(fd, (const struct sockaddr *)at, len) || listen(fd, backlog)) {
+        int e = -errno;
+        close(fd);
+        return e;
+    }
+    return fd;
 }
 
 int kith_host_listen(kith_host *h, const kith_maddr *addr, kith_maddr *bound)
@@ -382,25 +530,25 @@ int kith_host_listen(kith_host *h, const kith_maddr *addr, kith_maddr *bound)
     if (!l)
         return UV_ENOMEM;
     l->host = h;
-    int e = uv_tcp_init(&h->loop, &l->tcp);
+    l->poll.data = l;
+    l->fd = socket_at(&at, h->cfg.backlog ? (int)h->cfg.backlog : 1024);
+    int e = l->fd < 0 ? l->fd : uv_poll_init(&h->loop, &l->poll, l->fd); /* which makes it non-blocking */
     if (e) {
+        if (l->fd >= 0)
+            close(l->fd);
         free(l);
         return e;
     }
-    l->tcp.data = l;
-    e = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&at, at.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
-    if (!e)
-        e = uv_listen((uv_stream_t *)&l->tcp, h->cfg.backlog ? (int)h->cfg.backlog : 1024, on_connection);
-    if (e) {
-        uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
-        return e;
-    }
-    kith_maddr none;
-    ends_of(&l->tcp, &l->bound, &none);
+    uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
+    socklen_t len = sizeof at;
+    (void)getsockname(l->fd, (struct sockaddr *)&at, &len);
+    from_sockaddr(&at, &l->bound);
     if (bound)
         *bound = l->bound;
     kith_list_push(&h->listeners, &l->link);
-    tell_node_addrs(h);
+    kith_tcp_look_at_addrs_(h);
+    if (!uv_is_active((uv_handle_t *)&h->slow_timer))
+        uv_timer_start(&h->slow_timer, on_slow_timer, SLOW_MS, SLOW_MS);
     return 0;
 }
 
@@ -463,12 +611,25 @@ void kith_tcp_unlisten_(kith_host *h)
 {
     for (kith_link *k; (k = kith_list_pop(&h->listeners));) {
         listener *l = KITH_OF(k, listener, link);
-        uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
+        uv_close((uv_handle_t *)&l->poll, on_listener_closed);
     }
+}
+
+void kith_tcp_init_(kith_host *h)
+{
+    uv_timer_t *const timers[] = {&h->leave_timer, &h->accept_timer, &h->slow_timer};
+    for (int i = 0; i < 3; i++) {
+        uv_timer_init(&h->loop, timers[i]);
+        timers[i]->data = h;
+    }
+    kith_list_init(&h->leaving);
 }
 
 void kith_tcp_close_all_(kith_host *h)
 {
+    uv_close((uv_handle_t *)&h->leave_timer, NULL);
+    uv_close((uv_handle_t *)&h->accept_timer, NULL);
+    uv_close((uv_handle_t *)&h->slow_timer, NULL);
     KITH_EACH (&h->socks, k) {
         sock *s = KITH_OF(k, sock, link);
         if (s->conn)
