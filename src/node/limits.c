@@ -25,7 +25,7 @@ void kith_limits_default(kith_limits *l)
         .streams_in = 1024,
         .streams_out = 1024,
         .streams = 65536,
-        .window_max = 16u * 1024 * 1024,
+        .window_max = 64u * 1024 * 1024, /* 4.8 Gbit/s at 110 ms; the budget holds for all streams together */
         .window_budget = 64u * 1024 * 1024,
         .memory = 1024ull * 1024 * 1024,
         .exempt_loopback = true,
