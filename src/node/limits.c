@@ -110,16 +110,18 @@ kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const ch
     const kith_limits *caps = &l->caps;
     prefixes p = prefixes_of(l, remote);
     *why = NULL;
+    if (p.counted && count_of(l, p.ip) >= caps->conns_per_ip)
+        *why = "limits.conns_per_ip reached";
+    else if (p.counted && count_of(l, p.subnet) >= caps->conns_per_subnet)
+        *why = "limits.conns_per_subnet reached";
+    if (*why)
+        return KITH_EREFUSED;
     if (l->use.conns_in + l->use.conns_out >= caps->conns)
         *why = "limits.conns reached";
     else if (l->use.conns_in >= caps->conns_in)
         *why = "limits.conns_in reached";
     else if (l->use.handshakes >= caps->handshakes)
         *why = "limits.handshakes reached";
-    else if (p.counted && count_of(l, p.ip) >= caps->conns_per_ip)
-        *why = "limits.conns_per_ip reached";
-    else if (p.counted && count_of(l, p.subnet) >= caps->conns_per_subnet)
-        *why = "limits.conns_per_subnet reached";
     if (*why)
         return KITH_ELIMIT;
     if (p.counted) {
@@ -184,9 +186,9 @@ void kith_limiter_release_out(kith_limiter *l, bool dialed)
         kith_limiter_dialed(l);
 }
 
-kith_err kith_limiter_stream(kith_limiter *l)
+kith_err kith_limiter_stream(kith_limiter *l, size_t held)
 {
-    if (l->use.streams >= l->caps.streams)
+    if (l->use.streams >= l->caps.streams && held >= KITH_STREAMS_ASSURED)
         return KITH_ELIMIT;
     l->use.streams++;
     return KITH_OK;

@@ -20,7 +20,7 @@ typedef struct kith_limits {
     uint32_t dials;            /* outbound sockets under way */
     uint32_t streams_in;       /* per connection, opened by the peer */
     uint32_t streams_out;      /* per connection, opened by us */
-    uint32_t streams;          /* all connections together */
+    uint32_t streams;          /* all connections together; a few are assured to each beyond it */
     uint32_t window_max;       /* bytes: one stream's receive window */
     uint32_t window_budget;    /* bytes: all of a connection's receive windows beyond 256 KiB each */
     uint64_t
@@ -37,7 +37,8 @@ kith_limiter *kith_limiter_new(const kith_env *env,
                                const kith_limits *limits); /* NULL: no memory; limits are copied */
 void kith_limiter_free(kith_limiter *l);
 
-/* Claims one inbound connection from remote's address. KITH_ELIMIT with *why set to which cap; nothing is counted then. KITH_ENOMEM. */
+/* Claims one inbound connection from remote's address. *why says which cap was reached; nothing is counted then. KITH_EREFUSED: the
+ * address or its subnet has its share. KITH_ELIMIT: a cap on all together, so that closing another connection makes room. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const char **why);
 /* Claims one outbound connection. */
 KITH_CHECK kith_err kith_limiter_dial(kith_limiter *l, const char **why);
@@ -48,8 +49,10 @@ void kith_limiter_dialed(kith_limiter *l);
 /* The connection is gone. secured/dialed: whether the call above was made for it. */
 void kith_limiter_release_in(kith_limiter *l, const kith_maddr *remote, bool secured);
 void kith_limiter_release_out(kith_limiter *l, bool dialed);
-/* Streams over all connections. */
-KITH_CHECK kith_err kith_limiter_stream(kith_limiter *l);
+/* One more stream of a connection that has `held`. Beyond the cap on all streams together every connection still gets
+ * KITH_STREAMS_ASSURED, so that some peers cannot take all others' streams away. */
+#define KITH_STREAMS_ASSURED 8
+KITH_CHECK kith_err kith_limiter_stream(kith_limiter *l, size_t held);
 void kith_limiter_release_stream(kith_limiter *l);
 
 typedef struct kith_usage {

@@ -275,7 +275,7 @@ void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds)
 /* ---- what the host tells ---- */
 
 /* Makes room by closing the inbound connection that has been idle for longest. */
-static bool trim_one(kith_node *n, kith_time now)
+static bool trim_idle(kith_node *n, kith_time now)
 {
     kith_conn *oldest = NULL;
     KITH_EACH (&n->conns, k) {
@@ -290,6 +290,33 @@ static bool trim_one(kith_node *n, kith_time now)
     return true;
 }
 
+/* Makes room by ending the oldest handshake, so that strangers who stand still cannot keep everybody else out. */
+static bool trim_handshake(kith_node *n, kith_time now)
+{
+    KITH_EACH (&n->conns, k) { /* in the order they came */
+        kith_conn *c = KITH_OF(k, kith_conn, all);
+        if (!c->inbound || c->secured || !c->counted)
+            continue;
+        if (now - c->active_at < HANDSHAKE_GRACE)
+            return false;
+        kith_conn_end_(c, now, KITH_ELIMIT, "the handshake took long, and room was needed", false);
+        return true;
+    }
+    return false;
+}
+
+static bool make_room(kith_node *n, kith_time now)
+{
+    kith_usage use = kith_limiter_usage(n->limiter);
+    const kith_limits *caps = &n->cfg.limits;
+    if (use.handshakes >= caps->handshakes && !trim_handshake(n, now))
+        return false;
+    use = kith_limiter_usage(n->limiter);
+    if (use.conns_in + use.conns_out >= caps->conns || use.conns_in >= caps->conns_in)
+        return trim_idle(n, now) || trim_handshake(n, now);
+    return true;
+}
+
 kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote, const kith_maddr *local,
                           kith_conn **out, const char **why)
 {
@@ -298,11 +325,11 @@ kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote,
         *why = "this node is stopping";
         return KITH_ESTATE;
     }
-    kith_usage use = kith_limiter_usage(n->limiter);
-    const kith_limits *caps = &n->cfg.limits;
-    if (use.conns_in + use.conns_out >= caps->conns || use.conns_in >= caps->conns_in)
-        (void)trim_one(n, now);
     kith_err e = kith_limiter_accept(n->limiter, remote, why);
+    if (e == KITH_ELIMIT && make_room(n, now))
+        e = kith_limiter_accept(n->limiter, remote, why);
+    if (e == KITH_EREFUSED)
+        e = KITH_ELIMIT;
     if (e)
         return e;
     kith_conn *c;
@@ -726,7 +753,7 @@ void kith_node_check(const kith_node *n)
     size_t conns = 0, streams = 0, in = 0, handshakes = 0;
     KITH_EACH (&n->conns, k) {
         const kith_conn *c = KITH_OF(k, kith_conn, all);
-        size_t apps = 0;
+        size_t apps = 0, all = 0;
         conns++;
         in += c->inbound && c->counted;
         handshakes += c->inbound && c->counted && !c->secured;
@@ -735,11 +762,12 @@ void kith_node_check(const kith_node *n)
         KITH_EACH (&c->streams, i) {
             const kith_stream *s = KITH_OF(i, kith_stream, in_conn);
             streams++;
+            all++;
             apps += s->role == ROLE_APP;
             assert(s->over == !s->ys);
             assert(!s->over || (s->note.bits & STREAM_GONE) || n->dead_stream == s);
         }
-        assert(apps == c->stream_count);
+        assert(apps == c->stream_count && all == c->stream_total);
         if (c->state == CONN_OPEN)
             kith_yamux_check(c->yamux);
     }

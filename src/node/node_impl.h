@@ -9,16 +9,17 @@
 #include "proto/mss.h"
 #include "proto/yamux.h"
 
-#define PROTOCOLS_MAX 128          /* rows that a node serves */
-#define SUITES_MAX 8               /* entries of kith_noise_suites that a policy can allow */
-#define PEER_PROTOCOLS_MAX 4096    /* bytes of protocol ids remembered per connection */
-#define DIAL_TARGETS_MAX 24        /* addresses tried for one dial, names resolved included */
-#define DIAL_LOOKUP_DEPTH 4        /* dnsaddr inside dnsaddr */
-#define DIAL_STAGGER KITH_MS(250)  /* between two public addresses of one dial, as in RFC 8305 */
-#define FLUSH_TIMEOUT KITH_SEC(1)  /* how long a closing connection may take to say goodbye */
-#define REDUNDANT_IDLE KITH_SEC(5) /* an idle second connection to a peer is closed after this */
-#define TRIM_GRACE KITH_SEC(10)    /* a connection idle for less is not closed to make room */
-#define PUSH_DELAY KITH_MS(200)    /* gathers several changes of ourselves into one push */
+#define PROTOCOLS_MAX 128           /* rows that a node serves */
+#define SUITES_MAX 8                /* entries of kith_noise_suites that a policy can allow */
+#define PEER_PROTOCOLS_MAX 4096     /* bytes of protocol ids remembered per connection */
+#define DIAL_TARGETS_MAX 24         /* addresses tried for one dial, names resolved included */
+#define DIAL_LOOKUP_DEPTH 4         /* dnsaddr inside dnsaddr */
+#define DIAL_STAGGER KITH_MS(250)   /* between two public addresses of one dial, as in RFC 8305 */
+#define FLUSH_TIMEOUT KITH_SEC(1)   /* how long a closing connection may take to say goodbye */
+#define REDUNDANT_IDLE KITH_SEC(5)  /* an idle second connection to a peer is closed after this */
+#define TRIM_GRACE KITH_SEC(10)     /* a connection idle for less is not closed to make room */
+#define HANDSHAKE_GRACE KITH_SEC(1) /* a handshake that has taken less is not ended to make room */
+#define PUSH_DELAY KITH_MS(200)     /* gathers several changes of ourselves into one push */
 
 /* Something with events to tell, in the node's one queue; bits say which. */
 typedef enum note_kind { NOTE_CONN, NOTE_STREAM, NOTE_ANSWER, NOTE_LOOKUP } note_kind;
@@ -68,6 +69,7 @@ struct kith_conn {
     kith_conn *peer_next; /* the next OPEN one to the same peer, newer */
     kith_list streams;
     size_t stream_count; /* those of applications: not identify's */
+    size_t stream_total;
     bool early_muxer;
     kith_time deadline; /* of the stage before OPEN, or of CLOSING */
     kith_time opened_at, active_at;

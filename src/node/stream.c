@@ -20,6 +20,7 @@ static kith_stream *stream_new(kith_conn *c)
     s->conn = c;
     s->negotiate_by = KITH_NEVER;
     kith_list_push(&c->streams, &s->in_conn);
+    c->stream_total++;
     return s;
 }
 
@@ -37,6 +38,7 @@ void kith_stream_free_(kith_stream *s)
     }
     if (s->role == ROLE_APP)
         s->conn->stream_count--;
+    s->conn->stream_total--;
     kith_limiter_release_stream(n->limiter);
     kith_timer_unclaim_(n, &s->timer);
     kith_link_remove(&s->note.link);
@@ -52,7 +54,7 @@ kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, s
     kith_err e = KITH_ESTATE;
     if (c->state != CONN_OPEN || n->stopping)
         goto refused;
-    e = kith_limiter_stream(n->limiter);
+    e = kith_limiter_stream(n->limiter, c->stream_total);
     if (e)
         goto refused;
     kith_stream *s = stream_new(c);
@@ -103,7 +105,7 @@ static int find_row(void *ctx, kith_bytes id)
 kith_stream *kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys)
 {
     kith_node *n = c->node;
-    if (n->stopping || kith_limiter_stream(n->limiter))
+    if (n->stopping || kith_limiter_stream(n->limiter, c->stream_total))
         return NULL;
     kith_stream *s = stream_new(c);
     if (!s) {

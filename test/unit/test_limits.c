@@ -59,16 +59,27 @@ static void accept_ok(kith_limiter *l, const char *from)
     assert_int_equal(kith_limiter_accept(l, &a, &why), KITH_OK);
 }
 
-static void accept_refused(kith_limiter *l, const char *from, const char *cap)
+static void refused_with(kith_limiter *l, const char *from, kith_err e, const char *cap)
 {
     kith_maddr a = addr(from);
     const char *why = NULL;
     kith_usage before = kith_limiter_usage(l);
-    assert_int_equal(kith_limiter_accept(l, &a, &why), KITH_ELIMIT);
+    assert_int_equal(kith_limiter_accept(l, &a, &why), e);
     assert_non_null(why);
     assert_memory_equal(why, cap, strlen(cap));
     kith_usage after = kith_limiter_usage(l);
     assert_memory_equal(&before, &after, sizeof before);
+}
+
+/* The address has its share: nobody could make room for it. */
+static void share_used_up(kith_limiter *l, const char *from, const char *cap)
+{
+    refused_with(l, from, KITH_EREFUSED, cap);
+}
+
+static void accept_refused(kith_limiter *l, const char *from, const char *cap)
+{
+    refused_with(l, from, KITH_ELIMIT, cap);
 }
 
 static void per_ip(kith_limits *c)
@@ -82,7 +93,7 @@ static void one_address_gets_so_many_and_its_place_back(void **state)
     kith_limiter *l = limiter(per_ip);
     accept_ok(l, "/ip4/5.6.7.8/tcp/1");
     accept_ok(l, "/ip4/5.6.7.8/tcp/2");
-    accept_refused(l, "/ip4/5.6.7.8/tcp/3", "limits.conns_per_ip");
+    share_used_up(l, "/ip4/5.6.7.8/tcp/3", "limits.conns_per_ip");
     accept_ok(l, "/ip4/5.6.7.9/tcp/3");
     kith_maddr a = addr("/ip4/5.6.7.8/tcp/1");
     kith_limiter_release_in(l, &a, false);
@@ -90,7 +101,7 @@ static void one_address_gets_so_many_and_its_place_back(void **state)
     /* An IPv6 subscriber is a /64. */
     accept_ok(l, "/ip6/2a00:1:2:3::1/tcp/1");
     accept_ok(l, "/ip6/2a00:1:2:3::2/tcp/1");
-    accept_refused(l, "/ip6/2a00:1:2:3:ffff::3/tcp/1", "limits.conns_per_ip");
+    share_used_up(l, "/ip6/2a00:1:2:3:ffff::3/tcp/1", "limits.conns_per_ip");
     accept_ok(l, "/ip6/2a00:1:2:4::1/tcp/1");
     /* Loopback is exempt by default. */
     for (int i = 0; i < 5; i++)
@@ -112,11 +123,11 @@ static void one_subnet_gets_so_many(void **state)
     accept_ok(l, "/ip4/5.6.7.1/tcp/1");
     accept_ok(l, "/ip4/5.6.7.2/tcp/1");
     accept_ok(l, "/ip4/5.6.7.3/tcp/1");
-    accept_refused(l, "/ip4/5.6.7.4/tcp/1", "limits.conns_per_subnet");
+    share_used_up(l, "/ip4/5.6.7.4/tcp/1", "limits.conns_per_subnet");
     accept_ok(l, "/ip4/5.6.8.4/tcp/1");
     for (int i = 0; i < 3; i++)
         accept_ok(l, "/ip4/127.0.0.1/tcp/1");
-    accept_refused(l, "/ip4/127.0.0.1/tcp/1", "limits.conns_per_subnet");
+    share_used_up(l, "/ip4/127.0.0.1/tcp/1", "limits.conns_per_subnet");
     kith_limiter_free(l);
 }
 
@@ -151,11 +162,14 @@ static void totals_hold(void **state)
     assert_string_equal(why, "limits.dials reached");
     kith_limiter_dialed(l);
     assert_int_equal(kith_limiter_dial(l, &why), KITH_OK);
-    assert_int_equal(kith_limiter_stream(l), KITH_OK);
-    assert_int_equal(kith_limiter_stream(l), KITH_OK);
-    assert_int_equal(kith_limiter_stream(l), KITH_ELIMIT);
+    assert_int_equal(kith_limiter_stream(l, 100), KITH_OK);
+    assert_int_equal(kith_limiter_stream(l, 100), KITH_OK);
+    assert_int_equal(kith_limiter_stream(l, 100), KITH_ELIMIT);
     kith_limiter_release_stream(l);
-    assert_int_equal(kith_limiter_stream(l), KITH_OK);
+    assert_int_equal(kith_limiter_stream(l, 100), KITH_OK);
+    /* A connection with few of its own gets one all the same. */
+    assert_int_equal(kith_limiter_stream(l, KITH_STREAMS_ASSURED), KITH_ELIMIT);
+    assert_int_equal(kith_limiter_stream(l, KITH_STREAMS_ASSURED - 1), KITH_OK);
     kith_limiter_free(l);
 }
 
