@@ -1,0 +1,996 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Hostile peers that pass the handshake and then do their worst to a node, while an honest peer goes on being served. What a hostile peer
+ * costs in memory is measured to the byte: the node's allocator counts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "crypto/crypto.h"
+#include "proto/ping.h"
+#include "sim_echo.h"
+#include "sim_hostile.h"
+#include "sim_world.h"
+#include "wire/pb.h"
+
+#define KIB ((size_t)1024)
+#define BAD_MAX 16
+
+/* ---- the arena: the node under attack, an honest one, and hostile peers, joined by wires without latency ---- */
+
+typedef struct bad {
+    sim_hostile *peer;
+    kith_conn *conn; /* at the node; NULL: over */
+    bool deaf;       /* takes nothing that the node sends */
+    size_t backlog;  /* bytes that the node's socket holds for it meanwhile */
+} bad;
+
+typedef struct arena {
+    kith_time now;
+    uint64_t rng;
+    size_t memory, peak;
+    kith_env env, env_honest;
+    kith_node *node, *honest;
+    kith_signer *signer[2];
+    kith_conn *to_honest, *to_node; /* the wire between the two, at each end */
+    kith_stream *stream;
+    kith_ping *ping;
+    unsigned pongs;
+    bad bad[BAD_MAX];
+    unsigned disconnected, refused, updated, identified, identify_failed, opened, dial_failed;
+    kith_err err;
+    const char *why;
+    size_t protocols, addrs; /* of the last identify or push */
+    size_t agent_len;
+} arena;
+
+#define SOCKET_MAX (256 * KIB) /* what a socket takes before it is full */
+
+static void *counting(void *ctx, void *p, size_t old, size_t size)
+{
+    arena *a = ctx;
+    a->memory = a->memory - old + size;
+    if (a->memory > a->peak)
+        a->peak = a->memory;
+    if (size == 0) {
+        free(p);
+        return NULL;
+    }
+    return realloc(p, size);
+}
+
+static void *plain_heap(void *ctx, void *p, size_t old, size_t size)
+{
+    (void)ctx, (void)old;
+    if (size == 0) {
+        free(p);
+        return NULL;
+    }
+    return realloc(p, size);
+}
+
+static void dice(void *ctx, kith_span out)
+{
+    arena *a = ctx;
+    for (size_t i = 0; i < out.len; i++) {
+        a->rng = a->rng * 6364136223846793005u + 1442695040888963407u;
+        out.p[i] = (uint8_t)(a->rng >> 56);
+    }
+}
+
+static bad *bad_of(kith_conn *c)
+{
+    return kith_conn_link(c);
+}
+
+static void on_event(arena *a, const kith_node_event *ev)
+{
+    switch (ev->kind) {
+    case KITH_NODE_CLOSE:
+        if (bad_of(ev->conn))
+            bad_of(ev->conn)->conn = NULL;
+        else
+            a->to_honest = NULL;
+        break;
+    case KITH_NODE_DISCONNECTED:
+        a->disconnected++;
+        a->err = ev->err;
+        a->why = ev->why;
+        break;
+    case KITH_NODE_REFUSED:
+        a->refused++;
+        a->err = ev->err;
+        a->why = ev->why;
+        break;
+    case KITH_NODE_DIAL:
+        for (size_t i = 0; i < BAD_MAX; i++) {
+            if (a->bad[i].peer && !a->bad[i].conn) {
+                a->bad[i].conn = ev->conn;
+                kith_conn_set_link(ev->conn, &a->bad[i]);
+                break;
+            }
+        }
+        break;
+    case KITH_NODE_DIALED:
+        a->dial_failed += ev->conn == NULL;
+        if (!ev->conn) {
+            a->err = ev->err;
+            a->why = ev->why;
+        }
+        break;
+    case KITH_NODE_IDENTIFIED:
+    case KITH_NODE_UPDATED:
+        if (ev->kind == KITH_NODE_UPDATED)
+            a->updated++;
+        else if (ev->info)
+            a->identified++;
+        else
+            a->identify_failed++;
+        if (ev->info) {
+            a->protocols = ev->info->protocol_count;
+            a->addrs = ev->info->addr_count;
+            a->agent_len = ev->info->agent.len;
+        }
+        break;
+    case KITH_NODE_STREAM_OPENED:
+        a->opened++;
+        break;
+    case KITH_NODE_RESOLVE:
+    case KITH_NODE_CONNECTED:
+    case KITH_NODE_STREAM_READY:
+    case KITH_NODE_STREAM_GONE:
+        break;
+    }
+}
+
+static void on_honest_event(arena *a, const kith_node_event *ev)
+{
+    kith_ping_event p;
+    switch (ev->kind) {
+    case KITH_NODE_DIAL:
+        a->to_node = ev->conn;
+        break;
+    case KITH_NODE_CLOSE:
+        a->to_node = NULL;
+        break;
+    case KITH_NODE_STREAM_READY:
+        while (a->ping && kith_ping_next(a->ping, &p))
+            a->pongs += p.kind == KITH_PING_RTT;
+        break;
+    case KITH_NODE_STREAM_GONE:
+        a->stream = NULL;
+        a->ping = NULL;
+        break;
+    case KITH_NODE_RESOLVE:
+    case KITH_NODE_CONNECTED:
+    case KITH_NODE_IDENTIFIED:
+    case KITH_NODE_UPDATED:
+    case KITH_NODE_DISCONNECTED:
+    case KITH_NODE_REFUSED:
+    case KITH_NODE_DIALED:
+    case KITH_NODE_STREAM_OPENED:
+        break;
+    }
+}
+
+/* Carries out everything that is due now. */
+static void drive(arena *a)
+{
+    static uint8_t buf[256 * 1024];
+    kith_node_event ev;
+    for (bool again = true; again;) {
+        again = false;
+        while (kith_node_next(a->node, a->now, &ev))
+            on_event(a, &ev);
+        while (kith_node_next(a->honest, a->now, &ev))
+            on_honest_event(a, &ev);
+        for (kith_conn *c; (c = kith_node_writer(a->node));) {
+            bad *b = bad_of(c);
+            again = true;
+            if (b && b->deaf && b->backlog >= SOCKET_MAX) {
+                kith_node_blocked(a->node, c);
+                continue;
+            }
+            size_t n = kith_node_send(a->node, a->now, c, kith_span_of(buf, sizeof buf));
+            if (b && b->deaf)
+                b->backlog += n;
+            else if (b && b->peer && n)
+                sim_hostile_recv(b->peer, kith_bytes_of(buf, n));
+            else if (!b && n && a->to_node)
+                kith_node_recv(a->honest, a->now, a->to_node, kith_span_of(buf, n));
+        }
+        for (kith_conn *c; (c = kith_node_writer(a->honest));) {
+            again = true;
+            size_t n = kith_node_send(a->honest, a->now, c, kith_span_of(buf, sizeof buf));
+            if (n && a->to_honest)
+                kith_node_recv(a->node, a->now, a->to_honest, kith_span_of(buf, n));
+        }
+    }
+    kith_node_check(a->node);
+}
+
+/* What a hostile peer has to say goes to the node, and the answer comes back, until neither has more. */
+static void push_bad(arena *a, bad *b)
+{
+    static uint8_t buf[128 * 1024];
+    for (;;) {
+        size_t n = sim_hostile_send(b->peer, kith_span_of(buf, sizeof buf));
+        if (n == 0 || !b->conn)
+            return;
+        kith_node_recv(a->node, a->now, b->conn, kith_span_of(buf, n));
+        drive(a);
+    }
+}
+
+static void wait(arena *a, kith_time by)
+{
+    kith_time until = a->now + by;
+    for (;;) {
+        kith_time at = kith_node_deadline(a->node), other = kith_node_deadline(a->honest);
+        bool mine = at <= other;
+        if ((mine ? at : other) > until)
+            break;
+        a->now = mine ? at : other;
+        kith_node_tick(mine ? a->node : a->honest, a->now);
+        drive(a);
+        for (size_t i = 0; i < BAD_MAX; i++) {
+            if (a->bad[i].peer && a->bad[i].conn)
+                push_bad(a, &a->bad[i]);
+        }
+    }
+    a->now = until;
+}
+
+static void addr_of(unsigned i, kith_maddr *out)
+{
+    uint8_t ip[4] = {10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+    kith_maddr_from_tcp(kith_bytes_of(ip, 4), 4001, out);
+}
+
+static bad *meet(arena *a, uint64_t seed, unsigned ip)
+{
+    bad *b = a->bad;
+    while (b->peer)
+        b++;
+    assert_true(b < a->bad + BAD_MAX);
+    *b = (bad){.peer = sim_hostile_new(seed, true)};
+    kith_maddr at;
+    const char *why;
+    addr_of(ip, &at);
+    if (kith_node_accept(a->node, a->now, &at, &at, &b->conn, &why)) {
+        a->why = why;
+        b->conn = NULL;
+        return b;
+    }
+    kith_conn_set_link(b->conn, b);
+    drive(a);
+    push_bad(a, b);
+    return b;
+}
+
+/* The honest peer asks, and is answered at once. */
+static void honest_ping(arena *a)
+{
+    static const kith_bytes id[] = {{(const uint8_t *)KITH_PING_ID, sizeof KITH_PING_ID - 1}};
+    assert_non_null(a->to_node);
+    if (!a->stream) {
+        a->ping = kith_ping_new(&a->env_honest);
+        assert_int_equal(
+            kith_node_open(a->honest, a->now, a->to_node, id, 1, &kith_ping_ops, a->ping, NULL, &a->stream),
+            KITH_OK);
+    }
+    unsigned before = a->pongs;
+    assert_int_equal(kith_ping_start(a->ping, a->now), KITH_OK);
+    kith_node_wake(a->honest, a->now, a->stream);
+    drive(a);
+    assert_int_equal(a->pongs, before + 1);
+}
+
+static void start_with(arena *a, kith_node_config *cfg)
+{
+    uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
+    kith_maddr at;
+    const char *why;
+    uint64_t id;
+    assert_int_equal(kith_crypto_init(), KITH_OK);
+    *a = (arena){.now = KITH_SEC(1), .rng = 1};
+    a->env = (kith_env){.alloc = {.ctx = a, .fn = counting}, .rand = {.ctx = a, .fn = dice}};
+    a->env_honest = (kith_env){.alloc = {.fn = plain_heap}, .rand = {.ctx = a, .fn = dice}};
+    for (int i = 0; i < 2; i++) {
+        seed[0] = (uint8_t)(i + 1);
+        a->signer[i] = kith_signer_new(seed);
+        kith_node_config c;
+        kith_node_config_default(&c);
+        if (i == 0)
+            c = *cfg;
+        c.env = i ? a->env_honest : a->env;
+        c.signer = a->signer[i];
+        kith_node *n = kith_node_new(&c, a->now);
+        assert_non_null(n);
+        *(i ? &a->honest : &a->node) = n;
+    }
+    kith_protocol row = {
+        .id = kith_bytes_str(SIM_ECHO_ID), .ops = &sim_echo_ops, .accept = sim_echo_accept, .ctx = &a->env};
+    assert_int_equal(kith_node_serve(a->node, a->now, &row), KITH_OK);
+    addr_of(1, &at);
+    assert_int_equal(kith_node_dial(a->honest, a->now, NULL, &at, 1, &id), KITH_OK);
+    drive(a);
+    assert_non_null(a->to_node);
+    assert_int_equal(kith_node_accept(a->node, a->now, &at, &at, &a->to_honest, &why), KITH_OK);
+    kith_node_connected(a->honest, a->now, a->to_node, NULL, NULL);
+    drive(a);
+    honest_ping(a);
+    assert_int_equal(a->identified, 1);
+}
+
+static kith_node_config config(void)
+{
+    kith_node_config c;
+    kith_node_config_default(&c);
+    return c;
+}
+
+static void start(arena *a)
+{
+    kith_node_config c = config();
+    start_with(a, &c);
+}
+
+static void finish(arena *a)
+{
+    if (a->to_node)
+        honest_ping(a);
+    for (size_t i = 0; i < BAD_MAX; i++)
+        sim_hostile_free(a->bad[i].peer);
+    kith_node_free(a->node);
+    kith_node_free(a->honest);
+    assert_int_equal(a->memory, 0);
+    kith_signer_free(a->signer[0]);
+    kith_signer_free(a->signer[1]);
+}
+
+/* Memory from here on: what the node holds more than it does now, at most. */
+static size_t mark(arena *a)
+{
+    a->peak = a->memory;
+    return a->memory;
+}
+
+/* ---- floods ---- */
+
+static void a_flood_of_syns_costs_the_streams_allowed_and_no_more(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 7, 2);
+    assert_true(sim_hostile_ready(b->peer));
+    size_t before = mark(&a);
+    for (int i = 0; i < 4000 && b->conn; i++) {
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, sim_hostile_next_id(b->peer), 0);
+        if (i % 500 == 499)
+            push_bad(&a, b);
+    }
+    assert_non_null(b->conn);
+    assert_in_range(kith_node_usage(a.node).streams, 1024, 1024 + 8);
+    assert_true(sim_hostile_heard(b->peer)->resets >= 4000 - 1024);
+    assert_int_equal(sim_hostile_heard(b->peer)->rst_code, KITH_YAMUX_RST_LIMIT);
+    assert_true(a.peak - before < 1024 * KIB); /* 1 KiB for each stream that waits for its protocol */
+    honest_ping(&a);
+    /* Streams on which nothing is ever agreed end at the deadline. */
+    wait(&a, KITH_SEC(11));
+    assert_in_range(kith_node_usage(a.node).streams, 0, 8);
+    assert_true(a.memory - before < 64 * KIB);
+    finish(&a);
+}
+
+/* As HTTP/2's "rapid reset", CVE-2023-44487. */
+static void opening_and_resetting_streams_at_once_ends_the_session(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 8, 2);
+    size_t before = mark(&a);
+    unsigned pairs = 0;
+    while (b->conn && pairs < 20000) {
+        for (int i = 0; i < 2000; i++, pairs++) {
+            uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+            sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_RST, id, 0);
+        }
+        push_bad(&a, b);
+    }
+    assert_null(b->conn);
+    assert_in_range(pairs, 2000, 8000);
+    assert_int_equal(a.err, KITH_ELIMIT);
+    assert_int_equal(sim_hostile_heard(b->peer)->goaways, 1);
+    assert_true(a.peak - before < 2048 * KIB); /* what one delivery can leave until the owner was told */
+    finish(&a);
+}
+
+static void a_flood_of_pings_ends_the_session(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 9, 2);
+    size_t before = mark(&a);
+    unsigned pings = 0;
+    for (; b->conn && pings < 200000; pings++) {
+        sim_hostile_frame(b->peer, HOSTILE_PING, HOSTILE_SYN, 0, pings);
+        if (pings % 1000 == 999)
+            push_bad(&a, b);
+    }
+    assert_null(b->conn);
+    assert_in_range(pings, 65536, 67000);
+    assert_int_equal(a.err, KITH_ELIMIT);
+    assert_true(a.peak - before < 128 * KIB);
+    finish(&a);
+}
+
+static void a_ping_now_and_then_is_answered_for_ever(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 9, 2);
+    for (unsigned i = 0; i < 500000; i += 100) { /* 10,000 in a second */
+        for (unsigned k = 0; k < 100; k++) {
+            sim_hostile_frame(b->peer, HOSTILE_PING, HOSTILE_SYN, 0, i + k);
+            if (k % 16 == 15)
+                push_bad(&a, b);
+        }
+        push_bad(&a, b);
+        a.now += KITH_MS(10);
+    }
+    assert_non_null(b->conn);
+    assert_int_equal(sim_hostile_heard(b->peer)->pongs, 500000);
+    finish(&a);
+}
+
+static void answers_to_pings_that_nobody_sent_end_the_session(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 10, 2);
+    for (unsigned i = 0; b->conn && i < 80000; i++) {
+        sim_hostile_frame(b->peer, HOSTILE_PING, HOSTILE_ACK, 0, i);
+        if (i % 1000 == 999)
+            push_bad(&a, b);
+    }
+    assert_null(b->conn);
+    assert_int_equal(a.err, KITH_ELIMIT);
+    finish(&a);
+}
+
+static void a_flood_of_window_updates_ends_the_session(void **state)
+{
+    (void)state;
+    static const uint32_t deltas[] = {0, 1, 1023, 65536, 0x7fffffff};
+    for (size_t k = 0; k < sizeof deltas / sizeof *deltas; k++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 11 + k, 2);
+        uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        push_bad(&a, b);
+        size_t before = mark(&a);
+        unsigned i = 0;
+        for (; b->conn && i < 200000; i++) {
+            sim_hostile_frame(b->peer, HOSTILE_UPDATE, 0, id, deltas[k]);
+            if (i % 1000 == 999)
+                push_bad(&a, b);
+        }
+        push_bad(&a, b);
+        assert_null(b->conn);
+        assert_int_equal(a.err, deltas[k] < 1024 ? KITH_ELIMIT : KITH_EPROTO);
+        assert_true(a.peak - before < 128 * KIB);
+        finish(&a);
+    }
+}
+
+static void tiny_frames_in_tiny_records_are_slow_and_harmless(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 17, 2);
+    uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+    push_bad(&a, b);
+    size_t before = mark(&a);
+    sim_hostile_record_max(b->peer, 5); /* a frame in three records */
+    for (unsigned i = 0; i < 20000; i++) {
+        uint8_t one = (uint8_t)i;
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(&one, 1));
+        if (i % 500 == 499)
+            push_bad(&a, b);
+    }
+    push_bad(&a, b);
+    assert_non_null(b->conn);
+    assert_in_range(sim_hostile_heard(b->peer)->payload, 20000, 20200); /* and what negotiation took */
+    assert_true(a.peak - before < 128 * KIB);
+    finish(&a);
+}
+
+static void records_without_a_byte_end_the_connection(void **state)
+{
+    (void)state;
+    /* The channel's own machine refuses to seal nothing, so these are frames of length 0 on a stream: they carry nothing either. */
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 18, 2);
+    uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+    push_bad(&a, b);
+    for (unsigned i = 0; b->conn && i < 80000; i++) {
+        sim_hostile_frame(b->peer, HOSTILE_DATA, 0, id, 0);
+        if (i % 1000 == 999)
+            push_bad(&a, b);
+    }
+    assert_null(b->conn);
+    assert_int_equal(a.err, KITH_ELIMIT);
+    finish(&a);
+}
+
+/* ---- rules that other implementations forgot ---- */
+
+static void GHSA_vxx9_2994_q338_an_oversized_data_syn_frame(void **state)
+{
+    (void)state;
+    static const uint32_t lens[] = {256 * 1024 + 1, 16u << 20, 0x7fffffff, 0xffffffff};
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 20 + i, 2);
+        sim_hostile_frame(b->peer, HOSTILE_DATA, HOSTILE_SYN, sim_hostile_next_id(b->peer), lens[i]);
+        sim_hostile_say(b->peer, kith_bytes_str("and some of the payload"));
+        push_bad(&a, b);
+        assert_null(b->conn);
+        assert_int_equal(a.err, KITH_EPROTO);
+        assert_string_equal(a.why, "data beyond the receive window");
+        assert_int_equal(sim_hostile_heard(b->peer)->goaway, KITH_YAMUX_PROTOCOL_ERROR);
+        finish(&a);
+    }
+}
+
+static void data_beyond_the_window_ends_the_session(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 25, 2);
+    b->deaf = true; /* so that the echo cannot leave and no window comes back */
+    sim_hostile_mute(b->peer, true);
+    uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+    push_bad(&a, b);
+    uint8_t *block = calloc(1, 64 * KIB);
+    size_t before = mark(&a);
+    unsigned blocks = 0;
+    for (; !a.disconnected && blocks < 1000; blocks++) {
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(block, 64 * KIB));
+        push_bad(&a, b);
+    }
+    free(block);
+    assert_int_equal(a.err, KITH_EPROTO);
+    assert_string_equal(a.why, "data beyond the receive window");
+    assert_in_range(blocks, 4, 40);
+    assert_true(a.peak - before < 2560 * KIB); /* its window, which had grown while the echo could leave */
+    wait(&a, KITH_SEC(2));                     /* its socket is full: the goodbye is given up */
+    assert_null(b->conn);
+    finish(&a);
+}
+
+static void frames_on_streams_that_are_over_are_ignored_within_reason(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 26, 2);
+    uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, HOSTILE_FIN);
+    push_bad(&a, b);
+    assert_int_equal(sim_hostile_heard(b->peer)->fins, 1); /* it is over */
+    for (unsigned i = 0; i < 1000; i++) {
+        sim_hostile_data(b->peer, 0, id, kith_bytes_str("more"));
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, 0, id, 100000);
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_RST, id, 0);
+        sim_hostile_frame(b->peer, HOSTILE_DATA, HOSTILE_FIN, id, 0);
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_ACK, id + 1, 0); /* one of ours that never was */
+    }
+    push_bad(&a, b);
+    assert_non_null(b->conn);
+    sim_hostile_open(b->peer, SIM_ECHO_ID, HOSTILE_FIN);
+    push_bad(&a, b);
+    assert_int_equal(sim_hostile_heard(b->peer)->fins, 2);
+    for (unsigned i = 0; b->conn && i < 80000; i++)
+        sim_hostile_data(b->peer, 0, id, kith_bytes_str("more"));
+    push_bad(&a, b);
+    assert_null(b->conn);
+    assert_int_equal(a.err, KITH_ELIMIT);
+    finish(&a);
+}
+
+static void after_goaway_nothing_is_opened_to_the_peer_and_its_own_streams_go_on(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 27, 2);
+    sim_hostile_frame(b->peer, HOSTILE_GOAWAY, 0, 0, 0);
+    push_bad(&a, b);
+    assert_non_null(b->conn);
+    kith_stream *s;
+    sim_caller m = {.total = 10};
+    static const kith_bytes id[] = {{(const uint8_t *)SIM_ECHO_ID, sizeof SIM_ECHO_ID - 1}};
+    assert_int_equal(kith_node_open(a.node, a.now, b->conn, id, 1, &sim_caller_ops, &m, NULL, &s),
+                     KITH_ESTATE);
+    drive(&a);
+    for (int i = 0; i < 300; i++)
+        sim_hostile_open(b->peer, SIM_ECHO_ID, HOSTILE_FIN);
+    push_bad(&a, b);
+    assert_int_equal(sim_hostile_heard(b->peer)->fins, 300);
+    for (unsigned i = 0; b->conn && i < 80000; i++)
+        sim_hostile_frame(b->peer, HOSTILE_GOAWAY, 0, 0, 0);
+    push_bad(&a, b);
+    assert_null(b->conn);
+    finish(&a);
+}
+
+/* ---- peers that do not read ---- */
+
+static void a_peer_that_never_reads_costs_a_socket_buffer_and_is_dropped_when_silent(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 30, 2);
+    b->deaf = true;
+    sim_hostile_mute(b->peer, true);
+    size_t before = mark(&a);
+    uint8_t *block = calloc(1, 60 * KIB);
+    for (int i = 0; i < 100; i++) {
+        uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(block, 60 * KIB));
+        for (int k = 0; k < 30; k++)
+            sim_hostile_frame(b->peer, HOSTILE_PING, HOSTILE_SYN, 0, (uint32_t)k);
+        push_bad(&a, b);
+    }
+    free(block);
+    /* Its 6 MB lie in the echo machines, which say so and give no window for them; nothing else grew. */
+    assert_non_null(b->conn);
+    assert_true(a.peak - before < 100 * 80 * KIB);
+    honest_ping(&a);
+    wait(&a, KITH_SEC(60));
+    assert_null(b->conn);
+    assert_int_equal(a.err, KITH_ETIMEOUT);
+    assert_true(a.memory < before);
+    finish(&a);
+}
+
+static void a_peer_that_talks_and_never_reads_is_held_to_its_windows(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 31, 2);
+    b->deaf = true;
+    uint32_t id = sim_hostile_open(b->peer, KITH_PING_ID, 0);
+    push_bad(&a, b);
+    size_t before = mark(&a);
+    uint8_t ping[32] = {0};
+    unsigned i = 0;
+    for (; b->conn && i < 100000; i++) {
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(ping, 32));
+        if (i % 100 == 99)
+            push_bad(&a, b);
+    }
+    push_bad(&a, b);
+    assert_true(a.peak - before < 512 * KIB);
+    assert_in_range(kith_node_usage(a.node).streams, 0, 4);
+    finish(&a);
+}
+
+/* ---- identify ---- */
+
+/* One identify message, length first, filled with as many protocols and addresses as fit. */
+static size_t put_identify(uint8_t *out, size_t size, size_t body, unsigned round, bool protocols)
+{
+    uint8_t msg[9000];
+    kith_wr m = kith_wr_of(kith_span_of(msg, body)), w = kith_wr_of(kith_span_of(out, size));
+    for (unsigned i = 0;; i++) {
+        char id[40];
+        kith_maddr at;
+        snprintf(id, sizeof id, "/made/up/%u/%u", round, i);
+        addr_of(round * 1000 + i + 1, &at);
+        kith_bytes v = protocols ? kith_bytes_str(id) : kith_maddr_bytes(&at);
+        if (body - m.len < v.len + 4)
+            break;
+        kith_pb_put_bytes(&m, protocols ? 3 : 2, v);
+    }
+    assert_false(m.bad);
+    kith_put_lp(&w, kith_wr_bytes(&m));
+    assert_false(w.bad);
+    return w.len;
+}
+
+/* In the manner of CVE-2023-40583: more and more of what a peer says about itself. */
+static void CVE_2023_40583_what_a_peer_says_of_itself_is_not_hoarded(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 40, 2);
+    size_t before = mark(&a), after_first = 0;
+    static uint8_t msg[9000];
+    for (unsigned round = 0; round < 200; round++) {
+        uint32_t id = sim_hostile_open(b->peer, KITH_IDENTIFY_PUSH_ID, 0);
+        for (unsigned chunk = 0; chunk < 10; chunk++)
+            sim_hostile_data(
+                b->peer, 0, id,
+                kith_bytes_of(msg, put_identify(msg, sizeof msg, 8000, round * 10 + chunk, chunk % 2)));
+        sim_hostile_frame(b->peer, HOSTILE_DATA, HOSTILE_FIN, id, 0);
+        push_bad(&a, b);
+        if (round == 0)
+            after_first = a.memory;
+        a.now += KITH_MS(100);
+    }
+    assert_non_null(b->conn);
+    assert_int_equal(a.updated, 200);
+    assert_int_equal(a.protocols, KITH_IDENTIFY_PROTOCOLS_MAX);
+    assert_int_equal(a.addrs, KITH_IDENTIFY_ADDRS_MAX);
+    assert_true(a.memory < after_first + KIB); /* later numbers have more digits */
+    assert_true(a.memory - before < 16 * KIB);
+    assert_true(a.peak - before < 256 * KIB);
+    finish(&a);
+}
+
+static void identify_messages_too_many_or_too_long_cost_their_stream_only(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 41, 2);
+    static uint8_t msg[9000];
+    for (int kind = 0; kind < 3; kind++) {
+        unsigned resets = sim_hostile_heard(b->peer)->resets;
+        uint32_t id = sim_hostile_open(b->peer, KITH_IDENTIFY_PUSH_ID, 0);
+        push_bad(&a, b);
+        if (kind == 0) {
+            for (unsigned chunk = 0; chunk < 11; chunk++)
+                sim_hostile_data(b->peer, 0, id,
+                                 kith_bytes_of(msg, put_identify(msg, sizeof msg, 100, chunk, true)));
+        } else if (kind == 1) {
+            sim_hostile_data(b->peer, 0, id,
+                             kith_bytes_of(msg, put_identify(msg, sizeof msg, 8500, 0, true)));
+        } else {
+            sim_hostile_data(b->peer, 0, id, kith_bytes_str("\xff\xff\xff\xff\xff\x7f"));
+        }
+        push_bad(&a, b);
+        assert_int_equal(sim_hostile_heard(b->peer)->resets, resets + 1);
+    }
+    assert_int_equal(a.updated, 0);
+    assert_non_null(b->conn);
+    finish(&a);
+}
+
+static void an_identify_that_never_ends_is_given_up(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 42, 2);
+    uint32_t id = sim_hostile_open(b->peer, KITH_IDENTIFY_PUSH_ID, 0);
+    static uint8_t msg[9000];
+    sim_hostile_data(b->peer, 0, id, kith_bytes_of(msg, put_identify(msg, sizeof msg, 8000, 0, true)));
+    push_bad(&a, b);
+    size_t streams = kith_node_usage(a.node).streams;
+    wait(&a, KITH_SEC(11));
+    assert_true(kith_node_usage(a.node).streams < streams);
+    assert_int_equal(a.identify_failed, 1); /* our own question was never answered either */
+    finish(&a);
+}
+
+/* ---- negotiation ---- */
+
+static void proposals_without_end_reset_the_stream(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"\x03ls\n", "\x03na\n", "\x12/no/such/protocol\n", "\x01\n"};
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 50 + k, 2);
+        size_t before = mark(&a);
+        uint32_t id = sim_hostile_open(b->peer, NULL, 0);
+        unsigned resets = sim_hostile_heard(b->peer)->resets, said = 0;
+        for (; said < 1000 && sim_hostile_heard(b->peer)->resets == resets; said++) {
+            sim_hostile_data(b->peer, 0, id, kith_bytes_str(words[k]));
+            push_bad(&a, b);
+        }
+        assert_in_range(said, 64, 66);
+        assert_non_null(b->conn);
+        assert_true(a.peak - before < 8 * KIB);
+        finish(&a);
+    }
+}
+
+static void rubbish_instead_of_a_proposal_resets_the_stream(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } rubbish[] = {
+        {"\x00", 1},                                         /* length zero */
+        {"\x81\x00", 2},                                     /* not minimal */
+        {"\xff\xff\xff\xff", 4},                             /* endless length */
+        {"\x05ping!", 6},                                    /* no newline */
+        {"\x13/multistream/9.9.9\n", 20},                    /* another version */
+        {"\x16\x03\x01\x02\x00 a TLS client hello ...", 29}, /* somebody else's protocol */
+    };
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 55, 2);
+    for (size_t k = 0; k < sizeof rubbish / sizeof *rubbish; k++) {
+        unsigned resets = sim_hostile_heard(b->peer)->resets;
+        sim_hostile_data(b->peer, HOSTILE_SYN, sim_hostile_next_id(b->peer),
+                         kith_bytes_of(rubbish[k].bytes, rubbish[k].len));
+        push_bad(&a, b);
+        assert_int_equal(sim_hostile_heard(b->peer)->resets, resets + 1);
+    }
+    assert_non_null(b->conn);
+    finish(&a);
+}
+
+static void streams_left_in_negotiation_cost_little_and_go_at_the_deadline(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 56, 2);
+    size_t before = mark(&a);
+    for (int i = 0; i < 1000; i++) {
+        uint32_t id = sim_hostile_open(b->peer, NULL, 0);
+        uint8_t part[600] = {0xff, 0x07}; /* most of a message of 1023 bytes */
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(part, sizeof part));
+        if (i % 100 == 99)
+            push_bad(&a, b);
+    }
+    assert_non_null(b->conn);
+    assert_true(kith_node_usage(a.node).streams >= 1000);
+    assert_true(a.peak - before < 1000 * 2 * KIB);
+    honest_ping(&a);
+    wait(&a, KITH_SEC(11));
+    assert_in_range(kith_node_usage(a.node).streams, 0, 8);
+    assert_true(a.memory - before < 64 * KIB);
+    finish(&a);
+}
+
+/* ---- many at once ---- */
+
+/* Every hostile connection takes all the streams it can; the honest peer still gets its own. */
+static void hostile_peers_cannot_take_the_honest_ones_streams(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config cfg = config();
+    cfg.limits.streams = 200;
+    cfg.limits.streams_in = 100;
+    start_with(&a, &cfg);
+    kith_node_reset(a.honest, a.now, a.stream); /* it has none open when the attack begins */
+    drive(&a);
+    for (unsigned k = 0; k < 4; k++) {
+        bad *b = meet(&a, 60 + k, 2 + k);
+        for (int i = 0; i < 100; i++)
+            sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        push_bad(&a, b);
+        assert_non_null(b->conn);
+    }
+    honest_ping(&a);
+    assert_in_range(kith_node_usage(a.node).streams, 200, 200 + 5 * 8);
+    finish(&a);
+}
+
+static void handshakes_that_stand_still_make_room(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config cfg = config();
+    cfg.limits.handshakes = 8;
+    start_with(&a, &cfg);
+    kith_maddr at;
+    kith_conn *c;
+    const char *why;
+    for (unsigned i = 0; i < 8; i++) {
+        addr_of(100 + i, &at);
+        assert_int_equal(kith_node_accept(a.node, a.now, &at, &at, &c, &why), KITH_OK);
+        kith_conn_set_link(c, &a.bad[BAD_MAX - 1]); /* nobody */
+        drive(&a);
+    }
+    /* Those that have just come are let be: the ninth has to go. */
+    addr_of(200, &at);
+    assert_int_equal(kith_node_accept(a.node, a.now, &at, &at, &c, &why), KITH_ELIMIT);
+    assert_string_equal(why, "limits.handshakes reached");
+    wait(&a, KITH_SEC(2));
+    assert_int_equal(a.refused, 0);
+    bad *b = meet(&a, 70, 201);
+    assert_true(sim_hostile_ready(b->peer));
+    assert_non_null(b->conn);
+    assert_int_equal(a.refused, 1);
+    assert_int_equal(a.err, KITH_ELIMIT);
+    finish(&a);
+}
+
+/* An address that has its share is refused without anybody else being dropped for it. */
+static void a_refused_address_costs_nobody_their_place(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config cfg = config();
+    cfg.limits.conns_in = 3;
+    cfg.limits.conns_per_ip = 2;
+    start_with(&a, &cfg);
+    kith_node_reset(a.honest, a.now, a.stream);
+    drive(&a);
+    bad *one = meet(&a, 80, 9), *two = meet(&a, 81, 9);
+    wait(&a, KITH_SEC(20)); /* all are idle for long */
+    assert_non_null(one->conn);
+    assert_non_null(two->conn);
+    for (int i = 0; i < 10; i++) {
+        kith_maddr at;
+        kith_conn *c;
+        const char *why;
+        addr_of(9, &at);
+        assert_int_equal(kith_node_accept(a.node, a.now, &at, &at, &c, &why), KITH_ELIMIT);
+        assert_string_equal(why, "limits.conns_per_ip reached");
+        drive(&a);
+    }
+    assert_int_equal(a.disconnected, 0);
+    assert_non_null(a.to_node);
+    finish(&a);
+}
+
+static void many_connections_of_one_key_are_held_to_their_share(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    unsigned standing = 0;
+    for (unsigned i = 0; i < 12; i++)
+        standing += meet(&a, 90, 2 + i)->conn != NULL;
+    assert_int_equal(standing, 8);
+    finish(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_flood_of_syns_costs_the_streams_allowed_and_no_more),
+        cmocka_unit_test(opening_and_resetting_streams_at_once_ends_the_session),
+        cmocka_unit_test(a_flood_of_pings_ends_the_session),
+        cmocka_unit_test(a_ping_now_and_then_is_answered_for_ever),
+        cmocka_unit_test(answers_to_pings_that_nobody_sent_end_the_session),
+        cmocka_unit_test(a_flood_of_window_updates_ends_the_session),
+        cmocka_unit_test(tiny_frames_in_tiny_records_are_slow_and_harmless),
+        cmocka_unit_test(records_without_a_byte_end_the_connection),
+        cmocka_unit_test(GHSA_vxx9_2994_q338_an_oversized_data_syn_frame),
+        cmocka_unit_test(data_beyond_the_window_ends_the_session),
+        cmocka_unit_test(frames_on_streams_that_are_over_are_ignored_within_reason),
+        cmocka_unit_test(after_goaway_nothing_is_opened_to_the_peer_and_its_own_streams_go_on),
+        cmocka_unit_test(a_peer_that_never_reads_costs_a_socket_buffer_and_is_dropped_when_silent),
+        cmocka_unit_test(a_peer_that_talks_and_never_reads_is_held_to_its_windows),
+        cmocka_unit_test(CVE_2023_40583_what_a_peer_says_of_itself_is_not_hoarded),
+        cmocka_unit_test(identify_messages_too_many_or_too_long_cost_their_stream_only),
+        cmocka_unit_test(an_identify_that_never_ends_is_given_up),
+        cmocka_unit_test(proposals_without_end_reset_the_stream),
+        cmocka_unit_test(rubbish_instead_of_a_proposal_resets_the_stream),
+        cmocka_unit_test(streams_left_in_negotiation_cost_little_and_go_at_the_deadline),
+        cmocka_unit_test(hostile_peers_cannot_take_the_honest_ones_streams),
+        cmocka_unit_test(handshakes_that_stand_still_make_room),
+        cmocka_unit_test(a_refused_address_costs_nobody_their_place),
+        cmocka_unit_test(many_connections_of_one_key_are_held_to_their_share),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
