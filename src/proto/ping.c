@@ -114,7 +114,8 @@ static kith_err on_ping(kith_ping *p, kith_time now, kith_bytes in)
     kith_err e = kith_buf_put(&p->buf, p->env, in);
     if (e)
         return fail(p, e, "too many pings at once");
-    p->echo = p->buf.len - p->buf.len % KITH_PING_LEN;
+    size_t tail = p->buf.len - p->echo; /* what was left of earlier pings may itself be half echoed */
+    p->echo += tail - tail % KITH_PING_LEN;
     p->limit = now + KITH_PING_IDLE;
     return KITH_OK;
 }

@@ -126,6 +126,25 @@ static void a_responder_echoes_whole_pings_only(void **state)
     support_heap_check(&heap);
 }
 
+static void pings_that_come_while_one_is_echoed_in_parts_are_echoed_too(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    kith_ping *r = kith_ping_new_responder(env);
+    uint8_t in[96], out[96];
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)i;
+    assert_int_equal(ops->recv(r, 0, kith_bytes_of(in, 40)), KITH_OK);
+    assert_int_equal(ops->send(r, 0, kith_span_of(out, 10)), 10); /* a record had room for so much */
+    assert_int_equal(ops->recv(r, 0, kith_bytes_of(in + 40, 56)), KITH_OK);
+    assert_int_equal(ops->send(r, 0, kith_span_of(out + 10, sizeof out - 10)), 86);
+    assert_memory_equal(out, in, sizeof in);
+    assert_int_equal(ops->held(r), 0);
+    ops->free(r);
+    support_heap_check(&heap);
+}
+
 static void a_half_closed_peer_still_gets_its_echo(void **state)
 {
     (void)state;
@@ -330,6 +349,7 @@ int main(void)
         cmocka_unit_test(pings_come_back_and_are_timed_whatever_the_pieces),
         cmocka_unit_test(every_ping_carries_other_bytes),
         cmocka_unit_test(a_responder_echoes_whole_pings_only),
+        cmocka_unit_test(pings_that_come_while_one_is_echoed_in_parts_are_echoed_too),
         cmocka_unit_test(a_half_closed_peer_still_gets_its_echo),
         cmocka_unit_test(a_responder_holds_64_pings_and_not_one_byte_more),
         cmocka_unit_test(a_silent_asker_is_reset_after_a_minute),
