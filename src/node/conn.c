@@ -291,7 +291,7 @@ static void drain_yamux(kith_conn *c, kith_time now)
         case KITH_YAMUX_CLOSED:
             if (s) {
                 kith_yamux_set_user(ev.stream, NULL);
-                kith_stream_end_(s, now, KITH_OK);
+                kith_stream_end_(s, now, ev.err); /* KITH_OK only when both sides closed it */
             }
             break;
         case KITH_YAMUX_GOAWAY:

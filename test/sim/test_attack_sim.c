@@ -692,6 +692,43 @@ static void a_peer_that_talks_and_never_reads_is_held_to_its_windows(void **stat
     finish(&a);
 }
 
+/* A session that dies takes its streams with it: none of them may look as if both sides had closed it. */
+static void a_stream_cut_off_by_a_broken_session_did_not_end_well(void **state)
+{
+    (void)state;
+    static const kith_bytes id[] = {{(const uint8_t *)SIM_ECHO_ID, sizeof SIM_ECHO_ID - 1}};
+    for (int kind = 0; kind < 2; kind++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 35, 2);
+        sim_caller m = {.total = 100};
+        kith_stream *s;
+        assert_int_equal(kith_node_open(a.node, a.now, b->conn, id, 1, &sim_caller_ops, &m, NULL, &s),
+                         KITH_OK);
+        drive(&a);
+        push_bad(&a, b);
+        assert_false(m.gone);
+        if (kind == 0) {
+            sim_hostile_frame(b->peer, 99, 0, 0, 0);
+            push_bad(&a, b);
+            assert_int_equal(m.err, KITH_EPROTO);
+        } else {
+            sim_hostile_mute(b->peer, true);
+            sim_hostile_open(b->peer, SIM_ECHO_ID, 0); /* keeps the connection from being idle */
+            push_bad(&a, b);
+            uint32_t mine = sim_hostile_heard(b->peer)->last_syn;
+            sim_hostile_data(b->peer, HOSTILE_ACK, mine,
+                             kith_bytes_str("\x13/multistream/1.0.0\n\x12" SIM_ECHO_ID "\n"));
+            push_bad(&a, b);
+            wait(&a, KITH_SEC(60)); /* pings stay without answer */
+            assert_int_equal(m.err, KITH_ETIMEOUT);
+        }
+        assert_true(m.gone && !m.eof);
+        assert_int_equal(a.disconnected, 1);
+        finish(&a);
+    }
+}
+
 /* ---- identify ---- */
 
 /* One identify message, length first, filled with as many protocols and addresses as fit. */
@@ -981,6 +1018,7 @@ int main(void)
         cmocka_unit_test(after_goaway_nothing_is_opened_to_the_peer_and_its_own_streams_go_on),
         cmocka_unit_test(a_peer_that_never_reads_costs_a_socket_buffer_and_is_dropped_when_silent),
         cmocka_unit_test(a_peer_that_talks_and_never_reads_is_held_to_its_windows),
+        cmocka_unit_test(a_stream_cut_off_by_a_broken_session_did_not_end_well),
         cmocka_unit_test(CVE_2023_40583_what_a_peer_says_of_itself_is_not_hoarded),
         cmocka_unit_test(identify_messages_too_many_or_too_long_cost_their_stream_only),
         cmocka_unit_test(an_identify_that_never_ends_is_given_up),
