@@ -367,7 +367,15 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
     kith_conn_pump_(c, now);
 }
 
-/* Fills one record's plaintext: control frames, then streams in turn. */
+static size_t controls(kith_conn *c, kith_time now, kith_span out)
+{
+    size_t len = 0;
+    for (size_t k; (k = kith_yamux_send(c->yamux, now, kith_span_skip(out, len))) > 0;)
+        len += k;
+    return len;
+}
+
+/* Fills one record's plaintext: control frames, then streams in turn, then what their turns left owing (a reset). */
 static size_t fill(kith_conn *c, kith_time now, kith_span out)
 {
     size_t len = 0;
@@ -381,8 +389,7 @@ static size_t fill(kith_conn *c, kith_time now, kith_span out)
     }
     if (!c->yamux)
         return len;
-    for (size_t k; (k = kith_yamux_send(c->yamux, now, kith_span_skip(out, len))) > 0;)
-        len += k;
+    len += controls(c, now, kith_span_skip(out, len));
     kith_yamux_turn t;
     while (c->state == CONN_OPEN && kith_yamux_turn_next(c->yamux, now, out.len - len, &t)) {
         kith_stream *s = kith_yamux_user(t.stream);
@@ -393,7 +400,7 @@ static size_t fill(kith_conn *c, kith_time now, kith_span out)
         if (s)
             kith_stream_after_(s, now);
     }
-    return len;
+    return len + controls(c, now, kith_span_skip(out, len));
 }
 
 size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)

@@ -235,6 +235,84 @@ static void the_second_choice_of_protocols_is_taken(void **state)
     sim_free(t.s);
 }
 
+/* A machine that changes its mind when it is asked for bytes. */
+typedef struct quitter {
+    bool quit, gone;
+    kith_err err;
+} quitter;
+
+static kith_err quitter_recv(void *m, kith_time now, kith_bytes in)
+{
+    (void)m, (void)now, (void)in;
+    return KITH_OK;
+}
+
+static void quitter_eof(void *m, kith_time now)
+{
+    (void)m, (void)now;
+}
+
+static size_t quitter_send(void *m, kith_time now, kith_span out)
+{
+    (void)now, (void)out;
+    ((quitter *)m)->quit = true;
+    return 0;
+}
+
+static kith_stream_want quitter_want(const void *m)
+{
+    return ((const quitter *)m)->quit ? KITH_STREAM_RESET : KITH_STREAM_OPEN;
+}
+
+static void quitter_gone(void *m, kith_time now, kith_err why)
+{
+    (void)now;
+    ((quitter *)m)->gone = true;
+    ((quitter *)m)->err = why;
+}
+
+static void quitter_free(void *m)
+{
+    (void)m;
+}
+
+static const kith_stream_ops quitter_ops = {
+    .recv = quitter_recv,
+    .eof = quitter_eof,
+    .send = quitter_send,
+    .want = quitter_want,
+    .gone = quitter_gone,
+    .free = quitter_free,
+};
+
+static void *quitter_accept(void *ctx, const kith_stream_info *info)
+{
+    (void)info;
+    return ctx;
+}
+
+static void a_stream_given_up_while_it_sends_is_reset_at_once(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 107, NULL, NULL);
+    quitter q = {0};
+    kith_protocol row = {
+        .id = kith_bytes_str("/kith-test/quit/1"), .ops = &quitter_ops, .accept = quitter_accept, .ctx = &q};
+    assert_int_equal(kith_node_serve(sim_node(t.b), sim_now(t.s), &row), KITH_OK);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    sim_caller m = {.total = 10};
+    kith_stream *s;
+    assert_int_equal(
+        kith_node_open(sim_node(t.a), sim_now(t.s), c, &row.id, 1, &sim_caller_ops, &m, NULL, &s), KITH_OK);
+    sim_drive(t.a);
+    sim_run(t.s, sim_now(t.s) + KITH_MS(100));
+    assert_true(q.gone && m.gone);
+    assert_int_equal(m.err, KITH_ERESET);
+    sim_free(t.s);
+}
+
 /* ---- policies ---- */
 
 typedef struct policy_case {
@@ -954,3 +1032,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
