@@ -16,6 +16,12 @@ typedef uint64_t kith_time;
 #define KITH_MS(n) (1000000u * (kith_time)(n))
 #define KITH_SEC(n) (1000000000u * (kith_time)(n))
 
+/* t + by, and never when by is. */
+static inline kith_time kith_time_after(kith_time t, kith_time by)
+{
+    return by > KITH_NEVER - t ? KITH_NEVER : t + by;
+}
+
 static inline kith_time kith_time_min(kith_time a, kith_time b)
 {
     return a < b ? a : b;

@@ -135,7 +135,7 @@ void kith_conn_start_(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     c->state = CONN_SECURING;
-    c->deadline = now + n->cfg.handshake_timeout;
+    c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
     c->mss = c->inbound ? kith_mss_listen(&n->env, find_suite, n)
                         : kith_mss_dial(&n->env, n->suite_ids, n->proposed_count);
     if (!c->mss) {
@@ -469,7 +469,7 @@ static kith_time idle_deadline(const kith_conn *c)
         return KITH_NEVER;
     kith_time idle =
         redundant(c) ? kith_time_min(REDUNDANT_IDLE, c->node->cfg.idle_timeout) : c->node->cfg.idle_timeout;
-    return idle == KITH_NEVER ? KITH_NEVER : c->active_at + idle;
+    return kith_time_after(c->active_at, idle);
 }
 
 void kith_conn_tick_(kith_conn *c, kith_time now)

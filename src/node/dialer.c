@@ -140,7 +140,7 @@ static kith_err start_socket(kith_node *n, kith_time now, dial_job *j, const dia
     c->remote = t->addr;
     if (!kith_maddr_peer(&t->addr, &c->expected))
         c->expected = j->peer;
-    c->deadline = now + n->cfg.dial_timeout;
+    c->deadline = kith_time_after(now, n->cfg.dial_timeout);
     kith_timers_set(&n->timers, &c->timer.t, c->deadline);
     kith_note_(n, &c->note, CONN_DIAL);
     return KITH_OK;

@@ -81,7 +81,7 @@ kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, s
     s->ops = ops;
     s->machine = machine;
     s->user = user;
-    s->negotiate_by = now + n->cfg.negotiate_timeout;
+    s->negotiate_by = kith_time_after(now, n->cfg.negotiate_timeout);
     kith_yamux_set_user(s->ys, s);
     c->active_at = now;
     kith_stream_settle_(s, now);
@@ -120,7 +120,7 @@ kith_stream *kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream 
         return NULL;
     }
     s->ys = ys;
-    s->negotiate_by = now + n->cfg.negotiate_timeout;
+    s->negotiate_by = kith_time_after(now, n->cfg.negotiate_timeout);
     kith_yamux_set_user(ys, s);
     c->active_at = now;
     kith_stream_settle_(s, now);

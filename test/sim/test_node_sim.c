@@ -595,6 +595,24 @@ static void a_half_open_stranger_is_dropped_at_the_deadline(void **state)
     sim_free(t.s);
 }
 
+static void a_deadline_may_be_never(void **state)
+{
+    (void)state;
+    two t;
+    kith_node_config c = config();
+    c.handshake_timeout = c.dial_timeout = c.negotiate_timeout = c.idle_timeout = c.ping_every = KITH_NEVER;
+    start_two(&t, 130, &c, &c);
+    kith_conn *conn = sim_connect(t.s, t.a, t.b);
+    assert_non_null(conn);
+    sim_caller m = {.total = 1000};
+    assert_non_null(call(t.a, sim_now(t.s), conn, &m));
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(1000));
+    assert_int_equal(m.got, 1000);
+    assert_int_equal(m.err, KITH_OK);
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 1);
+    sim_free(t.s);
+}
+
 static void a_reset_ends_streams_and_is_told_once(void **state)
 {
     (void)state;
@@ -1033,3 +1051,4 @@ int main(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
         cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
+        cmocka_unit_test(a_deadline_may_be_never),
