@@ -232,6 +232,16 @@ void kith_dialer_forget_(kith_node *n, const kith_conn *c)
     }
 }
 
+void kith_dialer_stop_(kith_node *n, kith_time now)
+{
+    KITH_EACH (&n->jobs, k) {
+        dial_job *j = KITH_OF(k, dial_job, link);
+        j->err = KITH_ECLOSED;
+        j->why = "this node is stopping";
+        finish(n, now, j, NULL);
+    }
+}
+
 void kith_dialer_free_all_(kith_node *n)
 {
     KITH_EACH (&n->jobs, k) {

@@ -503,6 +503,7 @@ void kith_node_close(kith_node *n, kith_time now, kith_conn *c)
 void kith_node_shutdown(kith_node *n, kith_time now)
 {
     n->stopping = true;
+    kith_dialer_stop_(n, now); /* or the next address would be tried for each connection closed below */
     KITH_EACH (&n->conns, k) {
         kith_conn *c = KITH_OF(k, kith_conn, all);
         if (c->state != CONN_CLOSING && c->state != CONN_DEAD)

@@ -239,6 +239,7 @@ void kith_dialer_conn_failed_(kith_node *n, kith_time now,
                               kith_conn *c); /* one of a job's connections is over before OPEN */
 void kith_dialer_tick_(kith_node *n, kith_time now, dial_job *j);
 void kith_dialer_forget_(kith_node *n, const kith_conn *c); /* no answer may point to it any more */
+void kith_dialer_stop_(kith_node *n, kith_time now);        /* ends every dial */
 void kith_dialer_free_all_(kith_node *n);
 
 /* ---- peer.c: what identify says and hears ---- */

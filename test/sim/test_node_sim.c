@@ -690,6 +690,35 @@ static void shutdown_closes_all_and_takes_nothing_new(void **state)
     sim_free(t.s);
 }
 
+static void shutdown_ends_dials_too(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 134, NULL, NULL);
+    kith_maddr at[4];
+    uint64_t id;
+    for (int i = 0; i < 2; i++) { /* nobody answers there */
+        sim_host *h = sim_add(t.s, NULL);
+        at[i] = *sim_addr(h);
+        assert_int_equal(kith_maddr_set_peer(&at[i], NULL), KITH_OK);
+        sim_vanish(h);
+    }
+    const uint8_t far[4] = {8, 8, 8, 8};
+    kith_maddr_from_tcp(kith_bytes_of(far, 4), 4001, &at[2]);
+    kith_maddr_from_tcp(kith_bytes_of(far, 4), 4002, &at[3]); /* their turn comes later */
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), kith_node_id(sim_node(t.b)), at, 4, &id),
+                     KITH_OK);
+    sim_drive(t.a);
+    assert_true(kith_node_conn_count(sim_node(t.a)) > 0);
+    kith_node_shutdown(sim_node(t.a), sim_now(t.s));
+    sim_drive(t.a);
+    assert_int_equal(kith_node_conn_count(sim_node(t.a)), 0);
+    assert_int_equal(t.sa.dial_failed, 1);
+    assert_int_equal(t.sa.dial_err, KITH_ECLOSED);
+    assert_string_equal(t.sa.dial_why, "this node is stopping");
+    sim_free(t.s);
+}
+
 /* ---- trimming and caps ---- */
 
 static void idle_connections_go_and_protected_ones_stay(void **state)
@@ -1052,3 +1081,4 @@ int main(void)
 }
         cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
         cmocka_unit_test(a_deadline_may_be_never),
+        cmocka_unit_test(shutdown_ends_dials_too),
