@@ -596,6 +596,8 @@ static bool tell_own_stream(kith_node *n, kith_time now, kith_stream *s, kith_no
             ev->info = NULL;
             ev->why = kith_err_text(ev->err);
         }
+        if (c->push_due)
+            kith_identify_push_(c, now);
         return true;
     case ROLE_PUSH_HEAR:
         ev->kind = KITH_NODE_UPDATED;

@@ -67,12 +67,14 @@ void kith_identify_push_(kith_conn *c, kith_time now)
 {
     kith_stream *s;
     c->push_due = false;
-    if (c->state != CONN_OPEN || !c->identified || !kith_conn_supports(c, push_id[0]))
-        return;
-    if (c->pushing) {
-        c->push_due = true; /* again once the one under way is over */
+    if (c->state != CONN_OPEN)
+        return; /* it will hear the news in identify */
+    if (!c->identified || c->pushing) {
+        c->push_due = true; /* once identify, or the push under way, is over */
         return;
     }
+    if (!kith_conn_supports(c, push_id[0]))
+        return;
     void *speaker = kith_identify_speak_(c, now);
     if (speaker && kith_stream_open_(c, now, push_id, 1, &kith_identify_ops, speaker, NULL, ROLE_PUSH_SAY,
                                      &s) == KITH_OK) {

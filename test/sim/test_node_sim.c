@@ -927,6 +927,34 @@ static void news_of_ourselves_are_pushed_to_peers(void **state)
     sim_free(t.s);
 }
 
+static void news_that_come_while_peers_get_to_know_each_other_are_not_lost(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 143, NULL, NULL);
+    sim_set_path(t.s, (sim_path){.latency = KITH_MS(800), .buffer = 65536});
+    uint64_t id;
+    assert_int_equal(kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id), KITH_OK);
+    sim_drive(t.a);
+    while (t.sb.connected == 0)
+        sim_run(t.s, sim_now(t.s) + KITH_MS(1));
+    /* b has told a about itself and waits to hear the same. */
+    assert_int_equal(t.sb.identified, 0);
+    kith_maddr more[2] = {*sim_addr(t.b), *sim_addr(t.a)};
+    assert_int_equal(kith_maddr_set_peer(&more[0], NULL), KITH_OK);
+    assert_int_equal(kith_maddr_set_peer(&more[1], NULL), KITH_OK);
+    sim_run(t.s, sim_now(t.s) + KITH_MS(1));
+    assert_int_equal(kith_node_set_addrs(sim_node(t.b), sim_now(t.s), more, 2), KITH_OK);
+    sim_drive(t.b);
+    sim_run(t.s, sim_now(t.s) + KITH_MS(400));
+    assert_int_equal(t.sb.identified, 0);
+    sim_run(t.s, sim_now(t.s) + KITH_SEC(10));
+    assert_int_equal(t.sb.identified, 1);
+    assert_int_equal(t.sa.updated, 1);
+    assert_int_equal(t.sa.addr_count, 2);
+    sim_free(t.s);
+}
+
 /* ---- many ---- */
 
 static uint64_t churn(uint64_t seed, unsigned hosts, unsigned rounds)
@@ -1050,6 +1078,7 @@ int main(void)
         cmocka_unit_test(streams_echo_and_close_in_good_order),
         cmocka_unit_test(an_unknown_protocol_is_refused_and_nothing_else_suffers),
         cmocka_unit_test(the_second_choice_of_protocols_is_taken),
+        cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
         cmocka_unit_test(policies_meet_or_refuse),
         cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
         cmocka_unit_test(a_dialed_peer_must_be_who_was_named),
@@ -1062,10 +1091,12 @@ int main(void)
         cmocka_unit_test(dialling_each_other_at_once_leaves_one_connection),
         cmocka_unit_test(a_vanished_peer_is_noticed_by_the_keep_alive),
         cmocka_unit_test(a_half_open_stranger_is_dropped_at_the_deadline),
+        cmocka_unit_test(a_deadline_may_be_never),
         cmocka_unit_test(a_reset_ends_streams_and_is_told_once),
         cmocka_unit_test(a_partition_that_heals_in_time_loses_nothing),
         cmocka_unit_test(closing_tells_the_peer_at_once),
         cmocka_unit_test(shutdown_closes_all_and_takes_nothing_new),
+        cmocka_unit_test(shutdown_ends_dials_too),
         cmocka_unit_test(idle_connections_go_and_protected_ones_stay),
         cmocka_unit_test(at_the_cap_an_idle_connection_makes_room_and_a_busy_one_does_not),
         cmocka_unit_test(a_peer_gets_only_so_many_connections),
@@ -1074,11 +1105,9 @@ int main(void)
         cmocka_unit_test(a_slow_reader_holds_back_only_its_own_stream),
         cmocka_unit_test(windows_grow_to_a_long_fat_path),
         cmocka_unit_test(news_of_ourselves_are_pushed_to_peers),
+        cmocka_unit_test(news_that_come_while_peers_get_to_know_each_other_are_not_lost),
         cmocka_unit_test(churn_loses_nothing_and_repeats_exactly),
         cmocka_unit_test(any_failing_allocation_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-        cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
-        cmocka_unit_test(a_deadline_may_be_never),
-        cmocka_unit_test(shutdown_ends_dials_too),
