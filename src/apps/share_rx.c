@@ -61,6 +61,7 @@ struct kith_share_rx {
     size_t spare_count;
     uint64_t got_bytes, got_files;
 
+    bool said_error; /* our FIN follows, and the stream is reset only if the peer does not answer with its own */
     bool ev_list, ev_stored, ev_done, ev_failed;
     kith_err err;
     kith_share_code code;
@@ -115,7 +116,7 @@ static void rx_free(void *m)
 }
 
 /* Ends the transfer. tell: the code that the sharer is told, or KITH_SHARE_NONE. */
-static void fail(kith_share_rx *x, kith_err err, kith_share_code tell, const char *why)
+static void end(kith_share_rx *x, kith_err err, kith_share_code tell, const char *why)
 {
     if (x->state == ENDING || x->state == DONE)
         return;
@@ -124,8 +125,24 @@ static void fail(kith_share_rx *x, kith_err err, kith_share_code tell, const cha
     x->ev_failed = true;
     x->err = err;
     x->why = why;
+    x->said_error = tell != KITH_SHARE_NONE;
     if (tell)
         say(x, &(kith_share_msg){.kind = KITH_SHARE_ERROR, .code = tell});
+}
+
+static void leave_done(kith_share_rx *x)
+{
+    x->state = DONE;
+    x->ev_done = true;
+}
+
+/* Something went wrong. Once everything is here that does not matter any more, but that the sharer may not hear of it. */
+static void fail(kith_share_rx *x, kith_err err, kith_share_code tell, const char *why)
+{
+    if (x->state == STORING || x->state == LEAVING)
+        leave_done(x);
+    else
+        end(x, err, tell, why);
 }
 
 static void breach(kith_share_rx *x, const char *why)
@@ -526,30 +543,18 @@ static kith_err rx_recv(void *m, kith_time now, kith_bytes in)
     return KITH_OK;
 }
 
-static void leave_done(kith_share_rx *x)
-{
-    x->state = DONE;
-    x->ev_done = true;
-}
-
 static void rx_eof(void *m, kith_time now)
 {
     kith_share_rx *x = m;
     x->heard_at = now;
-    if (x->state == LEAVING)
-        leave_done(x);
-    else
-        fail(x, KITH_ECLOSED, KITH_SHARE_NONE, "the sharer closed the stream");
+    fail(x, KITH_ECLOSED, KITH_SHARE_NONE, "the sharer closed the stream");
 }
 
 static void rx_gone(void *m, kith_time now, kith_err why)
 {
     kith_share_rx *x = m;
     x->heard_at = now;
-    if (x->state == LEAVING) /* everything is stored; whether the sharer heard so does not matter */
-        leave_done(x);
-    else
-        fail(x, why ? why : KITH_ECLOSED, KITH_SHARE_NONE, "the connection to the sharer was lost");
+    fail(x, why ? why : KITH_ECLOSED, KITH_SHARE_NONE, "the connection to the sharer was lost");
 }
 
 /* ---- the other verbs ---- */
@@ -566,7 +571,7 @@ static kith_stream_want rx_want(const void *m)
     const kith_share_rx *x = m;
     if (x->out.len > 0 || x->state < LEAVING)
         return KITH_STREAM_OPEN;
-    return x->state == ENDING ? KITH_STREAM_RESET : KITH_STREAM_FIN;
+    return x->state == ENDING && !x->said_error ? KITH_STREAM_RESET : KITH_STREAM_FIN;
 }
 
 static size_t rx_held(const void *m)
@@ -579,9 +584,10 @@ static kith_time rx_deadline(const void *m)
     const kith_share_rx *x = m;
     switch (x->state) {
     case LISTING:
+        return x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
     case LEAVING:
     case ENDING:
-        return x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
+        return x->heard_at + KITH_SHARE_GOODBYE_TIMEOUT;
     case FETCHING: /* while our own disk is behind, silence is our own doing */
         return x->held > 0 ? KITH_NEVER : x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
     case CHOOSING:
@@ -598,9 +604,8 @@ static void rx_tick(void *m, kith_time now)
     if (now < rx_deadline(x))
         return;
     x->heard_at = now;
-    if (x->state == LEAVING)
-        leave_done(x);
     fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE, "the sharer went silent");
+    x->said_error = false;
     kith_buf_fini(&x->out, &x->env);
 }
 
@@ -608,7 +613,7 @@ static bool rx_pending(const void *m)
 {
     const kith_share_rx *x = m;
     return x->ev_list || x->ev_stored || x->ev_done || x->ev_failed ||
-           (x->state < LEAVING && !kith_list_empty(&x->full));
+           (x->state != ENDING && !kith_list_empty(&x->full));
 }
 
 bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
@@ -618,7 +623,7 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
         x->ev_list = false;
         return true;
     }
-    kith_link *k = x->state < LEAVING ? kith_list_pop(&x->full) : NULL;
+    kith_link *k = x->state != ENDING ? kith_list_pop(&x->full) : NULL;
     if (k) {
         ev->kind = KITH_SHARE_RX_BLOCK;
         ev->block = KITH_OF(k, kith_share_block, link);
@@ -699,7 +704,7 @@ void kith_share_rx_stop(kith_share_rx *x, kith_share_code code)
 {
     if (x->state >= LEAVING)
         return;
-    fail(x, KITH_ECLOSED, code, "stopped");
+    end(x, KITH_ECLOSED, code, "stopped");
     x->ev_failed = false; /* the owner knows */
 }
 

@@ -32,7 +32,7 @@ typedef enum kith_share_rx_event_kind {
     KITH_SHARE_RX_LIST,   /* the list is here and valid: answer with accept or stop */
     KITH_SHARE_RX_BLOCK,  /* verified content: give the block back when it is stored */
     KITH_SHARE_RX_STORED, /* everything has been handed out: call finish when it is stored */
-    KITH_SHARE_RX_DONE,   /* the sharer has our receipt */
+    KITH_SHARE_RX_DONE,   /* the sharer has our receipt; or it is gone, after STORED, and does not matter any more */
     KITH_SHARE_RX_FAILED, /* it is over */
 } kith_share_rx_event_kind;
 

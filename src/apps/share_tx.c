@@ -51,6 +51,7 @@ struct kith_share_tx {
 
     bool ev_asked, ev_receipt, ev_failed;
     bool say_error; /* ENDING: the code is not yet written */
+    bool said_error; /* it is: our FIN follows, and the stream is reset only if the peer does not answer with its own */
     uint64_t receipt_files, receipt_bytes;
     kith_err err;
     kith_share_code code;
@@ -423,6 +424,7 @@ static size_t tx_send(void *m, kith_time now, kith_span out)
             n += take(&x->data, out, n);
         } else if (x->state == ENDING && x->say_error) {
             x->say_error = false;
+            x->said_error = true;
             put_head(x, &(kith_share_msg){.kind = KITH_SHARE_ERROR, .code = x->code});
         } else if (x->state != SERVING || !next_frame(x)) {
             break;
@@ -436,10 +438,10 @@ static size_t tx_send(void *m, kith_time now, kith_span out)
 static kith_stream_want tx_want(const void *m)
 {
     const kith_share_tx *x = m;
-    bool quiet = x->head_at == x->head_len && x->data.len == 0;
-    if (x->state == DONE)
-        return quiet ? KITH_STREAM_FIN : KITH_STREAM_OPEN;
-    return x->state == ENDING && quiet && !x->say_error ? KITH_STREAM_RESET : KITH_STREAM_OPEN;
+    bool quiet = x->head_at == x->head_len && x->data.len == 0 && !(x->state == ENDING && x->say_error);
+    if (!quiet || x->state < DONE)
+        return KITH_STREAM_OPEN;
+    return x->state == DONE || x->said_error ? KITH_STREAM_FIN : KITH_STREAM_RESET;
 }
 
 /* Waiting for our own disk is nobody's fault. */
@@ -477,7 +479,7 @@ static void tx_tick(void *m, kith_time now)
         x->state = ENDING;
     fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE, false,
          x->state == HELLO ? "the receiver said no hello" : "the receiver has stalled");
-    x->say_error = false;
+    x->say_error = x->said_error = false;
     x->last_at = now;
     x->head_len = x->head_at = 0; /* nobody reads: leave without finishing the frame */
     x->data = (kith_bytes){0};

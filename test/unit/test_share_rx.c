@@ -191,7 +191,10 @@ static void wrong_content_is_never_shown(void **state)
 static void more_than_was_asked_for_is_refused(void **state)
 {
     (void)state;
-    world_share *s = one_file(100);
+    world_share *s = share_new();
+    world_add(s, KITH_ENTRY_FILE, 0, "f", 100);
+    world_add(s, KITH_ENTRY_FILE, 0, "g", 100);
+    world_seal(s, &share_env);
     lab *l = lab_new(s, s->source.list.len);
     put_list(l, s);
     assert_int_equal(lab_run(l), KITH_OK);
@@ -262,6 +265,33 @@ static void malformed_heads_kill_a_receiver(void **state)
     share_free(s);
 }
 
+/* The last bytes, and right behind them the sharer's end: nothing of what arrived is lost. */
+static void what_has_arrived_survives_the_sharers_end(void **state)
+{
+    (void)state;
+    world_share *s = one_file(100);
+    for (int i = 0; i < 3; i++) {
+        lab *l = lab_new(s, s->source.list.len);
+        put_list(l, s);
+        assert_int_equal(lab_run(l), KITH_OK);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_DATA, .id = 2, .blob = 1, .body = 100});
+        kith_put_bytes(&l->w, kith_bytes_of(s->content[0], 100));
+        if (i == 0)
+            put_msg(l, (kith_share_msg){.kind = KITH_SHARE_ERROR, .code = KITH_SHARE_STOPPED});
+        (void)kith_share_rx_ops.recv(l->p->rx, l->p->now, kith_wr_bytes(&l->w));
+        if (i == 1)
+            kith_share_rx_ops.eof(l->p->rx, l->p->now);
+        else if (i == 2)
+            kith_share_rx_ops.gone(l->p->rx, l->p->now, KITH_ERESET);
+        l->w.len = 0;
+        assert_int_equal(lab_run(l), KITH_OK);
+        assert_int_equal(l->p->have[0], 100);
+        assert_true(l->p->done);
+        lab_free(l);
+    }
+    share_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +301,7 @@ int main(void)
         cmocka_unit_test(more_than_was_asked_for_is_refused),
         cmocka_unit_test(later_versions_messages_are_skipped),
         cmocka_unit_test(malformed_heads_kill_a_receiver),
+        cmocka_unit_test(what_has_arrived_survives_the_sharers_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
