@@ -32,7 +32,8 @@
 #define KITH_SHARE_REQUEST_BLOBS 4096 /* blobs that one request touches */
 #define KITH_SHARE_TEXT_MAX 200       /* bytes of a text for people */
 #define KITH_SHARE_BLOCK_ITEMS 256
-#define KITH_SHARE_GOODBYE_TIMEOUT KITH_SEC(15) /* for a peer that does not take the last words, or does not close */
+#define KITH_SHARE_GOODBYE_TIMEOUT \
+    KITH_SEC(15) /* for a peer that does not take the last words, or does not close */
 
 /* Why one side ends a transfer, or why a blob cannot be had. Numbers are on the wire. */
 typedef enum kith_share_code {

@@ -61,7 +61,8 @@ struct kith_share_rx {
     size_t spare_count;
     uint64_t got_bytes, got_files;
 
-    bool said_error; /* our FIN follows, and the stream is reset only if the peer does not answer with its own */
+    bool
+        said_error; /* our FIN follows, and the stream is reset only if the peer does not answer with its own */
     bool ev_list, ev_stored, ev_done, ev_failed;
     kith_err err;
     kith_share_code code;
@@ -655,6 +656,11 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
 const kith_manifest *kith_share_rx_manifest(const kith_share_rx *x)
 {
     return &x->manifest;
+}
+
+kith_bytes kith_share_rx_list(const kith_share_rx *x)
+{
+    return kith_buf_view(&x->list);
 }
 
 kith_err kith_share_rx_accept(kith_share_rx *x, kith_time now, const uint8_t *skip)

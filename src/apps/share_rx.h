@@ -32,7 +32,7 @@ typedef enum kith_share_rx_event_kind {
     KITH_SHARE_RX_LIST,   /* the list is here and valid: answer with accept or stop */
     KITH_SHARE_RX_BLOCK,  /* verified content: give the block back when it is stored */
     KITH_SHARE_RX_STORED, /* everything has been handed out: call finish when it is stored */
-    KITH_SHARE_RX_DONE,   /* the sharer has our receipt; or it is gone, after STORED, and does not matter any more */
+    KITH_SHARE_RX_DONE, /* the sharer has our receipt; or it is gone, after STORED, and does not matter any more */
     KITH_SHARE_RX_FAILED, /* it is over */
 } kith_share_rx_event_kind;
 
@@ -54,8 +54,9 @@ extern const kith_stream_ops kith_share_rx_ops;
 
 bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev);
 
-/* After LIST: what is offered; belongs to the machine. */
+/* After LIST: what is offered, parsed and as bytes; belongs to the machine. */
 const kith_manifest *kith_share_rx_manifest(const kith_share_rx *x);
+kith_bytes kith_share_rx_list(const kith_share_rx *x);
 
 /* In answer to LIST: fetches. skip: one byte per entry, not zero for what is not wanted; NULL: everything is. Borrowed for the call.
  * KITH_ENOMEM: nothing has changed. */

@@ -51,7 +51,8 @@ struct kith_share_tx {
 
     bool ev_asked, ev_receipt, ev_failed;
     bool say_error; /* ENDING: the code is not yet written */
-    bool said_error; /* it is: our FIN follows, and the stream is reset only if the peer does not answer with its own */
+    bool
+        said_error; /* it is: our FIN follows, and the stream is reset only if the peer does not answer with its own */
     uint64_t receipt_files, receipt_bytes;
     kith_err err;
     kith_share_code code;

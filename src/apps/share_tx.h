@@ -14,8 +14,8 @@
 
 #define KITH_SHARE_TX_BLOCKS 12 /* read ahead of what is sent */
 #define KITH_SHARE_HELLO_TIMEOUT KITH_SEC(15)
-#define KITH_SHARE_IDLE_TIMEOUT KITH_SEC(3600)  /* a person may think long before saying yes */
-#define KITH_SHARE_STALL_TIMEOUT KITH_SEC(300)  /* a receiver that asked and does not read */
+#define KITH_SHARE_IDLE_TIMEOUT KITH_SEC(3600) /* a person may think long before saying yes */
+#define KITH_SHARE_STALL_TIMEOUT KITH_SEC(300) /* a receiver that asked and does not read */
 
 /* What is shared. Belongs to the machine's owner and outlives every machine that it was admitted to. */
 typedef struct kith_share_source {

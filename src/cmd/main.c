@@ -3,7 +3,7 @@
 #include "cmd/cmd.h"
 
 extern const cmd cmd_up, cmd_status, cmd_peers, cmd_id, cmd_dial, cmd_disconnect, cmd_ping, cmd_perf,
-    cmd_pipe, cmd_stop, cmd_config;
+    cmd_share, cmd_get, cmd_pipe, cmd_stop, cmd_config;
 extern const cmd cmd_help_command, cmd_man_command, cmd_completion_command, cmd_version_command;
 
 const cmd *const cmd_table[] = {
@@ -15,6 +15,8 @@ const cmd *const cmd_table[] = {
     &cmd_disconnect,
     &cmd_ping,
     &cmd_perf,
+    &cmd_share,
+    &cmd_get,
     &cmd_pipe,
     &cmd_stop,
     &cmd_config,

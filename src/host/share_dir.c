@@ -18,18 +18,18 @@
 #include <sys/syscall.h>
 #endif
 
-#define SPACE_SLACK (16u << 20)  /* what a file system wants besides content */
+#define SPACE_SLACK (16u << 20) /* what a file system wants besides content */
 #define SPACE_PER_ENTRY 4096u
-#define NEW_NAMES_MAX 9999       /* "name (9999)" is the last that is tried */
+#define NEW_NAMES_MAX 9999 /* "name (9999)" is the last that is tried */
 
 /* What is known of an entry; bits. */
 enum {
-    THERE = 1,   /* something of its name was there before us */
-    SKIPPED = 2, /* not wanted */
+    THERE = 1,    /* something of its name was there before us */
+    SKIPPED = 2,  /* not wanted */
     COMPLETE = 4, /* a file whose part is complete */
-    LOST = 8,    /* a file that cannot be had */
-    MADE = 16,   /* a folder that we made */
-    CLASH = 32,  /* THERE, and in the way */
+    LOST = 8,     /* a file that cannot be had */
+    MADE = 16,    /* a folder that we made */
+    CLASH = 32,   /* THERE, and in the way */
 };
 
 typedef struct new_name {
@@ -40,13 +40,13 @@ typedef struct new_name {
 struct kith_share_dir {
     const kith_manifest *m;
     kith_share_clash policy;
-    mode_t mask;     /* the process's umask */
-    int dest;        /* the destination */
-    int partials;    /* DEST/.kith-partial, or -1 */
-    int parts;       /* DEST/.kith-partial/<share id>, or -1 */
+    mode_t mask;  /* the process's umask */
+    int dest;     /* the destination */
+    int partials; /* DEST/.kith-partial, or -1 */
+    int parts;    /* DEST/.kith-partial/<share id>, or -1 */
     char id[2 * KITH_BLAKE3_LEN + 1];
-    uint8_t *known;  /* by entry */
-    uint8_t *skips;  /* by entry; NULL: none */
+    uint8_t *known;      /* by entry */
+    uint8_t *skips;      /* by entry; NULL: none */
     new_name *new_names; /* in the entries' order */
     size_t new_name_count, new_name_cap;
     uint64_t needed; /* bytes of wanted files */
@@ -78,7 +78,8 @@ static int open_folder(int at, const char *name)
     const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     assert(!strchr(name, '/'));
 #ifdef SYS_openat2
-    struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = (unsigned)flags,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     int fd = (int)syscall(SYS_openat2, at, name, &how, sizeof how);
     if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) /* EPERM: a sandbox that does not know the call */
         return fd;
@@ -97,7 +98,8 @@ static int move_part(int from, const char *part, int to, const char *name, bool 
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
 #endif
-    return linkat(from, part, to, name, 0) ? -1 : unlinkat(from, part, 0); /* a file system without the flag */
+    return linkat(from, part, to, name, 0) ? -1
+                                           : unlinkat(from, part, 0); /* a file system without the flag */
 }
 
 static void part_name(size_t entry, char out[32])
@@ -163,7 +165,9 @@ static kith_err walk_up(walk *w, size_t depth, bool finish, kith_share_dir_fault
         size_t i = w->folder[w->depth];
         const kith_entry *e = &w->d->m->entries[i];
         if (finish && !err && w->d->known[i] & MADE) {
-            struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = e->mtime_ns / 1000000000, .tv_nsec = e->mtime_ns % 1000000000}};
+            struct timespec times[2] = {
+                {.tv_nsec = UTIME_NOW},
+                {.tv_sec = e->mtime_ns / 1000000000, .tv_nsec = e->mtime_ns % 1000000000}};
             if (times[1].tv_nsec < 0) {
                 times[1].tv_sec--;
                 times[1].tv_nsec += 1000000000;
@@ -200,8 +204,8 @@ static size_t after(const kith_manifest *m, size_t i)
 
 /* ---- opening ---- */
 
-kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m, const uint8_t root[KITH_BLAKE3_LEN],
-                                    kith_share_dir_fault *fault)
+kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
+                                    const uint8_t root[KITH_BLAKE3_LEN], kith_share_dir_fault *fault)
 {
     kith_share_dir *d = calloc(1, sizeof *d);
     uint8_t *known = calloc(m->count, 1);
@@ -297,7 +301,8 @@ static kith_err look(kith_share_dir *d, size_t *clashes, size_t *first, kith_sha
             d->known[i] |= CLASH;
             if ((*clashes)++ == 0)
                 *first = i;
-            if (d->policy == KITH_SHARE_CLASH_OVERWRITE && (S_ISDIR(st.st_mode) || e->type == KITH_ENTRY_DIR)) {
+            if (d->policy == KITH_SHARE_CLASH_OVERWRITE &&
+                (S_ISDIR(st.st_mode) || e->type == KITH_ENTRY_DIR)) {
                 *first = i;
                 err = KITH_EEXISTS;
             }
@@ -464,7 +469,8 @@ static kith_err begin_part(kith_share_dir *d, size_t entry, kith_share_dir_fault
 {
     char part[32];
     part_name(entry, part);
-    d->fd = openat(d->parts, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, d->m->entries[entry].mode);
+    d->fd = openat(d->parts, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                   d->m->entries[entry].mode);
     d->fd_entry = entry;
     return d->fd < 0 ? fail(fault, "create", entry) : KITH_OK;
 }
@@ -503,7 +509,8 @@ static void drop_part(kith_share_dir *d, size_t entry)
     d->known[entry] = (uint8_t)((d->known[entry] | LOST) & ~COMPLETE);
 }
 
-static kith_err write_item(kith_share_dir *d, const kith_share_block *b, const kith_share_item *it, kith_share_dir_fault *fault)
+static kith_err write_item(kith_share_dir *d, const kith_share_block *b, const kith_share_item *it,
+                           kith_share_dir_fault *fault)
 {
     size_t entry = (size_t)it->blob - 1;
     if (it->code)
@@ -550,7 +557,8 @@ static int sync_all(const kith_share_dir *d)
 #endif
 }
 
-static kith_err place_folder(walk *w, size_t i, const char *name, kith_share_dir_sum *sum, kith_share_dir_fault *fault)
+static kith_err place_folder(walk *w, size_t i, const char *name, kith_share_dir_sum *sum,
+                             kith_share_dir_fault *fault)
 {
     kith_share_dir *d = w->d;
     if (mkdirat(w->fds[w->depth], name, 0700) == 0) {
@@ -562,7 +570,8 @@ static kith_err place_folder(walk *w, size_t i, const char *name, kith_share_dir
     return walk_down(w, i, name) < 0 ? fail(fault, "open", i) : KITH_OK;
 }
 
-static kith_err place_file(walk *w, size_t i, const char *name, kith_share_dir_sum *sum, kith_share_dir_fault *fault)
+static kith_err place_file(walk *w, size_t i, const char *name, kith_share_dir_sum *sum,
+                           kith_share_dir_fault *fault)
 {
     kith_share_dir *d = w->d;
     char part[32];
@@ -577,14 +586,16 @@ static kith_err place_file(walk *w, size_t i, const char *name, kith_share_dir_s
     }
     assert(d->known[i] & COMPLETE);
     part_name(i, part);
-    if (move_part(d->parts, part, w->fds[w->depth], name, d->policy == KITH_SHARE_CLASH_OVERWRITE && d->known[i] & THERE))
+    if (move_part(d->parts, part, w->fds[w->depth], name,
+                  d->policy == KITH_SHARE_CLASH_OVERWRITE && d->known[i] & THERE))
         return fail(fault, "move into place", i);
     sum->files++;
     sum->bytes += d->m->entries[i].size;
     return KITH_OK;
 }
 
-static kith_err place_link(walk *w, size_t i, const char *name, kith_share_dir_sum *sum, kith_share_dir_fault *fault)
+static kith_err place_link(walk *w, size_t i, const char *name, kith_share_dir_sum *sum,
+                           kith_share_dir_fault *fault)
 {
     kith_share_dir *d = w->d;
     kith_bytes target = d->m->entries[i].target;
@@ -620,7 +631,8 @@ static kith_err place(kith_share_dir *d, bool links, kith_share_dir_sum *sum, ki
         entry_name(d, i, name);
         switch (e->type) {
         case KITH_ENTRY_DIR:
-            err = links ? walk_down(&w, i, name) < 0 ? fail(fault, "open", i) : KITH_OK : place_folder(&w, i, name, sum, fault);
+            err = links ? walk_down(&w, i, name) < 0 ? fail(fault, "open", i) : KITH_OK
+                        : place_folder(&w, i, name, sum, fault);
             break;
         case KITH_ENTRY_FILE:
             err = links ? KITH_OK : place_file(&w, i, name, sum, fault);

@@ -18,10 +18,10 @@
 
 /* What to do about things that are there already. Folders are no clash: what is in them is. */
 typedef enum kith_share_clash {
-    KITH_SHARE_CLASH_FAIL,      /* change nothing */
+    KITH_SHARE_CLASH_FAIL, /* change nothing */
     KITH_SHARE_CLASH_OVERWRITE, /* replace files and links (a folder is never replaced by a file, nor the other way round) */
-    KITH_SHARE_CLASH_RENAME,    /* give the top entry that it lies in another name: "photos (2)" */
-    KITH_SHARE_CLASH_SKIP,      /* keep what is there */
+    KITH_SHARE_CLASH_RENAME, /* give the top entry that it lies in another name: "photos (2)" */
+    KITH_SHARE_CLASH_SKIP,   /* keep what is there */
 } kith_share_clash;
 
 typedef struct kith_share_dir kith_share_dir;
@@ -34,16 +34,16 @@ typedef struct kith_share_dir_fault {
 } kith_share_dir_fault;
 
 /* Opens DEST, which must be a folder. m is borrowed and outlives the rest. NULL: *fault. */
-kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m, const uint8_t root[KITH_BLAKE3_LEN],
-                                    kith_share_dir_fault *fault);
+kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
+                                    const uint8_t root[KITH_BLAKE3_LEN], kith_share_dir_fault *fault);
 /* Removes what is not in place, and the folder for it. NULL is fine. */
 void kith_share_dir_close(kith_share_dir *d);
 
 /* Looks what is there already. Creates nothing. clashes: how many entries are in the way; *first one of them (FAIL; OVERWRITE: one that
  * cannot be replaced). KITH_EEXISTS: clashes > 0 and the policy does not resolve them. KITH_EPOLICY: the list wants our own folder.
  * KITH_EIO: *fault. KITH_ENOMEM. */
-KITH_CHECK kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes, size_t *first,
-                                          kith_share_dir_fault *fault);
+KITH_CHECK kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes,
+                                          size_t *first, kith_share_dir_fault *fault);
 /* After the survey: one byte per entry, not zero for what is skipped; NULL: nothing is. */
 const uint8_t *kith_share_dir_skips(const kith_share_dir *d);
 /* After the survey: the name that a top entry gets, when it is not its own; empty: it is. Valid as long as d. */
@@ -55,7 +55,8 @@ void kith_share_dir_space(const kith_share_dir *d, uint64_t *available, uint64_t
  * this folder. */
 KITH_CHECK kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault);
 /* Writes a block: items come in each blob's order. An item with a code drops its blob. */
-KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b, kith_share_dir_fault *fault);
+KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b,
+                                         kith_share_dir_fault *fault);
 
 typedef struct kith_share_dir_sum {
     uint64_t files, dirs, links, bytes; /* put in place */
@@ -64,6 +65,7 @@ typedef struct kith_share_dir_sum {
 
 /* Puts everything in place: content is synced to disk first; then folders and files in the list's order, links last, then modes and
  * times of folders, and the folders are synced. KITH_EIO: *fault; *sum says how far it came. */
-KITH_CHECK kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum *sum, kith_share_dir_fault *fault);
+KITH_CHECK kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum *sum,
+                                          kith_share_dir_fault *fault);
 
 #endif

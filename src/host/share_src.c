@@ -51,7 +51,8 @@ struct kith_share_src {
     kith_share_source source;
 };
 
-static kith_err fail(char why[KITH_SHARE_SRC_WHY_MAX], kith_err err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static kith_err fail(char why[KITH_SHARE_SRC_WHY_MAX], kith_err err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static kith_err fail(char why[KITH_SHARE_SRC_WHY_MAX], kith_err err, const char *fmt, ...)
 {
@@ -143,8 +144,8 @@ static void warn(const kith_share_src *s, const char *path, const char *why)
 /* ---- walking ---- */
 
 /* Adds an entry. target is taken over. */
-static kith_err push(kith_share_src *s, const struct stat *st, const char *name, char *target, size_t parent, size_t depth,
-                     char why[KITH_SHARE_SRC_WHY_MAX])
+static kith_err push(kith_share_src *s, const struct stat *st, const char *name, char *target, size_t parent,
+                     size_t depth, char why[KITH_SHARE_SRC_WHY_MAX])
 {
     size_t cap = s->cap;
     char *copy = strdup(name);
@@ -170,7 +171,9 @@ static kith_err push(kith_share_src *s, const struct stat *st, const char *name,
     };
     bool dir = S_ISDIR(st->st_mode), link = S_ISLNK(st->st_mode);
     s->entries[s->count] = (kith_entry){
-        .type = dir ? KITH_ENTRY_DIR : link ? KITH_ENTRY_LINK : KITH_ENTRY_FILE,
+        .type = dir    ? KITH_ENTRY_DIR
+                : link ? KITH_ENTRY_LINK
+                       : KITH_ENTRY_FILE,
         .depth = (uint8_t)depth,
         .size = dir || link ? 0 : (uint64_t)st->st_size,
         .mode = link ? 0 : (uint16_t)(st->st_mode & 0777),
@@ -186,7 +189,8 @@ static kith_err push(kith_share_src *s, const struct stat *st, const char *name,
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b); /* strcmp compares as unsigned char: the manifest's order */
+    return strcmp(*(char *const *)a,
+                  *(char *const *)b); /* strcmp compares as unsigned char: the manifest's order */
 }
 
 static void free_names(char **names, size_t n)
@@ -197,7 +201,8 @@ static void free_names(char **names, size_t n)
 }
 
 /* The names in a folder, sorted. Takes fd over. */
-static kith_err read_names(int fd, const char *path, char ***out, size_t *count, char why[KITH_SHARE_SRC_WHY_MAX])
+static kith_err read_names(int fd, const char *path, char ***out, size_t *count,
+                           char why[KITH_SHARE_SRC_WHY_MAX])
 {
     char **names = NULL;
     size_t n = 0, cap = 0;
@@ -240,20 +245,24 @@ static char *read_link(int at, const char *name)
     return strdup(buf);
 }
 
-static kith_err walk_folder(kith_share_src *s, int fd, char *path, size_t path_len, size_t parent, size_t depth,
-                            char why[KITH_SHARE_SRC_WHY_MAX]);
+static kith_err walk_folder(kith_share_src *s, int fd, char *path, size_t path_len, size_t parent,
+                            size_t depth, char why[KITH_SHARE_SRC_WHY_MAX]);
 
 /* Adds what is called `name` in the folder at; path is where that is, for messages, and has room for PATH_MAX. follow: the user named
  * it, so a link stands for what it leads to. */
-static kith_err walk_one(kith_share_src *s, int at, const char *name, const char *shown_as, char *path, size_t path_len, size_t parent,
-                         size_t depth, bool follow, char why[KITH_SHARE_SRC_WHY_MAX])
+static kith_err walk_one(kith_share_src *s, int at, const char *name, const char *shown_as, char *path,
+                         size_t path_len, size_t parent, size_t depth, bool follow,
+                         char why[KITH_SHARE_SRC_WHY_MAX])
 {
     struct stat st;
     const char *bad = kith_name_fault(kith_bytes_str(shown_as), false);
     if (bad)
-        return fail(why, KITH_EFORMAT, "cannot share %s: %s; no receiver would take that name, rename it first", SHOWN(path), bad);
+        return fail(why, KITH_EFORMAT,
+                    "cannot share %s: %s; no receiver would take that name, rename it first", SHOWN(path),
+                    bad);
     if (depth >= KITH_MANIFEST_DEPTH_MAX)
-        return fail(why, KITH_ELIMIT, "cannot share %s: folders are nested more than %d deep", SHOWN(path), KITH_MANIFEST_DEPTH_MAX);
+        return fail(why, KITH_ELIMIT, "cannot share %s: folders are nested more than %d deep", SHOWN(path),
+                    KITH_MANIFEST_DEPTH_MAX);
     if (fstatat(at, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW))
         return fail(why, KITH_EIO, "cannot share %s: %s", SHOWN(path), strerror(errno));
     if (S_ISLNK(st.st_mode)) {
@@ -289,8 +298,8 @@ static kith_err walk_one(kith_share_src *s, int at, const char *name, const char
 }
 
 /* At most KITH_MANIFEST_DEPTH_MAX deep, one descriptor each. */
-static kith_err walk_folder(kith_share_src *s, int fd, char *path, size_t path_len, size_t parent, size_t depth,
-                            char why[KITH_SHARE_SRC_WHY_MAX])
+static kith_err walk_folder(kith_share_src *s, int fd, char *path, size_t path_len, size_t parent,
+                            size_t depth, char why[KITH_SHARE_SRC_WHY_MAX])
 {
     char **names;
     size_t n;
@@ -349,7 +358,10 @@ kith_err kith_share_src_add(kith_share_src *s, const char *path, char why[KITH_S
     while (len > 1 && path[len - 1] == '/')
         len--;
     if (len == 0 || len >= sizeof full || !top_name(path, name))
-        return fail(why, KITH_EIO, "cannot share %s: %s", SHOWN(path), strerror(len == 0 ? ENOENT : len >= sizeof full ? ENAMETOOLONG : errno));
+        return fail(why, KITH_EIO, "cannot share %s: %s", SHOWN(path),
+                    strerror(len == 0             ? ENOENT
+                             : len >= sizeof full ? ENAMETOOLONG
+                                                  : errno));
     memcpy(full, path, len);
     full[len] = 0;
     if (!push_string(&s->tops, &s->top_cap, &s->top_count, strdup(full)))
@@ -391,7 +403,8 @@ static kith_err sort_tops(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX])
     for (size_t i = 0; i < n; i++) {
         if (i > 0 && by_top_name(&spans[i - 1], &spans[i]) == 0) {
             err = fail(why, KITH_EEXISTS, "cannot share %s and %s together: they would get the same name",
-                       SHOWN(s->tops[s->items[spans[i - 1].first].top]), SHOWN(s->tops[s->items[spans[i].first].top]));
+                       SHOWN(s->tops[s->items[spans[i - 1].first].top]),
+                       SHOWN(s->tops[s->items[spans[i].first].top]));
             goto out;
         }
         for (size_t k = 0; k < spans[i].count; k++) {
@@ -416,7 +429,8 @@ kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX
     if (s->count == 0)
         return fail(why, KITH_ENOTFOUND, "there is nothing to share");
     if (s->count > KITH_MANIFEST_ENTRIES_MAX)
-        return fail(why, KITH_ELIMIT, "there are more than %u files and folders; share them in parts", KITH_MANIFEST_ENTRIES_MAX);
+        return fail(why, KITH_ELIMIT, "there are more than %u files and folders; share them in parts",
+                    KITH_MANIFEST_ENTRIES_MAX);
     kith_err err = sort_tops(s, why);
     if (err)
         return err;
@@ -441,7 +455,8 @@ kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX
     return KITH_OK;
 }
 
-void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *files, size_t *dirs, size_t *links)
+void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *files, size_t *dirs,
+                           size_t *links)
 {
     *bytes = s->bytes;
     *files = s->files;
@@ -478,8 +493,9 @@ void kith_share_src_path(const kith_share_src *s, uint64_t blob, char *out, size
 static bool same_file(const kith_share_src *s, size_t i, const struct stat *st)
 {
     const item *it = &s->items[i];
-    return S_ISREG(st->st_mode) && st->st_dev == it->dev && st->st_ino == it->ino && (uint64_t)st->st_size == s->entries[i].size &&
-           st->st_mtim.tv_sec == it->mtime.tv_sec && st->st_mtim.tv_nsec == it->mtime.tv_nsec;
+    return S_ISREG(st->st_mode) && st->st_dev == it->dev && st->st_ino == it->ino &&
+           (uint64_t)st->st_size == s->entries[i].size && st->st_mtim.tv_sec == it->mtime.tv_sec &&
+           st->st_mtim.tv_nsec == it->mtime.tv_nsec;
 }
 
 /* Opens the file of an item if it is still the one that was found. -1: *code. */
@@ -493,7 +509,8 @@ static int open_item(const kith_share_src *s, size_t i, kith_share_code *code)
         return -1;
     }
     /* a top item may be a link that the user named; a pipe that took a file's place must not block us */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (s->items[i].parent == SIZE_MAX ? 0 : O_NOFOLLOW));
+    int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (s->items[i].parent == SIZE_MAX ? 0 : O_NOFOLLOW));
     if (fd < 0) {
         if (errno == ENOENT || errno == ELOOP || errno == ENOTDIR)
             *code = KITH_SHARE_CHANGED;
@@ -574,17 +591,20 @@ bool kith_share_src_slice(kith_share_src *s, kith_share_slice *out)
     return out->entries > 0;
 }
 
-static kith_err hash_failed(const kith_share_src *s, size_t i, kith_share_code code, int e, char why[KITH_SHARE_SRC_WHY_MAX])
+static kith_err hash_failed(const kith_share_src *s, size_t i, kith_share_code code, int e,
+                            char why[KITH_SHARE_SRC_WHY_MAX])
 {
     char path[KITH_SHARE_SRC_WHY_MAX / 2];
     kith_share_src_path(s, i + 1, path, sizeof path);
     if (code == KITH_SHARE_CHANGED)
-        return fail(why, KITH_EIO, "%s changed while it was being read; share it again when it is finished", path);
+        return fail(why, KITH_EIO, "%s changed while it was being read; share it again when it is finished",
+                    path);
     return fail(why, KITH_EIO, "cannot read %s: %s", path, strerror(e));
 }
 
 /* Hashes the leaves [from, to) of a file. buf holds one. */
-static kith_err hash_part(const kith_share_src *s, size_t i, uint64_t from, uint64_t to, uint8_t *buf, char why[KITH_SHARE_SRC_WHY_MAX])
+static kith_err hash_part(const kith_share_src *s, size_t i, uint64_t from, uint64_t to, uint8_t *buf,
+                          char why[KITH_SHARE_SRC_WHY_MAX])
 {
     kith_share_code code;
     struct stat st;
@@ -634,7 +654,8 @@ kith_err kith_share_src_seal(kith_share_src *s, kith_bytes secret, char why[KITH
         len += kith_manifest_entry_len(&s->entries[i]);
     }
     if (len > KITH_MANIFEST_MAX)
-        return fail(why, KITH_ELIMIT, "the list of files is longer than %u MiB; share them in parts", KITH_MANIFEST_MAX >> 20);
+        return fail(why, KITH_ELIMIT, "the list of files is longer than %u MiB; share them in parts",
+                    KITH_MANIFEST_MAX >> 20);
     s->list = malloc(len);
     s->list_nodes = malloc(kith_tree_nodes(len) * KITH_BLAKE3_LEN);
     s->secret = malloc(secret.len);
@@ -651,7 +672,8 @@ kith_err kith_share_src_seal(kith_share_src *s, kith_bytes secret, char why[KITH
     kith_tree_join(s->list_nodes, len);
     /* what every receiver will ask of it */
     kith_manifest_fault fault = {0};
-    kith_err err = kith_manifest_parse(kith_host_env(), kith_bytes_of(s->list, len), false, &s->manifest, &fault);
+    kith_err err =
+        kith_manifest_parse(kith_host_env(), kith_bytes_of(s->list, len), false, &s->manifest, &fault);
     if (err) {
         char path[KITH_SHARE_SRC_WHY_MAX / 2];
         kith_share_src_path(s, fault.entry + 1, path, sizeof path);

@@ -25,10 +25,10 @@ KITH_CHECK kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_
 
 /* One worker's portion of hashing. */
 typedef struct kith_share_slice {
-    size_t entry, entries;  /* several small files, or part of one: */
+    size_t entry, entries; /* several small files, or part of one: */
     uint64_t from, to;
-    uint64_t bytes;         /* of all of it */
-    kith_err err;           /* out */
+    uint64_t bytes; /* of all of it */
+    kith_err err;   /* out */
     char why[KITH_SHARE_SRC_WHY_MAX];
 } kith_share_slice;
 
@@ -37,10 +37,12 @@ bool kith_share_src_slice(kith_share_src *s, kith_share_slice *out);
 /* Hashes a portion. On any thread, several at once. */
 void kith_share_src_hash(const kith_share_src *s, kith_share_slice *slice);
 /* When all portions are hashed: the list and its id. */
-KITH_CHECK kith_err kith_share_src_seal(kith_share_src *s, kith_bytes secret, char why[KITH_SHARE_SRC_WHY_MAX]);
+KITH_CHECK kith_err kith_share_src_seal(kith_share_src *s, kith_bytes secret,
+                                        char why[KITH_SHARE_SRC_WHY_MAX]);
 
 /* After begin: what there is. bytes, files, folders, links. */
-void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *files, size_t *dirs, size_t *links);
+void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *files, size_t *dirs,
+                           size_t *links);
 /* After seal; valid as long as s. */
 const kith_share_source *kith_share_src_source(const kith_share_src *s);
 /* The path of a blob's file as it was given, escaped, for messages. */

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* kith get: fetches a share by its ticket. */
+#include "host/share_fetch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/session.h"
+#include "cmd/share_text.h"
+#include "crypto/crypto.h"
+
+#define TICK_MS 200
+#define LIST_SHOWN 20 /* entries, of a longer list */
+
+typedef struct get {
+    session s;
+    kith_ticket ticket;
+    kith_share_fetch *fetch;
+    const char *dest;
+    bool yes, tty, made_dest, ended, asking;
+    kith_conn *conn; /* NULL: not connected */
+    char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
+    json_t *facts; /* of the connection, with --json */
+    uv_timer_t timer;
+    uv_tty_t in;
+    bool in_open;
+    char answer[64];
+    size_t answer_len;
+    kith_time line_at;
+    uint64_t line_bytes;
+    double rate; /* bytes per nanosecond, smoothed */
+} get;
+
+static bool lines(const get *c)
+{
+    return c->tty && !c->s.json;
+}
+
+static int code_of(kith_share_fetch_why why)
+{
+    switch (why) {
+    case KITH_FETCH_OK:
+        return EXIT_OK;
+    case KITH_FETCH_UNREACHABLE:
+        return EXIT_UNREACHABLE;
+    case KITH_FETCH_REFUSED:
+        return EXIT_REFUSED;
+    case KITH_FETCH_LOST:
+        return EXIT_LOST;
+    case KITH_FETCH_CLASH:
+        return EXIT_EXISTS;
+    case KITH_FETCH_DISK:
+        return EXIT_DISK;
+    case KITH_FETCH_DAMAGED:
+        return EXIT_DAMAGED;
+    case KITH_FETCH_UNSAFE:
+        return EXIT_UNSAFE;
+    case KITH_FETCH_CHANGED:
+        return EXIT_CHANGED;
+    case KITH_FETCH_DECLINED:
+    case KITH_FETCH_FAILED:
+        return EXIT_FAILED;
+    }
+    return EXIT_FAILED;
+}
+
+static const char *name_of(kith_share_fetch_why why)
+{
+    static const char *const names[] = {
+        [KITH_FETCH_OK] = "ok",           [KITH_FETCH_UNREACHABLE] = "unreachable",
+        [KITH_FETCH_REFUSED] = "refused", [KITH_FETCH_LOST] = "lost",
+        [KITH_FETCH_CLASH] = "exists",    [KITH_FETCH_DISK] = "disk",
+        [KITH_FETCH_DAMAGED] = "damaged", [KITH_FETCH_UNSAFE] = "unsafe",
+        [KITH_FETCH_CHANGED] = "changed", [KITH_FETCH_DECLINED] = "declined",
+        [KITH_FETCH_FAILED] = "failed",
+    };
+    return names[why];
+}
+
+/* ---- the list, and the question ---- */
+
+static const char *path_text(const kith_manifest *m, size_t i)
+{
+    static char path[KITH_NAME_ESCAPED_MAX(KITH_MANIFEST_PATH_MAX) + 1];
+    kith_wr w = kith_wr_of(kith_span_of(path, sizeof path - 1));
+    kith_manifest_put_path(m, i, true, &w);
+    path[w.len] = 0;
+    return path;
+}
+
+static void count_list(const kith_manifest *m, const uint8_t *skips, size_t *skipped, size_t *hidden,
+                       size_t *executable)
+{
+    *skipped = *hidden = *executable = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const kith_entry *e = &m->entries[i];
+        *skipped += skips && skips[i];
+        *hidden += e->depth == 0 && e->name.p[0] == '.';
+        *executable += e->type == KITH_ENTRY_FILE && (e->mode & 0111) != 0;
+    }
+}
+
+static void say_list(const get *c)
+{
+    const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
+    const kith_share_dir *d = kith_share_fetch_dir(c->fetch);
+    const uint8_t *skips = kith_share_dir_skips(d);
+    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], shown[KITH_NAME_ESCAPED_MAX(KITH_NAME_MAX) + 1];
+    size_t skipped, hidden, executable, said = 0;
+    for (size_t i = 0; i < m->count && said < LIST_SHOWN; i++, said++) {
+        const kith_entry *e = &m->entries[i];
+        kith_bytes other = e->depth == 0 ? kith_share_dir_new_name(d, i) : (kith_bytes){0};
+        fprintf(stderr, "  %10s  %s%s",
+                e->type == KITH_ENTRY_FILE  ? share_text_size(e->size, size)
+                : e->type == KITH_ENTRY_DIR ? ""
+                                            : "link",
+                path_text(m, i), e->type == KITH_ENTRY_DIR ? "/" : "");
+        if (other.len > 0) {
+            kith_wr w = kith_wr_of(kith_span_of(shown, sizeof shown - 1));
+            kith_name_put(&w, other);
+            shown[w.len] = 0;
+            fprintf(stderr, "  -> %s", shown);
+        }
+        fputs(skips && skips[i] ? "  (is there already: skipped)\n" : "\n", stderr);
+    }
+    if (said < m->count)
+        fprintf(stderr, "  ... and %zu more\n", m->count - said);
+    count_list(m, skips, &skipped, &hidden, &executable);
+    fprintf(stderr, "%s, %s", share_text_counts(m->files, m->dirs, m->links, counts),
+            share_text_size(m->bytes, size));
+    if (executable > 0)
+        fprintf(stderr, "; %zu executable", executable);
+    if (hidden > 0)
+        fprintf(stderr, "; %zu hidden", hidden);
+    if (skipped > 0)
+        fprintf(stderr, "; %zu skipped", skipped);
+    fputc('\n', stderr);
+}
+
+static void say_list_json(const get *c)
+{
+    const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
+    size_t skipped, hidden, executable;
+    count_list(m, kith_share_dir_skips(kith_share_fetch_dir(c->fetch)), &skipped, &hidden, &executable);
+    json_t *top = json_array();
+    for (size_t i = 0; i < m->count && json_array_size(top) < LIST_SHOWN; i++) {
+        if (m->entries[i].depth == 0)
+            json_array_append_new(top, json_string(path_text(m, i)));
+    }
+    session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "event", "list", "files",
+                            (json_int_t)m->files, "folders", (json_int_t)m->dirs, "links",
+                            (json_int_t)m->links, "bytes", (json_int_t)m->bytes, "skipped",
+                            (json_int_t)skipped, "executable", (json_int_t)executable, "top", top));
+    json_decref(top);
+}
+
+static void close_in(get *c)
+{
+    if (c->in_open)
+        uv_close((uv_handle_t *)&c->in, NULL);
+    c->in_open = false;
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+    get *c = h->data;
+    (void)suggested;
+    if (c->answer_len == sizeof c->answer)
+        c->answer_len = 1; /* a long line: its first character is the answer */
+    *buf = uv_buf_init(c->answer + c->answer_len, (unsigned)(sizeof c->answer - c->answer_len));
+}
+
+static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    get *c = stream->data;
+    (void)buf;
+    if (n == 0 || !c->asking)
+        return;
+    if (n > 0) {
+        c->answer_len += (size_t)n;
+        if (!memchr(c->answer, '\n', c->answer_len))
+            return;
+    }
+    c->asking = false;
+    close_in(c);
+    char first = n < 0 && c->answer_len == 0 ? 'n' : c->answer[0];
+    if (first == '\n' || first == 'y' || first == 'Y')
+        kith_share_fetch_accept(c->fetch);
+    else
+        kith_share_fetch_stop(c->fetch, "not fetched; nothing was written");
+}
+
+static void ask(get *c)
+{
+    fprintf(stderr, "fetch into %s? [Y/n] ", c->dest);
+    fflush(stderr);
+    int e = uv_tty_init(kith_host_loop(c->s.host), &c->in, STDIN_FILENO, 1);
+    if (e) {
+        kith_share_fetch_stop(c->fetch, "the terminal cannot be read; pass -y to accept without being asked");
+        return;
+    }
+    c->in.data = c;
+    c->in_open = c->asking = true;
+    uv_read_start((uv_stream_t *)&c->in, on_alloc, on_answer);
+}
+
+/* ---- events ---- */
+
+static void on_connected(get *c, kith_conn *conn)
+{
+    char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    c->conn = conn;
+    (void)snprintf(c->path, sizeof c->path, "%s", share_text_path(conn));
+    share_text_channel(conn, c->channel);
+    if (c->s.json) {
+        json_t *o = json_pack("{s:s}", "event", "connected");
+        share_text_conn_json(o, conn);
+        c->facts = json_incref(o);
+        session_print(o);
+        return;
+    }
+    session_peer_text(conn, peer);
+    fprintf(stderr, "from %s: %s, %s\n", peer, c->path, c->channel);
+}
+
+static void on_list(get *c)
+{
+    if (c->s.json)
+        say_list_json(c);
+    else
+        say_list(c);
+    if (c->yes)
+        kith_share_fetch_accept(c->fetch);
+    else
+        ask(c);
+}
+
+static void say_end_json(const get *c, const kith_share_fetch_event *ev, double seconds)
+{
+    char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    json_t *o = json_pack(
+        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "event", ev->why ? "failed" : "done",
+        "result", name_of(ev->why), "code", c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files",
+        (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links", (json_int_t)ev->sum.links,
+        "bytes", (json_int_t)ev->sum.bytes, "lost", (json_int_t)ev->sum.lost, "seconds", seconds,
+        "bytes_per_second", seconds > 0 ? (double)ev->sum.bytes / seconds : 0.0, "into", c->dest);
+    if (!o) /* the folder's name is not UTF-8 */
+        o = json_pack("{s:s, s:s, s:i}", "event", ev->why ? "failed" : "done", "result", name_of(ev->why),
+                      "code", code_of(ev->why));
+    kith_peer_id_text(&c->ticket.peer, peer);
+    json_object_set_new(o, "peer", json_string(peer));
+    static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
+    for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
+        json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
+    if (ev->text)
+        json_object_set_new(o, "text", json_string(ev->text));
+    session_print(o);
+}
+
+static void on_end(get *c, const kith_share_fetch_event *ev)
+{
+    kith_share_fetch_progress p = {0};
+    char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    if (c->fetch)
+        kith_share_fetch_progress_get(c->fetch, &p);
+    /* until everything is in place: that is what the person waited for */
+    kith_time took = p.began ? kith_host_now(c->s.host) - p.began : 0;
+    c->ended = true;
+    c->asking = false;
+    close_in(c);
+    if (c->s.json) {
+        say_end_json(c, ev, (double)took / 1e9);
+    } else {
+        if (!ev->why || ev->why == KITH_FETCH_CHANGED)
+            printf("%s, %s into %s in %.2f s, %s, %s, %s\n",
+                   share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
+                   share_text_size(ev->sum.bytes, size), c->dest, (double)took / 1e9,
+                   share_text_speed(ev->sum.bytes, took, speed), c->path, c->channel);
+        fflush(stdout);
+        if (ev->why)
+            cmd_warn("%s%s", ev->text,
+                     ev->why != KITH_FETCH_CHANGED && p.began ? "; what had come was removed" : "");
+    }
+    if (c->made_dest && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
+        (void)rmdir(c->dest); /* ours, and empty */
+    session_end(&c->s, c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why));
+}
+
+static void on_event(void *ctx, const kith_share_fetch_event *ev)
+{
+    get *c = ctx;
+    if (lines(c))
+        share_text_clear();
+    switch (ev->kind) {
+    case KITH_FETCH_CONNECTED:
+        on_connected(c, ev->conn);
+        break;
+    case KITH_FETCH_LIST:
+        on_list(c);
+        break;
+    case KITH_FETCH_FILE_LOST: {
+        const char *path = path_text(kith_share_fetch_manifest(c->fetch), ev->entry);
+        if (c->s.json)
+            session_print(json_pack("{s:s, s:s, s:s}", "event", "file_lost", "file", path, "text", ev->text));
+        else
+            cmd_warn("'%s' cannot be fetched: %s", path, ev->text);
+        break;
+    }
+    case KITH_FETCH_END:
+        on_end(c, ev);
+        break;
+    }
+}
+
+/* ---- progress ---- */
+
+static void on_timer(uv_timer_t *t)
+{
+    get *c = t->data;
+    kith_share_fetch_progress p;
+    char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], eta[SHARE_TEXT_MAX];
+    if (c->ended || !c->fetch)
+        return;
+    kith_share_fetch_progress_get(c->fetch, &p);
+    if (!p.began)
+        return;
+    kith_time now = kith_host_now(c->s.host);
+    if (c->line_at && now > c->line_at) {
+        double r = (double)(p.verified - c->line_bytes) / (double)(now - c->line_at);
+        c->rate = c->rate > 0 ? c->rate * 0.8 + r * 0.2 : r;
+    }
+    c->line_at = now;
+    c->line_bytes = p.verified;
+    double left = c->rate > 0 ? (double)(p.wanted - p.verified) / c->rate : 0;
+    if (c->s.json) {
+        session_print(json_pack("{s:s, s:I, s:I, s:I, s:f}", "event", "progress", "bytes",
+                                (json_int_t)p.verified, "total", (json_int_t)p.wanted, "files",
+                                (json_int_t)p.files, "bytes_per_second", c->rate * 1e9));
+    } else if (c->tty) {
+        if (p.ended) {
+            share_text_line("putting everything into place");
+            return;
+        }
+        share_text_line("%3.0f %%  %s of %s  %s  %s left  %s  %s",
+                        p.wanted ? (double)p.verified * 100 / (double)p.wanted : 100.0,
+                        share_text_size(p.verified, done), share_text_size(p.wanted, all),
+                        share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
+                        share_text_time((kith_time)left, eta), c->path,
+                        strncmp(c->channel, "NOT", 3) ? "post-quantum" : "NOT post-quantum");
+    }
+}
+
+static void on_interrupt(void *ctx)
+{
+    get *c = ctx;
+    kith_share_fetch_stop(c->fetch, "stopped");
+}
+
+static void on_stop(void *ctx)
+{
+    get *c = ctx;
+    close_in(c);
+    uv_close((uv_handle_t *)&c->timer, NULL);
+}
+
+/* ---- running ---- */
+
+/* The ticket, from the arguments (a line that was broken in two is fine) or from stdin. */
+static int read_ticket(get *c, const cmd_args *args)
+{
+    static char text[8 * KITH_TICKET_TEXT_MAX];
+    const char *why;
+    size_t n = 0;
+    if (args->rest_count == 1 && strcmp(args->rest[0], "-") == 0) {
+        n = fread(text, 1, sizeof text, stdin);
+    } else {
+        for (size_t i = 0; i < args->rest_count; i++) {
+            size_t len = strlen(args->rest[i]);
+            if (len > sizeof text - n)
+                return cmd_fail(EXIT_DAMAGED, "this is not a ticket: it is too long");
+            memcpy(text + n, args->rest[i], len);
+            n += len;
+        }
+    }
+    kith_err e = kith_ticket_parse(kith_bytes_of(text, n), &c->ticket, &why);
+    kith_wipe(text, n);
+    return e ? cmd_fail(EXIT_DAMAGED, "this ticket cannot be used: %s", why) : EXIT_OK;
+}
+
+static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
+{
+    const char *given = NULL;
+    static const struct {
+        const char *name;
+        kith_share_clash clash;
+    } clashes[] = {
+        {"overwrite", KITH_SHARE_CLASH_OVERWRITE},
+        {"rename", KITH_SHARE_CLASH_RENAME},
+        {"skip", KITH_SHARE_CLASH_SKIP},
+    };
+    *clash = KITH_SHARE_CLASH_FAIL;
+    for (size_t i = 0; i < sizeof clashes / sizeof clashes[0]; i++) {
+        if (!cmd_has(args, clashes[i].name))
+            continue;
+        if (given)
+            return cmd_fail(EXIT_USAGE, "get: give either --%s or --%s", given, clashes[i].name);
+        given = clashes[i].name;
+        *clash = clashes[i].clash;
+    }
+    c->yes = cmd_has(args, "yes");
+    c->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";
+    if (!c->yes && (cmd_has(args, "json") || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)))
+        return cmd_fail(
+            EXIT_USAGE,
+            "get: there is no terminal to ask whether to take the share; pass -y to take it unasked");
+    return EXIT_OK;
+}
+
+static int make_dest(get *c)
+{
+    struct stat st;
+    if (mkdir(c->dest, 0777) == 0) {
+        c->made_dest = true;
+        return EXIT_OK;
+    }
+    if (errno == EEXIST && stat(c->dest, &st) == 0 && S_ISDIR(st.st_mode))
+        return EXIT_OK;
+    return cmd_fail(errno == EEXIST ? EXIT_EXISTS : EXIT_DISK, "cannot use the folder %s: %s", c->dest,
+                    errno == EEXIST ? "it is a file" : strerror(errno));
+}
+
+static int run(const cmd_args *args)
+{
+    static get c; /* addresses make it large */
+    kith_share_clash clash;
+    int code = read_options(&c, args, &clash);
+    if (!code)
+        code = read_ticket(&c, args);
+    if (!code)
+        code = make_dest(&c);
+    if (!code)
+        code = session_start(&c.s, args);
+    if (code)
+        return code;
+    c.tty = isatty(STDERR_FILENO);
+    c.s.on_stop = on_stop;
+    c.s.on_interrupt = on_interrupt;
+    c.s.ctx = &c;
+    uv_timer_init(kith_host_loop(c.s.host), &c.timer);
+    c.timer.data = &c;
+    uv_timer_start(&c.timer, on_timer, TICK_MS, TICK_MS);
+    const kith_share_fetch_config cfg = {
+        .host = c.s.host,
+        .ticket = &c.ticket,
+        .dest = c.dest,
+        .clash = clash,
+        .portable = cmd_has(args, "portable"),
+        .event = on_event,
+        .ctx = &c,
+    };
+    c.fetch = kith_share_fetch_new(&cfg);
+    if (!c.fetch)
+        session_end(&c.s, cmd_fail(EXIT_FAILED, "no memory"));
+    code = session_run(&c.s);
+    kith_share_fetch_free(c.fetch);
+    json_decref(c.facts);
+    kith_wipe(&c.ticket, sizeof c.ticket);
+    return code;
+}
+
+static const cmd_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .arg = "DIR",
+     .help = "folder to put it into (default: the current one; made when missing)"},
+    {.name = "yes", .letter = 'y', .help = "take it without being asked"},
+    {.name = "overwrite", .help = "replace files that are there already"},
+    {.name = "rename", .help = "give what clashes another name, like 'photos (2)'"},
+    {.name = "skip", .help = "keep files that are there already and fetch the others"},
+    {.name = "portable", .help = "refuse names that Windows or macOS could not hold"},
+    {.name = "json", .help = "print one event per line; the last is done or failed"},
+    {0},
+};
+
+const cmd cmd_get = {
+    .name = "get",
+    .summary = "fetch a share by its ticket",
+    .usage = "TICKET | - [-o DIR] [-y] [--overwrite | --rename | --skip] [--portable] [--json]",
+    .about =
+        "Connects to the peer that the ticket names, shows what it offers and asks, then fetches. Every block is\n"
+        "checked against the ticket before it is written, and everything is put into place only when all of it\n"
+        "has come: until then it lies in DIR/.kith-partial, and a transfer that fails leaves nothing behind.\n"
+        "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.",
+    .examples = "  kith get kith1CiYAJAgB...\n"
+                "  kith get kith1CiYAJAgB... -o ~/Downloads -y\n"
+                "  kith get - -y < ticket.txt\n",
+    .options = options,
+    .node = true,
+    .args_min = 1,
+    .args_max = 64,
+    .run = run,
+};

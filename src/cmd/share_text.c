@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Sizes, speeds and paths in words. */
+#include "cmd/share_text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *share_text_size(uint64_t bytes, char out[SHARE_TEXT_MAX])
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    size_t u = 0;
+    double v = (double)bytes;
+    for (; v >= 1024 && u + 1 < sizeof units / sizeof units[0]; u++)
+        v /= 1024;
+    (void)snprintf(out, SHARE_TEXT_MAX, u ? "%.1f %s" : "%.0f %s", v, bytes == 1 ? "byte" : units[u]);
+    return out;
+}
+
+const char *share_text_speed(uint64_t bytes, kith_time t, char out[SHARE_TEXT_MAX])
+{
+    double mb = t ? (double)bytes * 1e3 / (double)t : 0; /* bytes per nanosecond are GB/s */
+    (void)snprintf(out, SHARE_TEXT_MAX, mb < 10 ? "%.1f MB/s" : "%.0f MB/s", mb);
+    return out;
+}
+
+const char *share_text_time(kith_time t, char out[SHARE_TEXT_MAX])
+{
+    unsigned long long s = t / 1000000000u;
+    if (s >= 3600)
+        (void)snprintf(out, SHARE_TEXT_MAX, "%llu:%02llu:%02llu", s / 3600, s / 60 % 60, s % 60);
+    else
+        (void)snprintf(out, SHARE_TEXT_MAX, "%llu:%02llu", s / 60, s % 60);
+    return out;
+}
+
+const char *share_text_counts(uint64_t files, uint64_t dirs, uint64_t links, char out[SHARE_TEXT_MAX])
+{
+    const struct {
+        uint64_t n;
+        const char *one, *many;
+    } parts[] = {{files, "file", "files"}, {dirs, "folder", "folders"}, {links, "link", "links"}};
+    size_t at = 0, left = 0;
+    for (size_t i = 0; i < 3; i++)
+        left += parts[i].n > 0;
+    out[0] = 0;
+    if (left == 0)
+        (void)snprintf(out, SHARE_TEXT_MAX, "nothing");
+    for (size_t i = 0; i < 3 && at < SHARE_TEXT_MAX; i++) {
+        if (parts[i].n == 0)
+            continue;
+        left--;
+        int n = snprintf(out + at, SHARE_TEXT_MAX - at, "%llu %s%s", (unsigned long long)parts[i].n,
+                         parts[i].n == 1 ? parts[i].one : parts[i].many,
+                         left > 1    ? ", "
+                         : left == 1 ? " and "
+                                     : "");
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return out;
+}
+
+const char *share_text_path(const kith_conn *c)
+{
+    kith_conn_facts f;
+    kith_maddr_part part;
+    kith_conn_facts_get(c, &f);
+    return kith_maddr_find(&f.remote, KITH_MA_P2P_CIRCUIT, &part) ? "relayed" : "direct";
+}
+
+const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX])
+{
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    bool pq = f.suite && f.suite->kem != KITH_KEM_NONE;
+    (void)snprintf(out, 2 * SHARE_TEXT_MAX, "%s (%s)", pq ? "post-quantum" : "NOT post-quantum",
+                   f.suite ? f.suite->id : "?");
+    return out;
+}
+
+void share_text_line(const char *fmt, ...)
+{
+    va_list ap;
+    fputs("\r\033[K", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fflush(stderr);
+}
+
+void share_text_clear(void)
+{
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+}
+
+void share_text_conn_json(json_t *o, const kith_conn *c)
+{
+    if (!c)
+        return;
+    json_t *facts = session_conn_json(c);
+    json_object_update(o, facts);
+    json_decref(facts);
+    json_object_set_new(o, "path", json_string(share_text_path(c)));
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* How `kith share` and `kith get` say things to people. */
+#ifndef KITH_CMD_SHARE_TEXT_H
+#define KITH_CMD_SHARE_TEXT_H
+
+#include "cmd/session.h"
+
+#define SHARE_TEXT_MAX 64
+
+/* "300.0 MiB". */
+const char *share_text_size(uint64_t bytes, char out[SHARE_TEXT_MAX]);
+/* "483 MB/s". */
+const char *share_text_speed(uint64_t bytes, kith_time t, char out[SHARE_TEXT_MAX]);
+/* "0:07", "1:02:03". */
+const char *share_text_time(kith_time t, char out[SHARE_TEXT_MAX]);
+/* "3 files, 2 folders and 1 link". */
+const char *share_text_counts(uint64_t files, uint64_t dirs, uint64_t links, char out[SHARE_TEXT_MAX]);
+
+/* How a connection runs: "direct" or "relayed". */
+const char *share_text_path(const kith_conn *c);
+/* "post-quantum (/noise-mlkem768-hfs/0.2.0)" or "NOT post-quantum (/noise)". */
+const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX]);
+
+/* Overwrites the line on the terminal at stderr. */
+void share_text_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Takes it away. */
+void share_text_clear(void);
+
+/* Adds path, secure_channel, pq, peer, addr and the rest of session_conn_json to o, as long as there is a connection. */
+void share_text_conn_json(json_t *o, const kith_conn *c);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Fetching a share by its ticket: dials, gets the list, lets the owner choose, writes what comes on the worker pool, puts it into place.
+ *
+ *     dialling -> listing --LIST--> choosing --accept--> fetching -> placing --DONE-->
+ *         any of them --FAILED-->                (partial content is removed first) */
+#ifndef KITH_HOST_SHARE_FETCH_H
+#define KITH_HOST_SHARE_FETCH_H
+
+#include "apps/share_rx.h"
+#include "apps/share_ticket.h"
+#include "host/host.h"
+#include "host/share_dir.h"
+
+typedef struct kith_share_fetch kith_share_fetch;
+
+typedef enum kith_share_fetch_why {
+    KITH_FETCH_OK,
+    KITH_FETCH_UNREACHABLE, /* no connection */
+    KITH_FETCH_REFUSED,     /* the sharer, or a policy, said no */
+    KITH_FETCH_LOST,        /* the connection or the sharer went away in the middle */
+    KITH_FETCH_CLASH,       /* something is there already */
+    KITH_FETCH_DISK,
+    KITH_FETCH_DAMAGED,  /* what came is not what the ticket stands for, or is no protocol */
+    KITH_FETCH_UNSAFE,   /* the list breaks the rules for names and links */
+    KITH_FETCH_CHANGED,  /* everything is in place but files that the sharer could not give */
+    KITH_FETCH_DECLINED, /* the owner's decision */
+    KITH_FETCH_FAILED,   /* memory */
+} kith_share_fetch_why;
+
+typedef enum kith_share_fetch_kind {
+    KITH_FETCH_CONNECTED, /* conn */
+    KITH_FETCH_LIST,      /* answer with accept or stop, now or later */
+    KITH_FETCH_FILE_LOST, /* entry cannot be had: text says why */
+    KITH_FETCH_END,       /* why, text, sum. Nothing follows */
+} kith_share_fetch_kind;
+
+typedef struct kith_share_fetch_event {
+    kith_share_fetch_kind kind;
+    kith_share_fetch_why why;
+    const char *text; /* for people; names in it are escaped. Valid for the call; END with OK: NULL */
+    size_t entry;
+    kith_conn *conn;
+    kith_share_dir_sum sum; /* END: what is in place */
+} kith_share_fetch_event;
+
+typedef struct kith_share_fetch_config {
+    kith_host *host;
+    const kith_ticket *ticket; /* copied */
+    const char *dest;          /* folder; borrowed until the end */
+    kith_share_clash clash;
+    bool portable;
+    void (*event)(void *ctx, const kith_share_fetch_event *ev);
+    void *ctx;
+} kith_share_fetch_config;
+
+/* Starts. NULL: no memory. */
+kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg);
+/* After the host's loop has ended. NULL is fine. */
+void kith_share_fetch_free(kith_share_fetch *f);
+
+/* After LIST. */
+const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
+const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
+/* In answer to LIST. */
+void kith_share_fetch_accept(kith_share_fetch *f);
+/* Ends it: partial content is removed, END follows with DECLINED and this text (static). */
+void kith_share_fetch_stop(kith_share_fetch *f, const char *text);
+
+typedef struct kith_share_fetch_progress {
+    uint64_t verified, wanted; /* bytes of content */
+    uint64_t files;
+    kith_time began; /* 0: not yet accepted */
+    kith_time ended; /* when the last byte was here, or 0 */
+} kith_share_fetch_progress;
+void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_progress *out);
+
+#endif
