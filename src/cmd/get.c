@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd/session.h"
 #include "cmd/share_text.h"
 #include "crypto/crypto.h"
+#include "host/json.h"
 
 #define TICK_MS 200
 #define LIST_SHOWN 20 /* entries, of a longer list */
@@ -22,7 +24,6 @@ typedef struct get {
     kith_share_fetch *fetch;
     const char *dest;
     bool yes, tty, made_dest, ended, asking;
-    kith_conn *conn; /* NULL: not connected */
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     json_t *facts; /* of the connection, with --json */
     uv_timer_t timer;
@@ -149,7 +150,7 @@ static void say_list_json(const get *c)
     json_t *top = json_array();
     for (size_t i = 0; i < m->count && json_array_size(top) < LIST_SHOWN; i++) {
         if (m->entries[i].depth == 0)
-            json_array_append_new(top, json_string(path_text(m, i)));
+            json_array_append_new(top, kith_json_text(path_text(m, i)));
     }
     session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "event", "list", "files",
                             (json_int_t)m->files, "folders", (json_int_t)m->dirs, "links",
@@ -213,7 +214,9 @@ static void ask(get *c)
 static void on_connected(get *c, kith_conn *conn)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
-    c->conn = conn;
+    for (size_t i = 0; c->s.book && i < c->ticket.addr_count; i++)
+        kith_book_note_addr(c->s.book, &c->ticket.peer, &c->ticket.addrs[i], KITH_BOOK_TICKET,
+                            (uint64_t)time(NULL));
     (void)snprintf(c->path, sizeof c->path, "%s", share_text_path(conn));
     share_text_channel(conn, c->channel);
     if (c->s.json) {
@@ -241,23 +244,18 @@ static void on_list(get *c)
 
 static void say_end_json(const get *c, const kith_share_fetch_event *ev, double seconds)
 {
-    char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
     json_t *o = json_pack(
-        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "event", ev->why ? "failed" : "done",
+        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o}", "event", ev->why ? "failed" : "done",
         "result", name_of(ev->why), "code", c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files",
         (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links", (json_int_t)ev->sum.links,
         "bytes", (json_int_t)ev->sum.bytes, "lost", (json_int_t)ev->sum.lost, "seconds", seconds,
-        "bytes_per_second", seconds > 0 ? (double)ev->sum.bytes / seconds : 0.0, "into", c->dest);
-    if (!o) /* the folder's name is not UTF-8 */
-        o = json_pack("{s:s, s:s, s:i}", "event", ev->why ? "failed" : "done", "result", name_of(ev->why),
-                      "code", code_of(ev->why));
-    kith_peer_id_text(&c->ticket.peer, peer);
-    json_object_set_new(o, "peer", json_string(peer));
-    static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
+        "bytes_per_second", seconds > 0 ? (double)ev->sum.bytes / seconds : 0.0, "into",
+        kith_json_text(c->dest), "peer", kith_json_peer(&c->ticket.peer));
     for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
         json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
     if (ev->text)
-        json_object_set_new(o, "text", json_string(ev->text));
+        json_object_set_new(o, "text", kith_json_text(ev->text));
     session_print(o);
 }
 
@@ -305,7 +303,8 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
     case KITH_FETCH_FILE_LOST: {
         const char *path = path_text(kith_share_fetch_manifest(c->fetch), ev->entry);
         if (c->s.json)
-            session_print(json_pack("{s:s, s:s, s:s}", "event", "file_lost", "file", path, "text", ev->text));
+            session_print(json_pack("{s:s, s:o, s:s}", "event", "file_lost", "file", kith_json_text(path),
+                                    "text", ev->text));
         else
             cmd_warn("'%s' cannot be fetched: %s", path, ev->text);
         break;
@@ -446,6 +445,7 @@ static int run(const cmd_args *args)
         code = session_start(&c.s, args);
     if (code)
         return code;
+    session_open_book(&c.s);
     c.tty = isatty(STDERR_FILENO);
     c.s.on_stop = on_stop;
     c.s.on_interrupt = on_interrupt;

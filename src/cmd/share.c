@@ -12,6 +12,7 @@
 #include "cmd/session.h"
 #include "cmd/share_text.h"
 #include "crypto/crypto.h"
+#include "host/json.h"
 
 #define TICK_MS 250
 #define GOODBYE_MS 150 /* for the last words to receivers */
@@ -178,7 +179,7 @@ static void on_ended(const share *c, const kith_share_serve_event *ev)
     if (c->s.json) {
         json_t *o = event_json("transfer_ended", s);
         json_object_set_new(o, "bytes", json_integer((json_int_t)s->bytes));
-        json_object_set_new(o, "text", json_string(ev->text));
+        json_object_set_new(o, "text", kith_json_text(ev->text));
         session_print(o);
     } else if (s->id > 0) {
         fprintf(stderr, "%llu: not delivered: %s\n", (unsigned long long)s->id, ev->text);
@@ -347,6 +348,7 @@ static int run(const cmd_args *args)
         kith_share_src_free(c.src);
         return code;
     }
+    session_open_book(&c.s);
     c.tty = isatty(STDERR_FILENO);
     c.s.on_stop = on_stop;
     c.s.on_interrupt = on_interrupt;

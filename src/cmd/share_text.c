@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/json.h"
+
 const char *share_text_size(uint64_t bytes, char out[SHARE_TEXT_MAX])
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -98,7 +100,7 @@ void share_text_conn_json(json_t *o, const kith_conn *c)
 {
     if (!c)
         return;
-    json_t *facts = session_conn_json(c);
+    json_t *facts = kith_json_conn(c);
     json_object_update(o, facts);
     json_decref(facts);
     json_object_set_new(o, "path", json_string(share_text_path(c)));

@@ -26,7 +26,7 @@ void share_text_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)))
 /* Takes it away. */
 void share_text_clear(void);
 
-/* Adds path, secure_channel, pq, peer, addr and the rest of session_conn_json to o, as long as there is a connection. */
+/* Adds path, secure_channel, pq, peer, addr and the rest of kith_json_conn to o, as long as there is a connection. */
 void share_text_conn_json(json_t *o, const kith_conn *c);
 
 #endif

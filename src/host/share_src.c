@@ -301,8 +301,8 @@ static kith_err walk_one(kith_share_src *s, int at, const char *name, const char
 static kith_err walk_folder(kith_share_src *s, int fd, char *path, size_t path_len, size_t parent,
                             size_t depth, char why[KITH_SHARE_SRC_WHY_MAX])
 {
-    char **names;
-    size_t n;
+    char **names = NULL;
+    size_t n = 0;
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (copy < 0)
         return fail(why, KITH_EIO, "cannot read the folder %s: %s", SHOWN(path), strerror(errno));
