@@ -397,6 +397,7 @@ static void a_stream_lives_from_syn_to_both_fins(void **state)
                        "  data #1 3\n"
                        "! fin #1\n"
                        "> data FIN #1 0\n"
+                       "! say #1 1\n" /* too late */
                        "< data #1 100\n"
                        "  data #1 100\n"
                        "< data FIN #1 0\n"
@@ -776,6 +777,57 @@ static void a_reader_that_holds_most_of_a_window_does_not_stall(void **state)
                           "! used #1 32767\n"
                           "! used #1 1\n"
                           "> window #1 32768\n");
+}
+
+static void a_reader_that_catches_up_late_keeps_its_window(void **state)
+{
+    (void)state;
+    rig *r = calloc(1, sizeof *r);
+    kith_yamux_config c = quiet(false);
+    c.window_max = 1u << 20;
+    rig_config(r, &c);
+    play(r,
+         "< data SYN #1 65536\n! used #1 65536\n! wait 1 ms\n"
+         "< data #1 65536\n! used #1 65536\n",
+         1u << 20);
+    assert_non_null(strstr(r->text, "> window #1 917504\n")); /* to the full 1 MiB at once */
+    /* 1 MiB comes; half of them are used up soon, the others a minute after the update */
+    for (int i = 0; i < 16; i++)
+        play(r, "! wait 1 ms\n< data #1 65536\n", 1u << 20);
+    r->len = 0;
+    play(r, "! used #1 524288\n! wait 60000 ms\n! used #1 524288\n", 1);
+    assert_string_equal(r->text, "! used #1 524288\n"
+                                 "> window #1 524288\n"
+                                 "! wait 60000 ms\n"
+                                 "! used #1 524288\n"
+                                 "> window #1 524288\n");
+    rig_fini(r);
+}
+
+static void an_old_round_trip_time_is_measured_anew_by_bulk_data(void **state)
+{
+    (void)state;
+    kith_yamux_config c = quiet(false);
+    c.window_max = KITH_YAMUX_WINDOW_INIT;
+    c.ping_every = KITH_SEC(30);
+    conversation_with(&c, "! wait 0 ms\n"
+                          "> ping SYN\n"
+                          "! wait 5 ms\n"
+                          "< ping ACK =\n"
+                          "  rtt 5 ms\n"
+                          "! wait 2000 ms\n"
+                          "< data SYN #1 131072\n"
+                          "  opened #1\n"
+                          "  data #1 131072\n"
+                          "> window ACK #1 0\n"
+                          "! used #1 131072\n"
+                          "> window #1 131072\n"
+                          "! wait 1 ms\n"
+                          "< data #1 131072\n"
+                          "  data #1 131072\n"
+                          "! used #1 131072\n"
+                          "> ping SYN\n"
+                          "> window #1 131072\n");
 }
 
 static void after_the_peers_fin_no_window_is_granted(void **state)
@@ -1424,6 +1476,53 @@ static void late_data_is_free_as_far_as_the_window_went_and_costs_beyond(void **
                               "> goaway 1\n");
 }
 
+static void data_of_a_refused_stream_is_free_until_our_reset_is_there(void **state)
+{
+    (void)state;
+    rig *r = calloc(1, sizeof *r);
+    kith_yamux_config c = quiet(false);
+    c.streams_in_max = 0;
+    rig_config(r, &c);
+    play(r, "< data SYN #1 0\n", 1000);
+    uint8_t b[13];
+    kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
+    put_frame(&w, 0, 0, 1, 1);
+    kith_put_u8(&w, 'x');
+    size_t n = 0;
+    for (; strstr(r->text, "failed") == NULL; n++) {
+        kith_yamux_recv(r->y, r->now, kith_wr_bytes(&w));
+        events(r);
+    }
+    assert_int_equal(n - 1, 262144 + 65536 - 8);
+    rig_fini(r);
+}
+
+static void received_bytes_bring_credit(void **state)
+{
+    (void)state;
+    rig *r = calloc(1, sizeof *r);
+    kith_yamux_config c = quiet(false);
+    rig_config(r, &c);
+    play(r, "< data SYN #1 0\n", 1000);
+    uint8_t b[12];
+    kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
+    put_frame(&w, 1, 0, 1, 0);
+    for (size_t i = 0; i < 65536 - 8; i++) {
+        kith_yamux_recv(r->y, r->now, kith_wr_bytes(&w));
+        events(r);
+    }
+    play(r, "< data #1 640\n", 1000); /* ten more */
+    for (size_t i = 0; i < 10; i++) {
+        kith_yamux_recv(r->y, r->now, kith_wr_bytes(&w));
+        events(r);
+    }
+    assert_null(strstr(r->text, "failed"));
+    kith_yamux_recv(r->y, r->now, kith_wr_bytes(&w));
+    events(r);
+    assert_non_null(strstr(r->text, "failed"));
+    rig_fini(r);
+}
+
 static void memory_is_small(void **state)
 {
     (void)state;
@@ -1570,6 +1669,8 @@ int main(void)
         cmocka_unit_test(used_bytes_are_granted_again_by_halves),
         cmocka_unit_test(updates_of_a_stream_are_one_frame_however_long_they_wait),
         cmocka_unit_test(a_reader_that_holds_most_of_a_window_does_not_stall),
+        cmocka_unit_test(a_reader_that_catches_up_late_keeps_its_window),
+        cmocka_unit_test(an_old_round_trip_time_is_measured_anew_by_bulk_data),
         cmocka_unit_test(after_the_peers_fin_no_window_is_granted),
         cmocka_unit_test(data_beyond_the_window_ends_the_session),
         cmocka_unit_test(ghsa_vxx9_2994_q338_an_oversized_data_syn_ends_the_session),
@@ -1598,6 +1699,8 @@ int main(void)
         cmocka_unit_test(opening_and_resetting_streams_is_a_flood_too),
         cmocka_unit_test(time_and_traffic_bring_credit_back),
         cmocka_unit_test(late_data_is_free_as_far_as_the_window_went_and_costs_beyond),
+        cmocka_unit_test(data_of_a_refused_stream_is_free_until_our_reset_is_there),
+        cmocka_unit_test(received_bytes_bring_credit),
         cmocka_unit_test(memory_is_small),
         cmocka_unit_test(bulk_data_allocates_nothing),
         cmocka_unit_test(a_frame_fits_the_room_and_room_for_a_header_alone_is_none),
