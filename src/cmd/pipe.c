@@ -2,6 +2,8 @@
 /* kith pipe: netcat for peers. */
 #include "apps/pipe.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,6 +57,30 @@ static void on_command_done(void *ctx, const kith_joint_end *how)
         cmd_warn("%s exited with %d", p->argv[0], how->exit_status);
 }
 
+/* stdin and stdout under other numbers, so that they can be closed; /dev/null stands in their place. False: complained. */
+static bool take_stdio(int *in, int *out)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    *in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    *out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    bool ok =
+        null >= 0 && *in >= 0 && *out >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0;
+    if (null > STDERR_FILENO)
+        close(null);
+    return ok;
+}
+
+/* UV_*, or 0. */
+static int join_stdio(pipe_cmd *p, kith_stream *s, kith_pipe *machine)
+{
+    int in, out;
+    if (take_stdio(&in, &out))
+        return kith_joint_fds(p->s.host, s, machine, in, out, on_done, p);
+    int e = -errno;
+    kith_pipe_free(machine);
+    return e;
+}
+
 /* ---- the listening side ---- */
 
 static void *on_accept(void *ctx, const kith_stream_info *info)
@@ -80,7 +106,7 @@ static void join_inbound(pipe_cmd *p, kith_stream *s)
             cmd_warn("cannot run %s: %s", p->argv[0], uv_strerror(e));
         return;
     }
-    int e = kith_joint_fds(p->s.host, s, machine, STDIN_FILENO, STDOUT_FILENO, on_done, p);
+    int e = join_stdio(p, s, machine);
     if (e)
         session_end(&p->s, cmd_fail(EXIT_FAILED, "cannot use stdin and stdout: %s", uv_strerror(e)));
 }
@@ -110,7 +136,7 @@ static void on_waiting(void *ctx, kith_host *h, const kith_node_event *ev)
     } else if (ev->kind == KITH_NODE_STREAM_OPENED && p->pipe) {
         kith_pipe *machine = p->pipe;
         p->pipe = NULL;
-        int e = kith_joint_fds(p->s.host, ev->stream, machine, STDIN_FILENO, STDOUT_FILENO, on_done, p);
+        int e = join_stdio(p, ev->stream, machine);
         if (e)
             session_end(&p->s, cmd_fail(EXIT_FAILED, "cannot use stdin and stdout: %s", uv_strerror(e)));
     } else if (ev->kind == KITH_NODE_STREAM_GONE) {

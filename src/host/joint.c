@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHUNK (64u * 1024)
 
@@ -50,6 +51,10 @@ static void finish_if_over(kith_joint *j)
 {
     if (j->handles || j->in.busy || j->out.busy || j->stream)
         return;
+    if (j->in.fd >= 0)
+        close(j->in.fd);
+    if (j->out.fd >= 0)
+        close(j->out.fd);
     j->done(j->ctx, &j->how);
     kith_pipe_free(j->pipe);
     free(j);

@@ -20,8 +20,8 @@ typedef struct kith_joint_end {
 /* Called once, when the stream is over, all output is written and the command has ended; the joint is freed afterwards. */
 typedef void (*kith_joint_done)(void *ctx, const kith_joint_end *how);
 
-/* Takes over the owner's hold on the machine, also on failure; sets the stream's user. in and out are borrowed and not closed, except that
- * out gets EOF where it can (a pipe or socket). 0, or a uv error. */
+/* Takes over the owner's hold on the machine, and in and out, also on failure; sets the stream's user. out is closed, which is its
+ * reader's EOF, when the peer's last byte is written. Neither may be 0, 1 or 2, which libuv does not close. 0, or a uv error. */
 int kith_joint_fds(kith_host *h, kith_stream *s, kith_pipe *p, int in, int out, kith_joint_done done,
                    void *ctx);
 /* Runs argv[0] (looked up in PATH) with the stream as its stdin and stdout. env KITH_PEER names the peer. */

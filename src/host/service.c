@@ -41,6 +41,7 @@ typedef struct op {
     kith_perf *perf;
     uint64_t upload, download;
     kith_time connected;
+    bool opened;
 } op;
 
 struct kith_service {
@@ -351,6 +352,7 @@ static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
     (void)h;
     op *o = ctx;
     kith_perf_result r;
+    o->opened |= ev->kind == KITH_NODE_STREAM_OPENED;
     if (ev->kind != KITH_NODE_STREAM_GONE)
         return;
     kith_err e = kith_perf_result_get(o->perf, &r);
@@ -367,8 +369,9 @@ static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
         json_object_set_new(result, "download_bytes", json_integer((json_int_t)r.download_bytes));
         json_object_set_new(result, "download_seconds", json_real((double)r.download_time / 1e9));
         op_result(o, result);
-    } else if (ev->err == KITH_EUNSUPPORTED) {
-        op_error(o, ev->err, NULL,
+    } else if (ev->err == KITH_EUNSUPPORTED || (ev->err == KITH_ERESET && !o->opened)) {
+        /* A peer that gets data right behind a proposal that it refuses resets the stream. */
+        op_error(o, KITH_EUNSUPPORTED, NULL,
                  "the peer does not serve " KITH_PERF_ID "; a kith node does with 'kith up --perf'");
     } else {
         char text[128];

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the tests of the program share: homes that are thrown away, nodes in the background, commands with their
+exit codes, and a list of checks that says which one failed. A test is a function; run() runs all that it is given."""
+import contextlib
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+KITH = os.environ.get("KITH_BIN") or str(pathlib.Path(__file__).parents[2] / "build/release/kith")
+SLOW = 4 if "asan" in KITH or "tsan" in KITH else 1
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+
+
+def environment(home):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("KITH_", "XDG_"))}
+    return dict(env, KITH_HOME=str(home), TZ="UTC", LC_ALL="C.UTF-8")
+
+
+@contextlib.contextmanager
+def homes(*names):
+    """Folders for KITH_HOME, as Paths; in /tmp, since paths of sockets must be short."""
+    top = tempfile.mkdtemp(prefix="kith-cli-", dir="/tmp")
+    try:
+        made = [pathlib.Path(top) / n for n in names]
+        yield made if len(made) > 1 else made[0]
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def json(self):
+        return json.loads(self.out)
+
+    def lines(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def __repr__(self):
+        return f"exit {self.code}\n--- stdout\n{self.out}--- stderr\n{self.err}"
+
+
+def kith(home, *args, code=0, err=None, out=None, timeout=30, stdin=None, **kw):
+    """Runs a command to its end. code None: any. err, out: what must stand in the output."""
+    p = subprocess.run([KITH, *map(str, args)], env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       stdin=stdin or subprocess.DEVNULL, timeout=timeout * SLOW, **kw)
+    r = Result(p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace"))
+    what = "kith " + " ".join(map(str, args))
+    assert code is None or r.code == code, f"{what}: wanted exit {code}, got {r!r}"
+    assert err is None or err in r.err, f"{what}: wanted {err!r} on stderr, got {r!r}"
+    assert out is None or out in r.out, f"{what}: wanted {out!r} on stdout, got {r!r}"
+    return r
+
+
+def start(home, *args, **kw):
+    kw.setdefault("stdin", subprocess.DEVNULL)
+    kw.setdefault("stdout", subprocess.PIPE)
+    return subprocess.Popen([KITH, *map(str, args)], env=environment(home), **kw)
+
+
+class Up:
+    """`kith up --json` in the background."""
+
+    def __init__(self, home, *args, listen=LOOPBACK, log=None):
+        self.home = home
+        self.log = log or (pathlib.Path(str(home) + ".err"))
+        self.process = start(home, "up", "--json", *(("--listen", listen) if listen else ()), *args,
+                             stderr=open(self.log, "ab"))
+        self.seen, self.unread = [], b""
+        first = self.event("listening")
+        self.peer, self.addrs = first["peer"], first["addrs"]
+        self.addr = self.addrs[0]
+        self.bare = self.addr[:self.addr.rindex("/p2p/")]
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10 * SLOW)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+
+    def read_event(self, timeout):
+        while b"\n" not in self.unread:
+            if not select.select([self.process.stdout], [], [], timeout)[0]:
+                raise AssertionError(f"no event within {timeout} s; so far {self.seen}; stderr: {self.errors()}")
+            more = os.read(self.process.stdout.fileno(), 65536)
+            if not more:
+                raise AssertionError(f"the node ended with {self.process.wait()}: {self.errors()}")
+            self.unread += more
+        line, self.unread = self.unread.split(b"\n", 1)
+        self.seen.append(json.loads(line))
+        return self.seen[-1]
+
+    def event(self, name, timeout=10):
+        while True:
+            ev = self.read_event(timeout * SLOW)
+            if ev["event"] == name:
+                return ev
+
+    def errors(self):
+        return self.log.read_text(errors="replace")
+
+    def stop(self, sig=signal.SIGTERM, timeout=10):
+        self.process.send_signal(sig)
+        return self.process.wait(timeout * SLOW)
+
+
+def rss_kib(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    return 0
+
+
+def cpu_seconds(pid):
+    f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def eventually(check, what, timeout=10):
+    end = time.monotonic() + timeout * SLOW
+    while time.monotonic() < end:
+        if check():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"not within {timeout * SLOW} s: {what}")
+
+
+def skip(why):
+    print(why)
+    sys.exit(77)
+
+
+def run(*tests):
+    """Runs tests by their names, as sentences; exits with 1 when one failed."""
+    wanted, failed = sys.argv[1:], 0
+    for t in tests:
+        if wanted and t.__name__ not in wanted:
+            continue
+        begun = time.monotonic()
+        try:
+            t()
+            print(f"[  ok  ] {t.__name__.replace('_', ' ')} ({time.monotonic() - begun:.1f} s)", flush=True)
+        except Exception:
+            failed += 1
+            traceback.print_exc(file=sys.stdout)
+            print(f"[FAILED] {t.__name__.replace('_', ' ')}", flush=True)
+    sys.exit(1 if failed else 0)
