@@ -125,9 +125,11 @@ static kith_err on_proposal(kith_mss *m, kith_bytes text)
     /* "ls" may be answered "na", and so it is: nobody needs the list. */
     int found = text.len > KITH_MSS_ID_MAX || kith_bytes_eq_str(text, "ls") ? -1 : m->find(m->ctx, text);
     if (found >= 0) {
+        if (say(m, text))
+            return fail(m, KITH_ENOMEM, "out of memory");
         m->state = KITH_MSS_DONE;
         m->choice = found;
-        return say(m, text) ? fail(m, KITH_ENOMEM, "out of memory") : KITH_OK;
+        return KITH_OK;
     }
     if (m->tried == KITH_MSS_TRIES_MAX)
         return fail(m, KITH_ELIMIT, "too many proposals");
