@@ -175,7 +175,7 @@ void kith_yamux_config_default(kith_yamux_config *cfg, const kith_env *env, bool
         .budget_max = 64u * 1024 * 1024,
         .frame_max = 65519 - KITH_YAMUX_HDR_LEN, /* a frame fills a Noise record */
         .streams_in_max = 1024,
-        .streams_out_max = 1024,
+        .streams_out_max = 256, /* rust-yamux ends a session with more than 512, both directions together */
         .ping_every = KITH_SEC(30),
         .ping_timeout = KITH_SEC(20),
     };
@@ -676,7 +676,7 @@ static void tune(kith_yamux *y, kith_yamux_stream *s, kith_time now)
     else if (y->ping == PING_SENT) /* it is at least as long as our first ping has been away */
         path = min64(now - y->ping_sent, 4 * RTT_GUESS);
     path += SLACK;
-    kith_time took = now - s->epoch;
+    kith_time took = now > s->epoch ? now - s->epoch : 0; /* an epoch at time 0 is written as 1 */
     uint64_t count;
     if (s->taken > s->base) {
         count = s->taken - s->base;

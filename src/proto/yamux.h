@@ -19,7 +19,7 @@
  *      +--------------> REMOTE_CLOSED -----> CLOSED    and from any state by a RST of either side
  *         peer's FIN                 our FIN
  *
- * Memory: about 700 bytes and a few per stream ever open at once (16 to 32 in the table), about 150 per
+ * Memory: about 550 bytes, and 32 to 64 in a table for each stream that was ever open at once; 136 per
  * stream; nothing per frame. What a peer can make us queue: 16 pongs, 1024 RSTs for streams beyond the
  * limit, and one control frame per open stream. More, or a flood of frames that carry nothing, ends the
  * session with KITH_ELIMIT (docs/protocols/yamux.md). */
