@@ -93,6 +93,7 @@ int session_start(session *s, const cmd_args *args)
     const char *why;
     cfg.node.signer = s->signer;
     cfg.node.agent = s->config.agent;
+    cfg.dns = s->config.dns;
     s->host = kith_host_new(&cfg, &why);
     if (!s->host) {
         kith_signer_free(s->signer);

@@ -19,6 +19,7 @@ const kith_config_key kith_config_keys[] = {
     KEY("level", LEVEL, node.level, "preferred ML-KEM security category: 1 (512), 3 (768) or 5 (1024)"),
     KEY("perf", BOOL, perf, "serve /perf/1.0.0, so that others can measure the speed to this node"),
     KEY("agent", TEXT, agent, "what identify tells others about this program"),
+    KEY("dns", TEXT, dns, "name servers to ask instead of the system's, such as 10.0.0.1,[::1]:5353"),
     KEY("no_early_muxer", BOOL, node.no_early_muxer,
         "negotiate the muxer after the handshake instead of inside it"),
     KEY("handshake_timeout", DURATION, node.handshake_timeout,
@@ -213,7 +214,7 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
     case KITH_CONFIG_ADDRS:
         return add_addr(c, key, value, err);
     case KITH_CONFIG_TEXT:
-        if (strlen(value) >= sizeof c->agent)
+        if (strlen(value) > KITH_CONFIG_TEXT_MAX)
             return bad(err, key, value, "short enough: 128 characters at most");
         memmove(at, value, strlen(value) + 1);
         return KITH_OK;

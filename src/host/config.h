@@ -7,14 +7,16 @@
 
 #define KITH_CONFIG_LISTEN_MAX 16
 #define KITH_CONFIG_ERR_MAX 320
+#define KITH_CONFIG_TEXT_MAX KITH_IDENTIFY_AGENT_MAX
 
 typedef struct kith_config {
     kith_node_config node; /* agent points to `agent` below */
     kith_maddr listen[KITH_CONFIG_LISTEN_MAX];
     size_t listen_count; /* 0: the default port, on IPv4 and IPv6 */
     bool perf;           /* serve /perf/1.0.0 */
-    char agent[KITH_IDENTIFY_AGENT_MAX + 1];
-    bool listen_from_file; /* the next --listen replaces what the file said */
+    char agent[KITH_CONFIG_TEXT_MAX + 1];
+    char dns[KITH_CONFIG_TEXT_MAX + 1]; /* name servers instead of the system's */
+    bool listen_from_file;              /* the next --listen replaces what the file said */
 } kith_config;
 
 typedef enum kith_config_type {
@@ -26,7 +28,7 @@ typedef enum kith_config_type {
     KITH_CONFIG_PQ,       /* require, prefer, off */
     KITH_CONFIG_LEVEL,    /* 1, 3, 5 */
     KITH_CONFIG_ADDRS,    /* a multiaddr; may be given several times */
-    KITH_CONFIG_TEXT,
+    KITH_CONFIG_TEXT,     /* up to KITH_CONFIG_TEXT_MAX bytes */
 } kith_config_type;
 
 typedef struct kith_config_key {

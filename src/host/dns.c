@@ -114,6 +114,12 @@ static dns *dns_get(kith_host *h)
         free(d);
         return NULL;
     }
+    if (h->cfg.dns && h->cfg.dns[0] && ares_set_servers_ports_csv(d->channel, h->cfg.dns)) {
+        kith_host_log_(h, "dns: '%s' is not a list of name servers like 10.0.0.1,[::1]:5353", h->cfg.dns);
+        ares_destroy(d->channel);
+        free(d);
+        return NULL;
+    }
     uv_timer_init(&h->loop, &d->timer);
     uv_unref((uv_handle_t *)&d->timer);
     d->timer.data = d;

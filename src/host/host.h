@@ -22,6 +22,8 @@ typedef struct kith_sink {
 typedef struct kith_host_config {
     kith_node_config node; /* env is the host's own and ignored; signer and agent are set by the caller */
     unsigned backlog;      /* of listen(2); 0: 1024 */
+    const char *
+        dns; /* name servers, "10.0.0.1,[::1]:5353"; NULL or "": the system's. Borrowed as long as the host */
     void (*log)(void *ctx, const char *line); /* warnings for people; may be NULL */
     void *log_ctx;
 } kith_host_config;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Two hosts over real sockets on loopback, their loops run in turns by one thread. */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +52,8 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const
     e->err = err;
 }
 
+static const char *servers; /* of names, for the next start */
+
 static void start(end *e, uint8_t id)
 {
     *e = (end){0};
@@ -60,6 +64,7 @@ static void start(end *e, uint8_t id)
     e->signer = kith_signer_new(seed);
     cfg.node.signer = e->signer;
     cfg.node.agent = "test";
+    cfg.dns = servers;
     e->h = kith_host_new(&cfg, &why);
     assert_non_null(e->h);
     e->watch = (kith_observer){.event = on_event, .ctx = e};
@@ -203,6 +208,156 @@ static void a_name_is_looked_up(void **state)
     stop(&b);
 }
 
+/* ---- a name server ---- */
+
+typedef struct zone {
+    uv_udp_t udp;
+    char servers[64];
+    const char *txt[4][2]; /* name, one dnsaddr */
+    unsigned asked;
+} zone;
+
+static size_t put_name(uint8_t *out, const uint8_t *question)
+{
+    size_t n = 0;
+    while (question[n])
+        n += question[n] + 1u;
+    memcpy(out, question, n + 1);
+    return n + 1;
+}
+
+static void name_text(const uint8_t *question, char out[256])
+{
+    size_t at = 0;
+    for (; *question; question += *question + 1) {
+        memcpy(out + at, question + 1, *question);
+        at += *question;
+        out[at++] = '.';
+    }
+    out[at ? at - 1 : 0] = '\0';
+}
+
+static void on_query(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from,
+                     unsigned flags)
+{
+    (void)flags;
+    zone *z = udp->data;
+    const uint8_t *q = (const uint8_t *)buf->base;
+    uint8_t out[1024];
+    char name[256];
+    if (n < 17)
+        return;
+    z->asked++;
+    name_text(q + 12, name);
+    memcpy(out, q, 12);
+    size_t len = 12 + put_name(out + 12, q + 12);
+    uint8_t type = q[len + 1];
+    memcpy(out + len, q + len, 4);
+    len += 4;
+    out[2] = 0x85; /* an authoritative answer */
+    out[3] = 0x80;
+    memset(out + 6, 0, 6);
+    out[5] = 1;
+    if (type == 1 && strcmp(name, "b.kith.test") == 0) {
+        static const uint8_t a[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 127, 0, 0, 1};
+        memcpy(out + len, a, sizeof a);
+        len += sizeof a;
+        out[7]++;
+    }
+    for (size_t i = 0; i < 4 && type == 16; i++) {
+        if (!z->txt[i][0] || strcmp(z->txt[i][0], name) != 0)
+            continue;
+        size_t text = strlen(z->txt[i][1]);
+        assert_true(text < 255);
+        const uint8_t head[] = {0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 9, 0, (uint8_t)(text + 1), (uint8_t)text};
+        memcpy(out + len, head, sizeof head);
+        memcpy(out + len + sizeof head, z->txt[i][1], text);
+        len += sizeof head + text;
+        out[7]++;
+    }
+    if (out[7] == 0 && type != 28)
+        out[3] |= 3; /* no such name */
+    uv_buf_t answer = uv_buf_init((char *)out, (unsigned)len);
+    assert_int_equal(uv_udp_try_send(udp, &answer, 1, from), len);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
+{
+    static char space[2048];
+    (void)handle, (void)size;
+    *buf = uv_buf_init(space, sizeof space);
+}
+
+static void zone_open(zone *z, uv_loop_t *loop)
+{
+    struct sockaddr_in at;
+    int len = sizeof at;
+    *z = (zone){0};
+    uv_ip4_addr("127.0.0.1", 0, &at);
+    assert_int_equal(uv_udp_init(loop, &z->udp), 0);
+    assert_int_equal(uv_udp_bind(&z->udp, (struct sockaddr *)&at, 0), 0);
+    assert_int_equal(uv_udp_getsockname(&z->udp, (struct sockaddr *)&at, &len), 0);
+    snprintf(z->servers, sizeof z->servers, "127.0.0.1:%d", ntohs(at.sin_port));
+    z->udp.data = z;
+    uv_udp_recv_start(&z->udp, on_alloc, on_query);
+}
+
+static void dial_name(end *a, end *b, const char *name, kith_err want)
+{
+    kith_maddr at = addr(name);
+    a->answered = false;
+    a->conn = NULL;
+    assert_int_equal(kith_host_dial(a->h, NULL, &at, 1, on_dialed, a), KITH_OK);
+    for (int i = 0; i < 2000000 && !a->answered; i++)
+        turn(a, b);
+    assert_true(a->answered);
+    assert_int_equal(a->err, want);
+}
+
+/* TXT records lead to addresses, over further names, to the peer that is wanted; and a circle ends. */
+static void a_dnsaddr_leads_to_the_peer(void **state)
+{
+    (void)state;
+    end a, b;
+    zone z;
+    char id[KITH_PEER_ID_TEXT_MAX + 1], text[KITH_MADDR_TEXT_MAX + 1], good[2048], wrong[2048], name[256];
+    start(&b, 2);
+    kith_maddr at = addr("/ip4/127.0.0.1/tcp/0"), bound;
+    assert_int_equal(kith_host_listen(b.h, &at, &bound), 0);
+    zone_open(&z, kith_host_loop(b.h));
+    servers = z.servers;
+    start(&a, 1);
+    servers = NULL;
+    kith_peer_id_text(kith_node_id(kith_host_node(b.h)), id);
+    kith_maddr_text(&bound, text);
+    snprintf(good, sizeof good, "dnsaddr=%s/p2p/%s", text, id);
+    kith_peer_id_text(kith_node_id(kith_host_node(a.h)), name);
+    snprintf(wrong, sizeof wrong, "dnsaddr=/ip4/127.0.0.1/tcp/1/p2p/%s", name);
+    const char *records[4][2] = {{"_dnsaddr.kith.test", "dnsaddr=/dnsaddr/more.kith.test"},
+                                 {"_dnsaddr.more.kith.test", wrong},
+                                 {"_dnsaddr.more.kith.test", good},
+                                 {"_dnsaddr.circle.kith.test", "dnsaddr=/dnsaddr/circle.kith.test"}};
+    memcpy(z.txt, records, sizeof records);
+
+    snprintf(name, sizeof name, "/dnsaddr/kith.test/p2p/%s", id);
+    dial_name(&a, &b, name, KITH_OK);
+    assert_non_null(a.conn);
+    assert_int_equal(z.asked, 2);
+    dial_name(&a, &b, "/dnsaddr/nowhere.kith.test", KITH_ENOTFOUND);
+    z.asked = 0;
+    dial_name(&a, &b, "/dnsaddr/circle.kith.test", KITH_ENOTFOUND);
+    assert_in_range(z.asked, 1, 5);
+    kith_maddr_tcp t;
+    assert_int_equal(kith_maddr_to_tcp(&bound, &t), KITH_OK);
+    snprintf(name, sizeof name, "/dns/b.kith.test/tcp/%u", t.port);
+    dial_name(&a, &b, name, KITH_OK);
+    snprintf(name, sizeof name, "/dns6/b.kith.test/tcp/%u", t.port);
+    dial_name(&a, &b, name, KITH_ENOTFOUND);
+    uv_close((uv_handle_t *)&z.udp, NULL);
+    stop(&a);
+    stop(&b);
+}
+
 static void a_wildcard_is_told_as_the_interfaces_addresses(void **state)
 {
     (void)state;
@@ -229,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_closed_port_is_refused),
         cmocka_unit_test(a_taken_port_is_an_error),
         cmocka_unit_test(a_name_is_looked_up),
+        cmocka_unit_test(a_dnsaddr_leads_to_the_peer),
         cmocka_unit_test(a_wildcard_is_told_as_the_interfaces_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
