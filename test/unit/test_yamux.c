@@ -1280,6 +1280,7 @@ static void only_256_streams_may_wait_for_their_ack(void **state)
     (void)state;
     rig *r = calloc(1, sizeof *r);
     kith_yamux_config c = quiet(true);
+    c.streams_out_max = 1024;
     rig_config(r, &c);
     for (int i = 0; i < 256; i++)
         play(r, "! open\n", 1);
