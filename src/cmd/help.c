@@ -140,6 +140,9 @@ static void complete_fish(void)
         for (const cmd_option *o = c->options; o && o->name; o++)
             printf("complete -c kith -n '__fish_seen_subcommand_from %s' -l %s%s\n", c->name, o->name,
                    o->arg ? " -r" : "");
+        for (size_t k = 0; c->node && k < kith_config_key_count; k++)
+            printf("complete -c kith -n '__fish_seen_subcommand_from %s' -l %s\n", c->name,
+                   kith_config_keys[k].name);
     }
 }
 

@@ -18,27 +18,32 @@ static void on_log(void *ctx, const char *line)
     cmd_warn("%s", line);
 }
 
-static int read_config(session *s, const cmd_args *args)
+void session_default_config(kith_config *c)
+{
+    kith_config_default(c);
+    snprintf(c->agent, sizeof c->agent, "kith/%s", KITH_VERSION);
+}
+
+int session_read_config(kith_config *c, const cmd_args *args)
 {
     char path[KITH_PATH_MAX], err[KITH_CONFIG_ERR_MAX];
-    kith_config_default(&s->config);
-    snprintf(s->config.agent, sizeof s->config.agent, "kith/%s", KITH_VERSION);
+    session_default_config(c);
     const char *file = cmd_value(args, "config");
     if (file && snprintf(path, sizeof path, "%s", file) >= (int)sizeof path)
         return cmd_fail(EXIT_CONFIG, "the path of the configuration file is too long");
     if (!file && !kith_path(KITH_PLACE_CONFIG, "kith.ini", path))
         return cmd_fail(EXIT_CONFIG, "no home folder: set HOME or KITH_HOME");
-    if (kith_config_load(&s->config, path, err))
+    if (kith_config_load(c, path, err))
         return cmd_fail(EXIT_CONFIG, "%s", err);
     for (size_t i = 0; i < args->given_count; i++) {
         if (!args->given[i].key)
             continue;
         const kith_config_key *key = kith_config_find(args->given[i].name);
-        if (key->type == KITH_CONFIG_ADDRS && s->config.listen_from_file) {
-            s->config.listen_from_file = false;
-            s->config.listen_count = 0;
+        if (key->type == KITH_CONFIG_ADDRS && c->listen_from_file) {
+            c->listen_from_file = false;
+            c->listen_count = 0;
         }
-        if (kith_config_set(&s->config, key, args->given[i].value, err))
+        if (kith_config_set(c, key, args->given[i].value, err))
             return cmd_fail(EXIT_USAGE, "--%s", err);
     }
     return EXIT_OK;
@@ -84,7 +89,7 @@ int session_start(session *s, const cmd_args *args)
 {
     *s = (session){.code = -1, .json = cmd_has(args, "json")};
     signal(SIGPIPE, SIG_IGN);
-    int code = read_config(s, args);
+    int code = session_read_config(&s->config, args);
     if (!code)
         code = load_identity(s);
     if (code)

@@ -24,6 +24,10 @@ typedef struct session {
     uv_signal_t sigint, sigterm;
 } session;
 
+/* The defaults; and them with the configuration file and the options. EXIT_OK, or it has complained. */
+void session_default_config(kith_config *c);
+int session_read_config(kith_config *c, const cmd_args *args);
+
 /* Reads configuration and options, loads the identity, makes the host. EXIT_OK, or it has complained. */
 int session_start(session *s, const cmd_args *args);
 /* Runs the loop until session_end; then frees everything and returns the exit code. */

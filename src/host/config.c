@@ -222,6 +222,15 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
     return KITH_EFORMAT;
 }
 
+static void size_text(uint64_t v, char *out, size_t len)
+{
+    static const char *const units[] = {"", "KiB", "MiB", "GiB"};
+    unsigned u = 0;
+    for (; v && v % 1024 == 0 && u < 3; u++)
+        v /= 1024;
+    snprintf(out, len, "%llu%s", (unsigned long long)v, units[u]);
+}
+
 void kith_config_text(const kith_config *c, const kith_config_key *key, char *out, size_t len)
 {
     const void *at = (const char *)c + key->offset;
@@ -230,11 +239,13 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
         snprintf(out, len, "%s", *(const bool *)at ? "true" : "false");
         return;
     case KITH_CONFIG_COUNT:
-    case KITH_CONFIG_SIZE32:
         snprintf(out, len, "%u", *(const uint32_t *)at);
         return;
+    case KITH_CONFIG_SIZE32:
+        size_text(*(const uint32_t *)at, out, len);
+        return;
     case KITH_CONFIG_SIZE64:
-        snprintf(out, len, "%llu", (unsigned long long)*(const uint64_t *)at);
+        size_text(*(const uint64_t *)at, out, len);
         return;
     case KITH_CONFIG_DURATION: {
         kith_time t = *(const kith_time *)at;
