@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# kith share and kith get between two processes: what goes well, and everything that a person may meet that does not.
+# Sourced behind share_lib.bash by the tests that say where the two run.
+# shellcheck shell=bash disable=SC2154,SC2086
+
+a_folder_arrives_as_it_was() {
+    mixed_folder src
+    share_start whole src --once || return 1
+    get "$ticket" -o out
+    exits 0 && same src out/src && nothing_left out || return 1
+    diff <(cd src && find . -printf '%P %y %m %l\n' | sort) <(cd out/src && find . -printf '%P %y %m %l\n' | sort) || return 1
+    diff <(cd src && find . -type f -printf '%P %T@\n' | sort) <(cd out/src && find . -type f -printf '%P %T@\n' | sort) || return 1
+    [ "$(stat -c %Y src/sub/deep)" = "$(stat -c %Y out/src/sub/deep)" ] || { echo "    a folder's time is wrong"; return 1; }
+    grep -q 'post-quantum (/noise-mlkem768' "$work/get.out" && grep -q direct "$work/get.out" || return 1
+    wait "$share_pid"; [ $? -eq 0 ] || { echo "    the sharer did not end well"; return 1; }
+}
+
+several_paths_and_dots_get_their_names() {
+    mkdir -p one/two; echo 1 >one/f; echo 2 >one/two/g; echo 3 >h
+    (cd one/two && share_start dots . ../f ../../h && get "$ticket" -o ../../out && exits 0 && share_stop) || return 1
+    [ "$(cat out/two/g out/f out/h)" = "$(printf '2\n1\n3')" ]
+}
+
+the_umask_is_kept() {
+    mkdir src; echo x >src/open; chmod 777 src/open src
+    share_start umask src || return 1
+    (umask 027; get "$ticket" -o out; exits 0) || return 1
+    [ "$(stat -c %a out/src/open) $(stat -c %a out/src)" = "750 750" ] || { stat -c '    %a %n' out/src out/src/open; return 1; }
+}
+
+an_existing_file_is_not_touched() {
+    mkdir -p src out/src; echo new >src/a; echo new >src/b; echo old >out/src/b; echo mine >out/src/c
+    share_start exists src || return 1
+    get "$ticket" -o out
+    exits 9 && said "'src/b' is there already" && said --overwrite && nothing_left out || return 1
+    [ "$(cat out/src/b) $(ls out/src | tr '\n' ' ')" = "old b c " ] || return 1
+    get "$ticket" -o out --skip
+    exits 0 && [ "$(cat out/src/a out/src/b out/src/c | tr '\n' ' ')" = "new old mine " ] || return 1
+    rm out/src/a
+    get "$ticket" -o out --rename
+    exits 0 && same src "out/src (2)" && [ "$(cat out/src/b)" = old ] && [ ! -e out/src/a ] || return 1
+    get "$ticket" -o out --rename
+    exits 0 && same src "out/src (3)" || return 1
+    get "$ticket" -o out --overwrite
+    exits 0 && [ "$(cat out/src/a out/src/b out/src/c | tr '\n' ' ')" = "new new mine " ] && nothing_left out
+}
+
+a_link_in_the_way_is_never_followed() {
+    mkdir -p src out outside; echo evil >src/f; ln -s "$PWD/outside" out/src
+    share_start inway src || return 1
+    get "$ticket" -o out
+    exits 9 && [ -z "$(ls outside)" ] || return 1
+    get "$ticket" -o out --overwrite
+    exits 9 && [ -z "$(ls outside)" ] && [ -L out/src ] || return 1
+    rm out/src; mkdir out/src; echo keep >outside/target; ln -s "$PWD/outside/target" out/src/f
+    get "$ticket" -o out
+    exits 9 || return 1
+    get "$ticket" -o out --overwrite
+    exits 0 && [ "$(cat outside/target)" = keep ] && [ ! -L out/src/f ] && [ "$(cat out/src/f)" = evil ]
+}
+
+a_partial_folder_that_is_a_link_is_refused() {
+    mkdir -p src out outside; echo x >src/f; ln -s "$PWD/outside" out/.kith-partial
+    share_start partial src || return 1
+    get "$ticket" -o out
+    exits 10 && [ -z "$(ls outside)" ] && [ ! -e out/src ]
+}
+
+a_ticket_with_one_wrong_character_is_named_so() {
+    echo x >f; share_start ticket f || return 1
+    local i bad
+    for i in 3 8 60 $((${#ticket} - 1)); do
+        bad=${ticket:0:i}$([ "${ticket:i:1}" = A ] && echo B || echo A)${ticket:i+1}
+        get "$bad" -o out
+        exits 11 && [ ! -e out ] || return 1
+    done
+    said "copy it again" || return 1
+    get "${ticket:0:50}" "${ticket:50}" -o out # a line that was broken in two
+    exits 0 || return 1
+    printf '%s\n' "$ticket" >line
+    KITH_HOME=$work/home-get $there "$kith" get - -o out2 -y <line >/dev/null 2>&1 || { echo "    not from stdin"; return 1; }
+}
+
+a_sharer_that_is_gone_is_named_so() {
+    echo x >f; share_start gone f || return 1
+    share_stop
+    [ "$share_code" -eq 0 ] || { echo "    share ended with $share_code"; return 1; }
+    get "$ticket" -o out
+    exits 4 && said "cannot reach the sharer" && [ ! -e out ]
+}
+
+another_share_of_the_same_peer_is_refused() {
+    echo x >f; echo y >g
+    share_start reused f --json || return 1
+    local first addr
+    first=$(sed -n 's/.*"ticket": *"\(kith1[^"]*\)".*/\1/p' "$work/reused.ticket")
+    addr=$(sed -n 's/.*"addrs": *\["\([^"]*\)".*/\1/p' "$work/reused.ticket")
+    share_stop
+    rm "$work/reused.ticket"
+    KITH_HOME=$work/home-reused $here "$kith" share --listen "$addr" g >"$work/reused.ticket" 2>"$work/reused.err" </dev/null &
+    pids+=($!)
+    wait_until 10 test -s "$work/reused.ticket" || { cat "$work/reused.err"; return 1; }
+    get "$first" -o out # the old ticket at the same peer and port
+    exits 5 && said "no such share" && [ ! -e out ]
+}
+
+a_stopped_receiver_leaves_nothing_and_says_so() {
+    head -c 300000000 /dev/zero >big; share_start stopped big || return 1
+    mkdir out
+    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 10 test -e out/.kith-partial || return 1
+    sleep 0.05; kill -INT $pid
+    wait $pid; code=$?
+    [ "$code" -eq 0 ] && { echo "    it was too quick to be stopped"; return 0; }
+    exits 130 && said "stopped; what had come was removed" && nothing_left out && [ -z "$(ls -A out)" ] || return 1
+    wait_until 5 grep -q "stopped on the other side" "$work/stopped.err" || { cat "$work/stopped.err"; return 1; }
+    get "$ticket" -o out # and again
+    exits 0 && cmp big out/big
+}
+
+a_killed_receiver_can_start_again() {
+    head -c 300000000 /dev/zero >big; share_start rkill big || return 1
+    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >/dev/null 2>&1 </dev/null &
+    local pid=$!
+    wait_until 10 test -e out/.kith-partial || return 1
+    kill -9 $pid; wait $pid 2>/dev/null
+    get "$ticket" -o out
+    exits 0 && cmp big out/big && nothing_left out
+}
+
+a_killed_sender_is_reported() {
+    head -c 400000000 /dev/zero >big; share_start skill big || return 1
+    KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 10 test -e out/.kith-partial || return 1
+    kill -9 "$share_pid"; wait "$share_pid" 2>/dev/null
+    wait $pid; code=$?
+    [ "$code" -eq 0 ] && { echo "    it was too quick to be killed"; return 0; }
+    exits 6 && said "lost" && said "fetch again" && [ ! -e out/big ] && { [ ! -e out ] || nothing_left out; }
+}
+
+a_sender_that_stops_is_reported() {
+    head -c 400000000 /dev/zero >big; share_start sstop big || return 1
+    KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 10 test -e out/.kith-partial || return 1
+    share_stop
+    wait $pid; code=$?
+    [ "$code" -eq 0 ] && { echo "    it was too quick to be stopped"; return 0; }
+    exits 6 && said "stopped on the other side" && [ ! -e out/big ]
+}
+
+a_full_disk_is_reported() {
+    mkdir "$work/full"
+    mount -t tmpfs -o size=8m tmpfs "$work/full" 2>/dev/null || { echo "skipped: a full disk is reported: no right to mount a tmpfs"; return 77; }
+    head -c 20000000 /dev/zero >big; share_start full big || return 1
+    get "$ticket" -o "$work/full"
+    exits 10 && said "too full" && [ -z "$(ls -A "$work/full")" ] || return 1
+    share_stop
+    # one that fills up after the survey: inodes are not counted
+    umount "$work/full"; mount -t tmpfs -o size=64m,nr_inodes=50 tmpfs "$work/full" || return 1
+    mkdir many; for i in $(seq 100); do echo "$i" >"many/$i"; done
+    share_start full2 many || return 1
+    get "$ticket" -o "$work/full"
+    exits 10 && said "No space left" && said "make room" && [ -z "$(ls -A "$work/full")" ]
+}
+
+a_folder_without_permission_is_reported() {
+    [ "$(id -u)" -ne 0 ] || { echo "skipped: a folder without permission is reported: root may write everywhere"; return 77; }
+    echo x >f; share_start noperm f || return 1
+    mkdir out; chmod 500 out
+    get "$ticket" -o out
+    exits 10 && said "Permission denied"
+}
+
+a_file_that_changes_while_it_is_shared_is_named() {
+    mkdir src; echo 1 >src/a; head -c 2000000 /dev/urandom >src/b; echo 3 >src/c; echo 4 >src/d
+    share_start changed src || return 1
+    echo more >>src/b; rm src/c; ln -s a src/c
+    get "$ticket" -o out
+    exits 13 && said "'src/b' cannot be fetched" && said "'src/c' cannot be fetched" && said "changed" || return 1
+    [ "$(ls out/src | tr '\n' ' ')" = "a d " ] && nothing_left out
+}
+
+a_slow_reader_gets_everything() {
+    head -c 60000000 /dev/urandom >big; share_start slow big || return 1
+    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 10 test -e out/.kith-partial
+    for _ in $(seq 12); do kill -STOP $pid 2>/dev/null; sleep 0.2; kill -CONT $pid 2>/dev/null; sleep 0.01; done
+    wait $pid; code=$?
+    exits 0 && cmp big out/big || return 1
+    local rss
+    rss=$(awk '/VmHWM/ { print $2 }' "/proc/$share_pid/status")
+    [ "${rss:-0}" -lt 65536 ] || [ -n "${KITH_SANITIZED:-}" ] || { echo "    the sharer took $rss KiB"; return 1; }
+}
+
+several_receivers_at_once_and_a_count() {
+    head -c 20000000 /dev/urandom >big; share_start times big --times 3 || return 1
+    local p=() i
+    for i in 1 2 3; do
+        KITH_HOME=$work/home-get$i $there "$kith" get "$ticket" -o "out$i" -y >/dev/null 2>"err$i" </dev/null &
+        p+=($!)
+    done
+    for i in 1 2 3; do wait "${p[i-1]}" || { cat "err$i"; return 1; }; cmp big "out$i/big" || return 1; done
+    wait "$share_pid"; [ $? -eq 0 ] || return 1
+}
+
+hostile_shares_write_nothing() {
+    [ -x "$tools/tool_hostile_sharer" ] || { echo "skipped: hostile shares write nothing: tool_hostile_sharer was not built"; return 77; }
+    local mode want pid
+    while read -r mode want; do
+        mkdir -p "$mode/in"
+        $here "$tools/tool_hostile_sharer" "$mode" "$listen" >"$mode/ticket" 2>"$mode/err" &
+        pid=$!; pids+=("$pid")
+        wait_until 10 test -s "$mode/ticket" || { cat "$mode/err"; return 1; }
+        get "$(cat "$mode/ticket")" -o "$mode/in/out"
+        kill $pid
+        exits "$want" || { echo "    in mode $mode"; return 1; }
+        [ -z "$(find "$mode/in" -mindepth 1)" ] || { echo "    mode $mode left:"; find "$mode/in"; return 1; }
+        [ ! -e /tmp/kith-evil ] && [ ! -e evil ] && [ ! -e "$mode/evil" ] || { echo "    mode $mode escaped"; return 1; }
+        ! LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/get.err" || { echo "    mode $mode reached the terminal"; return 1; }
+    done < <("$tools/tool_hostile_sharer" --modes)
+}
+
+what_cannot_be_shared_is_named() {
+    local out
+    try() { out=$(KITH_HOME=$work/home-try $here timeout 20 "$kith" share --listen "$listen" "$@" 2>&1 >/dev/null </dev/null); code=$?; }
+    try nowhere; [ $code -eq 1 ] && [[ $out == *"nowhere: No such file"* ]] || { echo "    $out"; return 1; }
+    try; [ $code -eq 2 ] || return 1
+    mkdir bad; : >"bad/$(printf 'two\nlines')"
+    try bad; [ $code -eq 1 ] && [[ $out == *'bad/two\nlines'*'control character'* ]] || { echo "    $out"; return 1; }
+    mkdir -p x y; echo 1 >x/f; echo 2 >y/f
+    try x/f y/f; [ $code -eq 1 ] && [[ $out == *"the same name"* ]] || { echo "    $out"; return 1; }
+    try /; [ $code -eq 1 ] || return 1
+    # left out, with a warning
+    mkdir odd; mkfifo odd/fifo; ln -s /etc/passwd odd/out; ln -s ../.. odd/up; mkdir odd/.kith-partial; echo x >odd/f
+    share_start odd odd --once || return 1
+    for w in odd/fifo odd/out odd/up odd/.kith-partial; do
+        grep -qF "left out $w:" "$work/odd.err" || { echo "    $w was not left out"; return 1; }
+    done
+    get "$ticket" -o out
+    exits 0 && [ "$(ls -A out/odd)" = f ]
+}
+
+json_says_everything() {
+    echo x >f; share_start json f --json --once || return 1
+    ticket=$(sed -n 's/.*"ticket": *"\(kith1[^"]*\)".*/\1/p' "$work/json.ticket")
+    get "$ticket" -o out --json
+    exits 0 || return 1
+    for w in '"event":"connected"' '"event":"list"' '"event":"done"' '"pq":true' '"path":"direct"' '"result":"ok"'; do
+        grep -qF "$w" "$work/get.out" || { echo "    $w is missing"; cat "$work/get.out"; return 1; }
+    done
+    wait "$share_pid"
+    grep -qF '"event":"transfer_done"' "$work/json.ticket" || return 1
+    get "$ticket" -o out2 --json
+    exits 4 && grep -qF '"result":"unreachable"' "$work/get.out"
+}
+
+without_a_terminal_yes_is_needed() {
+    echo x >f; share_start ask f || return 1
+    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out >"$work/get.out" 2>"$work/get.err" </dev/null; code=$?
+    exits 2 && said "pass -y" && [ ! -e out ]
+}
+
+cases=(
+    a_folder_arrives_as_it_was
+    several_paths_and_dots_get_their_names
+    the_umask_is_kept
+    an_existing_file_is_not_touched
+    a_link_in_the_way_is_never_followed
+    a_partial_folder_that_is_a_link_is_refused
+    a_ticket_with_one_wrong_character_is_named_so
+    a_sharer_that_is_gone_is_named_so
+    another_share_of_the_same_peer_is_refused
+    a_stopped_receiver_leaves_nothing_and_says_so
+    a_killed_receiver_can_start_again
+    a_killed_sender_is_reported
+    a_sender_that_stops_is_reported
+    a_full_disk_is_reported
+    a_folder_without_permission_is_reported
+    a_file_that_changes_while_it_is_shared_is_named
+    a_slow_reader_gets_everything
+    several_receivers_at_once_and_a_count
+    hostile_shares_write_nothing
+    what_cannot_be_shared_is_named
+    json_says_everything
+    without_a_terminal_yes_is_needed
+)
