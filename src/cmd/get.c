@@ -242,16 +242,17 @@ static void on_list(get *c)
         ask(c);
 }
 
-static void say_end_json(const get *c, const kith_share_fetch_event *ev, double seconds)
+static void say_end_json(const get *c, const kith_share_fetch_event *ev, double seconds, double transfer)
 {
     static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
-    json_t *o = json_pack(
-        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o}", "event", ev->why ? "failed" : "done",
-        "result", name_of(ev->why), "code", c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files",
-        (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links", (json_int_t)ev->sum.links,
-        "bytes", (json_int_t)ev->sum.bytes, "lost", (json_int_t)ev->sum.lost, "seconds", seconds,
-        "bytes_per_second", seconds > 0 ? (double)ev->sum.bytes / seconds : 0.0, "into",
-        kith_json_text(c->dest), "peer", kith_json_peer(&c->ticket.peer));
+    json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "event",
+                          ev->why ? "failed" : "done", "result", name_of(ev->why), "code",
+                          c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files",
+                          (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links",
+                          (json_int_t)ev->sum.links, "bytes", (json_int_t)ev->sum.bytes, "lost",
+                          (json_int_t)ev->sum.lost, "seconds", seconds, "transfer_seconds", transfer,
+                          "bytes_per_second", transfer > 0 ? (double)ev->sum.bytes / transfer : 0.0, "into",
+                          kith_json_text(c->dest), "peer", kith_json_peer(&c->ticket.peer));
     for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
         json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
     if (ev->text)
@@ -265,19 +266,20 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
     if (c->fetch)
         kith_share_fetch_progress_get(c->fetch, &p);
-    /* until everything is in place: that is what the person waited for */
+    /* what the person waited for, until everything was in place; and of it the transfer alone */
     kith_time took = p.began ? kith_host_now(c->s.host) - p.began : 0;
+    kith_time transfer = p.ended ? p.ended - p.began : took;
     c->ended = true;
     c->asking = false;
     close_in(c);
     if (c->s.json) {
-        say_end_json(c, ev, (double)took / 1e9);
+        say_end_json(c, ev, (double)took / 1e9, (double)transfer / 1e9);
     } else {
         if (!ev->why || ev->why == KITH_FETCH_CHANGED)
-            printf("%s, %s into %s in %.2f s, %s, %s, %s\n",
+            printf("%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s\n",
                    share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
-                   share_text_size(ev->sum.bytes, size), c->dest, (double)took / 1e9,
-                   share_text_speed(ev->sum.bytes, took, speed), c->path, c->channel);
+                   share_text_size(ev->sum.bytes, size), c->dest, (double)took / 1e9, (double)transfer / 1e9,
+                   share_text_speed(ev->sum.bytes, transfer, speed), c->path, c->channel);
         fflush(stdout);
         if (ev->why)
             cmd_warn("%s%s", ev->text,

@@ -20,6 +20,8 @@
 
 #define SPACE_SLACK (16u << 20) /* what a file system wants besides content */
 #define SPACE_PER_ENTRY 4096u
+#define WRITEBACK \
+    (8u << 20) /* the disk is set to work on a large file every so many bytes, not all at the end */
 #define NEW_NAMES_MAX 9999 /* "name (9999)" is the last that is tried */
 
 /* What is known of an entry; bits. */
@@ -531,6 +533,14 @@ static kith_err write_item(kith_share_dir *d, const kith_share_block *b, const k
             return fail(fault, "write", entry);
         at += (size_t)n;
     }
+#ifdef __linux__
+    uint64_t end = it->offset + it->len;
+    if (it->offset / WRITEBACK != end / WRITEBACK) {
+        uint64_t from = it->offset / WRITEBACK * WRITEBACK;
+        (void)sync_file_range(d->fd, (off_t)from, (off_t)(end - from),
+                              SYNC_FILE_RANGE_WRITE); /* does not wait */
+    }
+#endif
     return it->offset + it->len == d->m->entries[entry].size ? end_part(d, true, fault) : KITH_OK;
 }
 
