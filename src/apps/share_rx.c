@@ -505,6 +505,7 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
 /* Takes a body's bytes from the front of in. */
 static kith_bytes take_body(kith_share_rx *x, kith_bytes in)
 {
+    assert(x->block);
     size_t left = x->body_len - x->body_have, n = left < in.len ? left : in.len;
     memcpy(x->block->buf + x->block->len + x->body_have, in.p, n);
     x->body_have += n;

@@ -26,7 +26,7 @@ typedef struct kith_control kith_control;
 int kith_control_open(uv_loop_t *loop, const char *path, const kith_rpc_method *methods, void *ctx,
                       kith_control **out);
 /* Closes socket and clients once their answers are written, and removes the file; the loop must run on. NULL is fine. */
-void kith_control_close(kith_control *c);
+void kith_control_close(kith_control *k);
 
 /* A connection to a running node: a descriptor; or -errno (-ENOENT, -ECONNREFUSED: there is none). Blocking. */
 int kith_control_connect(const char *path);

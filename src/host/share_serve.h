@@ -57,6 +57,6 @@ void kith_share_serve_hashed(const kith_share_serve *v, uint64_t *done, uint64_t
 /* After HASHED. */
 const uint8_t *kith_share_serve_root(const kith_share_serve *v);
 /* Walks the transfers that are under way: start with NULL. The answer is valid until the loop goes on. */
-kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *s);
+kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at);
 
 #endif
