@@ -640,6 +640,7 @@ void kith_service_close(kith_service *s)
     if (!s || s->closed)
         return;
     s->closed = true;
+    kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
         op *o = KITH_OF(k, op, link);
         if (o->call)
@@ -651,7 +652,6 @@ void kith_service_free(kith_service *s)
 {
     if (!s)
         return;
-    kith_host_unobserve(s->cfg.host, &s->watch);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

@@ -23,7 +23,7 @@ typedef struct kith_service_config {
 kith_service *kith_service_new(const kith_service_config *cfg);
 /* Ends whatever is under way; while the loop still runs. */
 void kith_service_close(kith_service *s);
-/* The loop has ended. NULL is fine. */
+/* After close, and after the loop has ended; the host may be gone. NULL is fine. */
 void kith_service_free(kith_service *s);
 
 /* For kith_rpc_client_new; their ctx is the service. */
