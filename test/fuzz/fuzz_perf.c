@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 assert(ops->want(p) == KITH_STREAM_RESET);
         }
         }
-        uint8_t buf[4096];
-        size_t room = 1 + tape_u8(&t) * 16u;
+        uint8_t buf[512];
+        size_t room = 1 + tape_u8(&t);
         for (int i = 0; i < 3 && ops->want(p) != KITH_STREAM_RESET; i++) {
             memset(buf, 0xaa, sizeof buf);
             size_t n = ops->send(p, now, kith_span_of(buf, room));
