@@ -61,12 +61,15 @@ same() { diff -r --no-dereference "$1" "$2" || return 1; }
 # nothing_left DIR: no folder for partial content.
 nothing_left() { [ ! -e "$1/.kith-partial" ] || { echo "    left behind:"; find "$1/.kith-partial"; return 1; }; }
 
+# sound: no sanitizer has found anything in a process that was not asked for its exit code.
+sound() { ! grep -E 'ERROR: .*Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$work"/*.err | head -n 5 | sed 's/^/    /' | grep .; }
+
 # check TEST...: runs functions, each in its own shell and folder.
 check() {
     local t
     for t in "$@"; do
         mkdir -p "$work/$t"
-        ( cd "$work/$t" && "$t" ) && { echo "ok: ${t//_/ }"; passed=$((passed + 1)); continue; }
+        ( cd "$work/$t" && "$t" && sound ) && { echo "ok: ${t//_/ }"; passed=$((passed + 1)); continue; }
         case $? in
         77) skipped=$((skipped + 1)) ;;
         *) echo "FAILED: ${t//_/ }"; failed=$((failed + 1)) ;;
