@@ -18,11 +18,11 @@
 #include <sys/syscall.h>
 #endif
 
+#define FSYNC_MAX 64 /* entries: up to as many are synced one by one, more by syncing the file system */
 #define SPACE_SLACK (16u << 20) /* what a file system wants besides content */
 #define SPACE_PER_ENTRY 4096u
-#define WRITEBACK \
-    (8u << 20) /* the disk is set to work on a large file every so many bytes, not all at the end */
-#define NEW_NAMES_MAX 9999 /* "name (9999)" is the last that is tried */
+#define WRITEBACK (8u << 20) /* a large file goes to the disk every so many bytes, not all at the end */
+#define NEW_NAMES_MAX 9999   /* "name (9999)" is the last that is tried */
 
 /* What is known of an entry; bits. */
 enum {
@@ -47,6 +47,7 @@ struct kith_share_dir {
     int partials; /* DEST/.kith-partial, or -1 */
     int parts;    /* DEST/.kith-partial/<share id>, or -1 */
     char id[2 * KITH_BLAKE3_LEN + 1];
+    bool one_by_one;     /* FSYNC_MAX */
     uint8_t *known;      /* by entry */
     uint8_t *skips;      /* by entry; NULL: none */
     new_name *new_names; /* in the entries' order */
@@ -177,6 +178,8 @@ static kith_err walk_up(walk *w, size_t depth, bool finish, kith_share_dir_fault
             if (fchmod(fd, e->mode & ~w->d->mask) || futimens(fd, times))
                 err = fail(fault, "set the mode and time of", i);
         }
+        if (finish && !err && w->d->one_by_one && fsync(fd))
+            err = fail(fault, "sync", i);
         (void)close(fd);
     }
     return err;
@@ -218,6 +221,7 @@ kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
     d->m = m;
     d->known = known;
     d->partials = d->parts = d->fd = -1;
+    d->one_by_one = m->count <= FSYNC_MAX;
     d->mask = umask(0);
     (void)umask(d->mask);
     kith_wr w = kith_wr_of(kith_span_of(d->id, sizeof d->id - 1));
@@ -490,6 +494,8 @@ static kith_err end_part(kith_share_dir *d, bool whole, kith_share_dir_fault *fa
     kith_err err = KITH_OK;
     if (whole && futimens(d->fd, times))
         err = fail(fault, "set the time of", d->fd_entry);
+    if (whole && !err && d->one_by_one && fsync(d->fd))
+        err = fail(fault, "write", d->fd_entry);
     if (close(d->fd) && !err)
         err = fail(fault, "close", d->fd_entry);
     d->fd = -1;
@@ -556,9 +562,12 @@ kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b, kith
 
 /* ---- into place ---- */
 
-/* Everything written so far is on the disk when this returns, as far as the system can be asked for it. */
+/* Everything done so far is on the disk when this returns, as far as the system can be asked for it. A few files were synced as they came,
+ * and their folders as they were left: that does not wait for what else is on its way to the disk. */
 static int sync_all(const kith_share_dir *d)
 {
+    if (d->one_by_one)
+        return fsync(d->dest);
 #ifdef __linux__
     return syncfs(d->dest);
 #else
@@ -660,7 +669,7 @@ static kith_err place(kith_share_dir *d, bool links, kith_share_dir_sum *sum, ki
 kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum *sum, kith_share_dir_fault *fault)
 {
     *sum = (kith_share_dir_sum){.lost = d->lost};
-    if (sync_all(d)) /* a full disk may show only here */
+    if (!d->one_by_one && sync_all(d)) /* a full disk may show only here */
         return fail(fault, "sync", SIZE_MAX);
     kith_err err = place(d, false, sum, fault);
     if (!err && (d->m->links > 0 || d->m->dirs > 0))

@@ -63,7 +63,7 @@ typedef struct kith_share_dir_sum {
     uint64_t lost;                      /* files that the sharer could not give */
 } kith_share_dir_sum;
 
-/* Puts everything in place: content is synced to disk first; then folders and files in the list's order, links last, then modes and
+/* Puts everything in place: content is synced to disk first (a few files one by one, many by one syncfs); then folders and files in the list's order, links last, then modes and
  * times of folders, and the folders are synced. KITH_EIO: *fault; *sum says how far it came. */
 KITH_CHECK kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum *sum,
                                           kith_share_dir_fault *fault);
