@@ -30,6 +30,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
@@ -462,7 +463,7 @@ func dial(addr, name string) int {
 		return 0
 	}
 	run, known := tests[name]
-	if !known && name != "refused" {
+	if !known && name != "refused" && name != "firstbyte" {
 		return finish(errSkip("unknown test"))
 	}
 	a, err := ma.NewMultiaddr(addr)
@@ -482,6 +483,9 @@ func dial(addr, name string) int {
 	identified := make(chan event.EvtPeerIdentificationCompleted, 8)
 	if err := watch(h, true, identified); err != nil {
 		return finish(err)
+	}
+	if name == "firstbyte" {
+		return finish(firstByte(ctx, h, info, out))
 	}
 	start := time.Now()
 	err = h.Connect(ctx, *info)
@@ -532,6 +536,28 @@ var tests = map[string]func(t *test) error{
 	"slowreader": testSlowReader,
 	"tiny":       testTiny,
 	"unknown":    testUnknown,
+}
+
+// firstByte goes the shortest way from nothing to a byte of the other side's: no wait but NewStream's own.
+func firstByte(ctx context.Context, h host.Host, info *peer.AddrInfo, out map[string]any) error {
+	h.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
+	start := time.Now()
+	s, err := h.NewStream(ctx, info.ID, perfID)
+	if err != nil {
+		return err
+	}
+	defer s.Reset()
+	if _, err := s.Write([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0}); err != nil {
+		return err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+		return err
+	}
+	out["seconds"] = time.Since(start).Seconds()
+	return nil
 }
 
 func or(n, otherwise int64) int64 {

@@ -338,7 +338,16 @@ async function dial (addr, name) {
     }
     if (name === 'refused') throw new Error('the connection was accepted')
     out.connect_seconds = (performance.now() - start) / 1000
-    Object.assign(out, connFields(conn), identifyFields(await identified))
+    Object.assign(out, connFields(conn))
+    if (name === 'firstbyte') {
+      const p = new Pipe(await conn.newStream(PERF, MANY))
+      await p.write(Buffer.from([0, 0, 0, 0, 0, 0, 0, 1, 0]))
+      await p.end()
+      await p.exactly(1)
+      out.seconds = (performance.now() - start) / 1000
+    } else {
+      Object.assign(out, identifyFields(await identified))
+    }
     await run({ node, conn, out, open: async (p) => new Pipe(await conn.newStream(p, MANY)) })
     const code = finish()
     if (name === 'abrupt') process.kill(process.pid, 'SIGKILL')
@@ -395,6 +404,7 @@ const random = (n) => keystream(randomInt(2 ** 47), n)
 const tests = {
   // Stays a moment, so that the other side gets to know us too.
   connect: () => sleep(500),
+  firstbyte: async () => {}, // done before identify
   ping: pings,
   perf: async (t) => {
     const up = opt.bytes || 16 << 20
