@@ -76,9 +76,12 @@ int call_take(const call *c, const json_t *message, bool interrupted)
 {
     const json_t *result = json_object_get(message, "result"), *error = json_object_get(message, "error");
     if (json_object_get(message, "method")) {
+        json_t *event = json_copy(json_object_get(message, "params"));
+        json_object_del(event, "id"); /* the request's, and nobody else's business */
         if (c->event)
-            c->event(c->args, json_object_get(message, "params"));
-        return CALL_UNANSWERED;
+            c->event(c->args, event);
+        json_decref(event);
+        return ferror(stdout) ? EXIT_OK : CALL_UNANSWERED; /* whoever reads our output has had enough */
     }
     if (result)
         return c->result(c->args, result);
@@ -266,7 +269,7 @@ int call_run(const cmd_args *args)
     if (!c->params)
         c->params = json_object();
     if (c->running_only || !call_configures(args))
-        fd = kith_path(KITH_PLACE_RUNTIME, "control.sock", path) ? kith_control_connect(path) : -ENOENT;
+        fd = kith_path(KITH_PLACE_STATE, "control.sock", path) ? kith_control_connect(path) : -ENOENT;
     if (fd >= 0)
         code = run_remote(fd, c);
     else if (!c->running_only)

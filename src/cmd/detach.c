@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,9 +42,29 @@ int detach_begin(int *ready)
     return cmd_fail(EXIT_FAILED, "the node ended before it was ready");
 }
 
+static int open_log(const char *log)
+{
+    return open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+void detach_turn_log(const char *log)
+{
+    struct stat st;
+    char old[4096];
+    if (fstat(STDOUT_FILENO, &st) || st.st_size <= DETACH_LOG_MAX ||
+        snprintf(old, sizeof old, "%s.1", log) >= (int)sizeof old || rename(log, old))
+        return;
+    int out = open_log(log);
+    if (out < 0)
+        return;
+    (void)dup2(out, STDOUT_FILENO);
+    (void)dup2(out, STDERR_FILENO);
+    close(out);
+}
+
 int detach_ready(int ready, const char *log)
 {
-    int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int out = open_log(log);
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (out < 0 || in < 0)
         return cmd_fail(EXIT_DISK, "cannot write the log file %s: %s", log, strerror(errno));

@@ -8,5 +8,8 @@
 int detach_begin(int *ready);
 /* In the child: output goes to the log file from now on, and the parent ends. EXIT_OK, or it has complained. */
 int detach_ready(int ready, const char *log);
+/* Now and then, once detached: a log of more than DETACH_LOG_MAX becomes LOG.1, in the place of the one before it. */
+#define DETACH_LOG_MAX (8 << 20)
+void detach_turn_log(const char *log);
 
 #endif

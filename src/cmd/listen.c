@@ -32,7 +32,8 @@ static int listen_pair(session *s, uint16_t port)
     if (kith_maddr_to_tcp(&bound, &t) == KITH_OK)
         port = t.port;
     kith_maddr_from_tcp(kith_bytes_of(any, 16), port, &a);
-    (void)kith_host_listen(s->host, &a, NULL);
+    if (kith_host_listen(s->host, &a, NULL) == UV_EADDRINUSE)
+        cmd_warn("port %u is in use on IPv6; listening on IPv4 only", port);
     return 0;
 }
 

@@ -78,11 +78,17 @@ static void on_signal(uv_signal_t *sig, int number)
         session_end(s, EXIT_INTERRUPTED);
 }
 
-static void watch_signal(session *s, uv_signal_t *sig, int number)
+static void watch_signals(session *s)
 {
-    uv_signal_init(kith_host_loop(s->host), sig);
-    sig->data = s;
-    uv_signal_start(sig, on_signal, number);
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction now;
+    for (int i = 0; i < 3; i++) {
+        uv_signal_init(kith_host_loop(s->host), &s->signals[i]);
+        s->signals[i].data = s;
+        if (numbers[i] == SIGHUP && sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            continue; /* nohup */
+        uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+    }
 }
 
 int session_start(session *s, const cmd_args *args)
@@ -104,16 +110,15 @@ int session_start(session *s, const cmd_args *args)
         kith_signer_free(s->signer);
         return cmd_fail(EXIT_FAILED, "cannot start: %s", why);
     }
-    watch_signal(s, &s->sigint, SIGINT);
-    watch_signal(s, &s->sigterm, SIGTERM);
+    watch_signals(s);
     return EXIT_OK;
 }
 
 static void close_handles(void *ctx)
 {
     session *s = ctx;
-    uv_close((uv_handle_t *)&s->sigint, NULL);
-    uv_close((uv_handle_t *)&s->sigterm, NULL);
+    for (int i = 0; i < 3; i++)
+        uv_close((uv_handle_t *)&s->signals[i], NULL);
     if (s->on_stop)
         s->on_stop(s->ctx);
 }

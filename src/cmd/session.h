@@ -17,11 +17,11 @@ typedef struct session {
     kith_book *book;                 /* NULL: not opened, or it cannot be used */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */
-    bool interrupted;                /* by SIGINT or SIGTERM */
+    bool interrupted;                /* by SIGINT, SIGTERM or SIGHUP */
     void (*on_interrupt)(void *ctx); /* NULL: the session ends */
     void (*on_stop)(void *ctx);      /* the host is stopping: close own handles; may be NULL */
     void *ctx;                       /* of both */
-    uv_signal_t sigint, sigterm;
+    uv_signal_t signals[3];
 } session;
 
 /* The defaults; and them with the configuration file and the options. EXIT_OK, or it has complained. */

@@ -183,7 +183,7 @@ const cmd cmd_peers = {
 static int on_stop(const cmd_args *args, const json_t *r)
 {
     char path[KITH_PATH_MAX];
-    if (call_number(r, "pid") != getpid() && kith_path(KITH_PLACE_RUNTIME, "kith.pid", path) &&
+    if (call_number(r, "pid") != getpid() && kith_path(KITH_PLACE_STATE, "kith.pid", path) &&
         !kith_control_wait_unlocked(path, STOP_MS))
         return cmd_fail(EXIT_FAILED, "the node (pid %lld) is taking long to stop", call_number(r, "pid"));
     if (cmd_has(args, "json"))

@@ -22,7 +22,8 @@ typedef struct up {
     kith_control *control;
     console *console;
     char identity[KITH_PATH_MAX];
-    bool stamps; /* in the log file every line has its time */
+    bool detached; /* output is the log file: every line has its time */
+    char log[KITH_PATH_MAX];
 } up;
 
 static void *serve_perf(void *ctx, const kith_stream_info *info)
@@ -38,7 +39,7 @@ static void stamp(const up *u)
     char text[32];
     time_t t = time(NULL);
     struct tm tm;
-    if (u->stamps && localtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S ", &tm))
+    if (u->detached && localtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S ", &tm))
         fputs(text, stdout);
 }
 
@@ -91,6 +92,8 @@ static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
         say_disconnected(u, ev);
     console_resume(u->console);
     fflush(stdout);
+    if (u->detached)
+        detach_turn_log(u->log);
 }
 
 static void say_listening(const up *u, const kith_maddr *addrs, size_t count)
@@ -142,9 +145,9 @@ static int take_home(int *lock)
 {
     char path[KITH_PATH_MAX];
     long pid = 0;
-    int e = kith_path_make(KITH_PLACE_RUNTIME);
+    int e = kith_path_make(KITH_PLACE_STATE);
     *lock = -1;
-    if (!e && kith_path(KITH_PLACE_RUNTIME, "kith.pid", path))
+    if (!e && kith_path(KITH_PLACE_STATE, "kith.pid", path))
         e = *lock = kith_control_lock(path, &pid);
     if (e >= 0)
         return EXIT_OK;
@@ -160,7 +163,7 @@ static int take_home(int *lock)
 static int open_control(up *u)
 {
     char path[KITH_PATH_MAX];
-    if (!kith_path(KITH_PLACE_RUNTIME, "control.sock", path))
+    if (!kith_path(KITH_PLACE_STATE, "control.sock", path))
         return cmd_fail(EXIT_CONFIG, "no place for the control socket: set HOME or KITH_HOME");
     int e = kith_control_open(kith_host_loop(u->s.host), path, kith_service_methods, u->service, &u->control);
     return e ? cmd_fail(EXIT_DISK, "cannot open the control socket %s: %s", path, uv_strerror(e)) : EXIT_OK;
@@ -199,18 +202,17 @@ static int begin(up *u)
 
 static int settle(up *u, int ready)
 {
-    char log[KITH_PATH_MAX];
     if (ready < 0) {
         if (!u->s.json)
             u->console = console_open(&u->s, u->service, on_quit, u);
         return EXIT_OK;
     }
-    if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "kith.log", log))
+    if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "kith.log", u->log))
         return cmd_fail(EXIT_DISK, "no place for the log file: set HOME or KITH_HOME");
     if (!u->s.json)
-        printf("running in the background, pid %ld; events go to %s\n", (long)getpid(), log);
-    u->stamps = true;
-    return detach_ready(ready, log);
+        printf("running in the background, pid %ld; events go to %s\n", (long)getpid(), u->log);
+    u->detached = true;
+    return detach_ready(ready, u->log);
 }
 
 static int run(const cmd_args *args)

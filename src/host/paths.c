@@ -28,13 +28,8 @@ static bool folder(kith_place place, char out[KITH_PATH_MAX])
         base = set("XDG_STATE_HOME");
         under = ".local/state";
         break;
-    case KITH_PLACE_RUNTIME:
-        base = set("XDG_RUNTIME_DIR");
-        if (!base)
-            return folder(KITH_PLACE_STATE, out);
-        break;
     }
-    if (base)
+    if (base && base[0] == '/') /* the specification: a relative one is to be ignored */
         return snprintf(out, KITH_PATH_MAX, "%s/kith", base) < KITH_PATH_MAX;
     home = set("HOME");
     return home && snprintf(out, KITH_PATH_MAX, "%s/%s/kith", home, under) < KITH_PATH_MAX;

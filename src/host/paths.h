@@ -9,9 +9,10 @@
 #define KITH_PATH_MAX 1024
 
 typedef enum kith_place {
-    KITH_PLACE_CONFIG,  /* KITH_HOME, or $XDG_CONFIG_HOME/kith: kith.ini, identity */
-    KITH_PLACE_STATE,   /* KITH_HOME, or $XDG_STATE_HOME/kith: peers.db, kith.log */
-    KITH_PLACE_RUNTIME, /* KITH_HOME, or $XDG_RUNTIME_DIR/kith, or the state folder: control.sock, kith.pid */
+    KITH_PLACE_CONFIG, /* KITH_HOME, or $XDG_CONFIG_HOME/kith: kith.ini, identity */
+    /* KITH_HOME, or $XDG_STATE_HOME/kith: peers.db, kith.log, control.sock, kith.pid. The last two are not in $XDG_RUNTIME_DIR, since
+     * a service, a cron job and a shell over ssh have it or not, and must find each other. */
+    KITH_PLACE_STATE,
 } kith_place;
 
 /* The path of a file in a place, NUL-terminated. False: longer than KITH_PATH_MAX, or no home folder is known. Makes nothing. */

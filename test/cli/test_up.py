@@ -3,6 +3,8 @@
 """Two nodes on loopback as two people run them: up, dial, ping, perf, id, status, peers, stop."""
 import json
 import os
+import pty
+import select
 import signal
 import socket
 import subprocess
@@ -146,15 +148,16 @@ def a_taken_port_is_told():
 def detached_it_runs_on_and_says_why_it_cannot():
     with homes("a", "b") as (a, b):
         r = kith(a, "up", "--detach", "--listen", "/ip4/127.0.0.1/tcp/0")
-        assert "running in the background" in r.out and "listening on" in r.out, r
-        addr = [x.split()[-1] for x in r.out.splitlines() if x.startswith("listening")][0]
-        kith(b, "dial", addr)
-        kith(b, "up", "--detach", "--listen", addr[:addr.rindex("/p2p/")], code=7, err="in use")
-        kith(a, "up", "--detach", code=7, err="already")
-        eventually(lambda: "disconnected" in (a / "kith.log").read_text(), "the log")
-        kith(a, "stop")
+        try:
+            assert "running in the background" in r.out and "listening on" in r.out, r
+            addr = [x.split()[-1] for x in r.out.splitlines() if x.startswith("listening")][0]
+            kith(b, "dial", addr)
+            kith(b, "up", "--detach", "--listen", addr[:addr.rindex("/p2p/")], code=7, err="in use")
+            kith(a, "up", "--detach", code=7, err="already")
+            eventually(lambda: "disconnected" in (a / "kith.log").read_text(), "the log")
+        finally:
+            kith(a, "stop")
         kith(a, "status", code=8)
-
 
 def a_peer_that_dies_is_noticed():
     with homes("a", "b") as (a, b), Up(a) as up, Up(b) as mine:
@@ -174,6 +177,66 @@ def signals_end_it_in_good_order():
             assert time.monotonic() - begun < 1.5 * SLOW
             assert up.event("peer_disconnected")["error"] == "closed"
             assert not (b / "control.sock").exists()
+
+
+def a_command_whose_output_nobody_reads_ends():
+    with homes("a", "b") as (a, b), Up(a) as up:
+        p = start(b, "ping", up.addr, "-i", 1)
+        p.stdout.readline()
+        p.stdout.close()
+        assert p.wait(10 * SLOW) == 0
+
+
+class Terminal:
+    """`kith up` on a terminal of its own."""
+
+    def __init__(self, home, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(KITH, [KITH, "up", *args], dict(environment(home), TERM="xterm"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def read(self, until, timeout=10):
+        text, end = "", time.monotonic() + timeout * SLOW
+        while until not in text:
+            assert time.monotonic() < end, f"no {until!r} in {text!r}"
+            if select.select([self.fd], [], [], 0.1)[0]:
+                text += os.read(self.fd, 4096).decode()
+        return text
+
+    def say(self, line, until):
+        os.write(self.fd, line.encode() + b"\r")
+        return self.read(until)
+
+
+def a_terminal_gets_a_console():
+    with homes("a", "b", "c") as (a, b, c), Up(b) as up, Terminal(a, "--listen", "/ip4/127.0.0.1/tcp/0") as t:
+        listening = t.read("kith> ")
+        mine = listening.split("listening on ")[1].split()[0]
+        text = t.say("help", "stop the node\r\nkith> ")
+        assert all(x in text for x in ("peers", "dial", "ping", "id", "quit")), text
+        assert up.peer in t.say("dial " + up.addr, "/ipfs/ping/1.0.0")
+        assert "post-quantum" in t.say("peers", "rtt")
+        assert "2 sent, 2 received" in t.say(f"ping {up.peer} -c 2 -i 1", "max")
+        assert "did you mean" in t.say("pers", "?")
+        t.say("help ping", "--count")
+        t.say(f"ping {up.peer} --pq off", "configured already")
+        t.say(f"ping {up.peer} -i 10", "seq=3")
+        os.write(t.fd, b"\x03")
+        t.read("received; min")
+        os.write(t.fd, b"par")
+        t.read("par")
+        kith(c, "dial", mine)
+        t.read("kith> par")  # the line being typed comes back after the news
+        t.say("\x15/quit", "")
+        eventually(lambda: os.waitid(os.P_PID, t.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "the end")
 
 
 def wrong_addresses_are_explained():
@@ -254,6 +317,6 @@ def the_config_file_and_the_options_agree():
 run(events_tell_who_comes_and_goes, identity_survives_and_belongs_to_the_user_alone, ping_answers_and_sums_up,
     perf_needs_to_be_served_and_then_measures, a_policy_of_require_refuses_the_classical, commands_use_the_running_node,
     the_peer_book_remembers, one_home_has_one_node, a_taken_port_is_told, detached_it_runs_on_and_says_why_it_cannot,
-    a_peer_that_dies_is_noticed, signals_end_it_in_good_order, wrong_addresses_are_explained, names_are_looked_up,
+    a_command_whose_output_nobody_reads_ends, a_terminal_gets_a_console, a_peer_that_dies_is_noticed, signals_end_it_in_good_order, wrong_addresses_are_explained, names_are_looked_up,
     without_descriptors_newcomers_wait, strangers_on_the_control_socket_get_nowhere,
     the_config_file_and_the_options_agree)
