@@ -5,12 +5,22 @@
 #include <assert.h>
 
 #include "base/buf.h"
+#include "base/list.h"
 
-#define IN_MAX (64u << 20) /* never reached: the stream's window is smaller */
+/* What came is kept in blocks: one growing buffer would hold twice a full window while it is moved. */
+#define BLOCK_LEN (64u * 1024 - 64)
+
+typedef struct block {
+    kith_link link;
+    size_t off, len; /* used up from the front, filled from off */
+    uint8_t bytes[BLOCK_LEN];
+} block;
 
 struct kith_pipe {
     const kith_env *env;
-    kith_buf in, out;
+    kith_list in; /* of blocks, none empty */
+    size_t in_len;
+    kith_buf out;
     unsigned holds;
     bool finished, eof, gone, news;
     kith_err err;
@@ -23,7 +33,7 @@ kith_pipe *kith_pipe_new(const kith_env *env)
         return NULL;
     p->env = env;
     p->holds = 2;
-    kith_buf_init(&p->in, IN_MAX);
+    kith_list_init(&p->in);
     kith_buf_init(&p->out, KITH_PIPE_OUT_MAX);
     return p;
 }
@@ -32,7 +42,8 @@ void kith_pipe_free(kith_pipe *p)
 {
     if (!p || --p->holds > 0)
         return;
-    kith_buf_fini(&p->in, p->env);
+    KITH_EACH (&p->in, k)
+        KITH_FREE(p->env, KITH_OF(k, block, link));
     kith_buf_fini(&p->out, p->env);
     KITH_FREE(p->env, p);
 }
@@ -55,17 +66,31 @@ void kith_pipe_finish(kith_pipe *p)
 
 kith_bytes kith_pipe_view(const kith_pipe *p)
 {
-    return kith_buf_view(&p->in);
+    kith_link *k = kith_list_first(&p->in);
+    const block *b = k ? KITH_OF(k, block, link) : NULL;
+    return b ? kith_bytes_of(b->bytes + b->off, b->len) : (kith_bytes){0};
 }
 
 void kith_pipe_used(kith_pipe *p, size_t n)
 {
-    kith_buf_drop(&p->in, p->env, n);
+    assert(n <= p->in_len);
+    p->in_len -= n;
+    while (n > 0) {
+        block *b = KITH_OF(kith_list_first(&p->in), block, link);
+        size_t k = n < b->len ? n : b->len;
+        b->off += k;
+        b->len -= k;
+        n -= k;
+        if (b->len == 0) {
+            kith_link_remove(&b->link);
+            KITH_FREE(p->env, b);
+        }
+    }
 }
 
 bool kith_pipe_ended(const kith_pipe *p)
 {
-    return p->eof && p->in.len == 0;
+    return p->eof && p->in_len == 0;
 }
 
 bool kith_pipe_gone(const kith_pipe *p, kith_err *err)
@@ -84,7 +109,24 @@ static kith_err on_recv(void *m, kith_time now, kith_bytes in)
     (void)now;
     kith_pipe *p = m;
     p->news = true;
-    return kith_buf_put(&p->in, p->env, in);
+    while (in.len > 0) {
+        block *b = kith_list_empty(&p->in) ? NULL : KITH_OF(p->in.head.prev, block, link);
+        if (!b || b->off + b->len == BLOCK_LEN) {
+            b = p->env->alloc.fn(p->env->alloc.ctx, NULL, 0,
+                                 sizeof *b); /* not zeroed: it is written at once */
+            if (!b)
+                return KITH_ENOMEM; /* the stream is reset */
+            b->link = (kith_link){0};
+            b->off = b->len = 0;
+            kith_list_push(&p->in, &b->link);
+        }
+        size_t room = BLOCK_LEN - b->off - b->len, k = in.len < room ? in.len : room;
+        memcpy(b->bytes + b->off + b->len, in.p, k);
+        b->len += k;
+        p->in_len += k;
+        in = kith_bytes_skip(in, k);
+    }
+    return KITH_OK;
 }
 
 static void on_eof(void *m, kith_time now)
@@ -111,7 +153,7 @@ static kith_stream_want on_want(const void *m)
 
 static size_t on_held(const void *m)
 {
-    return ((const kith_pipe *)m)->in.len;
+    return ((const kith_pipe *)m)->in_len;
 }
 
 static void on_gone(void *m, kith_time now, kith_err why)

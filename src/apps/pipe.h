@@ -25,7 +25,8 @@ KITH_CHECK kith_err kith_pipe_put(kith_pipe *p, kith_bytes in);
 void kith_pipe_finish(kith_pipe *p);
 
 /* ---- peer to owner ---- */
-kith_bytes kith_pipe_view(const kith_pipe *p); /* valid until the machine is next touched */
+/* The next bytes, of perhaps more; valid until they are used. */
+kith_bytes kith_pipe_view(const kith_pipe *p);
 void kith_pipe_used(kith_pipe *p, size_t n);
 /* The peer half-closed and everything was used. */
 bool kith_pipe_ended(const kith_pipe *p);
