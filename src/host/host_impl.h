@@ -12,7 +12,12 @@
 #define WRITE_BUF (256u * 1024)
 #define WRITE_BUDGET (4u << 20) /* bytes written in one loop turn before reading gets its turn again */
 #define POOL_MAX 16             /* write buffers kept for reuse */
-#define LEAVING_MAX 64          /* sockets that wait for the peer's last byte after ours */
+#define WRITE_COPY \
+    (64u * 1024) /* what a full socket leaves over moves to a block of its size, if it is no more than this */
+#define QUEUED_SOFT \
+    (32u << 20) /* with more than this waiting for full sockets, a connection gets WRITE_SMALL at a time */
+#define WRITE_SMALL (16u * 1024)
+#define LEAVING_MAX 64 /* sockets that wait for the peer's last byte after ours */
 
 typedef struct pending_dial {
     kith_link link;
@@ -44,6 +49,7 @@ struct kith_host {
     uint8_t *read_buf;
     uint8_t *pool[POOL_MAX];
     size_t pool_len;
+    size_t queued; /* bytes that wait for full sockets */
     struct dns *dns;
     kith_time warned_at;
 };

@@ -26,7 +26,9 @@ typedef struct sock {
     kith_time leave_by;
     kith_host *host;
     kith_conn *conn; /* NULL once the node is done with it */
-    uint8_t *buf;    /* being written, from the pool */
+    uint8_t *buf;    /* being written: from the pool, or (copied) a block of its own */
+    size_t queued;   /* bytes of it */
+    bool copied;
     bool connected, eof, closing;
 } sock;
 
@@ -137,10 +139,21 @@ static void pool_put(kith_host *h, uint8_t *p)
 
 /* ---- closing ---- */
 
+static void release_buf(sock *s)
+{
+    if (s->copied)
+        free(s->buf);
+    else
+        pool_put(s->host, s->buf);
+    s->buf = NULL;
+    s->host->queued -= s->queued;
+    s->queued = 0;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     sock *s = handle->data;
-    pool_put(s->host, s->buf);
+    release_buf(s);
     kith_link_remove(&s->link);
     kith_host_kick(s->host);
     free(s);
@@ -289,8 +302,7 @@ static void on_written(uv_write_t *req, int status)
 {
     sock *s = req->data;
     kith_host *h = s->host;
-    pool_put(h, s->buf);
-    s->buf = NULL;
+    release_buf(s);
     if (status < 0) {
         sock_failed(s, status);
         return;
@@ -304,6 +316,32 @@ static void on_written(uv_write_t *req, int status)
     kith_host_kick(h);
 }
 
+/* The socket is full: buf's bytes from..to go when it is not any more. */
+static void wait_to_write(sock *s, uint8_t *buf, size_t from, size_t to)
+{
+    kith_host *h = s->host;
+    uint8_t *copy = to - from <= WRITE_COPY ? malloc(to - from) : NULL;
+    if (copy) {
+        memcpy(copy, buf + from, to - from);
+        pool_put(h, buf);
+        buf = copy;
+        to -= from;
+        from = 0;
+    }
+    s->buf = buf;
+    s->copied = copy != NULL;
+    s->queued = to - from;
+    h->queued += s->queued;
+    s->req.write.data = s;
+    kith_node_blocked(h->node, s->conn);
+    uv_buf_t out = uv_buf_init((char *)buf + from, (unsigned)(to - from));
+    int e = uv_write(&s->req.write, (uv_stream_t *)&s->tcp, &out, 1, on_written);
+    if (e) {
+        release_buf(s);
+        sock_failed(s, e);
+    }
+}
+
 size_t kith_tcp_write_(kith_host *h, kith_conn *c)
 {
     sock *s = kith_conn_link(c);
@@ -313,7 +351,8 @@ size_t kith_tcp_write_(kith_host *h, kith_conn *c)
         kith_node_link_failed(h->node, kith_host_now(h), c, KITH_ENOMEM, "no memory for output");
         return 0;
     }
-    size_t n = kith_node_send(h->node, kith_host_now(h), c, kith_span_of(buf, WRITE_BUF));
+    size_t n = kith_node_send(h->node, kith_host_now(h), c,
+                              kith_span_of(buf, h->queued > QUEUED_SOFT ? WRITE_SMALL : WRITE_BUF));
     if (n == 0) {
         pool_put(h, buf);
         return 0;
@@ -329,17 +368,7 @@ size_t kith_tcp_write_(kith_host *h, kith_conn *c)
         sock_failed(s, e);
         return n;
     }
-    size_t done = e > 0 ? (size_t)e : 0;
-    out = uv_buf_init((char *)buf + done, (unsigned)(n - done));
-    s->buf = buf;
-    s->req.write.data = s;
-    kith_node_blocked(h->node, c);
-    e = uv_write(&s->req.write, (uv_stream_t *)&s->tcp, &out, 1, on_written);
-    if (e) {
-        s->buf = NULL;
-        pool_put(h, buf);
-        sock_failed(s, e);
-    }
+    wait_to_write(s, buf, e > 0 ? (size_t)e : 0, n);
     return n;
 }
 
