@@ -31,16 +31,16 @@ static void expect(kith_place place, const char *want)
 static void the_environment_decides(void **state)
 {
     (void)state;
-    env("/home/u", NULL, NULL, NULL);
-    expect(KITH_PLACE_CONFIG, "/home/u/.config/kith/x");
-    expect(KITH_PLACE_STATE, "/home/u/.local/state/kith/x");
-    env("/home/u", NULL, "/c", "/s");
+    env("/h/u", NULL, NULL, NULL);
+    expect(KITH_PLACE_CONFIG, "/h/u/.config/kith/x");
+    expect(KITH_PLACE_STATE, "/h/u/.local/state/kith/x");
+    env("/h/u", NULL, "/c", "/s");
     expect(KITH_PLACE_CONFIG, "/c/kith/x");
     expect(KITH_PLACE_STATE, "/s/kith/x");
-    env("/home/u", NULL, "relative", "");
-    expect(KITH_PLACE_CONFIG, "/home/u/.config/kith/x");
-    expect(KITH_PLACE_STATE, "/home/u/.local/state/kith/x");
-    env("/home/u", "/k", "/c", "/s");
+    env("/h/u", NULL, "relative", "");
+    expect(KITH_PLACE_CONFIG, "/h/u/.config/kith/x");
+    expect(KITH_PLACE_STATE, "/h/u/.local/state/kith/x");
+    env("/h/u", "/k", "/c", "/s");
     expect(KITH_PLACE_CONFIG, "/k/x");
     expect(KITH_PLACE_STATE, "/k/x");
     env(NULL, "here", NULL, NULL);
