@@ -292,6 +292,68 @@ static void what_has_arrived_survives_the_sharers_end(void **state)
     share_free(s);
 }
 
+/* ---- a sharer that cuts finer than ours ---- */
+
+typedef struct fine {
+    lab *l;
+    const uint8_t *data;
+    uint64_t cut;
+    uint8_t pairs[KITH_TREE_PROOF_MAX];
+    size_t pairs_len;
+} fine;
+
+/* Sends [from, to) of a blob whose tree is walked from there, leaves of at most `cut` bytes. */
+static void put_fine(fine *f, uint64_t from, uint64_t to)
+{
+    if (to - from <= f->cut) {
+        put_msg(f->l, (kith_share_msg){.kind = KITH_SHARE_DATA,
+                                       .id = 2,
+                                       .blob = 1,
+                                       .offset = from,
+                                       .body = to - from,
+                                       .pairs = kith_bytes_of(f->pairs, f->pairs_len)});
+        kith_put_bytes(&f->l->w, kith_bytes_of(f->data + from, (size_t)(to - from)));
+        assert_false(f->l->w.bad);
+        f->pairs_len = 0;
+        return;
+    }
+    uint64_t left = 1024;
+    while (left < to - from - left)
+        left *= 2;
+    kith_blake3_subtree(kith_bytes_of(f->data + from, (size_t)left), from / 1024, f->pairs + f->pairs_len);
+    kith_blake3_subtree(kith_bytes_of(f->data + from + left, (size_t)(to - from - left)),
+                        (from + left) / 1024, f->pairs + f->pairs_len + 32);
+    f->pairs_len += 64;
+    put_fine(f, from, from + left);
+    put_fine(f, from + left, to);
+}
+
+static void a_sharer_may_cut_finer(void **state)
+{
+    (void)state;
+    enum { SIZE = 2 * KITH_TREE_LEAF + 5000 };
+    world_share *s = one_file(SIZE);
+    for (uint64_t cut = KITH_TREE_LEAF_MIN; cut <= KITH_TREE_LEAF; cut *= 2) {
+        fine f = {.l = lab_new(s, s->source.list.len), .data = s->content[0], .cut = cut};
+        put_list(f.l, s);
+        assert_int_equal(lab_run(f.l), KITH_OK);
+        put_fine(&f, 0, SIZE);
+        assert_int_equal(lab_run(f.l), KITH_OK);
+        assert_int_equal(f.l->p->have[0], SIZE);
+        assert_memory_equal(f.l->p->files[0], s->content[0], SIZE);
+        lab_free(f.l);
+    }
+    fine f = {.l = lab_new(s, s->source.list.len),
+              .data = s->content[0],
+              .cut = KITH_TREE_LEAF_MIN / 2}; /* too fine */
+    put_list(f.l, s);
+    assert_int_equal(lab_run(f.l), KITH_OK);
+    put_fine(&f, 0, SIZE);
+    assert_int_equal(lab_run(f.l), KITH_EPROTO);
+    lab_free(f.l);
+    share_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +364,7 @@ int main(void)
         cmocka_unit_test(later_versions_messages_are_skipped),
         cmocka_unit_test(malformed_heads_kill_a_receiver),
         cmocka_unit_test(what_has_arrived_survives_the_sharers_end),
+        cmocka_unit_test(a_sharer_may_cut_finer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
