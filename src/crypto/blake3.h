@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* BLAKE3, plain, keyed and as a KDF. The C library does not show the inner nodes of its tree: a hash tree
- * whose parts can be verified alone is built over these, with a derive-key context per kind of node. */
+/* BLAKE3, plain, keyed and as a KDF. The inner nodes of its tree are in crypto/blake3_tree.h. */
 #ifndef KITH_CRYPTO_BLAKE3_H
 #define KITH_CRYPTO_BLAKE3_H
 
