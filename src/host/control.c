@@ -114,9 +114,11 @@ static int socket_at(const char *path, int (*use)(int, const struct sockaddr *, 
 {
     struct sockaddr_un at;
     int dir, e = socket_address(path, &at, &dir);
-    int fd = e ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = e ? -1 : socket(AF_UNIX, SOCK_STREAM, 0);
     if (!e && (fd < 0 || use(fd, (const struct sockaddr *)&at, sizeof at)))
         e = -errno;
+    if (!e)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (dir >= 0)
         close(dir);
     if (e && fd >= 0)
