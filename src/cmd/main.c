@@ -2,6 +2,9 @@
 /* The program, and the table of its commands. */
 #include "cmd/cmd.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 extern const cmd cmd_up, cmd_status, cmd_peers, cmd_id, cmd_dial, cmd_disconnect, cmd_ping, cmd_perf,
     cmd_share, cmd_get, cmd_pipe, cmd_stop, cmd_config;
 extern const cmd cmd_help_command, cmd_man_command, cmd_completion_command, cmd_version_command;
@@ -27,7 +30,19 @@ const cmd *const cmd_table[] = {
     NULL,
 };
 
+/* 0, 1 and 2 are to be something before anything else is opened: else a file or socket of ours becomes stdout. */
+static void fill_stdio(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_stdio();
     return cmd_main(argc, argv);
 }
