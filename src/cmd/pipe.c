@@ -21,6 +21,7 @@ typedef struct pipe_cmd {
     const char *const *argv; /* NULL: stdin and stdout */
     kith_sink waiting;       /* streams that are not joined yet */
     kith_pipe *pipe;         /* of the dialling side, until it is joined */
+    kith_list joints;
     unsigned long long max;
     unsigned running;
     bool taken; /* stdin and stdout are a stream's */
@@ -75,7 +76,7 @@ static int join_stdio(pipe_cmd *p, kith_stream *s, kith_pipe *machine)
 {
     int in, out;
     if (take_stdio(&in, &out))
-        return kith_joint_fds(p->s.host, s, machine, in, out, on_done, p);
+        return kith_joint_fds(p->s.host, &p->joints, s, machine, in, out, on_done, p);
     int e = -errno;
     kith_pipe_free(machine);
     return e;
@@ -101,7 +102,7 @@ static void join_inbound(pipe_cmd *p, kith_stream *s)
 {
     kith_pipe *machine = kith_stream_machine(s);
     if (p->argv) {
-        int e = kith_joint_command(p->s.host, s, machine, p->argv, on_command_done, p);
+        int e = kith_joint_command(p->s.host, &p->joints, s, machine, p->argv, on_command_done, p);
         if (e)
             cmd_warn("cannot run %s: %s", p->argv[0], uv_strerror(e));
         return;
@@ -163,6 +164,13 @@ static void on_open(void *ctx, kith_conn *c)
     session_end(&p->s, cmd_fail(EXIT_FAILED, "cannot open a stream: %s", kith_err_text(e)));
 }
 
+/* Ctrl-C: nothing of ours may hold up the end, such as a reader who does not read or a command that does not go. */
+static void on_stop(void *ctx)
+{
+    pipe_cmd *p = ctx;
+    kith_joint_cancel_all(&p->joints);
+}
+
 static int start_listening(pipe_cmd *p)
 {
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
@@ -208,6 +216,9 @@ static int run(const cmd_args *args)
     if (code)
         return code;
     p.id[0] = kith_bytes_str(p.protocol);
+    kith_list_init(&p.joints);
+    p.s.on_stop = on_stop;
+    p.s.ctx = &p;
     p.waiting = (kith_sink){.event = on_waiting, .ctx = &p};
     for (size_t i = 0; i < args->given_count; i++) {
         char err[KITH_CONFIG_ERR_MAX];

@@ -2,6 +2,7 @@
 /* The joint between a stream and descriptors or a command. */
 #include "host/joint.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #define CHUNK (64u * 1024)
+#define KILL_AFTER_MS 3000 /* from SIGTERM to SIGKILL */
 
 extern char **environ;
 
@@ -22,6 +24,8 @@ typedef struct port {
         uv_tcp_t tcp;
     } u;
     int fd;    /* of a file, else -1 */
+    int given; /* the descriptor of a handle, whose O_NONBLOCK is to be taken back; -1: none */
+    int flags; /* of it, before */
     bool open; /* a handle that must be closed */
     bool busy; /* a request is under way */
     bool over; /* EOF, error or closed: nothing more happens here */
@@ -31,19 +35,21 @@ typedef struct port {
     size_t len; /* being written */
 } port;
 
-struct kith_joint {
+typedef struct kith_joint {
+    kith_link link; /* in the caller's group */
     kith_host *host;
     kith_stream *stream; /* NULL once gone */
     kith_pipe *pipe;
     kith_sink sink;
     port in, out;
     uv_process_t process;
-    bool has_command, running, process_open, cancelled;
+    uv_timer_t timer; /* to SIGKILL */
+    bool has_command, running, told_to_end;
     unsigned handles; /* not yet closed */
     kith_joint_end how;
     kith_joint_done done;
     void *ctx;
-};
+} kith_joint;
 
 static void pump(kith_joint *j);
 
@@ -55,6 +61,7 @@ static void finish_if_over(kith_joint *j)
         close(j->in.fd);
     if (j->out.fd >= 0)
         close(j->out.fd);
+    kith_link_remove(&j->link);
     j->done(j->ctx, &j->how);
     kith_pipe_free(j->pipe);
     free(j);
@@ -74,6 +81,8 @@ static void port_close(kith_joint *j, port *p)
     if (!p->open)
         return;
     p->open = false;
+    if (p->given >= 0) /* whoever shares it does not expect EAGAIN */
+        (void)fcntl(p->given, F_SETFL, p->flags);
     uv_close(&p->u.handle, on_closed);
 }
 
@@ -91,6 +100,8 @@ static void input_over(kith_joint *j, int err)
     if (err != UV_EOF && err != 0 && !j->how.local_err)
         j->how.local_err = err;
     kith_pipe_finish(j->pipe);
+    if (j->in.fd < 0)
+        j->in.busy = false;
     port_close(j, &j->in);
     touched(j);
 }
@@ -253,21 +264,42 @@ static void pump_out(kith_joint *j)
 
 /* ---- both ---- */
 
+static void on_kill_timer(uv_timer_t *t)
+{
+    kith_joint *j = t->data;
+    uv_process_kill(&j->process, SIGKILL);
+}
+
+/* The command has nobody to talk to any more. */
+static void end_command(kith_joint *j)
+{
+    if (!j->running || j->told_to_end)
+        return;
+    j->told_to_end = true;
+    uv_process_kill(&j->process, SIGTERM);
+    uv_timer_start(&j->timer, on_kill_timer, KILL_AFTER_MS, 0);
+}
+
+static void close_input(kith_joint *j)
+{
+    if (j->in.over)
+        return;
+    if (j->in.fd < 0 && j->in.busy) {
+        uv_read_stop(&j->in.u.stream);
+        j->in.busy = false;
+    }
+    port_close(j, &j->in);
+}
+
 static void pump(kith_joint *j)
 {
     kith_pipe_seen(j->pipe);
     pump_in(j);
     pump_out(j);
     if (!j->stream) {
-        if (!j->in.over) {
-            if (j->in.fd < 0 && j->in.busy) {
-                uv_read_stop(&j->in.u.stream);
-                j->in.busy = false;
-            }
-            port_close(j, &j->in);
-        }
-        if (j->running && (j->how.stream_err || j->cancelled))
-            uv_process_kill(&j->process, SIGTERM);
+        close_input(j);
+        if (j->how.stream_err)
+            end_command(j);
     }
     finish_if_over(j);
 }
@@ -289,20 +321,30 @@ static void on_command_exit(uv_process_t *process, int64_t status, int signal)
     j->running = false;
     j->how.exit_status = (int)status;
     j->how.term_signal = signal;
+    uv_close((uv_handle_t *)&j->timer, on_closed);
     uv_close((uv_handle_t *)process, on_closed);
 }
 
-static kith_joint *joint_new(kith_host *h, kith_stream *s, kith_pipe *p, kith_joint_done done, void *ctx)
+/* NULL: no memory, and everything is given back. */
+static kith_joint *joint_new(kith_host *h, kith_list *group, kith_stream *s, kith_pipe *p,
+                             kith_joint_done done, void *ctx)
 {
     kith_joint *j = calloc(1, sizeof *j);
-    if (!j)
+    if (!j) {
+        kith_joint_end how = {.local_err = UV_ENOMEM};
+        kith_node_reset(kith_host_node(h), kith_host_now(h), s);
+        kith_host_kick(h);
+        kith_pipe_free(p);
+        done(ctx, &how);
         return NULL;
+    }
+    kith_list_push(group, &j->link);
     j->host = h;
     j->stream = s;
     j->pipe = p;
     j->done = done;
     j->ctx = ctx;
-    j->in.fd = j->out.fd = -1;
+    j->in.fd = j->out.fd = j->in.given = j->out.given = -1;
     j->sink = (kith_sink){.event = on_stream, .ctx = j};
     return j;
 }
@@ -312,6 +354,7 @@ static int port_open(kith_joint *j, port *p, int fd)
 {
     uv_loop_t *loop = kith_host_loop(j->host);
     int e;
+    int flags = fcntl(fd, F_GETFL);
     p->u.handle.data = j;
     uv_handle_type kind = uv_guess_handle(fd);
     if (kind == UV_TTY) {
@@ -333,6 +376,12 @@ static int port_open(kith_joint *j, port *p, int fd)
     p->u.handle.data = j;
     if (!e)
         p->open = true;
+    else
+        close(fd);              /* the handle did not take it */
+    if (!e && kind != UV_TTY) { /* a terminal is opened anew by libuv */
+        p->given = fd;
+        p->flags = flags;
+    }
     j->handles += p->open;
     return e;
 }
@@ -351,17 +400,21 @@ static int give_up(kith_joint *j, int e)
     return e;
 }
 
-int kith_joint_fds(kith_host *h, kith_stream *s, kith_pipe *p, int in, int out, kith_joint_done done,
-                   void *ctx)
+int kith_joint_fds(kith_host *h, kith_list *group, kith_stream *s, kith_pipe *p, int in, int out,
+                   kith_joint_done done, void *ctx)
 {
-    kith_joint *j = joint_new(h, s, p, done, ctx);
+    kith_joint *j = joint_new(h, group, s, p, done, ctx);
     if (!j) {
-        kith_pipe_free(p);
+        close(in);
+        close(out);
         return UV_ENOMEM;
     }
     int e = port_open(j, &j->in, in);
-    if (!e)
-        e = port_open(j, &j->out, out);
+    if (e) {
+        close(out);
+        return give_up(j, e);
+    }
+    e = port_open(j, &j->out, out);
     if (e)
         return give_up(j, e);
     kith_stream_set_user(s, &j->sink);
@@ -369,15 +422,25 @@ int kith_joint_fds(kith_host *h, kith_stream *s, kith_pipe *p, int in, int out, 
     return 0;
 }
 
-static int port_pipe(kith_joint *j, port *p)
+/* A pipe to or from the command; *theirs is its end. A pair of sockets, which libuv would make, cannot be opened as /dev/stdout. */
+static int port_pipe(kith_joint *j, port *p, bool to_command, int *theirs)
 {
-    int e = uv_pipe_init(kith_host_loop(j->host), &p->u.pipe, 0);
+    uv_file ends[2];
+    int e = uv_pipe(ends, to_command ? 0 : UV_NONBLOCK_PIPE, to_command ? UV_NONBLOCK_PIPE : 0);
     if (e)
         return e;
-    p->u.handle.data = j;
-    p->open = true;
-    j->handles++;
-    return 0;
+    int ours = ends[to_command ? 1 : 0];
+    *theirs = ends[to_command ? 0 : 1];
+    e = uv_pipe_init(kith_host_loop(j->host), &p->u.pipe, 0);
+    if (!e) {
+        p->u.handle.data = j;
+        p->open = true;
+        j->handles++;
+        e = uv_pipe_open(&p->u.pipe, ours);
+    }
+    if (e)
+        close(ours);
+    return e;
 }
 
 /* The environment with KITH_PEER in front; freed by the caller. NULL: no memory. */
@@ -397,48 +460,60 @@ static char **environment(const char *peer)
     return env;
 }
 
-int kith_joint_command(kith_host *h, kith_stream *s, kith_pipe *p, const char *const *argv,
-                       kith_joint_done done, void *ctx)
+static int spawn(kith_joint *j, const char *const *argv, int in, int out)
 {
-    kith_joint *j = joint_new(h, s, p, done, ctx);
-    if (!j) {
-        kith_pipe_free(p);
-        return UV_ENOMEM;
-    }
-    j->has_command = true;
-    int e = port_pipe(j, &j->in);
-    if (!e)
-        e = port_pipe(j, &j->out);
     kith_conn_facts f;
     char peer[KITH_PEER_ID_TEXT_MAX + 16] = "KITH_PEER=";
-    kith_conn_facts_get(kith_stream_conn(s), &f);
+    kith_conn_facts_get(kith_stream_conn(j->stream), &f);
     kith_peer_id_text(&f.peer, peer + strlen(peer));
     char **env = environment(peer);
-    if (!e && !env)
-        e = UV_ENOMEM;
+    if (!env)
+        return UV_ENOMEM;
+    uv_stdio_container_t stdio[3] = {
+        {.flags = UV_INHERIT_FD, .data.fd = in},
+        {.flags = UV_INHERIT_FD, .data.fd = out},
+        {.flags = UV_INHERIT_FD, .data.fd = 2},
+    };
+    uv_process_options_t o = {
+        .file = argv[0],
+        .args = (char **)(uintptr_t)argv,
+        .env = env,
+        .stdio = stdio,
+        .stdio_count = 3,
+        .exit_cb = on_command_exit,
+    };
+    j->process.data = j->timer.data = j;
+    int e = uv_timer_init(kith_host_loop(j->host), &j->timer);
     if (!e) {
-        uv_stdio_container_t stdio[3] = {
-            {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = &j->out.u.stream}, /* its stdin */
-            {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = &j->in.u.stream},
-            {.flags = UV_INHERIT_FD, .data.fd = 2},
-        };
-        uv_process_options_t o = {
-            .file = argv[0],
-            .args = (char **)(uintptr_t)argv,
-            .env = env,
-            .stdio = stdio,
-            .stdio_count = 3,
-            .exit_cb = on_command_exit,
-        };
-        j->process.data = j;
-        e = uv_spawn(kith_host_loop(h), &j->process, &o);
-        j->handles++; /* the process handle must be closed also when spawning failed */
-        if (e)
+        e = uv_spawn(kith_host_loop(j->host), &j->process, &o);
+        j->handles += 2; /* the process handle must be closed also when spawning failed */
+        j->running = !e;
+        if (e) {
+            uv_close((uv_handle_t *)&j->timer, on_closed);
             uv_close((uv_handle_t *)&j->process, on_closed);
-        else
-            j->running = true;
+        }
     }
     free(env);
+    return e;
+}
+
+int kith_joint_command(kith_host *h, kith_list *group, kith_stream *s, kith_pipe *p, const char *const *argv,
+                       kith_joint_done done, void *ctx)
+{
+    kith_joint *j = joint_new(h, group, s, p, done, ctx);
+    if (!j)
+        return UV_ENOMEM;
+    int in = -1, out = -1; /* the command's */
+    j->has_command = true;
+    int e = port_pipe(j, &j->in, false, &out);
+    if (!e)
+        e = port_pipe(j, &j->out, true, &in);
+    if (!e)
+        e = spawn(j, argv, in, out);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
     if (e)
         return give_up(j, e);
     kith_stream_set_user(s, &j->sink);
@@ -446,10 +521,23 @@ int kith_joint_command(kith_host *h, kith_stream *s, kith_pipe *p, const char *c
     return 0;
 }
 
-void kith_joint_cancel(kith_joint *j)
+static void cancel(kith_joint *j)
 {
-    j->cancelled = true;
-    if (j->stream)
+    if (j->stream) {
+        kith_stream_set_user(j->stream, NULL);
         kith_node_reset(kith_host_node(j->host), kith_host_now(j->host), j->stream);
-    kith_host_kick(j->host);
+        kith_host_kick(j->host);
+        j->stream = NULL;
+        j->how.stream_err = KITH_ECLOSED;
+    }
+    end_command(j);
+    close_input(j);
+    port_close(j, &j->out);
+    finish_if_over(j);
+}
+
+void kith_joint_cancel_all(kith_list *group)
+{
+    KITH_EACH (group, k)
+        cancel(KITH_OF(k, kith_joint, link));
 }

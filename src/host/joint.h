@@ -5,9 +5,8 @@
 #define KITH_HOST_JOINT_H
 
 #include "apps/pipe.h"
+#include "base/list.h"
 #include "host/host.h"
-
-typedef struct kith_joint kith_joint;
 
 typedef struct kith_joint_end {
     kith_err stream_err; /* how the stream ended */
@@ -17,17 +16,20 @@ typedef struct kith_joint_end {
     uint64_t sent, received;
 } kith_joint_end;
 
-/* Called once, when the stream is over, all output is written and the command has ended; the joint is freed afterwards. */
+/* Called once, when the stream is over, all output is written and the command has ended, or when it could not begin; the joint is freed
+ * afterwards. */
 typedef void (*kith_joint_done)(void *ctx, const kith_joint_end *how);
 
 /* Takes over the owner's hold on the machine, and in and out, also on failure; sets the stream's user. out is closed, which is its
- * reader's EOF, when the peer's last byte is written. Neither may be 0, 1 or 2, which libuv does not close. 0, or a uv error. */
-int kith_joint_fds(kith_host *h, kith_stream *s, kith_pipe *p, int in, int out, kith_joint_done done,
-                   void *ctx);
-/* Runs argv[0] (looked up in PATH) with the stream as its stdin and stdout. env KITH_PEER names the peer. */
-int kith_joint_command(kith_host *h, kith_stream *s, kith_pipe *p, const char *const *argv,
+ * reader's EOF, when the peer's last byte is written. Neither may be 0, 1 or 2, which libuv does not close. The joint is in `group`, a
+ * list of the caller's, until it is done. 0, or a uv error. */
+int kith_joint_fds(kith_host *h, kith_list *group, kith_stream *s, kith_pipe *p, int in, int out,
+                   kith_joint_done done, void *ctx);
+/* Runs argv[0] (looked up in PATH) with the stream as its stdin and stdout. env KITH_PEER names the peer. A stream that breaks off ends
+ * the command: SIGTERM, and SIGKILL three seconds later. */
+int kith_joint_command(kith_host *h, kith_list *group, kith_stream *s, kith_pipe *p, const char *const *argv,
                        kith_joint_done done, void *ctx);
-/* Gives up: resets the stream, ends the command; done follows. */
-void kith_joint_cancel(kith_joint *j);
+/* Gives up all of a group: resets the streams, drops what is not written, ends the commands; done follows for each. */
+void kith_joint_cancel_all(kith_list *group);
 
 #endif

@@ -162,6 +162,71 @@ def a_reader_that_leaves_ends_it_quietly():
         assert c.stderr.read() == b""
 
 
+def a_command_may_open_its_stdin_and_stdout_by_name():
+    with homes("a", "b") as (a, b), Serve(a, "--", "sh", "-c", "cat /dev/stdin > /dev/stdout") as s:
+        c = start(b, "pipe", s.addr, *PROTOCOL, stdin=subprocess.PIPE)
+        c.stdin.write(b"by name")
+        c.stdin.close()
+        assert c.stdout.read() == b"by name"
+        assert c.wait(10 * SLOW) == 0
+
+
+def a_command_that_does_not_want_to_go_is_killed():
+    script = "trap '' TERM; echo $$; while :; do sleep 0.1; done"
+    with homes("a", "b") as (a, b), Serve(a, "--", "sh", "-c", script) as s:
+        pids = []
+        for end in ("stream", "node"):
+            c = start(b, "pipe", s.addr, *PROTOCOL, stdin=subprocess.PIPE)
+            pids.append(int(c.stdout.readline()))
+            (c if end == "stream" else s.process).terminate()
+            eventually(lambda: not os.path.exists(f"/proc/{pids[-1]}"), "the command is gone", 8)
+            c.wait(10 * SLOW)
+        assert s.process.wait(10 * SLOW) == 0
+
+
+def a_reader_that_does_not_read_does_not_hold_up_the_end():
+    with homes("a", "b") as (a, b), Serve(a, "--", "yes") as s:
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            c = start(b, "pipe", s.addr, *PROTOCOL, stdin=subprocess.PIPE)
+            assert c.stdout.read(2) == b"y\n"
+            time.sleep(0.3)  # its stdout is full
+            c.send_signal(sig)
+            assert c.wait(6 * SLOW) == 130
+            c.stdout.close()
+
+
+def the_pipes_that_it_was_given_stay_blocking():
+    r, w = os.pipe()
+    try:
+        with homes("a", "b") as (a, b), Serve(a, "--", "sh", "-c", "echo hi") as s:
+            kith_pipe = start(b, "pipe", s.addr, *PROTOCOL, stdout=w)
+            assert kith_pipe.wait(10 * SLOW) == 0
+            assert os.read(r, 10) == b"hi\n"
+            assert os.get_blocking(w)
+    finally:
+        os.close(r)
+        os.close(w)
+
+
+def missing_stdio_is_dev_null():
+    """Else a database or a socket becomes stdout, and what is printed goes there."""
+    def close_all():
+        for fd in range(3):
+            os.close(fd)
+    with homes("a", "b") as (a, b), Serve(a, "--", "sh", "-c", "cat; echo seen") as s:
+        c = start(b, "pipe", s.addr, *PROTOCOL, stdout=None, stdin=None, preexec_fn=close_all)
+        assert c.wait(10 * SLOW) == 0
+        port = 20000 + os.getpid() % 20000
+        up = start(b, "up", "--listen", f"/ip4/127.0.0.1/tcp/{port}", stdout=None, stdin=None, preexec_fn=close_all)
+        try:
+            eventually(lambda: (b / "control.sock").exists(), "it is up")
+            for fd in range(3):
+                assert os.readlink(f"/proc/{up.pid}/fd/{fd}") == "/dev/null", os.readlink(f"/proc/{up.pid}/fd/{fd}")
+        finally:
+            up.terminate()
+            assert up.wait(10 * SLOW) == 0
+
+
 def a_dead_peer_is_an_error():
     with homes("a", "b") as (a, b), Serve(a, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as s:
         c = start(b, "pipe", s.addr, *PROTOCOL, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -195,4 +260,6 @@ def an_unserved_protocol_is_refused():
 run(many_bytes_go_both_ways_at_once, files_are_read_and_written_too, the_end_of_one_direction_leaves_the_other,
     every_stream_gets_a_command_of_its_own, a_command_that_does_not_exist_is_told,
     a_slow_reader_holds_up_the_writer_and_no_memory_grows, a_reader_that_leaves_ends_it_quietly,
-    a_dead_peer_is_an_error, ctrl_c_ends_it, an_unserved_protocol_is_refused)
+    a_command_may_open_its_stdin_and_stdout_by_name, a_command_that_does_not_want_to_go_is_killed,
+    a_reader_that_does_not_read_does_not_hold_up_the_end, the_pipes_that_it_was_given_stay_blocking,
+    missing_stdio_is_dev_null, a_dead_peer_is_an_error, ctrl_c_ends_it, an_unserved_protocol_is_refused)
