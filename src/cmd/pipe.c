@@ -22,6 +22,7 @@ typedef struct pipe_cmd {
     kith_sink waiting;       /* streams that are not joined yet */
     kith_pipe *pipe;         /* of the dialling side, until it is joined */
     kith_list joints;
+    size_t untaken;
     unsigned long long max;
     unsigned running;
     bool taken; /* stdin and stdout are a stream's */
@@ -169,6 +170,7 @@ static void on_stop(void *ctx)
 {
     pipe_cmd *p = ctx;
     kith_joint_cancel_all(&p->joints);
+    p->untaken = kith_host_untaken(p->s.host);
 }
 
 static int start_listening(pipe_cmd *p)
@@ -217,6 +219,7 @@ static int run(const cmd_args *args)
         return code;
     p.id[0] = kith_bytes_str(p.protocol);
     kith_list_init(&p.joints);
+    p.s.patient = true;
     p.s.on_stop = on_stop;
     p.s.ctx = &p;
     p.waiting = (kith_sink){.event = on_waiting, .ctx = &p};
@@ -235,6 +238,10 @@ static int run(const cmd_args *args)
         session_dial(&p.s, args->rest[0], on_open, &p);
     }
     code = session_run(&p.s);
+    if (code == EXIT_OK && p.untaken > 0)
+        code = cmd_fail(EXIT_LOST,
+                        "the peer has stopped taking what was sent: the last %zu bytes may be missing",
+                        p.untaken);
     return listen && p.argv && code == EXIT_INTERRUPTED ? EXIT_OK : code;
 }
 

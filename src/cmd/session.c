@@ -137,7 +137,10 @@ void session_end(session *s, int code)
 {
     if (s->code < 0)
         s->code = code;
-    kith_host_stop(s->host);
+    if (s->patient && !s->interrupted)
+        kith_host_stop_when_sent(s->host);
+    else
+        kith_host_stop(s->host);
 }
 
 int session_code(kith_err e)

@@ -18,6 +18,7 @@ typedef struct session {
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */
     bool interrupted;                /* by SIGINT, SIGTERM or SIGHUP */
+    bool patient;                    /* what was written is to arrive: the end waits for slow peers */
     void (*on_interrupt)(void *ctx); /* NULL: the session ends */
     void (*on_stop)(void *ctx);      /* the host is stopping: close own handles; may be NULL */
     void *ctx;                       /* of both */

@@ -292,9 +292,9 @@ static void on_prepare(uv_prepare_t *p)
         return;
     kith_time now = kith_host_now(h);
     bool quiet = !h->node || (kith_node_conn_count(h->node) == 0 && kith_list_empty(&h->socks));
-    if (quiet || now >= h->stop_by)
+    if (quiet || (now >= h->stop_by && !(h->patient && h->leaving_count > 0)))
         close_own(h);
-    else if (!uv_is_active((uv_handle_t *)&h->timer))
+    else if (!uv_is_active((uv_handle_t *)&h->timer) || uv_timer_get_due_in(&h->timer) > 50)
         uv_timer_start(&h->timer, on_timer, 50, 0);
 }
 
@@ -305,8 +305,9 @@ void kith_host_run(kith_host *h)
     uv_run(&h->loop, UV_RUN_DEFAULT);
 }
 
-void kith_host_stop(kith_host *h)
+static void stop(kith_host *h, bool patient)
 {
+    h->patient = patient;
     if (h->stopping)
         return;
     h->stopping = true;
@@ -315,6 +316,21 @@ void kith_host_stop(kith_host *h)
     if (h->node)
         kith_node_shutdown(h->node, kith_host_now(h));
     kith_host_kick(h);
+}
+
+void kith_host_stop(kith_host *h)
+{
+    stop(h, false);
+}
+
+void kith_host_stop_when_sent(kith_host *h)
+{
+    stop(h, !h->stopping || h->patient);
+}
+
+size_t kith_host_untaken(const kith_host *h)
+{
+    return h->untaken;
 }
 
 bool kith_host_stopping(const kith_host *h)

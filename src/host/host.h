@@ -41,7 +41,12 @@ void kith_host_run(kith_host *h);
 /* Graceful: no new connections, GoAway to all, what is queued leaves, everything is closed within two seconds. Idempotent; may be called
  * from anywhere on the loop's thread. */
 void kith_host_stop(kith_host *h);
+/* The same without the two seconds: sockets stay as long as their peers go on taking what was written. kith_host_stop makes it short
+ * again. */
+void kith_host_stop_when_sent(kith_host *h);
 bool kith_host_stopping(const kith_host *h);
+/* Bytes that were written and that peers had not taken when their sockets were given up. */
+size_t kith_host_untaken(const kith_host *h);
 
 kith_node *kith_host_node(kith_host *h);
 uv_loop_t *kith_host_loop(kith_host *h);

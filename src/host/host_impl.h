@@ -34,13 +34,13 @@ struct kith_host {
     uv_idle_t idle; /* active while dirty: keeps the loop from sleeping */
     kith_node *node;
     kith_time timer_at, stop_by;
-    bool dirty, driving, stopping, closed;
+    bool dirty, driving, stopping, patient, closed;
     uv_timer_t leave_timer;  /* for who does not leave by itself */
     uv_timer_t accept_timer; /* while descriptors are short */
     uv_timer_t slow_timer;   /* looks after clock and interfaces */
     unsigned accept_pause;   /* ms, 0: accepting */
     kith_list socks, listeners, dials, lookups, leaving;
-    size_t leaving_count;
+    size_t leaving_count, untaken;
     kith_maddr told[KITH_RECORD_ADDRS_MAX]; /* our addresses, as the node knows them */
     size_t told_count;
     kith_observer *observers;

@@ -9,8 +9,12 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
 
 #include "host/host_impl.h"
 
@@ -24,6 +28,7 @@ typedef struct sock {
     kith_link link;
     kith_link leaving; /* host->leaving: we have said our last word, and wait for the peer's */
     kith_time leave_by;
+    size_t untaken; /* as leave_by was set */
     kith_host *host;
     kith_conn *conn; /* NULL once the node is done with it */
     uint8_t *buf;    /* being written: from the pool, or (copied) a block of its own */
@@ -40,8 +45,11 @@ typedef struct listener {
     kith_maddr bound;
 } listener;
 
-#define LEAVE_AFTER \
-    KITH_SEC(1) /* unread bytes would turn our close into a reset, which can overtake our last ones */
+/* A close with unread bytes, and any bytes that come after it, make the kernel send a reset and forget what it has not sent yet. So a
+ * socket stays until the peer has closed too; or has taken all and is silent, or takes nothing, for so long. */
+#define LEAVE_SILENT KITH_SEC(1)
+#define LEAVE_STALLED KITH_SEC(3)
+#define LEAVE_LOOK_MS 250
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_MIN_MS 100 /* without descriptors */
 #define PAUSE_MAX_MS 1600
@@ -185,14 +193,56 @@ static void sock_failed(sock *s, int uv)
     sock_close(s);
 }
 
+/* Bytes written that the peer's machine has not acknowledged; where the system does not tell, those that the kernel has not taken. */
+static size_t untaken(const sock *s)
+{
+    size_t n = uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
+    int queued = 0;
+    uv_os_fd_t fd;
+    if (uv_fileno((const uv_handle_t *)&s->tcp, &fd))
+        return n;
+#if defined(SIOCOUTQ)
+    (void)ioctl(fd, SIOCOUTQ, &queued);
+#elif defined(FIONWRITE)
+    (void)ioctl(fd, FIONWRITE, &queued);
+#elif defined(SO_NWRITE)
+    socklen_t len = sizeof queued;
+    (void)getsockopt(fd, SOL_SOCKET, SO_NWRITE, &queued, &len);
+#endif
+    return n + (queued > 0 ? (size_t)queued : 0);
+}
+
+/* The kernel need not keep what the peer will not take. */
+static void forget(const sock *s)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    uv_os_fd_t fd;
+    if (uv_fileno((const uv_handle_t *)&s->tcp, &fd) == 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+static void stay(sock *s, kith_time now)
+{
+    s->untaken = untaken(s);
+    s->leave_by = now + (s->untaken > 0 ? LEAVE_STALLED : LEAVE_SILENT);
+}
+
 static void on_leave_timer(uv_timer_t *t)
 {
     kith_host *h = t->data;
     kith_time now = kith_host_now(h);
-    kith_link *k;
-    while ((k = kith_list_first(&h->leaving)) && KITH_OF(k, sock, leaving)->leave_by <= now)
-        sock_close(KITH_OF(k, sock, leaving));
-    if (!k)
+    KITH_EACH (&h->leaving, k) {
+        sock *s = KITH_OF(k, sock, leaving);
+        if (s->untaken > 0 && untaken(s) < s->untaken) {
+            stay(s, now);
+        } else if (now >= s->leave_by) {
+            h->untaken += s->untaken;
+            if (s->untaken > 0)
+                forget(s);
+            sock_close(s);
+        }
+    }
+    if (h->leaving_count == 0)
         uv_timer_stop(t);
 }
 
@@ -223,11 +273,11 @@ void kith_tcp_close_(kith_host *h, kith_conn *c)
     }
     if (h->leaving_count == LEAVING_MAX)
         sock_close(KITH_OF(kith_list_first(&h->leaving), sock, leaving));
-    s->leave_by = kith_host_now(h) + LEAVE_AFTER;
+    stay(s, kith_host_now(h));
     kith_list_push(&h->leaving, &s->leaving);
     h->leaving_count++;
     if (!uv_is_active((uv_handle_t *)&h->leave_timer))
-        uv_timer_start(&h->leave_timer, on_leave_timer, 250, 250);
+        uv_timer_start(&h->leave_timer, on_leave_timer, LEAVE_LOOK_MS, LEAVE_LOOK_MS);
     if (!s->buf)
         sock_leave(s); /* else when its last bytes are written */
 }
