@@ -12,6 +12,9 @@
 #include "cmd/session.h"
 #include "host/joint.h"
 
+/* How long the connection stays when our half-close was the last word. A peer may still be reading, and go-libp2p and
+ * py-libp2p forget what their application has not read when the connection closes. */
+#define LINGER_MS 300
 #define COMMANDS_MAX 64 /* running at once, unless --max says otherwise */
 
 typedef struct pipe_cmd {
@@ -26,6 +29,8 @@ typedef struct pipe_cmd {
     unsigned long long max;
     unsigned running;
     bool taken; /* stdin and stdout are a stream's */
+    bool lingering;
+    uv_timer_t linger;
 } pipe_cmd;
 
 static int code_of(const kith_joint_end *how)
@@ -37,6 +42,11 @@ static int code_of(const kith_joint_end *how)
     return session_code(how->stream_err);
 }
 
+static void on_linger(uv_timer_t *timer)
+{
+    session_end(timer->data, EXIT_OK);
+}
+
 static void on_done(void *ctx, const kith_joint_end *how)
 {
     pipe_cmd *p = ctx;
@@ -44,6 +54,13 @@ static void on_done(void *ctx, const kith_joint_end *how)
         cmd_warn("%s", uv_strerror(how->local_err));
     else if (p->s.code < 0 && how->stream_err && !how->local_err)
         cmd_warn("the stream ended early: %s", kith_err_text(how->stream_err));
+    if (p->s.code < 0 && how->last_word && code_of(how) == EXIT_OK) {
+        p->lingering = true;
+        uv_timer_init(kith_host_loop(p->s.host), &p->linger);
+        p->linger.data = &p->s;
+        uv_timer_start(&p->linger, on_linger, LINGER_MS, 0);
+        return;
+    }
     session_end(&p->s, code_of(how));
 }
 
@@ -171,6 +188,9 @@ static void on_stop(void *ctx)
     pipe_cmd *p = ctx;
     kith_joint_cancel_all(&p->joints);
     p->untaken = kith_host_untaken(p->s.host);
+    if (p->lingering)
+        uv_close((uv_handle_t *)&p->linger, NULL);
+    p->lingering = false;
 }
 
 static int start_listening(pipe_cmd *p)
@@ -217,6 +237,8 @@ static int run(const cmd_args *args)
     int code = session_start(&p.s, args);
     if (code)
         return code;
+    p.s.on_stop = on_stop;
+    p.s.ctx = &p;
     p.id[0] = kith_bytes_str(p.protocol);
     kith_list_init(&p.joints);
     p.s.patient = true;

@@ -99,6 +99,7 @@ static void input_over(kith_joint *j, int err)
 {
     if (err != UV_EOF && err != 0 && !j->how.local_err)
         j->how.local_err = err;
+    j->how.last_word = kith_pipe_ended(j->pipe);
     kith_pipe_finish(j->pipe);
     if (j->in.fd < 0)
         j->in.busy = false;

@@ -10,8 +10,9 @@
 
 typedef struct kith_joint_end {
     kith_err stream_err; /* how the stream ended */
-    int local_err;       /* uv error of the local side, or 0; UV_EPIPE: whoever read our output went away */
-    int exit_status;     /* of the command; 0 without one */
+    bool last_word; /* the peer had ended its half before we ended ours: nothing tells when it has read all */
+    int local_err;  /* uv error of the local side, or 0; UV_EPIPE: whoever read our output went away */
+    int exit_status; /* of the command; 0 without one */
     int term_signal;
     uint64_t sent, received;
 } kith_joint_end;
