@@ -11,10 +11,8 @@ all: ## build the program and libkith.a
 	@cmake --build --preset $(PRESET) --target libkith kith
 
 .PHONY: demo
-demo: ## two nodes move a folder over a post-quantum channel
-	@test -x tools/demo || { echo "make demo: tools/demo is not there yet"; exit 1; }
-	@$(MAKE) --no-print-directory all
-	@tools/demo
+demo: all ## two nodes move a folder over a post-quantum channel
+	@tools/demo $(PRESET)
 
 .PHONY: test
 test: ## build and run all tests; only=REGEX picks some, PRESET=asan another build

@@ -295,7 +295,7 @@ static void kill_9_loses_nothing_that_was_stored(void **state)
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
         assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-        assert_string_equal(sqlite3_column_text(st, 0), "ok");
+        assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
         sqlite3_finalize(st);
         sqlite3_close(db);
         kith_book *b = open_book();
