@@ -11,10 +11,15 @@ pids=()
 passed=0 failed=0 skipped=0
 here='' there='' listen=/ip4/127.0.0.1/tcp/0 # how to run a sharer and a receiver; where a sharer listens
 
-cleanup() {
+# What was started in this shell; each test has one of its own.
+stop_all() {
     local p
     for p in "${pids[@]}"; do kill -9 "$p" 2>/dev/null; done
     wait 2>/dev/null
+}
+
+cleanup() {
+    stop_all
     [ ! -d "$work/full" ] || umount "$work/full" 2>/dev/null
     chmod -R u+rwx "$work" 2>/dev/null
     rm -rf "$work"
@@ -70,7 +75,7 @@ check() {
     local t
     for t in "$@"; do
         mkdir -p "$work/$t"
-        ( cd "$work/$t" && "$t" && sound ) && { echo "ok: ${t//_/ }"; passed=$((passed + 1)); continue; }
+        ( trap stop_all EXIT; cd "$work/$t" && "$t" && sound ) && { echo "ok: ${t//_/ }"; passed=$((passed + 1)); continue; }
         case $? in
         77) skipped=$((skipped + 1)) ;;
         *) echo "FAILED: ${t//_/ }"; failed=$((failed + 1)) ;;
