@@ -237,8 +237,6 @@ static int run(const cmd_args *args)
     int code = session_start(&p.s, args);
     if (code)
         return code;
-    p.s.on_stop = on_stop;
-    p.s.ctx = &p;
     p.id[0] = kith_bytes_str(p.protocol);
     kith_list_init(&p.joints);
     p.s.patient = true;
