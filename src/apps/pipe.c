@@ -104,22 +104,33 @@ void kith_pipe_seen(kith_pipe *p)
     p->news = false;
 }
 
+/* The last block if it has room, else a new one behind it. NULL: no memory. */
+static block *block_with_room(kith_pipe *p)
+{
+    if (!kith_list_empty(&p->in)) {
+        block *last = KITH_OF(kith_list_last(&p->in), block, link);
+        if (last->off + last->len < BLOCK_LEN)
+            return last;
+    }
+    /* not zeroed: it is written at once */
+    block *b = p->env->alloc.fn(p->env->alloc.ctx, NULL, 0, sizeof *b);
+    if (!b)
+        return NULL;
+    b->link = (kith_link){0};
+    b->off = b->len = 0;
+    kith_list_push(&p->in, &b->link);
+    return b;
+}
+
 static kith_err on_recv(void *m, kith_time now, kith_bytes in)
 {
     (void)now;
     kith_pipe *p = m;
     p->news = true;
     while (in.len > 0) {
-        block *b = kith_list_empty(&p->in) ? NULL : KITH_OF(p->in.head.prev, block, link);
-        if (!b || b->off + b->len == BLOCK_LEN) {
-            b = p->env->alloc.fn(p->env->alloc.ctx, NULL, 0,
-                                 sizeof *b); /* not zeroed: it is written at once */
-            if (!b)
-                return KITH_ENOMEM; /* the stream is reset */
-            b->link = (kith_link){0};
-            b->off = b->len = 0;
-            kith_list_push(&p->in, &b->link);
-        }
+        block *b = block_with_room(p);
+        if (!b)
+            return KITH_ENOMEM; /* the stream is reset */
         size_t room = BLOCK_LEN - b->off - b->len, k = in.len < room ? in.len : room;
         memcpy(b->bytes + b->off + b->len, in.p, k);
         b->len += k;

@@ -64,6 +64,11 @@ static inline kith_link *kith_list_first(const kith_list *l)
     return kith_list_empty(l) ? NULL : l->head.next;
 }
 
+static inline kith_link *kith_list_last(const kith_list *l)
+{
+    return kith_list_empty(l) ? NULL : l->head.prev;
+}
+
 static inline kith_link *kith_list_pop(kith_list *l)
 {
     kith_link *k = kith_list_first(l);

@@ -26,6 +26,7 @@ static void assert_items(const kith_list *l, const char *want)
         back = k;
     }
     assert_ptr_equal(l->head.prev, back);
+    assert_ptr_equal(kith_list_last(l), n > 0 ? back : NULL);
     assert_int_equal(i, n);
     assert_int_equal(kith_list_empty(l), n == 0);
     i = 0;
