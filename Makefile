@@ -29,6 +29,11 @@ fuzz: ## run every fuzz target for a while (KITH_FUZZ_SECONDS, default 30 each)
 	@tools/setup ci
 	@tools/run-fuzz
 
+.PHONY: coverage
+coverage: ## which lines of the core the tests run; fails below 90 % (ARGS='--lines src/node/dialer.c')
+	@tools/setup ci
+	@tools/coverage $(ARGS)
+
 .PHONY: check
 check: ## format, tidy and rules
 	@tools/setup ci
