@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Toy cryptography. What the node's machines need of src/crypto is here; a program that needs more does not link.
+ *
+ *   hash     64 bits of state, each step a bijection of the word that goes in, so that one changed byte always shows; stretched to
+ *            the length that is asked for
+ *   aead     xor with a stream; the tag is the hash of key, nonce, associated data and ciphertext
+ *   dh       multiplication of odd numbers modulo 2^64, which commutes
+ *   kem      the encapsulation key is a 64-bit name, stretched; the secret is the hash of that name and the ciphertext
+ *   sign     the hash of public key and message */
+#include "toy_crypto.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "crypto/aead.h"
+#include "crypto/crypto.h"
+#include "crypto/dh.h"
+#include "crypto/hash.h"
+#include "crypto/kem.h"
+#include "crypto/sign.h"
+
+const char kith_toy_crypto[] = "toy cryptography";
+
+enum {
+    OF_HASH = 1,
+    OF_HKDF,
+    OF_CIPHER,
+    OF_TAG,
+    OF_KEM,
+    OF_CT,
+    OF_SECRET,
+    OF_KEY,
+    OF_SIG
+}; /* hashes of what */
+
+#define ODD 0x9e3779b97f4a7c15u
+
+/* ---- hashing and stretching ---- */
+
+static uint64_t rotl(uint64_t x, int n)
+{
+    return x << n | x >> (64 - n);
+}
+
+static uint64_t absorb(uint64_t h, uint64_t word)
+{
+    return rotl((h ^ word) * ODD, 29);
+}
+
+/* These two are written for the compiler, which makes one instruction of each: all bytes of the simulation pass here. */
+static uint64_t load(const uint8_t *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+}
+
+static void store(uint8_t *p, uint64_t v)
+{
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint64_t absorb_bytes(uint64_t h, kith_bytes in)
+{
+    size_t at = 0;
+    h = absorb(h, in.len);
+    for (; in.len - at >= 8; at += 8)
+        h = absorb(h, load(in.p + at));
+    uint64_t last = 0;
+    for (int shift = 0; at < in.len; at++, shift += 8)
+        last |= (uint64_t)in.p[at] << shift;
+    return absorb(h, last);
+}
+
+static uint64_t next_word(uint64_t *h) /* SplitMix64 */
+{
+    uint64_t z = (*h += ODD);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static void stretch(uint64_t h, uint8_t *out, size_t len)
+{
+    for (; len >= 8; out += 8, len -= 8)
+        store(out, next_word(&h));
+    uint64_t last = next_word(&h);
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)(last >> (8 * i));
+}
+
+static bool is_stretched(uint64_t h, const uint8_t *p, size_t len)
+{
+    uint8_t want[KITH_KEM_EK_MAX];
+    assert(len <= sizeof want);
+    stretch(h, want, len);
+    return memcmp(want, p, len) == 0;
+}
+
+void kith_sha256(kith_bytes in, uint8_t out[KITH_SHA256_LEN])
+{
+    kith_sha256_2(in, (kith_bytes){0}, out);
+}
+
+void kith_sha256_2(kith_bytes a, kith_bytes b, uint8_t out[KITH_SHA256_LEN])
+{
+    stretch(absorb_bytes(absorb_bytes(OF_HASH, a), b), out, KITH_SHA256_LEN);
+}
+
+void kith_hkdf_sha256(kith_bytes salt, kith_bytes ikm, kith_bytes info, kith_span out)
+{
+    stretch(absorb_bytes(absorb_bytes(absorb_bytes(OF_HKDF, salt), ikm), info), out.p, out.len);
+}
+
+/* ---- crypto.h ---- */
+
+kith_err kith_crypto_init(void)
+{
+    return KITH_OK;
+}
+
+void kith_wipe(void *p, size_t n)
+{
+    memset(p, 0, n);
+}
+
+/* ---- aead.h ---- */
+
+struct kith_aead {
+    uint64_t key;
+    bool seal;
+};
+
+kith_aead *kith_aead_new(kith_aead_alg alg, const uint8_t key[KITH_AEAD_KEY_LEN], bool seal)
+{
+    (void)alg;
+    kith_aead *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->seal = seal;
+    kith_aead_rekey(a, key);
+    return a;
+}
+
+void kith_aead_rekey(kith_aead *a, const uint8_t key[KITH_AEAD_KEY_LEN])
+{
+    a->key = absorb_bytes(OF_CIPHER, kith_bytes_of(key, KITH_AEAD_KEY_LEN));
+}
+
+void kith_aead_free(kith_aead *a)
+{
+    free(a);
+}
+
+static uint64_t nonced(const kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN])
+{
+    return absorb_bytes(a->key, kith_bytes_of(nonce, KITH_AEAD_NONCE_LEN));
+}
+
+static void crypt(uint64_t h, kith_span text)
+{
+    size_t at = 0;
+    for (; text.len - at >= 8; at += 8)
+        store(text.p + at, load(text.p + at) ^ next_word(&h));
+    uint64_t last = next_word(&h);
+    for (int shift = 0; at < text.len; at++, shift += 8)
+        text.p[at] ^= (uint8_t)(last >> shift);
+}
+
+static void tag_of(uint64_t h, kith_bytes ad, kith_bytes text, uint8_t tag[KITH_AEAD_TAG_LEN])
+{
+    stretch(absorb_bytes(absorb_bytes(absorb(h, OF_TAG), ad), text), tag, KITH_AEAD_TAG_LEN);
+}
+
+void kith_aead_seal(kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN], kith_bytes ad, kith_span text,
+                    uint8_t tag[KITH_AEAD_TAG_LEN])
+{
+    assert(a->seal);
+    uint64_t h = nonced(a, nonce);
+    crypt(h, text);
+    tag_of(h, ad, kith_span_bytes(text), tag);
+}
+
+kith_err kith_aead_open(kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_LEN], kith_bytes ad, kith_span text,
+                        const uint8_t tag[KITH_AEAD_TAG_LEN])
+{
+    assert(!a->seal);
+    uint64_t h = nonced(a, nonce);
+    uint8_t want[KITH_AEAD_TAG_LEN];
+    tag_of(h, ad, kith_span_bytes(text), want);
+    if (memcmp(want, tag, sizeof want) != 0)
+        return KITH_ECRYPTO;
+    crypt(h, text);
+    return KITH_OK;
+}
+
+/* ---- dh.h ---- */
+
+#define LANES (KITH_X25519_LEN / 8)
+
+struct kith_dh {
+    uint64_t secret[LANES]; /* odd: no product is zero, and every bit of the other's share counts */
+};
+
+kith_dh *kith_dh_new(const uint8_t secret[KITH_X25519_LEN])
+{
+    kith_dh *k = calloc(1, sizeof *k);
+    for (size_t i = 0; k && i < LANES; i++)
+        k->secret[i] = load(secret + 8 * i) | 1;
+    return k;
+}
+
+void kith_dh_free(kith_dh *k)
+{
+    free(k);
+}
+
+void kith_dh_public(const kith_dh *k, uint8_t out[KITH_X25519_LEN])
+{
+    for (size_t i = 0; i < LANES; i++)
+        store(out + 8 * i, k->secret[i] * ODD);
+}
+
+kith_err kith_dh_shared(const kith_dh *k, const uint8_t peer[KITH_X25519_LEN], uint8_t out[KITH_X25519_LEN])
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < LANES; i++)
+        any |= load(peer + 8 * i);
+    if (!any)
+        return KITH_ECRYPTO; /* as a point of low order */
+    for (size_t i = 0; i < LANES; i++)
+        store(out + 8 * i, k->secret[i] * load(peer + 8 * i));
+    return KITH_OK;
+}
+
+/* ---- kem.h ---- */
+
+struct kith_kem {
+    kith_kem_alg alg;
+    uint64_t name;
+};
+
+/* FIPS 203, table 3. */
+static const struct {
+    size_t ek, ct;
+} kem_lens[] = {
+    [KITH_KEM_NONE] = {0, 0},
+    [KITH_KEM_MLKEM512] = {800, 768},
+    [KITH_KEM_MLKEM768] = {1184, 1088},
+    [KITH_KEM_MLKEM1024] = {1568, 1568},
+};
+
+size_t kith_kem_ek_len(kith_kem_alg alg)
+{
+    return kem_lens[alg].ek;
+}
+
+size_t kith_kem_ct_len(kith_kem_alg alg)
+{
+    return kem_lens[alg].ct;
+}
+
+kith_kem *kith_kem_new(kith_kem_alg alg, const uint8_t seed[KITH_KEM_SEED_LEN])
+{
+    assert(alg != KITH_KEM_NONE);
+    kith_kem *k = calloc(1, sizeof *k);
+    if (!k)
+        return NULL;
+    k->alg = alg;
+    k->name = absorb_bytes(absorb(OF_KEM, alg), kith_bytes_of(seed, KITH_KEM_SEED_LEN));
+    return k;
+}
+
+void kith_kem_free(kith_kem *k)
+{
+    free(k);
+}
+
+void kith_kem_ek(const kith_kem *k, uint8_t *out)
+{
+    store(out, k->name);
+    stretch(k->name, out + 8, kem_lens[k->alg].ek - 8);
+}
+
+static void kem_secret(uint64_t name, kith_bytes ct, uint8_t shared[KITH_KEM_SHARED_LEN])
+{
+    stretch(absorb_bytes(absorb(OF_SECRET, name), ct), shared, KITH_KEM_SHARED_LEN);
+}
+
+kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KITH_KEM_COIN_LEN], uint8_t *ct,
+                         uint8_t shared[KITH_KEM_SHARED_LEN])
+{
+    assert(alg != KITH_KEM_NONE);
+    if (ek.len != kem_lens[alg].ek)
+        return KITH_ECRYPTO;
+    uint64_t name = load(ek.p);
+    if (!is_stretched(name, ek.p + 8, ek.len - 8))
+        return KITH_ECRYPTO; /* as a coefficient that is too large */
+    stretch(absorb_bytes(absorb(OF_CT, name), kith_bytes_of(coin, KITH_KEM_COIN_LEN)), ct, kem_lens[alg].ct);
+    kem_secret(name, kith_bytes_of(ct, kem_lens[alg].ct), shared);
+    return KITH_OK;
+}
+
+kith_err kith_kem_decaps(const kith_kem *k, kith_bytes ct, uint8_t shared[KITH_KEM_SHARED_LEN])
+{
+    if (ct.len != kem_lens[k->alg].ct)
+        return KITH_ECRYPTO;
+    kem_secret(k->name, ct, shared);
+    return KITH_OK;
+}
+
+/* ---- sign.h ---- */
+
+struct kith_signer {
+    uint8_t pub[KITH_ED25519_PUB_LEN];
+};
+
+kith_signer *kith_signer_new(const uint8_t seed[KITH_ED25519_SEED_LEN])
+{
+    kith_signer *s = calloc(1, sizeof *s);
+    if (s)
+        stretch(absorb_bytes(OF_KEY, kith_bytes_of(seed, KITH_ED25519_SEED_LEN)), s->pub, sizeof s->pub);
+    return s;
+}
+
+void kith_signer_free(kith_signer *s)
+{
+    free(s);
+}
+
+void kith_signer_public(const kith_signer *s, uint8_t out[KITH_ED25519_PUB_LEN])
+{
+    memcpy(out, s->pub, sizeof s->pub);
+}
+
+static void sign(kith_bytes pub, kith_bytes msg, uint8_t sig[KITH_ED25519_SIG_LEN])
+{
+    stretch(absorb_bytes(absorb_bytes(OF_SIG, pub), msg), sig, KITH_ED25519_SIG_LEN);
+}
+
+kith_err kith_signer_sign(const kith_signer *s, kith_bytes msg, uint8_t sig[KITH_ED25519_SIG_LEN])
+{
+    sign(kith_bytes_of(s->pub, sizeof s->pub), msg, sig);
+    return KITH_OK;
+}
+
+kith_err kith_verify(kith_key_type type, kith_bytes key, kith_bytes msg, kith_bytes sig)
+{
+    if (type != KITH_KEY_ED25519)
+        return KITH_EUNSUPPORTED; /* simulated nodes have no other keys */
+    uint8_t want[KITH_ED25519_SIG_LEN];
+    if (key.len != KITH_ED25519_PUB_LEN || sig.len != sizeof want)
+        return KITH_ECRYPTO;
+    sign(key, msg, want);
+    return memcmp(want, sig.p, sizeof want) == 0 ? KITH_OK : KITH_ECRYPTO;
+}
