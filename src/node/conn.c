@@ -273,8 +273,7 @@ static void drain_yamux(kith_conn *c, kith_time now)
         kith_stream *s = ev.stream ? kith_yamux_user(ev.stream) : NULL;
         switch (ev.kind) {
         case KITH_YAMUX_OPENED:
-            if (!kith_stream_accept_(c, now, ev.stream))
-                kith_yamux_reset(c->yamux, ev.stream, 0);
+            kith_stream_accept_(c, now, ev.stream);
             break;
         case KITH_YAMUX_DATA:
             if (s)

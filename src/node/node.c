@@ -488,7 +488,7 @@ void kith_node_reset(kith_node *n, kith_time now, kith_stream *s)
         return;
     if (!s->err)
         s->err = KITH_ECLOSED;
-    kith_yamux_reset(s->conn->yamux, s->ys, 0);
+    kith_yamux_reset(s->conn->yamux, s->ys, KITH_YAMUX_NO_ERROR);
     kith_conn_pump_(s->conn, now);
 }
 
@@ -542,7 +542,7 @@ static unsigned take_bit(note *t)
     return bit;
 }
 
-static bool tell_conn(kith_node *n, kith_conn *c, kith_node_event *ev)
+static bool tell_conn(kith_node *n, kith_time now, kith_conn *c, kith_node_event *ev)
 {
     /* The end of a connection is told after the ends of its streams. */
     unsigned ends = CONN_DISCONNECTED | CONN_REFUSED | CONN_CLOSE;
@@ -564,6 +564,16 @@ static bool tell_conn(kith_node *n, kith_conn *c, kith_node_event *ev)
     case CONN_CONNECTED:
         c->was_open = true;
         ev->kind = KITH_NODE_CONNECTED;
+        return true;
+    case CONN_UNASKED:
+        if (c->state != CONN_OPEN)
+            return false;
+        c->identified = true;
+        ev->kind = KITH_NODE_IDENTIFIED;
+        ev->err = c->unasked;
+        ev->why = kith_err_text(c->unasked);
+        if (c->push_due)
+            kith_identify_push_(c, now);
         return true;
     case CONN_DISCONNECTED:
         ev->kind = KITH_NODE_DISCONNECTED;
@@ -649,7 +659,7 @@ bool kith_node_next(kith_node *n, kith_time now, kith_node_event *ev)
         bool told = false;
         switch ((note_kind)t->kind) {
         case NOTE_CONN:
-            told = tell_conn(n, KITH_OF(t, kith_conn, note), ev);
+            told = tell_conn(n, now, KITH_OF(t, kith_conn, note), ev);
             break;
         case NOTE_STREAM:
             told = tell_stream(n, now, KITH_OF(t, kith_stream, note), ev);

@@ -28,7 +28,15 @@ typedef struct note {
     uint8_t kind, bits;
 } note;
 
-enum { CONN_DIAL = 1, CONN_CONNECTED = 2, CONN_DISCONNECTED = 4, CONN_REFUSED = 8, CONN_CLOSE = 16 };
+/* Told from the lowest to the highest. */
+enum {
+    CONN_DIAL = 1,
+    CONN_CONNECTED = 2,
+    CONN_UNASKED = 4, /* identify could not even be asked */
+    CONN_DISCONNECTED = 8,
+    CONN_REFUSED = 16,
+    CONN_CLOSE = 32
+};
 enum { STREAM_OPENED = 1, STREAM_READY = 2, STREAM_GONE = 4 };
 
 typedef enum timer_owner { TIMER_CONN, TIMER_STREAM, TIMER_JOB, TIMER_PUSH } timer_owner;
@@ -78,6 +86,7 @@ struct kith_conn {
     uint8_t *protocols; /* length-prefixed ids, from identify */
     size_t protocols_len;
     kith_err err;
+    kith_err unasked; /* why CONN_UNASKED */
     const char *why;
 };
 
@@ -220,7 +229,7 @@ kith_conn *kith_conn_of_peer_(const kith_node *n, const kith_peer_id *peer);
 kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, size_t count,
                            const kith_stream_ops *ops, void *machine, void *user, stream_role role,
                            kith_stream **out);
-kith_stream *kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys); /* NULL: refused */
+void kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys); /* or resets it */
 void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in);
 void kith_stream_eof_(kith_stream *s, kith_time now);
 size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin);

@@ -12,11 +12,13 @@ void kith_identify_ask_(kith_conn *c, kith_time now)
 {
     kith_identify *listener;
     kith_stream *s;
-    if (kith_identify_listener(&c->node->env, now, &c->peer, &listener))
+    kith_err e = kith_identify_listener(&c->node->env, now, &c->peer, &listener);
+    if (!e)
+        e = kith_stream_open_(c, now, ask_id, 1, &kith_identify_ops, listener, NULL, ROLE_IDENTIFY_ASK, &s);
+    if (!e)
         return;
-    /* On failure the machine is freed and the connection simply stays without identify; there is no memory to say more. */
-    if (kith_stream_open_(c, now, ask_id, 1, &kith_identify_ops, listener, NULL, ROLE_IDENTIFY_ASK, &s))
-        return;
+    c->unasked = e;
+    kith_note_(c->node, &c->note, CONN_UNASKED);
 }
 
 /* Seals our peer record afresh when addresses changed. */

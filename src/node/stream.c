@@ -102,37 +102,78 @@ static int find_row(void *ctx, kith_bytes id)
     return -1;
 }
 
-kith_stream *kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys)
+void kith_stream_accept_(kith_conn *c, kith_time now, kith_yamux_stream *ys)
 {
     kith_node *n = c->node;
-    if (n->stopping || kith_limiter_stream(n->limiter, c->stream_total))
-        return NULL;
+    if (kith_limiter_stream(n->limiter, c->stream_total))
+        goto refused;
     kith_stream *s = stream_new(c);
     if (!s) {
         kith_limiter_release_stream(n->limiter);
-        return NULL;
+        goto refused;
     }
     c->stream_count++;
     s->inbound = true;
     s->mss = kith_mss_listen(&n->env, find_row, n);
     if (!s->mss) {
         kith_stream_free_(s);
-        return NULL;
+        goto refused;
     }
     s->ys = ys;
     s->negotiate_by = kith_time_after(now, n->cfg.negotiate_timeout);
     kith_yamux_set_user(ys, s);
     c->active_at = now;
     kith_stream_settle_(s, now);
-    return s;
+    return;
+refused:
+    kith_yamux_reset(c->yamux, ys, KITH_YAMUX_RST_LIMIT);
 }
 
-static void reset(kith_stream *s, kith_err why)
+static void reset(kith_stream *s, kith_err why, uint32_t code)
 {
     if (!s->err)
         s->err = why;
     if (s->ys)
-        kith_yamux_reset(s->conn->yamux, s->ys, 0); /* its CLOSED event ends the stream */
+        kith_yamux_reset(s->conn->yamux, s->ys, code); /* its CLOSED event ends the stream */
+}
+
+/* The code that tells the peer why. Without one: an end that is nobody's fault, such as a reader who had enough. */
+static uint32_t code_of(kith_err e)
+{
+    switch (e) {
+    case KITH_ELIMIT:
+    case KITH_ENOMEM:
+    case KITH_EREFUSED: /* an application that takes no more */
+        return KITH_YAMUX_RST_LIMIT;
+    case KITH_ESHORT:
+    case KITH_EFORMAT:
+    case KITH_EPROTO:
+    case KITH_ECRYPTO:
+    case KITH_EAUTH:
+        return KITH_YAMUX_RST_VIOLATION;
+    case KITH_EUNSUPPORTED:
+        return KITH_YAMUX_RST_NEGOTIATION;
+    case KITH_OK:
+    case KITH_ESPACE:
+    case KITH_EPOLICY:
+    case KITH_ENOTFOUND:
+    case KITH_EEXISTS:
+    case KITH_ETIMEOUT:
+    case KITH_ECLOSED:
+    case KITH_ERESET:
+    case KITH_ESTATE:
+    case KITH_EIO:
+        return KITH_YAMUX_NO_ERROR;
+    }
+    return KITH_YAMUX_NO_ERROR;
+}
+
+/* Its machine wants the stream no more. Only identify's says more than that. */
+static void give_up(kith_stream *s)
+{
+    const kith_identify_info *info;
+    bool heard = s->role == ROLE_IDENTIFY_ASK || s->role == ROLE_PUSH_HEAR;
+    reset(s, KITH_ERESET, heard ? code_of(kith_identify_result(s->machine, &info)) : KITH_YAMUX_NO_ERROR);
 }
 
 static uint32_t streams_of(const kith_conn *c, const protocol_row *row)
@@ -202,7 +243,7 @@ static void negotiated(kith_stream *s, kith_time now)
         return;
     kith_err e = agree(s, now);
     if (e) {
-        reset(s, e);
+        reset(s, e, code_of(e));
         return;
     }
     s->negotiate_by = KITH_NEVER;
@@ -227,7 +268,7 @@ void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in)
             kith_yamux_used(s->conn->yamux, now, s->ys, used);
             in = kith_bytes_skip(in, used);
         } else {
-            reset(s, e);
+            reset(s, e, KITH_YAMUX_RST_NEGOTIATION);
             return;
         }
     }
@@ -236,7 +277,7 @@ void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in)
         s->unread += in.len;
         kith_err e = s->ops->recv(s->machine, now, in);
         if (e) {
-            reset(s, e);
+            reset(s, e, code_of(e));
             return;
         }
     }
@@ -249,7 +290,7 @@ void kith_stream_eof_(kith_stream *s, kith_time now)
         return;
     s->peer_eof = true;
     if (!s->opened) {
-        reset(s, KITH_ECLOSED);
+        reset(s, KITH_ECLOSED, KITH_YAMUX_RST_NEGOTIATION);
         return;
     }
     s->ops->eof(s->machine, now);
@@ -301,7 +342,7 @@ size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin
         *fin = s->fin_sent = len == 0 && !s->mss;
         break;
     case KITH_STREAM_RESET:
-        reset(s, KITH_ERESET);
+        give_up(s);
         return 0;
     }
     return len;
@@ -315,7 +356,7 @@ void kith_stream_after_(kith_stream *s, kith_time now)
     kith_time at = s->negotiate_by;
     if (s->machine && !s->err) {
         if (s->ops->want(s->machine) == KITH_STREAM_RESET) {
-            reset(s, KITH_ERESET);
+            give_up(s);
         } else {
             size_t held = s->ops->held ? s->ops->held(s->machine) : 0;
             if (s->unread > held) {
@@ -343,7 +384,7 @@ void kith_stream_tick_(kith_stream *s, kith_time now)
     if (s->over || s->err)
         return;
     if (now >= s->negotiate_by) {
-        reset(s, KITH_ETIMEOUT);
+        reset(s, KITH_ETIMEOUT, KITH_YAMUX_RST_NEGOTIATION);
         return;
     }
     if (s->machine && s->ops->deadline && now >= s->ops->deadline(s->machine))

@@ -40,6 +40,7 @@
 #define KITH_YAMUX_INTERNAL_ERROR 2u
 
 /* RST codes as go-libp2p sends them (core/network, StreamErrorCode). */
+#define KITH_YAMUX_NO_ERROR 0u
 #define KITH_YAMUX_RST_NEGOTIATION 0x1001u /* no protocol agreed on */
 #define KITH_YAMUX_RST_LIMIT 0x1002u /* a resource limit; what we answer streams beyond streams_in_max with */
 #define KITH_YAMUX_RST_RATE 0x1003u

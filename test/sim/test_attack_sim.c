@@ -33,6 +33,7 @@ typedef struct arena {
     kith_time now;
     uint64_t rng;
     size_t memory, peak;
+    int64_t fail_in; /* allocations of the node until one fails; 0: none does */
     kith_env env, env_honest;
     kith_node *node, *honest;
     kith_signer *signer[2];
@@ -53,6 +54,8 @@ typedef struct arena {
 static void *counting(void *ctx, void *p, size_t old, size_t size)
 {
     arena *a = ctx;
+    if (size > old && a->fail_in > 0 && --a->fail_in == 0)
+        return NULL;
     a->memory = a->memory - old + size;
     if (a->memory > a->peak)
         a->peak = a->memory;
@@ -829,6 +832,34 @@ static void an_identify_that_never_ends_is_given_up(void **state)
     finish(&a);
 }
 
+/* A command waits for identify to end, well or not: it may not wait for ever because there was no memory to ask. */
+static void without_memory_for_identify_its_failure_is_told(void **state)
+{
+    (void)state;
+    unsigned unasked = 0, survived = 0;
+    for (int64_t n = 1; n < 60; n++) {
+        arena a;
+        start(&a);
+        a.fail_in = n;
+        bad *b = meet(&a, 48, 2);
+        a.fail_in = 0;
+        unasked += b->conn && a.identify_failed == 1 && a.err == KITH_OK;
+        wait(&a, KITH_SEC(11)); /* identify has 10 s */
+        kith_conn_facts f = {0};
+        if (b->conn)
+            kith_conn_facts_get(b->conn, &f);
+        if (f.open) {
+            survived++;
+            assert_true(f.identified);
+            assert_int_equal(a.identified + a.identify_failed,
+                             2); /* once for the honest peer, once for this one */
+        }
+        finish(&a);
+    }
+    assert_true(unasked > 0);
+    assert_true(survived > unasked);
+}
+
 /* ---- negotiation ---- */
 
 static void proposals_without_end_reset_the_stream(void **state)
@@ -878,6 +909,67 @@ static void rubbish_instead_of_a_proposal_resets_the_stream(void **state)
         assert_int_equal(sim_hostile_heard(b->peer)->resets, resets + 1);
     }
     assert_non_null(b->conn);
+    finish(&a);
+}
+
+/* The codes are go-libp2p's, which tells them to its applications. */
+static void a_reset_says_why(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 56, 2);
+    const sim_heard *heard = sim_hostile_heard(b->peer);
+    struct {
+        const char *protocol, *payload;
+        unsigned flags;
+        uint32_t code;
+    } cases[] = {
+        {NULL, "\x05ping!", 0, KITH_YAMUX_RST_NEGOTIATION},
+        {NULL, "", HOSTILE_FIN, KITH_YAMUX_RST_NEGOTIATION},                            /* hangs up first */
+        {KITH_IDENTIFY_PUSH_ID, "\x02\xff\xff", HOSTILE_FIN, KITH_YAMUX_RST_VIOLATION}, /* no protobuf */
+        {KITH_IDENTIFY_ID, "why would I talk?", 0, KITH_YAMUX_RST_VIOLATION},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        unsigned resets = heard->resets;
+        uint32_t id = sim_hostile_open(b->peer, cases[k].protocol, 0);
+        sim_hostile_data(b->peer, cases[k].flags, id, kith_bytes_str(cases[k].payload));
+        push_bad(&a, b);
+        assert_int_equal(heard->resets, resets + 1);
+        assert_int_equal(heard->rst_code, cases[k].code);
+    }
+    for (unsigned i = 0, resets = heard->resets; i < 5; i++) { /* a fifth ping stream is one too many */
+        sim_hostile_open(b->peer, KITH_PING_ID, 0);
+        push_bad(&a, b);
+        assert_int_equal(heard->resets, resets + (i == 4));
+    }
+    assert_int_equal(heard->rst_code, KITH_YAMUX_RST_LIMIT);
+    unsigned resets = heard->resets;
+    sim_hostile_open(b->peer, NULL, 0); /* and says nothing more */
+    push_bad(&a, b);
+    wait(&a, KITH_SEC(11));
+    assert_int_equal(heard->resets, resets + 1 + 1); /* and our identify, which it did not answer */
+    assert_int_equal(heard->rst_code, KITH_YAMUX_RST_NEGOTIATION);
+    assert_non_null(b->conn);
+    finish(&a);
+}
+
+static void streams_beyond_those_of_all_together_are_reset_for_a_limit(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config c = config();
+    c.limits.streams = 1;
+    start_with(&a, &c);
+    bad *b = meet(&a, 57, 2);
+    const sim_heard *heard = sim_hostile_heard(b->peer);
+    for (unsigned i = 0; i < KITH_STREAMS_ASSURED && heard->resets == 0;
+         i++) { /* ours for identify is one of them */
+        sim_hostile_open(b->peer, NULL, 0);
+        push_bad(&a, b);
+    }
+    assert_int_equal(heard->resets, 1);
+    assert_int_equal(heard->rst_code, KITH_YAMUX_RST_LIMIT);
     finish(&a);
 }
 
@@ -1022,8 +1114,11 @@ int main(void)
         cmocka_unit_test(CVE_2023_40583_what_a_peer_says_of_itself_is_not_hoarded),
         cmocka_unit_test(identify_messages_too_many_or_too_long_cost_their_stream_only),
         cmocka_unit_test(an_identify_that_never_ends_is_given_up),
+        cmocka_unit_test(without_memory_for_identify_its_failure_is_told),
         cmocka_unit_test(proposals_without_end_reset_the_stream),
         cmocka_unit_test(rubbish_instead_of_a_proposal_resets_the_stream),
+        cmocka_unit_test(a_reset_says_why),
+        cmocka_unit_test(streams_beyond_those_of_all_together_are_reset_for_a_limit),
         cmocka_unit_test(streams_left_in_negotiation_cost_little_and_go_at_the_deadline),
         cmocka_unit_test(hostile_peers_cannot_take_the_honest_ones_streams),
         cmocka_unit_test(handshakes_that_stand_still_make_room),

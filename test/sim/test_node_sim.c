@@ -1059,7 +1059,7 @@ static void any_failing_allocation_is_survived(void **state)
         sim_fail_alloc_after(victim, -1);
         sim_run(t.s, sim_now(t.s) + KITH_SEC(30));
         kith_conn *again = sim_connect(t.s, t.a, t.b);
-        if (!again) /* a connection whose identify could not be started has no agent to wait for */
+        if (!again) /* a connection whose identify failed has no agent to wait for */
             again = kith_node_conn_find(sim_node(t.a), kith_node_id(sim_node(t.b)));
         assert_non_null(again);
         sim_caller after = {.total = 1000};
