@@ -23,7 +23,7 @@ void kith_limits_default(kith_limits *l)
         .handshakes = 256,
         .dials = 128,
         .streams_in = 1024,
-        .streams_out = 1024,
+        .streams_out = 256, /* rust-yamux ends a session with more than 512 streams, both sides' together */
         .streams = 65536,
         .window_max = 64u * 1024 * 1024, /* 4.8 Gbit/s at 110 ms; the budget holds for all streams together */
         .window_budget = 64u * 1024 * 1024,
