@@ -42,7 +42,8 @@ const kith_config_key kith_config_keys[] = {
     KEY("limits.window_max", SIZE32, node.limits.window_max, "receive window of one stream, at most"),
     KEY("limits.window_budget", SIZE32, node.limits.window_budget,
         "receive windows of one connection beyond 256 KiB each, together"),
-    KEY("limits.memory", SIZE64, node.limits.memory, "what all connections may hold together"),
+    KEY("limits.memory", SIZE64, node.limits.memory,
+        "what the connections and their streams may hold together, in kith's own memory"),
     KEY("limits.exempt_loopback", BOOL, node.limits.exempt_loopback,
         "loopback does not count per IP and subnet"),
 };
@@ -194,10 +195,13 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
             return bad(err, key, value, "a size; write it like 512MiB");
         *(uint64_t *)at = n;
         return KITH_OK;
-    case KITH_CONFIG_DURATION:
-        if (!kith_parse_duration(value, (kith_time *)at))
-            return bad(err, key, value, "a time; write it like 250ms, 10s, 5m or never");
+    case KITH_CONFIG_DURATION: {
+        kith_time t;
+        if (!kith_parse_duration(value, &t) || t == 0) /* at once, or all the time: nobody means that */
+            return bad(err, key, value, "a time above zero; write it like 250ms, 10s, 5m or never");
+        *(kith_time *)at = t;
         return KITH_OK;
+    }
     case KITH_CONFIG_PQ:
         for (unsigned i = 0; i < sizeof pq_names / sizeof *pq_names; i++) {
             if (strcmp(value, pq_names[i]) == 0) {

@@ -137,6 +137,33 @@ static void sizes_and_times_are_exact(void **state)
     }
 }
 
+/* An idle connection that closes at once, a keep-alive without pause, a handshake without time: nobody means that. */
+static void no_time_at_all_is_refused_for_every_duration(void **state)
+{
+    (void)state;
+    kith_config c, d;
+    unsigned durations = 0;
+    kith_config_default(&c);
+    d = c;
+    for (size_t i = 0; i < kith_config_key_count; i++) {
+        const kith_config_key *k = &kith_config_keys[i];
+        char want[160];
+        if (k->type != KITH_CONFIG_DURATION)
+            continue;
+        durations++;
+        snprintf(want, sizeof want,
+                 "%s: '0s' is not a time above zero; write it like 250ms, 10s, 5m or never", k->name);
+        assert_int_equal(kith_config_set(&c, k, "0s", err), KITH_EFORMAT);
+        assert_string_equal(err, want);
+        assert_int_equal(kith_config_set(&c, k, "0ms", err), KITH_EFORMAT);
+        assert_memory_equal(&c, &d, sizeof c);
+        assert_int_equal(kith_config_set(&c, k, "1ms", err), KITH_OK);
+        assert_int_equal(kith_config_set(&c, k, "never", err), KITH_OK);
+        d = c;
+    }
+    assert_int_equal(durations, 5);
+}
+
 static void a_command_line_may_write_hyphens(void **state)
 {
     (void)state;
@@ -165,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_not_there_is_empty),
         cmocka_unit_test(at_most_sixteen_addresses),
         cmocka_unit_test(sizes_and_times_are_exact),
+        cmocka_unit_test(no_time_at_all_is_refused_for_every_duration),
         cmocka_unit_test(a_command_line_may_write_hyphens),
         cmocka_unit_test(suggestions_are_near_or_none),
     };
