@@ -28,8 +28,8 @@ typedef struct up {
 
 static void *serve_perf(void *ctx, const kith_stream_info *info)
 {
-    (void)ctx, (void)info;
-    return kith_perf_server(kith_host_env());
+    (void)info;
+    return kith_perf_server(kith_node_env(ctx));
 }
 
 /* ---- telling ---- */
@@ -174,8 +174,10 @@ static int begin(up *u)
     (void)kith_path(KITH_PLACE_CONFIG, "identity", u->identity);
     session_open_book(&u->s);
     if (u->s.config.perf) {
-        kith_protocol row = {.id = kith_bytes_str(KITH_PERF_ID), .ops = &kith_perf_ops, .accept = serve_perf};
-        if (kith_node_serve(kith_host_node(u->s.host), kith_host_now(u->s.host), &row))
+        kith_node *n = kith_host_node(u->s.host);
+        kith_protocol row = {
+            .id = kith_bytes_str(KITH_PERF_ID), .ops = &kith_perf_ops, .accept = serve_perf, .ctx = n};
+        if (kith_node_serve(n, kith_host_now(u->s.host), &row))
             return cmd_fail(EXIT_FAILED, "no memory");
     }
     u->watch = (kith_observer){.event = on_event, .ctx = u};

@@ -215,7 +215,8 @@ static void *on_accept(void *ctx, const kith_stream_info *info)
 {
     kith_share_serve *v = ctx;
     (void)info;
-    return v->stopped ? NULL : kith_share_tx_new(kith_host_env(), kith_host_now(v->cfg.host));
+    kith_host *h = v->cfg.host;
+    return v->stopped ? NULL : kith_share_tx_new(kith_node_env(kith_host_node(h)), kith_host_now(h));
 }
 
 /* ---- hashing ---- */

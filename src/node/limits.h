@@ -23,8 +23,7 @@ typedef struct kith_limits {
     uint32_t streams;          /* all connections together; a few are assured to each beyond it */
     uint32_t window_max;       /* bytes: one stream's receive window */
     uint32_t window_budget;    /* bytes: all of a connection's receive windows beyond 256 KiB each */
-    uint64_t
-        memory; /* bytes: what all connections may have buffered together (partial records, handshakes) */
+    uint64_t memory;           /* bytes: what kith_node_env hands out: connections, streams, their machines */
     bool exempt_loopback;
 } kith_limits;
 

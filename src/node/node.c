@@ -196,6 +196,11 @@ kith_usage kith_node_usage(const kith_node *n)
     return kith_limiter_usage(n->limiter);
 }
 
+const kith_env *kith_node_env(const kith_node *n)
+{
+    return &n->env;
+}
+
 /* ---- what we serve and say of ourselves ---- */
 
 static void changed(kith_node *n, kith_time now)

@@ -55,6 +55,8 @@ void kith_node_free(kith_node *n);
 const kith_peer_id *kith_node_id(const kith_node *n);
 kith_bytes kith_node_pubkey(const kith_node *n); /* serialised PublicKey */
 kith_usage kith_node_usage(const kith_node *n);
+/* The node's leaves, whose memory counts against limits.memory: for machines of streams, which do not outlive the node. */
+const kith_env *kith_node_env(const kith_node *n);
 
 /* ---- protocols that we serve ---- */
 

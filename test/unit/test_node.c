@@ -366,6 +366,27 @@ static void an_idle_connection_holds_little(void **state)
     stop(&w);
 }
 
+static void machines_of_streams_count_against_the_memory_cap(void **state)
+{
+    (void)state;
+    uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
+    kith_node_config cfg;
+    kith_node_config_default(&cfg);
+    cfg.env = env;
+    cfg.limits.memory = 256 * 1024;
+    cfg.signer = kith_signer_new(seed);
+    kith_node *n = kith_node_new(&cfg, 0);
+    void *p = kith_mem_new(kith_node_env(n), 200 * 1024);
+    assert_non_null(p);
+    assert_null(kith_mem_new(kith_node_env(n), 56 * 1024));
+    kith_mem_free(kith_node_env(n), p, 200 * 1024);
+    p = kith_mem_new(kith_node_env(n), 56 * 1024);
+    assert_non_null(p);
+    kith_mem_free(kith_node_env(n), p, 56 * 1024);
+    kith_node_free(n);
+    kith_signer_free((kith_signer *)(uintptr_t)cfg.signer);
+}
+
 static void protocols_can_be_served_once_and_only_so_many(void **state)
 {
     (void)state;
@@ -404,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_wire_cut_anywhere_ends_the_connection),
         cmocka_unit_test(bytes_may_come_in_any_pieces),
         cmocka_unit_test(an_idle_connection_holds_little),
+        cmocka_unit_test(machines_of_streams_count_against_the_memory_cap),
         cmocka_unit_test(protocols_can_be_served_once_and_only_so_many),
     };
     return cmocka_run_group_tests(tests, init, NULL);
