@@ -41,6 +41,11 @@ check: ## format, tidy and rules
 	@tools/check-rules
 	@tools/check-tidy
 
+.PHONY: guards
+guards: ## take away one guard after another: does its test notice? (only=REGEX picks some)
+	@tools/setup test
+	@tools/check-guards $(only)
+
 .PHONY: format
 format: ## rewrite the sources in the house format
 	@tools/check-format --fix
