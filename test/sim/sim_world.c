@@ -3,88 +3,113 @@
 #include "sim_world.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/map.h"
 #include "crypto/crypto.h"
 
-/* One TCP connection: two ends, each with the bytes on their way to the other. */
+#define PACKET 1448u                  /* bytes of payload in a packet: Ethernet, IPv4, timestamps */
+#define WINDOW_INIT (10u * PACKET)    /* RFC 6928 */
+#define WINDOW_MAX (4u * 1024 * 1024) /* what Linux lets a socket have by itself */
+#define RTO_MIN KITH_MS(200)          /* added to the round trip; Linux */
+#define RTO_MAX KITH_SEC(120)
+#define TRIES 15            /* retransmissions before a connection is given up: Linux, tcp_retries2 */
+#define ORPHAN_TRIES 8      /* when its program has closed it: Linux, tcp_orphan_retries */
+#define SYN_RTO KITH_SEC(1) /* RFC 6298, doubling */
+#define CHECKED_HOSTS 256 /* up to so many, every host is checked after every event; else every 64th event */
+
+/* Everything that happens is a timer in one heap; equal times come in the order they were set. */
+typedef enum due_kind { DUE_HOST, DUE_FLOW, DUE_DIAL, DUE_ALARM } due_kind;
+
 typedef struct segment {
     kith_link link;
-    kith_time at;
+    kith_time at; /* when its last byte reaches the other host's link */
+    bool queued;  /* has been through that link's queue */
     size_t len;
     uint8_t bytes[];
 } segment;
 
+/* One end of a TCP connection, and what is on its way from it to the other. */
 typedef struct end {
+    sim_due due; /* of the first of `out`, or of the FIN or RST behind it */
+    struct tcp *tcp;
     sim_host *host;
-    kith_conn *conn; /* NULL: closed here */
-    kith_list out;   /* segments towards the other end */
+    kith_link of_host; /* host->ends */
+    kith_conn *conn;   /* NULL: closed here */
+    kith_list out;     /* segments */
     size_t queued;
-    kith_time busy_until;
-    bool blocked, closing, told_eof;
+    kith_time arrives; /* the last of all that was sent */
+    unsigned tries;    /* how often the first of `out` was sent in vain */
+    /* congestion control: what may leave in a round trip, and what has left in this one */
+    uint32_t window, threshold, round_sent;
+    kith_time round;
+    bool blocked;
+    bool fin, rst;  /* comes behind `out` */
+    bool over;      /* nothing will arrive any more */
+    bool pending;   /* the dialer's, before the SYN+ACK */
+    bool forgotten; /* the host gave it up, or lost power and came back: it answers with RST */
 } end;
 
 typedef struct tcp {
     kith_link link;
-    end e[2];
-    bool severed; /* nothing passes any more, silently */
+    end e[2]; /* the dialer's is the first */
+    kith_time latency;
 } tcp;
-
-typedef struct due {
-    kith_time at;
-    uint64_t seq;
-    enum { DUE_DELIVER, DUE_EOF, DUE_CONNECT, DUE_REFUSE, DUE_TIMER, DUE_ACCEPTED, DUE_RESET } kind;
-    tcp *t;
-    int side;
-    sim_host *host;
-    kith_conn *conn;
-    uint64_t conn_seq; /* guards against a connection that is gone */
-} due;
 
 typedef struct name {
     char text[128];
     kith_maddr addr;
 } name;
 
+/* A connection between DIAL and connected. */
+typedef struct dialing {
+    sim_due due;
+    kith_link link; /* host->dialing */
+    sim_host *host;
+    kith_conn *conn;
+    size_t to; /* index of the host at the address; SIZE_MAX: nobody */
+    unsigned tries;
+    enum { SYN_SENT, ANSWERED, REFUSED } stage;
+    tcp *t; /* ANSWERED */
+} dialing;
+
 struct sim_host {
+    sim_due due; /* the node's deadline */
     sim *world;
     size_t index;
-    kith_node *node;
+    kith_node *node; /* NULL: off */
+    kith_node_config cfg;
     kith_signer *signer;
     kith_env env;
     uint64_t rng;
     kith_maddr addr, listen;
     sim_watch watch;
     void *watch_ctx, *user;
-    kith_time timer_at;
     size_t memory;
     int64_t fail_after;
     bool vanished, driving;
-    kith_list dialing; /* conns between DIAL and connected */
+    uint16_t x, y;                /* where it is */
+    uint64_t up, down;            /* bytes per second; 0: as sim_path says */
+    kith_time up_free, down_free; /* its link is busy until */
+    kith_list dialing, ends;
 };
-
-typedef struct dialing {
-    kith_link link;
-    kith_conn *conn;
-    uint64_t seq;
-    bool gone;
-} dialing;
 
 struct sim {
     kith_time now;
-    uint64_t rng, hash, seq, steps;
+    uint64_t rng, hash, shape, steps, bytes, lost;
+    kith_env env; /* of the simulator's own memory */
+    size_t memory, tcp_count;
     sim_path path;
     sim_host **hosts;
-    size_t host_count;
-    due *heap;
-    size_t len, cap;
+    size_t host_count, host_cap;
+    kith_timers timers;
+    size_t timer_count;
     kith_list tcps;
-    uint8_t *cut; /* host_count^2 partition bits, grown with hosts */
-    size_t cut_n;
+    kith_map cuts; /* pairs of hosts between which nothing passes */
     name names[16];
     size_t name_count;
+    FILE *trace;
     uint8_t buf[256 * 1024];
 };
 
@@ -97,58 +122,82 @@ static uint64_t split_mix(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static void mix(sim *s, const void *p, size_t n)
+/* FNV-1a's step over whole words, and a rotation that brings the high bits back down. */
+static void mix(uint64_t *hash, uint64_t word)
 {
-    const uint8_t *b = p;
-    for (size_t i = 0; i < n; i++)
-        s->hash = (s->hash ^ b[i]) * 0x100000001b3u; /* FNV-1a */
+    uint64_t h = (*hash ^ word) * 0x100000001b3u;
+    *hash = h << 25 | h >> 39;
 }
 
-static void mix_event(sim *s, unsigned what, const sim_host *h, uint64_t detail)
+static void mix_bytes(uint64_t *hash, const uint8_t *p, size_t n)
+{
+    uint64_t word;
+    for (; n >= sizeof word; p += sizeof word, n -= sizeof word) {
+        memcpy(&word, p, sizeof word);
+        mix(hash, word);
+    }
+    word = 0;
+    if (n > 0)
+        memcpy(&word, p, n);
+    mix(hash, word);
+}
+
+/* What reaches the hash. The shape is the same without contents: runs with other keys have the same shape. */
+typedef enum told {
+    TOLD_BYTES = 1,
+    TOLD_EOF,
+    TOLD_ACCEPT,
+    TOLD_CONNECTED,
+    TOLD_REFUSED,
+    TOLD_RESET,
+    TOLD_TICK,
+    TOLD_EVENT = 100
+} told;
+
+static void tell(sim *s, unsigned what, const sim_host *h, uint64_t detail)
 {
     uint64_t row[4] = {s->now, what, h->index, detail};
-    mix(s, row, sizeof row);
+    for (size_t i = 0; i < 4; i++) {
+        mix(&s->hash, row[i]);
+        mix(&s->shape, row[i]);
+    }
 }
 
 /* ---- what is due ---- */
 
-static bool sooner(const due *a, const due *b)
+static void due_init(sim *s, sim_due *d, due_kind kind)
 {
-    return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+    *d = (sim_due){.kind = (uint8_t)kind};
+    kith_err e = kith_timers_reserve(&s->timers, &s->env, ++s->timer_count);
+    assert(!e);
+    (void)e;
 }
 
-static void push_due(sim *s, due d)
+static void due_set(sim *s, sim_due *d, kith_time at)
 {
-    if (s->len == s->cap) {
-        s->cap = s->cap ? s->cap * 2 : 256;
-        s->heap = realloc(s->heap, s->cap * sizeof *s->heap);
-        assert(s->heap);
-    }
-    d.seq = s->seq++;
-    size_t i = s->len++;
-    for (; i > 0 && sooner(&d, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        s->heap[i] = s->heap[(i - 1) / 2];
-    s->heap[i] = d;
+    kith_timers_set(&s->timers, &d->t, at < s->now ? s->now : at);
 }
 
-static due pop_due(sim *s)
+static void due_fini(sim *s, sim_due *d)
 {
-    due top = s->heap[0], last = s->heap[--s->len];
-    size_t i = 0;
-    for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= s->len)
-            break;
-        if (child + 1 < s->len && sooner(&s->heap[child + 1], &s->heap[child]))
-            child++;
-        if (!sooner(&s->heap[child], &last))
-            break;
-        s->heap[i] = s->heap[child];
-        i = child;
-    }
-    if (s->len)
-        s->heap[i] = last;
-    return top;
+    kith_timers_set(&s->timers, &d->t, KITH_NEVER);
+    s->timer_count--;
+}
+
+void sim_alarm_init(sim *s, sim_alarm *a, void (*fn)(void *ctx, sim_alarm *a), void *ctx)
+{
+    *a = (sim_alarm){.world = s, .fn = fn, .ctx = ctx};
+    due_init(s, &a->due, DUE_ALARM);
+}
+
+void sim_alarm_set(sim_alarm *a, kith_time at)
+{
+    due_set(a->world, &a->due, at);
+}
+
+void sim_alarm_fini(sim_alarm *a)
+{
+    due_fini(a->world, &a->due);
 }
 
 /* ---- leaves ---- */
@@ -172,11 +221,28 @@ static void *host_alloc(void *ctx, void *p, size_t old, size_t size)
     return q;
 }
 
+static void *own_alloc(void *ctx, void *p, size_t old, size_t size)
+{
+    sim *s = ctx;
+    s->memory = s->memory - old + size;
+    if (size == 0) {
+        free(p);
+        return NULL;
+    }
+    void *q = realloc(p, size);
+    assert(q);
+    return q;
+}
+
 static void host_rand(void *ctx, kith_span out)
 {
     sim_host *h = ctx;
-    for (size_t i = 0; i < out.len; i++)
-        out.p[i] = (uint8_t)split_mix(&h->rng);
+    while (out.len > 0) {
+        uint64_t word = split_mix(&h->rng);
+        size_t n = out.len < sizeof word ? out.len : sizeof word;
+        memcpy(out.p, &word, n);
+        out = kith_span_skip(out, n);
+    }
 }
 
 /* ---- world ---- */
@@ -187,40 +253,73 @@ sim *sim_new(uint64_t seed)
         abort();
     sim *s = calloc(1, sizeof *s);
     assert(s);
+    s->env = (kith_env){.alloc = {.ctx = s, .fn = own_alloc}};
+    s->memory = sizeof *s;
     s->now = KITH_SEC(1);
     s->rng = seed;
-    s->hash = 0xcbf29ce484222325u;
+    s->hash = s->shape = 0xcbf29ce484222325u;
     s->path = (sim_path){.latency = KITH_MS(10), .buffer = 256 * 1024};
     kith_list_init(&s->tcps);
     return s;
 }
 
-static void tcp_free(tcp *t)
+static void drop_segments(sim *s, end *e)
+{
+    for (kith_link *k; (k = kith_list_pop(&e->out));) {
+        segment *g = KITH_OF(k, segment, link);
+        kith_mem_free(&s->env, g, sizeof *g + g->len);
+    }
+    e->queued = 0;
+}
+
+static void tcp_free(sim *s, tcp *t)
 {
     for (int i = 0; i < 2; i++) {
-        for (kith_link *k; (k = kith_list_pop(&t->e[i].out));)
-            free(KITH_OF(k, segment, link));
+        drop_segments(s, &t->e[i]);
+        due_fini(s, &t->e[i].due);
+        kith_link_remove(&t->e[i].of_host);
     }
     kith_link_remove(&t->link);
-    free(t);
+    s->tcp_count--;
+    KITH_FREE(&s->env, t);
+}
+
+static void dialing_free(sim *s, dialing *d)
+{
+    due_fini(s, &d->due);
+    kith_link_remove(&d->link);
+    KITH_FREE(&s->env, d);
+}
+
+static void node_free(sim_host *h)
+{
+    if (!h->node)
+        return;
+    kith_node_free(h->node);
+    h->node = NULL;
+    assert(h->memory == 0);
+    due_set(h->world, &h->due, KITH_NEVER);
+    for (kith_link *k; (k = kith_list_first(&h->dialing));)
+        dialing_free(h->world, KITH_OF(k, dialing, link));
 }
 
 void sim_free(sim *s)
 {
     for (size_t i = 0; i < s->host_count; i++) {
         sim_host *h = s->hosts[i];
-        kith_node_free(h->node);
-        assert(h->memory == 0);
+        node_free(h);
         kith_signer_free(h->signer);
-        for (kith_link *k; (k = kith_list_pop(&h->dialing));)
-            free(KITH_OF(k, dialing, link));
-        free(h);
+        due_fini(s, &h->due);
     }
     for (kith_link *k; (k = kith_list_first(&s->tcps));)
-        tcp_free(KITH_OF(k, tcp, link));
-    free(s->hosts);
-    free(s->heap);
-    free(s->cut);
+        tcp_free(s, KITH_OF(k, tcp, link));
+    for (size_t i = 0; i < s->host_count; i++)
+        KITH_FREE(&s->env, s->hosts[i]);
+    kith_mem_free(&s->env, s->hosts, s->host_cap * sizeof(sim_host *));
+    assert(s->timers.len == 0 && s->timer_count == 0);
+    kith_timers_fini(&s->timers, &s->env);
+    kith_map_fini(&s->cuts, &s->env);
+    assert(s->memory == sizeof *s);
     free(s);
 }
 
@@ -239,41 +338,78 @@ void sim_set_path(sim *s, sim_path p)
     s->path = p;
 }
 
+/* Address i is 10.x.y.z with xyz = i, counted from 10.0.0.1 in the last byte. */
+static void address_of(size_t index, kith_maddr *out)
+{
+    uint8_t ip[4] = {10, (uint8_t)(index >> 16), (uint8_t)(index >> 8), (uint8_t)(index + 1)};
+    kith_maddr_from_tcp(kith_bytes_of(ip, 4), SIM_PORT, out);
+}
+
+static size_t index_of(const sim *s, const kith_maddr *addr)
+{
+    kith_maddr_part ip, port;
+    if (!kith_maddr_find(addr, KITH_MA_IP4, &ip) || !kith_maddr_find(addr, KITH_MA_TCP, &port))
+        return SIZE_MAX;
+    size_t i = (size_t)ip.value.p[1] << 16 | (size_t)ip.value.p[2] << 8 | (uint8_t)(ip.value.p[3] - 1);
+    bool ours = ip.value.p[0] == 10 && kith_load_be16(port.value.p) == SIM_PORT;
+    return ours && i < s->host_count ? i : SIZE_MAX;
+}
+
+static void start_node(sim_host *h)
+{
+    sim *s = h->world;
+    h->node = kith_node_new(&h->cfg, s->now);
+    assert(h->node);
+    kith_err e = kith_node_set_addrs(h->node, s->now, &h->listen, 1);
+    assert(!e);
+    (void)e;
+    kith_node_set_clock(h->node, s->now, 1800000000);
+}
+
 sim_host *sim_add(sim *s, const kith_node_config *given)
 {
-    sim_host *h = calloc(1, sizeof *h);
-    s->hosts = realloc(s->hosts, (s->host_count + 1) * sizeof(sim_host *));
-    assert(h && s->hosts);
+    sim_host *h = KITH_NEW(&s->env, sim_host);
+    if (s->host_count == s->host_cap) {
+        size_t cap = s->host_cap ? 2 * s->host_cap : 16;
+        s->hosts = kith_mem_resize(&s->env, s->hosts, s->host_cap * sizeof h, cap * sizeof h);
+        s->host_cap = cap;
+    }
     h->world = s;
     h->index = s->host_count;
     s->hosts[s->host_count++] = h;
     h->rng = split_mix(&s->rng);
+    uint64_t place = h->rng;
+    place = split_mix(&place);
+    h->x = (uint16_t)place;
+    h->y = (uint16_t)(place >> 16);
     h->fail_after = -1;
-    h->timer_at = KITH_NEVER;
+    due_init(s, &h->due, DUE_HOST);
     kith_list_init(&h->dialing);
+    kith_list_init(&h->ends);
     h->env = (kith_env){.alloc = {.ctx = h, .fn = host_alloc}, .rand = {.ctx = h, .fn = host_rand}};
     uint8_t seed[KITH_ED25519_SEED_LEN];
     host_rand(h, kith_span_of(seed, sizeof seed));
     h->signer = kith_signer_new(seed);
     assert(h->signer);
-    kith_node_config cfg;
     if (given)
-        cfg = *given;
+        h->cfg = *given;
     else
-        kith_node_config_default(&cfg);
-    cfg.env = h->env;
-    cfg.signer = h->signer;
-    h->node = kith_node_new(&cfg, s->now);
-    assert(h->node);
-    uint8_t ip[4] = {10, 0, (uint8_t)(h->index >> 8), (uint8_t)(h->index + 1)};
-    kith_maddr_from_tcp(kith_bytes_of(ip, 4), 4001, &h->listen);
+        kith_node_config_default(&h->cfg);
+    h->cfg.env = h->env;
+    h->cfg.signer = h->signer;
+    address_of(h->index, &h->listen);
+    start_node(h);
     h->addr = h->listen;
     kith_err e = kith_maddr_set_peer(&h->addr, kith_node_id(h->node));
-    if (!e)
-        e = kith_node_set_addrs(h->node, s->now, &h->listen, 1);
     assert(!e);
-    kith_node_set_clock(h->node, s->now, 1800000000);
+    (void)e;
     return h;
+}
+
+void sim_set_link(sim_host *h, uint64_t up, uint64_t down)
+{
+    h->up = up;
+    h->down = down;
 }
 
 kith_node *sim_node(sim_host *h)
@@ -325,14 +461,25 @@ void sim_set_name(sim *s, const char *text, const kith_maddr *addr)
     n->addr = *addr;
 }
 
+void sim_set_trace(sim *s, FILE *out)
+{
+    s->trace = out;
+}
+
 uint64_t sim_hash(const sim *s)
 {
     return s->hash;
 }
 
-uint64_t sim_steps(const sim *s)
+uint64_t sim_shape(const sim *s)
 {
-    return s->steps;
+    return s->shape;
+}
+
+sim_counts sim_count(const sim *s)
+{
+    return (sim_counts){
+        .steps = s->steps, .bytes = s->bytes, .lost = s->lost, .tcps = s->tcp_count, .memory = s->memory};
 }
 
 size_t sim_memory(const sim_host *h)
@@ -347,51 +494,202 @@ void sim_fail_alloc_after(sim_host *h, int64_t n)
 
 /* ---- partitions ---- */
 
+static uint64_t pair_key(const sim_host *a, const sim_host *b)
+{
+    return a->index < b->index ? (uint64_t)a->index << 32 | b->index : (uint64_t)b->index << 32 | a->index;
+}
+
 static bool cut(const sim *s, const sim_host *a, const sim_host *b)
 {
-    if (a->vanished || b->vanished)
-        return true;
-    return s->cut && a->index < s->cut_n && b->index < s->cut_n && s->cut[a->index * s->cut_n + b->index];
+    return a->vanished || b->vanished || (s->cuts.len && kith_map_get(&s->cuts, pair_key(a, b)));
 }
 
 void sim_partition(sim *s, sim_host *a, sim_host *b, bool on)
 {
-    if (s->cut_n < s->host_count) {
-        uint8_t *bits = calloc(s->host_count, s->host_count);
-        assert(bits);
-        for (size_t i = 0; i < s->cut_n; i++)
-            memcpy(bits + i * s->host_count, s->cut + i * s->cut_n, s->cut_n);
-        free(s->cut);
-        s->cut = bits;
-        s->cut_n = s->host_count;
+    if (!on) {
+        (void)kith_map_remove(&s->cuts, pair_key(a, b));
+        return;
     }
-    s->cut[a->index * s->cut_n + b->index] = on;
-    s->cut[b->index * s->cut_n + a->index] = on;
-}
-
-void sim_vanish(sim_host *h)
-{
-    h->vanished = true;
+    kith_err e = kith_map_put(&s->cuts, &s->env, pair_key(a, b), s);
+    assert(!e);
+    (void)e;
 }
 
 /* ---- TCP ---- */
 
-static sim_host *host_listening(const sim *s, const kith_maddr *addr)
+static end *other(const end *e)
 {
-    for (size_t i = 0; i < s->host_count; i++) {
-        kith_maddr plain = *addr;
-        if (kith_maddr_set_peer(&plain, NULL) == KITH_OK && kith_maddr_eq(&plain, &s->hosts[i]->listen))
-            return s->hosts[i];
-    }
-    return NULL;
+    return &e->tcp->e[e == &e->tcp->e[0]];
 }
 
-static void schedule_eof(sim *s, tcp *t, int side)
+static end *end_of(kith_conn *c)
 {
-    end *e = &t->e[side];
-    e->closing = true;
-    kith_time at = e->busy_until > s->now ? e->busy_until : s->now;
-    push_due(s, (due){.at = at + s->path.latency, .kind = DUE_EOF, .t = t, .side = side});
+    tcp *t = kith_conn_link(c);
+    return !t ? NULL : t->e[0].conn == c ? &t->e[0] : &t->e[1];
+}
+
+/* A pair's latency is its distance, scaled. */
+static kith_time latency_of(const sim *s, const sim_host *a, const sim_host *b)
+{
+    const sim_path *p = &s->path;
+    if (p->latency_max <= p->latency)
+        return p->latency;
+    unsigned dx = (unsigned)abs(a->x - b->x), dy = (unsigned)abs(a->y - b->y);
+    return p->latency + (p->latency_max - p->latency) * (dx + dy) / (2u * UINT16_MAX);
+}
+
+static bool lost(sim *s)
+{
+    if (!s->path.loss_ppm || split_mix(&s->rng) % 1000000 >= s->path.loss_ppm)
+        return false;
+    s->lost++;
+    return true;
+}
+
+static tcp *tcp_new(sim *s, sim_host *from, sim_host *to)
+{
+    tcp *t = KITH_NEW(&s->env, tcp);
+    sim_host *host[2] = {from, to};
+    t->latency = latency_of(s, from, to);
+    for (int i = 0; i < 2; i++) {
+        end *e = &t->e[i];
+        due_init(s, &e->due, DUE_FLOW);
+        e->tcp = t;
+        e->host = host[i];
+        e->window = WINDOW_INIT;
+        e->threshold = WINDOW_MAX;
+        kith_list_init(&e->out);
+        kith_list_push(&host[i]->ends, &e->of_host);
+    }
+    kith_list_push(&s->tcps, &t->link);
+    s->tcp_count++;
+    return t;
+}
+
+/* When the next thing of a flow is due. */
+static void flow_set(sim *s, end *e)
+{
+    kith_link *k = kith_list_first(&e->out);
+    due_set(s, &e->due, k ? KITH_OF(k, segment, link)->at : e->fin || e->rst ? e->arrives : KITH_NEVER);
+}
+
+static void flow_over(sim *s, end *e)
+{
+    drop_segments(s, e);
+    due_set(s, &e->due, KITH_NEVER);
+    e->over = true;
+}
+
+/* Releases a connection that nobody knows any more and on which nothing is under way. */
+static void tcp_settle(sim *s, tcp *t)
+{
+    if (!t->e[0].conn && !t->e[1].conn && t->e[0].over && t->e[1].over)
+        tcp_free(s, t);
+}
+
+static void send_end(sim *s, end *e, bool rst)
+{
+    if (e->over)
+        return;
+    e->fin = !rst;
+    e->rst = rst;
+    kith_time at = s->now + e->tcp->latency;
+    if (!rst && lost(s))
+        at += 2 * e->tcp->latency + RTO_MIN;
+    if (at > e->arrives)
+        e->arrives = at;
+    flow_set(s, e);
+}
+
+/* A new round trip: a full one lets the window grow, doubling up to the threshold and by a packet beyond it. */
+static void new_round(end *e, kith_time at)
+{
+    if (e->round_sent >= e->window) {
+        uint32_t by = e->window < e->threshold ? e->window : PACKET;
+        e->window = by < WINDOW_MAX - e->window ? e->window + by : WINDOW_MAX;
+    }
+    e->round = at;
+    e->round_sent = 0;
+}
+
+/* How many of n bytes may leave together under the congestion window, and when. */
+static size_t windowed(end *e, size_t n, kith_time *at)
+{
+    kith_time rtt = 2 * e->tcp->latency + KITH_US(100);
+    if (*at < e->round)
+        *at = e->round;
+    if (*at - e->round >= rtt) {
+        new_round(e, *at);
+    } else if (e->round_sent >= e->window) {
+        *at = e->round + rtt;
+        new_round(e, *at);
+    }
+    size_t room = e->window - e->round_sent;
+    if (n > room)
+        n = room;
+    e->round_sent += (uint32_t)n;
+    return n;
+}
+
+/* How much later n bytes are whole because some of their packets were lost. Losses of one write are repaired side by side. */
+static kith_time repair_time(sim *s, end *e, size_t n)
+{
+    kith_time rtt = 2 * e->tcp->latency, worst = 0;
+    size_t packets = (n + PACKET - 1) / PACKET;
+    for (size_t i = 0; i < packets; i++) {
+        if (!lost(s))
+            continue;
+        bool noticed = packets - i > 3; /* three packets behind it tell the sender */
+        kith_time rto = rtt + RTO_MIN, by = noticed ? rtt : rto;
+        for (unsigned k = 1; k < TRIES && lost(s); k++) {
+            by += rto;
+            rto = kith_time_min(2 * rto, RTO_MAX);
+            noticed = false;
+        }
+        e->threshold = e->window / 2 > 2 * PACKET ? e->window / 2 : 2 * PACKET;
+        e->window = noticed ? e->threshold : 2 * PACKET;
+        if (by > worst)
+            worst = by;
+    }
+    return worst;
+}
+
+/* Bytes that leave at one time: a segment of its own. */
+static void send_segment(sim *s, end *e, kith_time at, const uint8_t *p, size_t n)
+{
+    sim_host *h = e->host;
+    segment *g = s->env.alloc.fn(s->env.alloc.ctx, NULL, 0, sizeof *g + n);
+    *g = (segment){.len = n};
+    memcpy(g->bytes, p, n);
+    kith_list_push(&e->out, &g->link);
+    e->queued += n;
+
+    uint64_t up = h->up ? h->up : s->path.bandwidth;
+    if (up) {
+        if (h->up_free < at)
+            h->up_free = at;
+        at = h->up_free += (kith_time)n * KITH_SEC(1) / up;
+    }
+    at += e->tcp->latency;
+    if (s->path.jitter)
+        at += split_mix(&s->rng) % s->path.jitter;
+    if (s->path.loss_ppm)
+        at += repair_time(s, e, n);
+    if (at > e->arrives)
+        e->arrives = at;
+    g->at = e->arrives;
+}
+
+static void transmit(sim *s, end *e, const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        kith_time at = s->now;
+        size_t now = s->path.loss_ppm ? windowed(e, n, &at) : n;
+        send_segment(s, e, at, p, now);
+        p += now;
+        n -= now;
+    }
+    flow_set(s, e);
 }
 
 static bool drive_writers(sim_host *h)
@@ -400,10 +698,8 @@ static bool drive_writers(sim_host *h)
     kith_conn *c;
     bool any = false;
     while ((c = kith_node_writer(h->node))) {
-        tcp *t = kith_conn_link(c);
-        assert(t);
-        int side = t->e[0].conn == c ? 0 : 1;
-        end *e = &t->e[side];
+        end *e = end_of(c);
+        assert(e);
         if (e->queued >= s->path.buffer) {
             e->blocked = true;
             kith_node_blocked(h->node, c);
@@ -411,21 +707,8 @@ static bool drive_writers(sim_host *h)
         }
         any = true;
         size_t n = kith_node_send(h->node, s->now, c, kith_span_of(s->buf, sizeof s->buf));
-        if (n == 0)
-            continue;
-        segment *g = malloc(sizeof *g + n);
-        assert(g);
-        memset(&g->link, 0, sizeof g->link);
-        g->len = n;
-        memcpy(g->bytes, s->buf, n);
-        e->queued += n;
-        if (e->busy_until < s->now)
-            e->busy_until = s->now;
-        if (s->path.bandwidth)
-            e->busy_until += (kith_time)n * 1000000000u / s->path.bandwidth;
-        g->at = e->busy_until + s->path.latency;
-        kith_list_push(&e->out, &g->link);
-        push_due(s, (due){.at = g->at, .kind = DUE_DELIVER, .t = t, .side = side});
+        if (n > 0 && !e->over)
+            transmit(s, e, s->buf, n);
     }
     return any;
 }
@@ -433,50 +716,35 @@ static bool drive_writers(sim_host *h)
 static void on_dial(sim_host *h, const kith_node_event *ev)
 {
     sim *s = h->world;
-    dialing *d = calloc(1, sizeof *d);
-    assert(d);
+    dialing *d = KITH_NEW(&s->env, dialing);
+    due_init(s, &d->due, DUE_DIAL);
+    d->host = h;
     d->conn = ev->conn;
-    d->seq = s->seq;
+    d->to = index_of(s, &ev->addr);
     kith_list_push(&h->dialing, &d->link);
-    sim_host *to = host_listening(s, &ev->addr);
-    due next = {.at = s->now + s->path.latency,
-                .kind = to ? DUE_CONNECT : DUE_REFUSE,
-                .host = h,
-                .conn = ev->conn,
-                .conn_seq = d->seq};
-    if (to && cut(s, h, to))
-        return; /* no answer, ever */
-    if (!to)
-        next.at += s->path.latency;
-    push_due(s, next);
-}
-
-static dialing *find_dialing(sim_host *h, const due *d)
-{
-    KITH_EACH (&h->dialing, k) {
-        dialing *x = KITH_OF(k, dialing, link);
-        if (x->conn == d->conn && x->seq == d->conn_seq)
-            return x;
-    }
-    return NULL;
+    due_set(s, &d->due, s->now + (d->to == SIZE_MAX ? s->path.latency : latency_of(s, h, s->hosts[d->to])));
 }
 
 static void on_close(sim_host *h, const kith_node_event *ev)
 {
     sim *s = h->world;
     KITH_EACH (&h->dialing, k) {
-        dialing *x = KITH_OF(k, dialing, link);
-        if (x->conn == ev->conn) {
-            kith_link_remove(&x->link);
-            free(x);
+        dialing *d = KITH_OF(k, dialing, link);
+        if (d->conn != ev->conn)
+            continue;
+        if (d->t) { /* given up before the answer came */
+            d->t->e[0].pending = false;
+            send_end(s, &d->t->e[0], false);
         }
-    }
-    tcp *t = kith_conn_link(ev->conn);
-    if (!t)
+        dialing_free(s, d);
         return;
-    int side = t->e[0].conn == ev->conn ? 0 : 1;
-    t->e[side].conn = NULL;
-    schedule_eof(s, t, side);
+    }
+    end *e = end_of(ev->conn);
+    if (!e)
+        return;
+    e->conn = NULL;
+    send_end(s, e, false);
+    tcp_settle(s, e->tcp);
 }
 
 static void on_resolve(sim_host *h, const kith_node_event *ev)
@@ -496,13 +764,13 @@ static void on_resolve(sim_host *h, const kith_node_event *ev)
 void sim_drive(sim_host *h)
 {
     sim *s = h->world;
-    if (h->driving)
-        return; /* a watch that changes the node: the loop below goes on anyway */
+    if (h->driving || h->vanished || !h->node)
+        return; /* driving: a watch that changes the node; the loop below goes on anyway */
     h->driving = true;
     kith_node_event ev;
     for (bool again = true; again;) {
         while (kith_node_next(h->node, s->now, &ev)) {
-            mix_event(s, 100u + (unsigned)ev.kind, h, (uint64_t)ev.err);
+            tell(s, TOLD_EVENT + (unsigned)ev.kind, h, (uint64_t)ev.err);
             if (ev.kind == KITH_NODE_DIAL)
                 on_dial(h, &ev);
             else if (ev.kind == KITH_NODE_CLOSE)
@@ -514,192 +782,306 @@ void sim_drive(sim_host *h)
         }
         again = drive_writers(h); /* what was sent may have ended something: look once more */
     }
-    kith_node_check(h->node);
-    kith_time at = kith_node_deadline(h->node);
-    if (at != h->timer_at && at != KITH_NEVER)
-        push_due(s, (due){.at = at > s->now ? at : s->now, .kind = DUE_TIMER, .host = h});
-    h->timer_at = at;
+    if (s->host_count <= CHECKED_HOSTS || s->steps % 64 == 0)
+        kith_node_check(h->node);
+    due_set(s, &h->due, kith_node_deadline(h->node));
     h->driving = false;
 }
 
-static bool pass(const sim *s, const tcp *t)
+/* ---- a host comes and goes ---- */
+
+void sim_vanish(sim_host *h)
 {
-    return !t->severed && !cut(s, t->e[0].host, t->e[1].host);
+    sim *s = h->world;
+    assert(!h->driving);
+    h->vanished = true;
+    due_set(s, &h->due, KITH_NEVER);
+    KITH_EACH (&h->ends, k) {
+        end *e = KITH_OF(k, end, of_host);
+        e->conn = NULL;
+        e->pending = false;
+        flow_over(s, e);
+        tcp_settle(s, e->tcp);
+    }
+    for (kith_link *k; (k = kith_list_first(&h->dialing));)
+        dialing_free(s, KITH_OF(k, dialing, link));
 }
 
-static void deliver(sim *s, due *d)
+void sim_off(sim_host *h)
 {
-    end *from = &d->t->e[d->side], *to = &d->t->e[1 - d->side];
-    if (!pass(s, d->t)) {
-        d->at = s->now + KITH_MS(200); /* as a retransmission would */
-        if (!d->t->severed && !from->host->vanished && !to->host->vanished)
-            push_due(s, *d);
-        return;
+    sim *s = h->world;
+    assert(!h->driving);
+    KITH_EACH (&h->ends, k) {
+        end *e = KITH_OF(k, end, of_host);
+        e->conn = NULL;
+        e->pending = false;
+        send_end(s, e, false);
+        tcp_settle(s, e->tcp);
     }
-    segment *g = KITH_OF(kith_list_pop(&from->out), segment, link);
-    from->queued -= g->len;
-    mix_event(s, 1, to->host, g->len);
-    mix(s, g->bytes, g->len);
-    if (to->conn) {
-        kith_node_recv(to->host->node, s->now, to->conn, kith_span_of(g->bytes, g->len));
-        sim_drive(to->host);
-    }
-    free(g);
-    if (from->blocked && from->conn && from->queued < s->path.buffer) {
-        from->blocked = false;
-        kith_node_writable(from->host->node, from->conn);
-        sim_drive(from->host);
-    }
+    node_free(h);
 }
 
-static void eof(sim *s, due *d)
+void sim_on(sim_host *h)
 {
-    end *from = &d->t->e[d->side], *to = &d->t->e[1 - d->side];
-    if (!pass(s, d->t) || !kith_list_empty(&from->out)) {
-        d->at = s->now + KITH_MS(50);
-        if (!d->t->severed && !from->host->vanished && !to->host->vanished)
-            push_due(s, *d);
-        return;
+    assert(h->vanished || !h->node);
+    KITH_EACH (&h->ends, k) {
+        end *e = KITH_OF(k, end, of_host);
+        e->forgotten = e->forgotten || h->vanished;
     }
-    from->told_eof = true;
-    if (to->conn) {
-        mix_event(s, 2, to->host, 0);
-        kith_node_eof(to->host->node, s->now, to->conn);
-        sim_drive(to->host);
-    }
-    if (from->told_eof && to->told_eof)
-        tcp_free(d->t);
+    h->vanished = false;
+    node_free(h);
+    start_node(h);
+    sim_drive(h);
 }
 
-static void connect_arrives(sim *s, due *d)
-{
-    dialing *x = find_dialing(d->host, d);
-    if (!x)
-        return;
-    kith_conn_facts f;
-    kith_conn_facts_get(d->conn, &f);
-    sim_host *to = host_listening(s, &f.remote);
-    assert(to);
-    if (cut(s, d->host, to))
-        return;
-    tcp *t = calloc(1, sizeof *t);
-    assert(t);
-    for (int i = 0; i < 2; i++)
-        kith_list_init(&t->e[i].out);
-    t->e[0].host = d->host;
-    /* its conn is known once the dialer has heard: DUE_ACCEPTED */
-    t->e[1].host = to;
-    kith_list_push(&s->tcps, &t->link);
-    kith_conn *in = NULL;
-    const char *why = NULL;
-    kith_err e = kith_node_accept(to->node, s->now, &d->host->listen, &to->listen, &in, &why);
-    mix_event(s, 3, to, (uint64_t)e);
-    if (!e) {
-        t->e[1].conn = in;
-        kith_conn_set_link(in, t);
-    } else {
-        schedule_eof(s, t, 1);
-    }
-    push_due(s, (due){.at = s->now + s->path.latency,
-                      .kind = DUE_ACCEPTED,
-                      .host = d->host,
-                      .conn = d->conn,
-                      .conn_seq = d->conn_seq,
-                      .t = t});
-    sim_drive(to);
-}
+/* ---- events ---- */
 
-static void connect_done(sim *s, due *d)
+/* The connection is broken for this end. */
+static void break_end(sim *s, end *e, kith_err err, const char *why)
 {
-    dialing *x = find_dialing(d->host, d);
-    if (!x) {
-        d->t->e[0].conn = NULL; /* given up meanwhile */
-        schedule_eof(s, d->t, 0);
+    flow_over(s, e);
+    if (!e->conn) {
+        tcp_settle(s, e->tcp);
         return;
     }
-    kith_link_remove(&x->link);
-    free(x);
-    d->t->e[0].conn = d->conn;
-    kith_conn_set_link(d->conn, d->t);
-    mix_event(s, 4, d->host, 0);
-    kith_node_connected(d->host->node, s->now, d->conn, NULL, &d->host->listen);
-    sim_drive(d->host);
+    tell(s, TOLD_RESET, e->host, (uint64_t)err);
+    sim_host *h = e->host;
+    kith_node_link_failed(h->node, s->now, e->conn, err, why);
+    sim_drive(h);
 }
 
-static void refuse(sim *s, due *d)
+static void reset_both(sim *s, end *e)
 {
-    dialing *x = find_dialing(d->host, d);
-    if (!x)
-        return;
-    mix_event(s, 5, d->host, 0);
-    kith_node_link_failed(d->host->node, s->now, d->conn, KITH_EREFUSED, "connection refused");
-    sim_drive(d->host);
-}
-
-static void reset_tcp(sim *s, tcp *t)
-{
-    t->severed = true;
-    for (int i = 0; i < 2; i++) {
-        end *e = &t->e[i];
-        if (!e->conn || e->host->vanished)
-            continue;
-        mix_event(s, 6, e->host, 0);
-        kith_node_link_failed(e->host->node, s->now, e->conn, KITH_ERESET, "connection reset by the peer");
-        sim_drive(e->host);
-    }
+    end *o = other(e);
+    bool open = o->conn; /* or the first call releases both */
+    flow_over(s, o);
+    break_end(s, e, KITH_ERESET, "connection reset by the peer");
+    if (open)
+        break_end(s, o, KITH_ERESET, "connection reset by the peer");
 }
 
 void sim_reset_all(sim *s, sim_host *a, sim_host *b)
 {
-    KITH_EACH (&s->tcps, k) {
-        tcp *t = KITH_OF(k, tcp, link);
-        bool between = (t->e[0].host == a && t->e[1].host == b) || (t->e[0].host == b && t->e[1].host == a);
-        if (between && !t->severed)
-            reset_tcp(s, t);
+    for (kith_link *k = kith_list_first(&a->ends); k;) {
+        end *e = KITH_OF(k, end, of_host), *o = other(e);
+        bool hit = o->host == b && !(e->over && o->over);
+        if (hit)
+            reset_both(s, e);
+        k = hit ? kith_list_first(&a->ends)
+                : kith_list_next(&a->ends, k); /* who was told may have closed others */
     }
 }
 
-static void step(sim *s)
+/* Nothing came through: as TCP does, it is sent again, later and later, and then given up. */
+static void retransmit(sim *s, end *e)
 {
-    due d = pop_due(s);
-    if (d.at > s->now)
-        s->now = d.at;
+    kith_time rto = 2 * e->tcp->latency + RTO_MIN;
+    unsigned tries = e->tries++;
+    if (tries >= (e->conn ? TRIES : ORPHAN_TRIES)) {
+        e->forgotten = true;
+        break_end(s, e, KITH_ETIMEOUT, "the peer's machine acknowledges nothing");
+        return;
+    }
+    due_set(s, &e->due, s->now + kith_time_min(rto << tries, RTO_MAX));
+}
+
+static void trace(const sim *s, const end *from, const char *what, size_t len)
+{
+    if (s->trace)
+        fprintf(s->trace, "[%12.3f] %zu %s %zu", (double)s->now / 1e6, from->host->index, what,
+                other(from)->host->index);
+    if (s->trace && len)
+        fprintf(s->trace, " %zu B", len);
+    if (s->trace)
+        putc('\n', s->trace);
+}
+
+static void deliver(sim *s, end *from, segment *g)
+{
+    end *to = other(from);
+    sim_host *h = to->host;
+    uint64_t down = h->down ? h->down : s->path.bandwidth;
+    if (down && !g->queued) {
+        /* At line speed its first byte came so long before its last. */
+        kith_time takes = (kith_time)g->len * KITH_SEC(1) / down;
+        kith_time start = s->now > takes ? s->now - takes : 0;
+        h->down_free = (h->down_free > start ? h->down_free : start) + takes;
+        g->queued = true;
+        if (h->down_free > s->now) {
+            g->at = h->down_free;
+            flow_set(s, from);
+            return;
+        }
+    }
+    kith_link_remove(&g->link);
+    from->queued -= g->len;
+    s->bytes += g->len;
+    tell(s, TOLD_BYTES, h, g->len);
+    mix_bytes(&s->hash, g->bytes, g->len);
+    trace(s, from, ">", g->len);
+    flow_set(s, from);
+    if (from->blocked && from->conn && from->queued < s->path.buffer) {
+        from->blocked = false;
+        kith_node_writable(from->host->node, from->conn);
+    } else {
+        from = NULL;
+    }
+    sim_host *unblocked = from ? from->host : NULL;
+    if (to->conn) {
+        kith_node_recv(h->node, s->now, to->conn, kith_span_of(g->bytes, g->len));
+        sim_drive(h);
+    }
+    kith_mem_free(&s->env, g, sizeof *g + g->len);
+    if (unblocked)
+        sim_drive(unblocked);
+}
+
+/* The first thing of a flow reaches the other host. */
+static void arrive(sim *s, end *from)
+{
+    end *to = other(from);
+    if (cut(s, from->host, to->host) || to->pending) {
+        retransmit(s, from);
+        return;
+    }
+    from->tries = 0;
+    kith_link *k = kith_list_first(&from->out);
+    if (from->rst && !k) {
+        trace(s, from, "resets", 0);
+        flow_over(s, from);
+        break_end(s, to, KITH_ERESET, "connection reset by the peer");
+        return;
+    }
+    if (to->forgotten) {
+        flow_over(s, from);
+        to->over = false;
+        send_end(s, to, true);
+        return;
+    }
+    if (k) {
+        deliver(s, from, KITH_OF(k, segment, link));
+        return;
+    }
+    flow_over(s, from);
+    trace(s, from, "closes", 0);
+    if (!to->conn) {
+        tcp_settle(s, from->tcp);
+        return;
+    }
+    tell(s, TOLD_EOF, to->host, 0);
+    kith_node_eof(to->host->node, s->now, to->conn);
+    sim_drive(to->host);
+}
+
+static void syn_again(sim *s, dialing *d)
+{
+    due_set(s, &d->due, s->now + (SYN_RTO << (d->tries < 6 ? d->tries : 6)));
+    d->tries++;
+}
+
+static void syn_arrives(sim *s, dialing *d)
+{
+    sim_host *to = d->to == SIZE_MAX ? NULL : s->hosts[d->to];
+    if (to && (cut(s, d->host, to) || lost(s))) {
+        syn_again(s, d);
+        return;
+    }
+    kith_time latency = to ? latency_of(s, d->host, to) : s->path.latency;
+    if (!to || !to->node) {
+        d->stage = REFUSED;
+        due_set(s, &d->due, s->now + latency);
+        return;
+    }
+    d->stage = ANSWERED;
+    d->t = tcp_new(s, d->host, to);
+    d->t->e[0].pending = true;
+    d->tries = 0;
+    end *e = &d->t->e[1];
+    e->arrives = s->now + latency + (lost(s) ? SYN_RTO : 0); /* and nothing overtakes the SYN+ACK */
+    due_set(s, &d->due, e->arrives);
+    kith_conn *in = NULL;
+    const char *why = NULL;
+    kith_err err = kith_node_accept(to->node, s->now, &d->host->listen, &to->listen, &in, &why);
+    tell(s, TOLD_ACCEPT, to, (uint64_t)err);
+    if (err) {
+        send_end(s, e, false);
+    } else {
+        e->conn = in;
+        kith_conn_set_link(in, d->t);
+    }
+    sim_drive(to);
+}
+
+static void dial_answered(sim *s, dialing *d)
+{
+    sim_host *h = d->host;
+    kith_conn *c = d->conn;
+    tcp *t = d->t;
+    if (d->to != SIZE_MAX && cut(s, h, s->hosts[d->to])) {
+        syn_again(s, d);
+        return;
+    }
+    if (d->stage == REFUSED) {
+        tell(s, TOLD_REFUSED, h, 0);
+        kith_node_link_failed(h->node, s->now, c, KITH_EREFUSED, "connection refused");
+        sim_drive(h);
+        return;
+    }
+    dialing_free(s, d);
+    t->e[0].pending = false;
+    t->e[0].conn = c;
+    kith_conn_set_link(c, t);
+    tell(s, TOLD_CONNECTED, h, 0);
+    kith_node_connected(h->node, s->now, c, NULL, &h->listen);
+    sim_drive(h);
+}
+
+static void step(sim *s, sim_due *d)
+{
     s->steps++;
-    switch (d.kind) {
-    case DUE_DELIVER:
-        if (!kith_list_empty(&d.t->e[d.side].out))
-            deliver(s, &d);
+    switch ((due_kind)d->kind) {
+    case DUE_FLOW:
+        arrive(s, KITH_OF(d, end, due));
         break;
-    case DUE_EOF:
-        eof(s, &d);
-        break;
-    case DUE_CONNECT:
-        connect_arrives(s, &d);
-        break;
-    case DUE_ACCEPTED:
-        connect_done(s, &d);
-        break;
-    case DUE_REFUSE:
-        refuse(s, &d);
-        break;
-    case DUE_RESET:
-        reset_tcp(s, d.t);
-        break;
-    case DUE_TIMER:
-        if (d.host->vanished || d.host->timer_at > s->now)
-            break;
-        d.host->timer_at = KITH_NEVER;
-        mix_event(s, 7, d.host, 0);
-        kith_node_tick(d.host->node, s->now);
-        sim_drive(d.host);
+    case DUE_DIAL: {
+        dialing *x = KITH_OF(d, dialing, due);
+        if (x->stage == SYN_SENT)
+            syn_arrives(s, x);
+        else
+            dial_answered(s, x);
         break;
     }
+    case DUE_HOST: {
+        sim_host *h = KITH_OF(d, sim_host, due);
+        tell(s, TOLD_TICK, h, 0);
+        kith_node_tick(h->node, s->now);
+        sim_drive(h);
+        break;
+    }
+    case DUE_ALARM: {
+        sim_alarm *a = KITH_OF(d, sim_alarm, due);
+        a->fn(a->ctx, a);
+        break;
+    }
+    }
+}
+
+/* The next thing, or false when it comes after `until`. */
+static bool step_before(sim *s, kith_time until)
+{
+    kith_timer *t = kith_timers_pop(&s->timers, until);
+    if (!t)
+        return false;
+    if (t->at > s->now)
+        s->now = t->at;
+    step(s, KITH_OF(t, sim_due, t));
+    return true;
 }
 
 void sim_run(sim *s, kith_time until)
 {
-    while (s->len && s->heap[0].at <= until)
-        step(s);
+    while (step_before(s, until))
+        ;
     if (s->now < until)
         s->now = until;
 }
@@ -707,9 +1089,8 @@ void sim_run(sim *s, kith_time until)
 bool sim_run_until(sim *s, kith_time until, bool (*done)(void *ctx), void *ctx)
 {
     while (!done(ctx)) {
-        if (!s->len || s->heap[0].at > until)
+        if (!step_before(s, until))
             return false;
-        step(s);
     }
     return true;
 }
