@@ -58,7 +58,7 @@ kith_err kith_identity_parse(kith_bytes in, uint8_t seed[KITH_ED25519_SEED_LEN],
     static const char start[] = "kith identity ";
     kith_bytes line;
     uint8_t found[KITH_ED25519_SEED_LEN];
-    bool have = false;
+    bool have = false, ok = true;
     *why = "it is not a kith identity file";
     if (!next_line(&in, &line) || line.len < sizeof start - 1 || memcmp(line.p, start, sizeof start - 1) != 0)
         return KITH_EFORMAT;
@@ -66,17 +66,18 @@ kith_err kith_identity_parse(kith_bytes in, uint8_t seed[KITH_ED25519_SEED_LEN],
     if (!kith_bytes_eq_str(kith_bytes_skip(line, sizeof start - 1), "1"))
         return KITH_EFORMAT;
     *why = "it is damaged";
-    while (next_line(&in, &line)) {
+    while (ok && next_line(&in, &line)) {
         if (line.len < sizeof field - 1 || memcmp(line.p, field, sizeof field - 1) != 0)
             continue; /* fields of later versions */
-        if (have || !parse_hex(kith_bytes_skip(line, sizeof field - 1), found, sizeof found))
-            return KITH_EFORMAT;
+        ok = !have && parse_hex(kith_bytes_skip(line, sizeof field - 1), found, sizeof found);
         have = true;
     }
-    if (!have || in.len > 0)
+    ok = ok && have && in.len == 0;
+    if (ok)
+        memcpy(seed, found, sizeof found);
+    kith_wipe(found, sizeof found); /* also of a damaged file: what is left of a seed is still a secret */
+    if (!ok)
         return KITH_EFORMAT;
-    memcpy(seed, found, sizeof found);
-    kith_wipe(found, sizeof found);
     *why = NULL;
     return KITH_OK;
 }
