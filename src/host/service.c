@@ -35,7 +35,7 @@ typedef struct op {
     /* PING */
     kith_ping *ping;
     uint64_t count, interval_ms, sent, received;
-    kith_time least, most, sum;
+    kith_time least, most, sum, first; /* first: from the request to the first answer */
     kith_peer_id peer;
     /* PERF */
     kith_perf *perf;
@@ -233,10 +233,10 @@ static void run_dial(void *ctx, kith_rpc_call *call, const json_t *params)
 static void ping_summary(op *o)
 {
     double n = o->received ? (double)o->received : 1;
-    op_result(o, json_pack("{s:o, s:I, s:I, s:f, s:f, s:f}", "peer", kith_json_peer(&o->peer), "sent",
+    op_result(o, json_pack("{s:o, s:I, s:I, s:f, s:f, s:f, s:f}", "peer", kith_json_peer(&o->peer), "sent",
                            (json_int_t)o->sent, "received", (json_int_t)o->received, "min_ms",
                            (double)o->least / 1e6, "avg_ms", (double)o->sum / n / 1e6, "max_ms",
-                           (double)o->most / 1e6));
+                           (double)o->most / 1e6, "first_answer_ms", (double)o->first / 1e6));
 }
 
 static void ping_next(op *o)
@@ -259,6 +259,8 @@ static void on_rtt(op *o, kith_time rtt)
 {
     o->received++;
     o->sum += rtt;
+    if (o->received == 1)
+        o->first = kith_host_now(o->service->cfg.host) - o->asked;
     if (o->received == 1 || rtt < o->least)
         o->least = rtt;
     if (rtt > o->most)

@@ -48,6 +48,7 @@ def ping_answers_and_sums_up():
         lines = kith(b, "ping", up.addr, "-c", 3, "-i", 5, "--json").lines()
         assert [x["event"] for x in lines] == ["ping"] * 3 + ["ping_summary"], lines
         assert lines[-1]["received"] == 3 and 0 < lines[-1]["min_ms"] <= lines[-1]["max_ms"], lines
+        assert lines[-1]["first_answer_ms"] > lines[0]["rtt_ms"], lines  # it has the handshakes in it
         kith(b, "ping", up.bare, "-c", 1, out="1 sent, 1 received")
         p = start(b, "ping", up.addr, "-i", 20)
         time.sleep(0.5 * SLOW)

@@ -542,15 +542,12 @@ var tests = map[string]func(t *test) error{
 func firstByte(ctx context.Context, h host.Host, info *peer.AddrInfo, out map[string]any) error {
 	h.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
 	start := time.Now()
-	s, err := h.NewStream(ctx, info.ID, perfID)
+	s, err := h.NewStream(ctx, info.ID, ping.ID)
 	if err != nil {
 		return err
 	}
 	defer s.Reset()
-	if _, err := s.Write([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0}); err != nil {
-		return err
-	}
-	if err := s.CloseWrite(); err != nil {
+	if _, err := s.Write(make([]byte, ping.PingSize)); err != nil {
 		return err
 	}
 	if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {

@@ -86,7 +86,7 @@ async function newNode (listening) {
     transports: [tcp()],
     connectionEncrypters: encrypters,
     streamMuxers: [yamux(opt.window === 'small' ? { streamOptions: { maxStreamWindowSize: 256 << 10 } } : {})],
-    connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000, maxConnections: 1000 },
+    connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000, maxConnections: 100_000 },
     services: { identify: identify(), identifyPush: identifyPush({ debounce: 100 }), ping: ping() }
   })
 }
@@ -340,9 +340,8 @@ async function dial (addr, name) {
     out.connect_seconds = (performance.now() - start) / 1000
     Object.assign(out, connFields(conn))
     if (name === 'firstbyte') {
-      const p = new Pipe(await conn.newStream(PERF, MANY))
-      await p.write(Buffer.from([0, 0, 0, 0, 0, 0, 0, 1, 0]))
-      await p.end()
+      const p = new Pipe(await conn.newStream(PING, MANY))
+      await p.write(Buffer.alloc(32))
       await p.exactly(1)
       out.seconds = (performance.now() - start) / 1000
     } else {
