@@ -131,23 +131,13 @@ static void fail(kith_conn *c, kith_time now, kith_err err, const char *why)
     kith_conn_end_(c, now, err, why, true);
 }
 
-void kith_conn_start_(kith_conn *c, kith_time now)
-{
-    kith_node *n = c->node;
-    c->state = CONN_SECURING;
-    c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
-    c->mss = c->inbound ? kith_mss_listen(&n->env, find_suite, n)
-                        : kith_mss_dial(&n->env, n->suite_ids, n->proposed_count);
-    if (!c->mss) {
-        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
-        return;
-    }
-    kith_conn_pump_(c, now);
-}
-
+/* Starts the handshake of a suite, unless that is the one under way. */
 static bool start_noise(kith_conn *c, kith_time now, size_t suite)
 {
     kith_node *n = c->node;
+    if (c->noise && c->suite == n->suites[suite])
+        return true;
+    kith_noise_free(c->noise); /* of a suite that the peer has refused */
     c->suite = n->suites[suite];
     kith_noise_config cfg = {
         .env = &n->env,
@@ -164,6 +154,29 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
         return false;
     }
     return true;
+}
+
+void kith_conn_start_(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    c->state = CONN_SECURING;
+    c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
+    if (c->inbound) {
+        c->mss = kith_mss_listen(&n->env, find_suite, n);
+        if (c->mss)
+            kith_mss_take_ahead(c->mss, KITH_MSS_AHEAD_MAX);
+    } else if (n->proposed_count == 1) {
+        c->mss = kith_mss_dial(&n->env, n->suite_ids, 1);
+    } else { /* the handshake's first message goes ahead of the answer in any case */
+        if (!start_noise(c, now, 0))
+            return;
+        c->mss = kith_mss_dial_ahead(&n->env, n->suite_ids, n->proposed_count, kith_noise_waiting(c->noise));
+    }
+    if (!c->mss) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+        return;
+    }
+    kith_conn_pump_(c, now);
 }
 
 static uint64_t peer_key(const kith_node *n, const kith_peer_id *peer)
@@ -324,6 +337,27 @@ static void plain(kith_conn *c, kith_time now, kith_bytes in)
     }
 }
 
+static void noise_in(kith_conn *c, kith_time now, kith_span in)
+{
+    if (in.len == 0 || !c->noise || c->state == CONN_CLOSING || c->state == CONN_DEAD)
+        return;
+    kith_noise_recv(c->noise, now, in);
+    kith_noise_event ev;
+    while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
+        switch (ev.kind) {
+        case KITH_NOISE_READY:
+            secured(c, now);
+            break;
+        case KITH_NOISE_DATA:
+            plain(c, now, ev.data);
+            break;
+        case KITH_NOISE_FAILED:
+            fail(c, now, ev.err, ev.why);
+            break;
+        }
+    }
+}
+
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
 {
     c->bytes_in += in.len;
@@ -341,28 +375,15 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
         }
         in = kith_span_skip(in, used);
         if (kith_mss_status(c->mss) == KITH_MSS_DONE) {
-            if (!c->noise && !start_noise(c, now, (size_t)kith_mss_choice(c->mss)))
+            if (!start_noise(c, now, (size_t)kith_mss_choice(c->mss)))
                 return;
             c->state = CONN_NOISE;
+            if (kith_mss_ahead_taken(c->mss) && kith_mss_choice(c->mss) == 0)
+                kith_noise_passed(c->noise);
+            noise_in(c, now, kith_mss_ahead(c->mss));
         }
     }
-    if (in.len > 0 && c->noise && c->state != CONN_CLOSING && c->state != CONN_DEAD) {
-        kith_noise_recv(c->noise, now, in);
-        kith_noise_event ev;
-        while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
-            switch (ev.kind) {
-            case KITH_NOISE_READY:
-                secured(c, now);
-                break;
-            case KITH_NOISE_DATA:
-                plain(c, now, ev.data);
-                break;
-            case KITH_NOISE_FAILED:
-                fail(c, now, ev.err, ev.why);
-                break;
-            }
-        }
-    }
+    noise_in(c, now, in);
     kith_conn_pump_(c, now);
 }
 
@@ -419,7 +440,7 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     /* One proposal is left: if the peer refuses that, there is no connection anyway, and if not, the handshake's first message
      * behind it has saved a round trip. */
     bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
-    if (lazy && !c->noise && !start_noise(c, now, n->proposed_count - 1))
+    if (lazy && !start_noise(c, now, n->proposed_count - 1))
         return len;
     if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise))
         len += kith_noise_send(c->noise, now, kith_span_skip(out, len));

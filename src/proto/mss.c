@@ -6,12 +6,19 @@
 #include <assert.h>
 
 #include "base/buf.h"
+#include "wire/multibase.h"
 
 #define HELLO "/multistream/1.0.0"
+#define AHEAD \
+    "/kith/ahead/1" /* then '/', which part, of how many, '/', bytes as base64url; alone: I have all of them */
+#define AHEAD_HEAD_LEN (sizeof AHEAD - 1 + 4)
+#define AHEAD_PART 700 /* bytes; as text with its head below KITH_MSS_MSG_MAX */
+#define AHEAD_PARTS ((KITH_MSS_AHEAD_MAX + AHEAD_PART - 1) / AHEAD_PART)
 #define PREFIX_MAX 2 /* bytes of a length prefix: enough for KITH_MSS_MSG_MAX */
 
-/* Longest output that can be queued: our hello, a "na" for each try, and the echo. */
-#define OUT_MAX (1 + sizeof HELLO + KITH_MSS_TRIES_MAX * 4 + PREFIX_MAX + KITH_MSS_ID_MAX + 1)
+/* Longest output that can be queued: our hello, a "na" for each try (once the other answer to what comes ahead), and the echo. */
+#define OUT_MAX \
+    (1 + sizeof HELLO + KITH_MSS_TRIES_MAX * 4 + 1 + sizeof AHEAD + PREFIX_MAX + KITH_MSS_ID_MAX + 1)
 
 struct kith_mss {
     const kith_env *env;
@@ -27,7 +34,11 @@ struct kith_mss {
     int choice;
     uint8_t prefix; /* the first byte of a two-byte length prefix */
     bool have_prefix;
-    bool greeted; /* the peer's hello is in */
+    bool greeted;   /* the peer's hello is in */
+    kith_buf ahead; /* listener */
+    uint8_t part_next,
+        parts; /* dialer: answers to parts that are still to come; listener: parts that came, of how many */
+    bool ahead_whole; /* dialer: the listener has all parts; listener: we have */
 };
 
 static kith_err fail(kith_mss *m, kith_err e, const char *why)
@@ -56,7 +67,7 @@ static kith_err say(kith_mss *m, kith_bytes text)
     return KITH_OK;
 }
 
-static kith_mss *start(const kith_env *env, kith_bytes first)
+static kith_mss *start(const kith_env *env, size_t out_max, kith_bytes first)
 {
     kith_mss *m = KITH_NEW(env, kith_mss);
     if (!m)
@@ -64,7 +75,7 @@ static kith_mss *start(const kith_env *env, kith_bytes first)
     m->env = env;
     m->choice = -1;
     kith_buf_init(&m->part, KITH_MSS_MSG_MAX);
-    kith_buf_init(&m->out, OUT_MAX);
+    kith_buf_init(&m->out, out_max);
     if (say(m, kith_bytes_str(HELLO)) || (first.len > 0 && say(m, first))) {
         kith_mss_free(m);
         return NULL;
@@ -77,7 +88,7 @@ kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n)
     assert(n > 0);
     for (size_t i = 0; i < n; i++)
         assert(ids[i].len > 0 && ids[i].len <= KITH_MSS_ID_MAX);
-    kith_mss *m = start(env, ids[0]);
+    kith_mss *m = start(env, OUT_MAX, ids[0]);
     if (m) {
         m->ids = ids;
         m->n = n;
@@ -85,9 +96,45 @@ kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n)
     return m;
 }
 
+kith_mss *kith_mss_dial_ahead(const kith_env *env, const kith_bytes *ids, size_t n, kith_bytes ahead)
+{
+    assert(n >= 2 && ahead.len > 0 && ahead.len <= KITH_MSS_AHEAD_MAX);
+    kith_mss *m = start(env, OUT_MAX + AHEAD_PARTS * KITH_MSS_MSG_MAX, (kith_bytes){0});
+    if (!m)
+        return NULL;
+    m->ids = ids;
+    m->n = n;
+    m->parts = (uint8_t)((ahead.len + AHEAD_PART - 1) / AHEAD_PART);
+    size_t each = (ahead.len + m->parts - 1) / m->parts;
+    for (unsigned k = 1; k <= m->parts; k++) {
+        uint8_t text[KITH_MSS_MSG_MAX];
+        kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1)); /* and a newline */
+        kith_put_bytes(&w, kith_bytes_str(AHEAD "/"));
+        kith_put_u8(&w, (uint8_t)('0' + k));
+        kith_put_u8(&w, (uint8_t)('0' + m->parts));
+        kith_put_u8(&w, '/');
+        kith_base_put(&w, KITH_BASE64URL, kith_bytes_of(ahead.p, each < ahead.len ? each : ahead.len));
+        assert(!w.bad);
+        ahead = kith_bytes_skip(ahead, each < ahead.len ? each : ahead.len);
+        if (say(m, kith_wr_bytes(&w)))
+            goto fail;
+    }
+    if (say(m, ids[0]))
+        goto fail;
+    return m;
+fail:
+    kith_mss_free(m);
+    return NULL;
+}
+
+bool kith_mss_ahead_taken(const kith_mss *m)
+{
+    return m->ids && m->ahead_whole;
+}
+
 kith_mss *kith_mss_listen(const kith_env *env, kith_mss_find find, void *ctx)
 {
-    kith_mss *m = start(env, (kith_bytes){0});
+    kith_mss *m = start(env, OUT_MAX, (kith_bytes){0});
     if (m) {
         m->find = find;
         m->ctx = ctx;
@@ -101,13 +148,33 @@ void kith_mss_free(kith_mss *m)
         return;
     kith_buf_fini(&m->part, m->env);
     kith_buf_fini(&m->out, m->env);
+    kith_buf_fini(&m->ahead, m->env);
     KITH_FREE(m->env, m);
+}
+
+void kith_mss_take_ahead(kith_mss *m, size_t max)
+{
+    assert(!m->ids && !m->greeted);
+    kith_buf_init(&m->ahead, max);
+}
+
+kith_span kith_mss_ahead(kith_mss *m)
+{
+    return !m->ids && m->state == KITH_MSS_DONE ? kith_buf_span(&m->ahead) : (kith_span){0};
 }
 
 static kith_err on_answer(kith_mss *m, kith_bytes text)
 {
     if (m->out.len > 0)
         return fail(m, KITH_EPROTO, "the answer came before our proposal was sent");
+    if (m->part_next <
+        m->parts) { /* na to a part is no news, and all of them with the last one are either taken or not */
+        m->part_next++;
+        m->ahead_whole = m->part_next == m->parts && kith_bytes_eq_str(text, AHEAD);
+        if (m->ahead_whole || kith_bytes_eq_str(text, "na"))
+            return KITH_OK;
+        return fail(m, KITH_EPROTO, "the answer is neither our proposal nor na");
+    }
     if (kith_bytes_eq(text, m->ids[m->tried])) {
         m->state = KITH_MSS_DONE;
         m->choice = (int)m->tried;
@@ -120,8 +187,36 @@ static kith_err on_answer(kith_mss *m, kith_bytes text)
     return say(m, m->ids[m->tried]) ? fail(m, KITH_ENOMEM, "out of memory") : KITH_OK;
 }
 
+/* A part of what comes ahead: the next one, or it is not taken. */
+static bool take_part(kith_mss *m, kith_bytes text)
+{
+    if (text.len <= AHEAD_HEAD_LEN || memcmp(text.p, AHEAD "/", sizeof AHEAD) != 0)
+        return false;
+    unsigned k = text.p[sizeof AHEAD] - '0', n = text.p[sizeof AHEAD + 1] - '0';
+    if (k != m->part_next + 1u || k > n || n > AHEAD_PARTS || (k > 1 && n != m->parts) ||
+        text.p[sizeof AHEAD + 2] != '/')
+        return false;
+    kith_bytes coded = kith_bytes_skip(text, AHEAD_HEAD_LEN);
+    kith_span room;
+    if (kith_buf_room(&m->ahead, m->env, coded.len * 3 / 4, &room))
+        return false;
+    kith_wr w = kith_wr_of(room);
+    if (room.len == 0 || kith_base_get(coded, KITH_BASE64URL, &w))
+        return false;
+    kith_buf_add(&m->ahead, w.len);
+    m->part_next++;
+    m->parts = (uint8_t)n;
+    m->ahead_whole = k == n;
+    return true;
+}
+
 static kith_err on_proposal(kith_mss *m, kith_bytes text)
 {
+    if (m->ahead.max > 0 && m->tried < KITH_MSS_TRIES_MAX && take_part(m, text)) {
+        m->tried++;
+        return say(m, kith_bytes_str(m->ahead_whole ? AHEAD : "na")) ? fail(m, KITH_ENOMEM, "out of memory")
+                                                                     : KITH_OK;
+    }
     /* "ls" may be answered "na", and so it is: nobody needs the list. */
     int found = text.len > KITH_MSS_ID_MAX || kith_bytes_eq_str(text, "ls") ? -1 : m->find(m->ctx, text);
     if (found >= 0) {
@@ -129,8 +224,12 @@ static kith_err on_proposal(kith_mss *m, kith_bytes text)
             return fail(m, KITH_ENOMEM, "out of memory");
         m->state = KITH_MSS_DONE;
         m->choice = found;
+        if (!m->ahead_whole)
+            kith_buf_fini(&m->ahead, m->env);
         return KITH_OK;
     }
+    m->ahead_whole = false; /* what came belongs to the proposal right behind it */
+    kith_buf_fini(&m->ahead, m->env);
     if (m->tried == KITH_MSS_TRIES_MAX)
         return fail(m, KITH_ELIMIT, "too many proposals");
     m->tried++;

@@ -27,6 +27,19 @@ kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n);
 kith_mss *kith_mss_listen(const kith_env *env, kith_mss_find find, void *ctx);
 void kith_mss_free(kith_mss *m);
 
+/* Bytes sent ahead: what the dialer would send right behind ids[0] goes before it, in the first flight, in messages that look
+ * like proposals: a listener that takes it saves a round trip, to every other one it is a few unknown ids. docs/protocols/mss.md.
+ * ahead: 1 to KITH_MSS_AHEAD_MAX bytes, borrowed for the call; n >= 2 (with one id there is may_pass). */
+#define KITH_MSS_AHEAD_MAX 2048
+kith_mss *kith_mss_dial_ahead(const kith_env *env, const kith_bytes *ids, size_t n, kith_bytes ahead);
+/* Dialer, DONE with choice 0: the listener has them. */
+bool kith_mss_ahead_taken(const kith_mss *m);
+/* Listener, before its first recv: takes up to max bytes sent ahead. */
+void kith_mss_take_ahead(kith_mss *m, size_t max);
+/* Listener, DONE: what came ahead of the proposal that was accepted, to be read as if it came behind it; empty: nothing. The caller's
+ * to change, until free. */
+kith_span kith_mss_ahead(kith_mss *m);
+
 /* Consumes negotiation bytes only: *used <= in.len; what follows belongs to the next layer. Once DONE or
  * FAILED uses nothing. Every error is FAILED, with the reason in kith_mss_why. KITH_EPROTO: the peer broke
  * the rules. KITH_EUNSUPPORTED: it refused every proposal. KITH_ELIMIT: it made too many. KITH_ENOMEM. */

@@ -584,6 +584,16 @@ size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out)
     return len;
 }
 
+kith_bytes kith_noise_waiting(const kith_noise *n)
+{
+    return kith_bytes_of(n->out, n->out_len);
+}
+
+void kith_noise_passed(kith_noise *n)
+{
+    out_free(n);
+}
+
 kith_span kith_noise_room(const kith_noise *n, kith_span out)
 {
     /* Nothing may overtake message C. */

@@ -82,6 +82,9 @@ bool kith_noise_next(kith_noise *n, kith_noise_event *ev);
 /* Handshake messages. 0: nothing to send now. Needs room for a whole message (at most 2 + 4096 bytes), else
  * 0. */
 size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out);
+/* The handshake message that waits in send, framed, for a caller who has a shorter way for it; and: it has gone that way. */
+kith_bytes kith_noise_waiting(const kith_noise *n);
+void kith_noise_passed(kith_noise *n);
 
 /* Transport, once ready. The place in out where up to .len plaintext bytes of the next record may be written
  * (.len 0: out is too small, the machine is dead, or a handshake message still waits in send); then seal

@@ -26,11 +26,15 @@ static void run(kith_bytes in, bool dialer, size_t piece, size_t fail, outcome *
     const kith_env *env = tape_env_init(&e, fail);
     const kith_bytes ids[] = {kith_bytes_str("/b"), kith_bytes_str("/a"), kith_bytes_str("/noise")};
     memset(o, 0, sizeof *o);
-    kith_mss *m = dialer ? kith_mss_dial(env, ids, 3) : kith_mss_listen(env, find, NULL);
+    kith_mss *m = !dialer     ? kith_mss_listen(env, find, NULL)
+                  : fail >= 4 ? kith_mss_dial_ahead(env, ids, 3, kith_bytes_str("ahead"))
+                              : kith_mss_dial(env, ids, 3);
     if (!m) {
         assert(fail && e.held == 0);
         return;
     }
+    if (!dialer)
+        kith_mss_take_ahead(m, 64);
     do {
         for (size_t n;
              (n = kith_mss_send(m, kith_span_of(o->out + o->out_len, sizeof o->out - o->out_len))) > 0;)
@@ -51,6 +55,7 @@ static void run(kith_bytes in, bool dialer, size_t piece, size_t fail, outcome *
     o->why = kith_mss_why(m);
     assert((o->state == KITH_MSS_DONE) == (o->choice >= 0));
     assert((o->state == KITH_MSS_FAILED) == (o->why != NULL));
+    assert(kith_mss_ahead(m).len <= 64);
     assert(e.held < 4096);
     kith_mss_free(m);
     assert(e.held == 0);

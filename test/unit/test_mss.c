@@ -538,6 +538,224 @@ static void only_a_split_message_costs_a_buffer(void **state)
     support_heap_check(&heap);
 }
 
+/* ---- bytes ahead ---- */
+
+/* Conversations without their text. Returns how often the dialer had something to send. */
+static unsigned flights(kith_mss *d, kith_mss *l, size_t piece)
+{
+    static uint8_t buf[8192];
+    for (unsigned count = 0;; count++) {
+        size_t used, n = drain(d, buf, sizeof buf, piece);
+        if (n == 0)
+            return count;
+        (void)feed(l, kith_bytes_of(buf, n), piece, &used);
+        n = drain(l, buf, sizeof buf, piece);
+        (void)feed(d, kith_bytes_of(buf, n), piece, &used);
+    }
+}
+
+static void what_goes_ahead_arrives_with_the_first_flight(void **state)
+{
+    (void)state;
+    static uint8_t ahead[KITH_MSS_AHEAD_MAX];
+    for (size_t i = 0; i < sizeof ahead; i++)
+        ahead[i] = (uint8_t)(i * 7 + (i >> 8));
+    static const size_t lens[] = {1, 2, 3, 699, 700, 701, 834, 1218, 1400, 1401, 1602, KITH_MSS_AHEAD_MAX};
+    static const size_t pieces[] = {1, 2, 13, 1000, 8192};
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++) {
+            support_heap heap;
+            const kith_env *env = support_env(&heap);
+            kith_bytes ids[] = {kith_bytes_str("/yamux/1.0.0"), kith_bytes_str("/noise")};
+            kith_mss *d = kith_mss_dial_ahead(env, ids, 2, kith_bytes_of(ahead, lens[i]));
+            kith_mss *l = kith_mss_listen(env, find, known);
+            kith_mss_take_ahead(l, lens[i]); /* exactly: one byte less is too small */
+            assert_int_equal(flights(d, l, pieces[p]), 1);
+            assert_int_equal(kith_mss_choice(d), 0);
+            assert_int_equal(kith_mss_choice(l), 1);
+            assert_true(kith_mss_ahead_taken(d));
+            support_assert_bytes(kith_span_bytes(kith_mss_ahead(l)), kith_bytes_of(ahead, lens[i]));
+            kith_mss_free(d);
+            kith_mss_free(l);
+            support_heap_check(&heap);
+        }
+    }
+}
+
+static void to_a_listener_that_does_not_take_it_or_has_no_room_it_is_unknown_ids(void **state)
+{
+    (void)state;
+    static const uint8_t ahead[1218] = {1};
+    for (size_t room = 0; room < 1218; room += 1217) {
+        support_heap heap;
+        const kith_env *env = support_env(&heap);
+        kith_bytes ids[] = {kith_bytes_str("/noise"), kith_bytes_str("/tls/1.0.0")};
+        kith_mss *d = kith_mss_dial_ahead(env, ids, 2, kith_bytes_of(ahead, sizeof ahead));
+        kith_mss *l = kith_mss_listen(env, find, known);
+        if (room)
+            kith_mss_take_ahead(l, room);
+        uint8_t buf[4096];
+        size_t used, n = drain(d, buf, sizeof buf, 4096);
+        assert_int_equal(feed(l, kith_bytes_of(buf, n), 4096, &used), KITH_OK);
+        n = drain(l, buf, sizeof buf, 4096);
+        support_assert_bytes(kith_bytes_of(buf, n), kith_bytes_str(HELLO "\x03na\n\x03na\n\x07/noise\n"));
+        assert_int_equal(feed(d, kith_bytes_of(buf, n), 4096, &used), KITH_OK);
+        assert_int_equal(kith_mss_choice(d), 0);
+        assert_false(kith_mss_ahead_taken(d));
+        assert_int_equal(kith_mss_ahead(l).len, 0);
+        kith_mss_free(d);
+        kith_mss_free(l);
+        support_heap_check(&heap);
+    }
+}
+
+static void what_came_ahead_goes_with_the_proposal_right_behind_it_alone(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    kith_bytes ids[] = {kith_bytes_str("/tls/1.0.0"), kith_bytes_str("/noise")};
+    kith_mss *d = kith_mss_dial_ahead(env, ids, 2, kith_bytes_str("for tls"));
+    kith_mss *l = kith_mss_listen(env, find, known);
+    kith_mss_take_ahead(l, 100);
+    assert_int_equal(flights(d, l, 100), 2);
+    assert_int_equal(kith_mss_choice(d), 1);
+    assert_int_equal(kith_mss_choice(l), 0);
+    assert_true(kith_mss_ahead_taken(d)); /* but not for ids[1] */
+    assert_int_equal(kith_mss_ahead(l).len, 0);
+    kith_mss_free(d);
+    kith_mss_free(l);
+    support_heap_check(&heap);
+}
+
+static void parts_in_disorder_are_unknown_ids(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out; /* behind the hellos */
+    } cases[] = {
+        {"\x16/kith/ahead/1/11/YWJj\n\x07/noise\n", "\x0e/kith/ahead/1\n\x07/noise\n"}, /* this is right */
+        {"\x16/kith/ahead/1/22/YWJj\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/01/YWJj\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/10/YWJj\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/14/YWJj\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/11-YWJj\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/11/YW=j\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x12/kith/ahead/1/11/\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x13/kith/ahead/1/11/Y\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x0e/kith/ahead/1\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/12/YWJj\n\x16/kith/ahead/1/12/YWJj\n\x07/noise\n",
+         "\x03na\n\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/12/YWJj\n\x16/kith/ahead/1/23/YWJj\n\x07/noise\n",
+         "\x03na\n\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/12/YWJj\n\x07/noise\n", "\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/13/YWJj\n\x16/kith/ahead/1/22/YWJj\n\x07/noise\n",
+         "\x03na\n\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/14/YWJj\n\x16/kith/ahead/1/24/YWJj\n\x16/kith/ahead/1/34/YWJj\n\x16/kith/ahead/1/44/YWJj\n"
+         "\x07/noise\n",
+         "\x03na\n\x03na\n\x03na\n\x03na\n\x07/noise\n"},
+        {"\x16/kith/ahead/1/11/YWJj\n\x16/kith/ahead/1/11/YWJj\n\x07/noise\n",
+         "\x0e/kith/ahead/1\n\x03na\n\x07/noise\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        support_heap heap;
+        const kith_env *env = support_env(&heap);
+        kith_mss *l = kith_mss_listen(env, find, known);
+        kith_mss_take_ahead(l, 100);
+        uint8_t buf[200];
+        size_t used, n = drain(l, buf, sizeof buf, 200);
+        assert_int_equal(feed(l, kith_bytes_str(HELLO), 200, &used), KITH_OK);
+        assert_int_equal(feed(l, kith_bytes_str(cases[i].in), 200, &used), KITH_OK);
+        n = drain(l, buf, sizeof buf, 200);
+        support_assert_bytes(kith_bytes_of(buf, n), kith_bytes_str(cases[i].out));
+        assert_int_equal(kith_mss_status(l), KITH_MSS_DONE);
+        assert_int_equal(kith_mss_ahead(l).len, i == 0 ? 3 : 0);
+        assert_true(heap.blocks <= (i == 0 ? 2 : 1)); /* nothing is kept of what was not taken */
+        kith_mss_free(l);
+        support_heap_check(&heap);
+    }
+}
+
+static void parts_count_as_proposals(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    kith_mss *l = kith_mss_listen(env, find, known);
+    kith_mss_take_ahead(l, 100);
+    uint8_t buf[400];
+    size_t used;
+    assert_int_equal(feed(l, kith_bytes_str(HELLO "\x16/kith/ahead/1/11/YWJj\n"), 100, &used), KITH_OK);
+    for (int i = 1; i < KITH_MSS_TRIES_MAX; i++)
+        assert_int_equal(feed(l, kith_bytes_str("\x03/x\n"), 100, &used), KITH_OK);
+    assert_int_equal(feed(l, kith_bytes_str("\x03/x\n"), 100, &used), KITH_ELIMIT);
+    assert_true(drain(l, buf, sizeof buf, 400) < sizeof buf); /* all of the answers fit, unread */
+    kith_mss_free(l);
+    support_heap_check(&heap);
+}
+
+static void an_answer_to_a_part_is_na_or_comes_to_the_last(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answers;
+        kith_err err;
+        bool taken;
+    } cases[] = {
+        {"\x03na\n\x0e/kith/ahead/1\n\x07/noise\n", KITH_OK, true},
+        {"\x03na\n\x03na\n\x07/noise\n", KITH_OK, false},
+        {"\x0e/kith/ahead/1\n\x03na\n\x07/noise\n", KITH_EPROTO, false},
+        {"\x03na\n\x07/noise\n\x03na\n", KITH_EPROTO, false},
+        {"\x03na\n\x03na\n\x0e/kith/ahead/1\n", KITH_EPROTO, false},
+        {"\x07/noise\n", KITH_EPROTO, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        support_heap heap;
+        const kith_env *env = support_env(&heap);
+        static const uint8_t ahead[1000];
+        kith_bytes ids[] = {kith_bytes_str("/noise"), kith_bytes_str("/tls/1.0.0")};
+        kith_mss *d = kith_mss_dial_ahead(env, ids, 2, kith_bytes_of(ahead, sizeof ahead));
+        static uint8_t buf[4096];
+        size_t used;
+        (void)drain(d, buf, sizeof buf, 4096);
+        assert_int_equal(feed(d, kith_bytes_str(HELLO), 100, &used), KITH_OK);
+        assert_int_equal(feed(d, kith_bytes_str(cases[i].answers), 100, &used), cases[i].err);
+        assert_int_equal(kith_mss_status(d), cases[i].err ? KITH_MSS_FAILED : KITH_MSS_DONE);
+        assert_int_equal(kith_mss_ahead_taken(d), cases[i].taken);
+        kith_mss_free(d);
+        support_heap_check(&heap);
+    }
+}
+
+static void without_memory_for_what_comes_ahead_it_is_not_taken_or_the_negotiation_fails(void **state)
+{
+    (void)state;
+    bool whole = false;
+    for (size_t fail_at = 1; !whole; fail_at++) {
+        support_heap heap;
+        const kith_env *env = support_env(&heap);
+        heap.fail_at = fail_at;
+        static const uint8_t ahead[1218];
+        kith_bytes ids[] = {kith_bytes_str("/noise"), kith_bytes_str("/tls/1.0.0")};
+        kith_mss *d = kith_mss_dial_ahead(env, ids, 2, kith_bytes_of(ahead, sizeof ahead));
+        kith_mss *l = d ? kith_mss_listen(env, find, known) : NULL;
+        if (l) {
+            kith_mss_take_ahead(l, 1218);
+            (void)flights(d, l, 8192);
+            bool done = kith_mss_status(d) == KITH_MSS_DONE && kith_mss_status(l) == KITH_MSS_DONE;
+            if (!done)
+                assert_string_equal(kith_mss_why(kith_mss_status(d) == KITH_MSS_FAILED ? d : l),
+                                    "out of memory");
+            else
+                assert_int_equal(kith_mss_ahead(l).len, kith_mss_ahead_taken(d) ? 1218 : 0);
+            whole = done && kith_mss_ahead_taken(d);
+        }
+        kith_mss_free(d);
+        kith_mss_free(l);
+        support_heap_check(&heap);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +778,13 @@ int main(void)
         cmocka_unit_test(no_truncation_completes_and_no_wrong_byte_is_taken_for_right),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(only_a_split_message_costs_a_buffer),
+        cmocka_unit_test(what_goes_ahead_arrives_with_the_first_flight),
+        cmocka_unit_test(to_a_listener_that_does_not_take_it_or_has_no_room_it_is_unknown_ids),
+        cmocka_unit_test(what_came_ahead_goes_with_the_proposal_right_behind_it_alone),
+        cmocka_unit_test(parts_in_disorder_are_unknown_ids),
+        cmocka_unit_test(parts_count_as_proposals),
+        cmocka_unit_test(an_answer_to_a_part_is_na_or_comes_to_the_last),
+        cmocka_unit_test(without_memory_for_what_comes_ahead_it_is_not_taken_or_the_negotiation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
