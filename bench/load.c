@@ -17,8 +17,9 @@
 #include "node/node.h"
 #include "proto/ping.h"
 
-#define SLOTS 8       /* peers of the handshakes job */
-#define CONNECTING 32 /* of the crowd's connections under way at once */
+#define SLOTS 8                 /* peers of the handshakes job */
+#define CONNECTING 32           /* of the crowd's connections under way at once */
+#define CROWD_TIME KITH_SEC(60) /* what a listener has not taken by then it does not take */
 
 typedef struct client {
     kith_node *node;
@@ -45,6 +46,7 @@ static kith_maddr addr;
 static struct sockaddr_storage target;
 static kith_time begin, until = KITH_NEVER;
 static const char *suite = "";
+static bool reported;
 
 static double *samples;
 static size_t sample_count, sample_room;
@@ -99,6 +101,7 @@ static double percentile(double p)
 
 static void report(void)
 {
+    reported = true;
     if (sample_count > 0)
         qsort(samples, sample_count, sizeof *samples, by_value);
     printf(
@@ -218,7 +221,7 @@ static void next_of_crowd(void)
 {
     while (started < wanted && started - live - failures < CONNECTING)
         dial(&clients[started++]);
-    if (started == wanted && live + failures == wanted)
+    if (!reported && started == wanted && live + failures == wanted)
         report();
 }
 
@@ -362,6 +365,11 @@ static void on_tick(uv_timer_t *timer)
         live = 0;
         report();
         exit(0);
+    }
+    if (job == CROWD && !reported && t - begin >= CROWD_TIME) {
+        wanted = started;
+        why_not = live + failures < started && !*why_not ? "no answer" : why_not;
+        report();
     }
     (void)timer;
 }
