@@ -294,7 +294,11 @@ kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, c
     dial_job *j = job_for(n, &want);
     bool fresh = !j;
     if (fresh) {
-        j = kith_timer_claim_(n) ? NULL : KITH_NEW(&n->env, dial_job);
+        if (kith_timer_claim_(n) == KITH_OK) {
+            j = KITH_NEW(&n->env, dial_job);
+            if (!j)
+                n->timer_count--;
+        }
         if (!j) {
             KITH_FREE(&n->env, w);
             return KITH_ENOMEM;

@@ -768,7 +768,7 @@ bool kith_stream_inbound(const kith_stream *s)
 
 void kith_node_check(const kith_node *n)
 {
-    size_t conns = 0, streams = 0, in = 0, handshakes = 0;
+    size_t conns = 0, streams = 0, in = 0, handshakes = 0, jobs = 0;
     KITH_EACH (&n->conns, k) {
         const kith_conn *c = KITH_OF(k, kith_conn, all);
         size_t apps = 0, all = 0;
@@ -789,9 +789,12 @@ void kith_node_check(const kith_node *n)
         if (c->state == CONN_OPEN)
             kith_yamux_check(c->yamux);
     }
+    KITH_EACH (&n->jobs, k)
+        jobs++;
     kith_usage use = kith_limiter_usage(n->limiter);
+    assert(n->timer_count == 1 + conns + streams + jobs);
     assert(conns == n->conn_count && in == use.conns_in && handshakes == use.handshakes &&
            streams == use.streams);
     assert(n->memory <= n->cfg.limits.memory);
-    (void)conns, (void)streams, (void)in, (void)handshakes, (void)use;
+    (void)conns, (void)streams, (void)jobs, (void)in, (void)handshakes, (void)use;
 }
