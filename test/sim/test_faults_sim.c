@@ -17,6 +17,7 @@
 #include "crypto/crypto.h"
 #include "node/node.h"
 #include "proto/ping.h"
+#include "sim_echo.h"
 #include "sim_hostile.h"
 #include "wire/pb.h"
 
@@ -46,10 +47,16 @@ typedef struct told {
     const char *why;
 } told;
 
+typedef struct heap {
+    size_t held, calls;
+    size_t fail_at; /* the call from 1 that fails, and all after it; 0: none */
+    bool once;      /* those after it do not */
+} heap;
+
 typedef struct lab {
     kith_time now;
     uint64_t rng;
-    size_t memory; /* of the node under test */
+    heap heap; /* of the node under test */
     kith_env env[NODES];
     kith_signer *signer[NODES];
     kith_node *node[NODES];
@@ -60,14 +67,20 @@ typedef struct lab {
     kith_stream *stream; /* the honest one's */
     kith_ping *ping;
     unsigned pongs;
+    uint64_t echoed;
     sim_hostile *inner; /* takes the place of the faulty node */
 } lab;
 
 static void *counting(void *ctx, void *p, size_t old, size_t size)
 {
-    size_t *memory = ctx;
-    if (memory)
-        *memory = *memory - old + size;
+    heap *h = ctx;
+    if (h && size > old) {
+        h->calls++;
+        if (h->fail_at && (h->once ? h->calls == h->fail_at : h->calls >= h->fail_at))
+            return NULL;
+    }
+    if (h)
+        h->held = h->held - old + size;
     if (size == 0) {
         free(p);
         return NULL;
@@ -137,7 +150,9 @@ static void look(lab *l, int i)
                 l->ping = NULL;
             }
             break;
-        case KITH_NODE_RESOLVE:
+        case KITH_NODE_RESOLVE: /* all names are the faulty node's */
+            kith_node_resolved(l->node[i], l->now, ev.resolve_id, &l->addr[FAULTY], 1, KITH_OK);
+            break;
         case KITH_NODE_UPDATED:
         case KITH_NODE_STREAM_OPENED:
             break;
@@ -257,6 +272,12 @@ static bool wild_is_over(const lab *l)
     return !l->wild.end[0] && !l->wild.end[1];
 }
 
+static bool never(const lab *l)
+{
+    (void)l;
+    return false;
+}
+
 static bool victim_is_rid_of_it(const lab *l)
 {
     return !l->wild.end[side_of(&l->wild, VICTIM)];
@@ -308,7 +329,7 @@ static void start(lab *l, const kind *k)
         uint8_t seed[KITH_ED25519_SEED_LEN] = {(uint8_t)(i + 1)}, ip[4] = {10, 0, 0, (uint8_t)(i + 1)};
         kith_node_config c;
         kith_node_config_default(&c);
-        l->env[i] = (kith_env){.alloc = {.ctx = i == VICTIM ? &l->memory : NULL, .fn = counting},
+        l->env[i] = (kith_env){.alloc = {.ctx = i == VICTIM ? &l->heap : NULL, .fn = counting},
                                .rand = {.ctx = &l->rng, .fn = dice}};
         c.env = l->env[i];
         c.signer = l->signer[i] = kith_signer_new(seed);
@@ -316,6 +337,7 @@ static void start(lab *l, const kind *k)
         c.no_early_muxer = !k->early;
         l->node[i] = kith_node_new(&c, l->now);
         assert_non_null(l->node[i]);
+        kith_node_set_clock(l->node[i], l->now, 1800000000); /* so that sequence numbers keep their length */
         kith_maddr_from_tcp(kith_bytes_of(ip, 4), 4001, &l->addr[i]);
         assert_int_equal(kith_node_set_addrs(l->node[i], l->now, &l->addr[i], 1), KITH_OK);
     }
@@ -329,7 +351,7 @@ static void finish(lab *l)
     sim_hostile_free(l->inner);
     for (int i = 0; i < NODES; i++)
         kith_node_free(l->node[i]);
-    assert_int_equal(l->memory, 0);
+    assert_int_equal(l->heap.held, 0);
     for (int i = 0; i < NODES; i++)
         kith_signer_free(l->signer[i]);
 }
@@ -401,7 +423,7 @@ static void a_fault_at_every_byte(fault f, const kind *k)
     start(&l, k);
     size_t n = measure(&l, k);
     kith_usage base = kith_node_usage(l.node[VICTIM]);
-    size_t memory = l.memory, conversations = 0;
+    size_t memory = l.heap.held, conversations = 0;
     kith_time slowest = 0;
     for (size_t at = 0; at < n; at += at < 100 ? 1 : step()) {
         kith_time from = l.now;
@@ -409,18 +431,18 @@ static void a_fault_at_every_byte(fault f, const kind *k)
         converse(&l, k, f, at);
         honest_ping(&l);
         bool over = wait_until(&l, from + LONGEST, victim_is_rid_of_it);
-        if (!over || !told_well(&l.told, f) || l.memory != memory)
+        if (!over || !told_well(&l.told, f) || l.heap.held != memory)
             print_error(
                 "%s, %s at byte %zu of %zu: %s; told %u times: error %d, %s; %zu bytes more than before\n",
                 k->name, fault_names[f], at, n, over ? "over" : "still there", l.told.over, l.told.err,
-                l.told.why ? l.told.why : "-", l.memory - memory);
+                l.told.why ? l.told.why : "-", l.heap.held - memory);
         assert_true(over);
         assert_true(told_well(&l.told, f));
         slowest = l.now - from > slowest ? l.now - from : slowest;
         part(&l);
         kith_usage use = kith_node_usage(l.node[VICTIM]);
         assert_memory_equal(&use, &base, sizeof use);
-        assert_int_equal(l.memory, memory);
+        assert_int_equal(l.heap.held, memory);
         honest_ping(&l);
     }
     print_message("%s, %s: %zu conversations of %zu bytes, slowest end after %.1f s\n", k->name,
@@ -612,18 +634,18 @@ static void a_fault_inside_at_every_byte(fault f, const kind *k)
     size_t n = script(l.inner, k->victim_dials, text, sizeof text);
     assert_true(wait_until(&l, l.now + LONGEST, victim_is_rid_of_it));
     kith_usage base = kith_node_usage(l.node[VICTIM]);
-    size_t memory = l.memory, protocol_errors = 0;
+    size_t memory = l.heap.held, protocol_errors = 0;
     for (size_t at = 0; at < n; at += step()) {
         kith_time from = l.now;
         converse_inside(&l, k, f, at);
         protocol_errors += l.told.err == KITH_EPROTO;
         honest_ping(&l);
         bool over = wait_until(&l, from + LONGEST, victim_is_rid_of_it);
-        if (!over || !told_well_inside(&l.told, f) || l.memory != memory)
+        if (!over || !told_well_inside(&l.told, f) || l.heap.held != memory)
             print_error(
                 "inside, %s, %s at byte %zu of %zu: %s; told %u times: error %d, %s; %zu bytes more\n",
                 k->name, fault_names[f], at, n, over ? "over" : "still there", l.told.over, l.told.err,
-                l.told.why ? l.told.why : "-", l.memory - memory);
+                l.told.why ? l.told.why : "-", l.heap.held - memory);
         assert_true(over);
         assert_true(told_well_inside(&l.told, f));
         /* Unless the session ended first, identify came to its end, one way or the other. */
@@ -631,7 +653,7 @@ static void a_fault_inside_at_every_byte(fault f, const kind *k)
                     f == HANG_UP || f == RESET);
         kith_usage use = kith_node_usage(l.node[VICTIM]);
         assert_memory_equal(&use, &base, sizeof use);
-        assert_int_equal(l.memory, memory);
+        assert_int_equal(l.heap.held, memory);
         honest_ping(&l);
     }
     print_message("inside, %s, %s: %zu bytes, %zu protocol errors\n", k->name, fault_names[f], n,
@@ -652,6 +674,129 @@ static void a_peer_inside_that_breaks_off_or_talks_rubbish_at_any_byte_costs_not
     }
 }
 
+/* ---- memory ---- */
+
+static void echo_both_ways(lab *l)
+{
+    static const kith_bytes id[] = {{(const uint8_t *)SIM_ECHO_ID, sizeof SIM_ECHO_ID - 1}};
+    static sim_caller caller[2];
+    for (int side = 0; side < 2; side++) {
+        kith_stream *s;
+        caller[side] = (sim_caller){.total = 20000};
+        kith_node *n = l->node[l->wild.node[side]];
+        kith_conn *c = l->wild.end[side];
+        if (c && kith_node_open(n, l->now, c, id, 1, &sim_caller_ops, &caller[side], NULL, &s) == KITH_OK)
+            look(l, l->wild.node[side]);
+        settle(l);
+    }
+    l->echoed = caller[0].got + caller[1].got;
+}
+
+static void pass_time(lab *l, kith_time by)
+{
+    kith_time until = l->now + by;
+    (void)wait_until(l, until, never);
+    l->now = until;
+}
+
+/* Everything that a node allocates for: a name looked up, a connection, identify, streams of both sides, a protocol that comes and goes,
+ * pushes, new addresses. */
+static void live_through(lab *l, const kind *k)
+{
+    static const kith_bytes extra = {(const uint8_t *)"/another/1", 10};
+    kith_maddr name, more[2];
+    uint64_t id;
+    const char *why;
+    l->told = (told){0};
+    l->wild = (wire){.node = {k->victim_dials ? VICTIM : FAULTY, k->victim_dials ? FAULTY : VICTIM},
+                     .faulty = true,
+                     .at = SIZE_MAX};
+    l->dialing_wild = true;
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/dns4/somewhere.example/tcp/4001"), &name, &why),
+                     KITH_OK);
+    kith_err e = kith_node_dial(l->node[l->wild.node[0]], l->now, NULL, &name, 1, &id);
+    assert_true(e == KITH_OK || e == KITH_ENOMEM);
+    look(l, l->wild.node[0]);
+    if (l->wild.end[0] && kith_node_accept(l->node[l->wild.node[1]], l->now, &l->addr[l->wild.node[0]],
+                                           &l->addr[l->wild.node[1]], &l->wild.end[1], &why) == KITH_OK)
+        kith_node_connected(l->node[l->wild.node[0]], l->now, l->wild.end[0], NULL, NULL);
+    settle(l);
+    echo_both_ways(l);
+    kith_protocol row = {
+        .id = extra, .ops = &sim_echo_ops, .accept = sim_echo_accept, .ctx = &l->env[VICTIM]};
+    e = kith_node_serve(l->node[VICTIM], l->now, &row);
+    assert_true(e == KITH_OK || e == KITH_ENOMEM);
+    more[0] = more[1] = l->addr[VICTIM];
+    more[1].b[1]++;
+    e = kith_node_set_addrs(l->node[VICTIM], l->now, more, 2);
+    assert_true(e == KITH_OK || e == KITH_ENOMEM);
+    settle(l);
+    pass_time(l, KITH_MS(300)); /* the push */
+    kith_node_unserve(l->node[VICTIM], l->now, extra);
+    pass_time(l, KITH_MS(300));
+}
+
+static void any_allocation_of_a_node_may_fail(const kind *k, bool once)
+{
+    lab l;
+    start(&l, k);
+    for (int i = 0; i < NODES; i++) {
+        kith_protocol row = {.id = kith_bytes_str(SIM_ECHO_ID),
+                             .ops = &sim_echo_ops,
+                             .accept = sim_echo_accept,
+                             .ctx = &l.env[i]};
+        assert_int_equal(kith_node_serve(l.node[i], l.now, &row), KITH_OK);
+    }
+    for (int i = 0; i < 2; i++) {
+        live_through(&l, k);
+        assert_int_equal(l.echoed, 40000);
+        part(&l);
+        pass_time(&l, KITH_SEC(2));
+    }
+    kith_usage base = kith_node_usage(l.node[VICTIM]);
+    size_t memory = l.heap.held, n = 0;
+    for (bool through = false; !through;) {
+        l.heap.calls = 0;
+        l.heap.fail_at = ++n;
+        l.heap.once = once;
+        live_through(&l, k);
+        through = l.heap.calls < n;
+        l.heap.fail_at = 0;
+        assert_true(l.told.over == 0 || (l.told.err && l.told.why));
+        assert_true(l.told.over <= 1 + l.told.connected); /* the dial, and the connection that it had got */
+        assert_true(!through || l.echoed == 40000);
+        pass_time(&l, KITH_SEC(15)); /* what was left half-way ends at its deadline */
+        part(&l);
+        if (!l.calm.end[0]) /* there was no memory for its bytes either */
+            join(&l, &l.calm);
+        honest_ping(&l);
+
+        live_through(&l, k);
+        assert_int_equal(l.told.identified, 1);
+        assert_int_equal(l.echoed, 40000);
+        part(&l);
+        pass_time(&l, KITH_SEC(2));
+        kith_usage use = kith_node_usage(l.node[VICTIM]);
+        if (l.heap.held != memory || memcmp(&use, &base, sizeof use) != 0)
+            print_error("%s, allocation %zu fails%s: %zu bytes, before %zu\n", k->name, n,
+                        once ? "" : " and all after it", l.heap.held, memory);
+        assert_memory_equal(&use, &base, sizeof use);
+        assert_int_equal(l.heap.held, memory);
+    }
+    print_message("%s: %zu allocations\n", k->name, n - 1);
+    assert_true(n > 50);
+    finish(&l);
+}
+
+static void any_allocation_of_a_node_may_fail_and_it_serves_on(void **state)
+{
+    (void)state;
+    for (size_t i = kith_toy_crypto ? 0 : 4; i < sizeof kinds / sizeof *kinds; i++) {
+        any_allocation_of_a_node_may_fail(&kinds[i], true);
+        any_allocation_of_a_node_may_fail(&kinds[i], false);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -661,6 +806,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_in_any_byte_ends_the_connection),
         cmocka_unit_test(rubbish_from_any_byte_on_ends_the_connection),
         cmocka_unit_test(a_peer_inside_that_breaks_off_or_talks_rubbish_at_any_byte_costs_nothing),
+        cmocka_unit_test(any_allocation_of_a_node_may_fail_and_it_serves_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,9 +9,10 @@
 #include "apps/share_rx.h"
 #include "apps/share_tx.h"
 
-/* A heap that counts, and fails its nth call. */
+/* A heap that counts, and fails its nth call, or that one and all after it. */
 typedef struct world_heap {
     size_t live, calls, fail_at; /* fail_at 0: never */
+    bool from_there_on;
 } world_heap;
 
 static inline void *world_heap_fn(void *ctx, void *p, size_t old, size_t size)
@@ -22,7 +23,8 @@ static inline void *world_heap_fn(void *ctx, void *p, size_t old, size_t size)
         free(p);
         return NULL;
     }
-    if (++h->calls == h->fail_at)
+    h->calls++;
+    if (h->fail_at && (h->from_there_on ? h->calls >= h->fail_at : h->calls == h->fail_at))
         return NULL;
     void *q = realloc(p, size);
     assert(q);

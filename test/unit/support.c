@@ -22,7 +22,7 @@ static void *heap_fn(void *ctx, void *p, size_t old, size_t size)
     }
     if (size > 0) {
         h->calls++;
-        if (h->fail_at && h->calls >= h->fail_at)
+        if (h->fail_at && (h->once ? h->calls == h->fail_at : h->calls >= h->fail_at))
             return NULL;
     }
     header *to = NULL;

@@ -21,6 +21,7 @@ typedef struct support_heap {
     size_t peak;          /* most bytes at once */
     size_t calls;         /* allocations and resizings asked for */
     size_t fail_at;       /* the call, from 1, that fails, and all after it; 0: none */
+    bool once;            /* those after it do not */
 } support_heap;
 
 /* Zeroes *h. Random bytes are a fixed stream, trace goes nowhere. The env lies in static storage: one at a time. */

@@ -180,20 +180,22 @@ static void any_allocation_may_fail(void **state)
 {
     (void)state;
     world_share *s = mixed_share();
-    for (size_t nth = 1;; nth++) {
-        heap = (world_heap){.fail_at = nth};
-        pair *p = pair_new(s);
-        if (p->rx && p->tx)
-            run(p, nth);
-        bool done = p->done;
-        if (heap.calls >= nth && p->rx && p->tx)
-            assert_true(p->rx_failed.kind == KITH_SHARE_RX_FAILED ||
-                        p->tx_failed.kind == KITH_SHARE_TX_FAILED || done);
-        size_t calls = heap.calls;
-        pair_free(p);
-        if (calls < nth) {
-            assert_true(done);
-            break;
+    for (int from_there_on = 0; from_there_on < 2; from_there_on++) {
+        for (size_t nth = 1;; nth++) {
+            heap = (world_heap){.fail_at = nth, .from_there_on = from_there_on};
+            pair *p = pair_new(s);
+            if (p->rx && p->tx)
+                run(p, nth);
+            bool done = p->done;
+            if (heap.calls >= nth && p->rx && p->tx)
+                assert_true(p->rx_failed.kind == KITH_SHARE_RX_FAILED ||
+                            p->tx_failed.kind == KITH_SHARE_TX_FAILED || done);
+            size_t calls = heap.calls;
+            pair_free(p);
+            if (calls < nth) {
+                assert_true(done);
+                break;
+            }
         }
     }
     heap = (world_heap){0};
