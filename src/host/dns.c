@@ -215,13 +215,40 @@ static void on_txt(void *ctx, int status, int timeouts, unsigned char *reply, in
     answer(q, err_of(status));
 }
 
+/* localhost and names below it. RFC 6761, 6.3: they are always this machine, and nobody is asked. */
+static bool is_localhost(kith_bytes name)
+{
+    static const char local[] = "localhost";
+    size_t len = sizeof local - 1;
+    if (name.len > 0 && name.p[name.len - 1] == '.')
+        name.len--;
+    if (name.len < len || (name.len > len && name.p[name.len - len - 1] != '.'))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if ((name.p[name.len - len + i] | 0x20) != local[i])
+            return false;
+    }
+    return true;
+}
+
+static void add_loopback(query *q, kith_maddr_host family)
+{
+    static const uint8_t ip4[4] = {127, 0, 0, 1}, ip6[16] = {[15] = 1};
+    if (family != KITH_HOST_DNS4)
+        add_ip(q, kith_bytes_of(ip6, sizeof ip6));
+    if (family != KITH_HOST_DNS6)
+        add_ip(q, kith_bytes_of(ip4, sizeof ip4));
+}
+
 void kith_dns_resolve_(kith_host *h, uint64_t resolve_id, const kith_maddr *addr)
 {
     kith_maddr_tcp t;
     char name[300];
-    dns *d = dns_get(h);
-    query *q = d ? calloc(1, sizeof *q) : NULL;
-    if (!q || kith_maddr_to_tcp(addr, &t) || t.value.len > 253) {
+    query *q = calloc(1, sizeof *q);
+    bool good = q && kith_maddr_to_tcp(addr, &t) == KITH_OK && t.value.len <= 253;
+    bool local = good && t.host != KITH_HOST_DNSADDR && is_localhost(t.value);
+    dns *d = good && !local ? dns_get(h) : NULL;
+    if (!local && !d) {
         free(q);
         kith_node_resolved(h->node, kith_host_now(h), resolve_id, NULL, 0, KITH_ENOTFOUND);
         return;
@@ -230,6 +257,11 @@ void kith_dns_resolve_(kith_host *h, uint64_t resolve_id, const kith_maddr *addr
     q->id = resolve_id;
     q->addr = *addr;
     kith_list_push(&h->lookups, &q->link);
+    if (local) {
+        add_loopback(q, t.host);
+        answer(q, KITH_ENOTFOUND);
+        return;
+    }
     if (t.host == KITH_HOST_DNSADDR) {
         static const char prefix[] = "_dnsaddr.";
         memcpy(name, prefix, sizeof prefix - 1);

@@ -187,13 +187,12 @@ static void a_taken_port_is_an_error(void **state)
     stop(&b);
 }
 
-static void a_name_is_looked_up(void **state)
+static void dial_localhost(const char *spelling)
 {
-    (void)state;
     end a, b;
     start(&a, 1);
     start(&b, 2);
-    kith_maddr at = addr("/ip4/127.0.0.1/tcp/0"), bound, name = addr("/dns4/localhost");
+    kith_maddr at = addr("/ip4/127.0.0.1/tcp/0"), bound, name = addr(spelling);
     kith_maddr_tcp t;
     assert_int_equal(kith_host_listen(b.h, &at, &bound), 0);
     assert_int_equal(kith_maddr_to_tcp(&bound, &t), KITH_OK);
@@ -206,6 +205,15 @@ static void a_name_is_looked_up(void **state)
     assert_non_null(a.conn);
     stop(&a);
     stop(&b);
+}
+
+static void names_below_localhost_are_this_machine_and_nobody_is_asked(void **state)
+{
+    (void)state;
+    servers = "127.0.0.1:1"; /* where nobody answers */
+    dial_localhost("/dns4/localhost");
+    dial_localhost("/dns/kith.LocalHost");
+    servers = NULL;
 }
 
 /* ---- a name server ---- */
@@ -383,7 +391,7 @@ int main(void)
         cmocka_unit_test(bulk_goes_both_ways),
         cmocka_unit_test(a_closed_port_is_refused),
         cmocka_unit_test(a_taken_port_is_an_error),
-        cmocka_unit_test(a_name_is_looked_up),
+        cmocka_unit_test(names_below_localhost_are_this_machine_and_nobody_is_asked),
         cmocka_unit_test(a_dnsaddr_leads_to_the_peer),
         cmocka_unit_test(a_wildcard_is_told_as_the_interfaces_addresses),
     };
