@@ -24,6 +24,14 @@ bench: all ## measure, beside the peers that can be had (ARGS='--quick bulk')
 	@cmake --build --preset $(PRESET) --target bench
 	@KITH_BUILD=$(BUILD) bench/run $(ARGS)
 
+.PHONY: soak
+soak: ## ten minutes of churn at 500 connections, then 5,000 at once (KITH_SOAK_SECONDS)
+	@tools/setup test
+	@test -e $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) --target kith tool_crowd
+	@KITH_BIN=$(CURDIR)/$(BUILD)/kith KITH_TOOLS=$(CURDIR)/$(BUILD)/test/cli KITH_SOAK_SECONDS=$${KITH_SOAK_SECONDS:-600} \
+		test/cli/test_soak.py
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (KITH_FUZZ_SECONDS, default 30 each)
 	@tools/setup ci
