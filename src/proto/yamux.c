@@ -977,14 +977,19 @@ kith_time kith_yamux_deadline(const kith_yamux *y)
 }
 
 /* Bytes from the peer count as life: neither is a ping due, nor one overdue that waits behind them. The
- * deadlines move only here, so receiving costs no timer. */
+ * deadlines move only here, so receiving costs no timer. Who comes much too late has slept: the answer may lie
+ * in the socket, so the wait begins again. */
 void kith_yamux_tick(kith_yamux *y, kith_time now)
 {
     if (now < kith_yamux_deadline(y))
         return;
     if (y->ping != PING_IDLE) {
         y->ping_limit = max64(y->ping_limit, later(y->heard, y->cfg.ping_timeout));
-        if (now >= y->ping_limit)
+        if (now < y->ping_limit)
+            return;
+        if (now - y->ping_limit >= y->cfg.ping_timeout)
+            y->ping_limit = later(now, y->cfg.ping_timeout);
+        else
             fail(y, KITH_ETIMEOUT, "the peer does not answer pings");
         return;
     }

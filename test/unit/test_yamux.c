@@ -1175,6 +1175,27 @@ static void whoever_talks_is_alive(void **state)
                           "> ping SYN\n");
 }
 
+/* The machine was suspended for eight hours while a ping was out. */
+static void a_leap_of_the_clock_is_no_silence_of_the_peer(void **state)
+{
+    (void)state;
+    kith_yamux_config c = quiet(false);
+    c.ping_every = KITH_SEC(30);
+    c.ping_timeout = KITH_SEC(20);
+    conversation_with(&c, "! wait 0 ms\n"
+                          "> ping SYN\n"
+                          "! wait 28800000 ms\n"
+                          "! wait 19999 ms\n"
+                          "< ping ACK =\n" /* it lay in the socket */
+                          "  rtt 28819999 ms\n"
+                          "! wait 28800000 ms\n" /* once more, with none out: one ping, at once */
+                          "> ping SYN\n"
+                          "! wait 28800000 ms\n"
+                          "! wait 19999 ms\n"
+                          "! wait 1 ms\n" /* and there is nobody any more */
+                          "  failed timeout: the peer does not answer pings\n");
+}
+
 static void without_keep_alive_no_timer_runs(void **state)
 {
     (void)state;
@@ -1690,6 +1711,7 @@ int main(void)
         cmocka_unit_test(the_17th_ping_of_a_segment_is_dropped),
         cmocka_unit_test(silence_is_probed_and_then_fatal),
         cmocka_unit_test(whoever_talks_is_alive),
+        cmocka_unit_test(a_leap_of_the_clock_is_no_silence_of_the_peer),
         cmocka_unit_test(without_keep_alive_no_timer_runs),
         cmocka_unit_test(goaway_stops_new_streams_and_nothing_else),
         cmocka_unit_test(streams_beyond_the_cap_are_reset_and_the_session_lives),
