@@ -67,7 +67,11 @@ typedef struct lab {
     kith_stream *stream; /* the honest one's */
     kith_ping *ping;
     unsigned pongs;
-    uint64_t echoed;
+    uint64_t echoed, record_seq; /* of the victim's record, as the honest one was told */
+    /* connections of the node under test that have nobody at the other end */
+    bool alone; /* the next DIAL events are for such */
+    kith_conn *dial[4];
+    unsigned dials, dial_answers, refused, closed, events;
     sim_hostile *inner; /* takes the place of the faulty node */
 } lab;
 
@@ -102,9 +106,13 @@ static int side_of(const wire *w, int node)
     return w->node[0] == node ? 0 : 1;
 }
 
+static wire nowhere; /* to nobody */
+
 static wire *wire_of(lab *l, int node, const kith_conn *c)
 {
-    return l->wild.end[side_of(&l->wild, node)] == c ? &l->wild : &l->calm;
+    if (l->wild.end[side_of(&l->wild, node)] == c)
+        return &l->wild;
+    return l->calm.end[side_of(&l->calm, node)] == c ? &l->calm : &nowhere;
 }
 
 static void look(lab *l, int i)
@@ -114,14 +122,23 @@ static void look(lab *l, int i)
     while (kith_node_next(l->node[i], l->now, &ev)) {
         told *t = &l->told;
         wire *w = wire_of(l, i, ev.conn);
-        bool here = i == VICTIM && w == &l->wild;
+        bool here = i == VICTIM && w == &l->wild, lonely = w == &nowhere && ev.conn;
+        l->events += i == VICTIM;
         switch (ev.kind) {
         case KITH_NODE_DIAL:
+            if (l->alone) {
+                assert_true(l->dials < 4);
+                l->dial[l->dials++] = ev.conn;
+                break;
+            }
             w = l->dialing_wild ? &l->wild : &l->calm;
             w->end[0] = ev.conn;
             break;
         case KITH_NODE_CLOSE:
-            w->end[side_of(w, i)] = NULL;
+            if (lonely)
+                l->closed++;
+            else
+                w->end[side_of(w, i)] = NULL;
             break;
         case KITH_NODE_CONNECTED:
             if (here)
@@ -134,6 +151,14 @@ static void look(lab *l, int i)
         case KITH_NODE_DISCONNECTED:
         case KITH_NODE_REFUSED:
         case KITH_NODE_DIALED: /* of a connection that then lives, or the news that there is none */
+            if (ev.kind == KITH_NODE_REFUSED && lonely) {
+                assert_int_equal(ev.err, KITH_ETIMEOUT);
+                l->refused++;
+            }
+            if (ev.kind == KITH_NODE_DIALED && l->alone) {
+                l->dial_answers++;
+                break;
+            }
             if (ev.kind == KITH_NODE_DIALED ? i == VICTIM && !ev.conn : here) {
                 t->over++;
                 t->err = ev.err;
@@ -154,6 +179,9 @@ static void look(lab *l, int i)
             kith_node_resolved(l->node[i], l->now, ev.resolve_id, &l->addr[FAULTY], 1, KITH_OK);
             break;
         case KITH_NODE_UPDATED:
+            if (i == HONEST && ev.info && ev.info->has_record)
+                l->record_seq = ev.info->record.seq;
+            break;
         case KITH_NODE_STREAM_OPENED:
             break;
         }
@@ -736,17 +764,22 @@ static void live_through(lab *l, const kind *k)
     pass_time(l, KITH_MS(300));
 }
 
-static void any_allocation_of_a_node_may_fail(const kind *k, bool once)
+static void serve_echo(lab *l)
 {
-    lab l;
-    start(&l, k);
     for (int i = 0; i < NODES; i++) {
         kith_protocol row = {.id = kith_bytes_str(SIM_ECHO_ID),
                              .ops = &sim_echo_ops,
                              .accept = sim_echo_accept,
-                             .ctx = &l.env[i]};
-        assert_int_equal(kith_node_serve(l.node[i], l.now, &row), KITH_OK);
+                             .ctx = &l->env[i]};
+        assert_int_equal(kith_node_serve(l->node[i], l->now, &row), KITH_OK);
     }
+}
+
+static void any_allocation_of_a_node_may_fail(const kind *k, bool once)
+{
+    lab l;
+    start(&l, k);
+    serve_echo(&l);
     for (int i = 0; i < 2; i++) {
         live_through(&l, k);
         assert_int_equal(l.echoed, 40000);
@@ -797,6 +830,172 @@ static void any_allocation_of_a_node_may_fail_and_it_serves_on(void **state)
     }
 }
 
+/* ---- clocks ---- */
+
+/* Suspended for eight hours, with everything under way that has a deadline. */
+static void a_leap_of_the_clock_fires_each_deadline_once(void **state)
+{
+    (void)state;
+    lab l;
+    start(&l, &kinds[0]);
+    serve_echo(&l);
+    for (uint8_t i = 0; i < 5; i++) { /* handshakes of which nothing has come */
+        kith_maddr at;
+        kith_conn *c;
+        const char *why;
+        kith_maddr_from_tcp(kith_bytes_of((const uint8_t[]){10, 7, i, 1}, 4), 4001, &at);
+        assert_int_equal(kith_node_accept(l.node[VICTIM], l.now, &at, &at, &c, &why), KITH_OK);
+        settle(&l);
+    }
+    converse_inside(&l, &kinds[0], STOP, 0);         /* never answers identify, nor pings */
+    (void)sim_hostile_open(l.inner, NULL, 0);        /* agrees on nothing here, */
+    (void)sim_hostile_open(l.inner, SIM_ECHO_ID, 0); /* and is not idle */
+    push_inner(&l);
+    kith_maddr to[3];
+    uint64_t id;
+    for (uint8_t i = 0; i < 3; i++) /* public ones, so that they are tried one after another */
+        kith_maddr_from_tcp(kith_bytes_of((const uint8_t[]){9, 9, 9, i}, 4), 4001, &to[i]);
+    l.alone = true;
+    assert_int_equal(kith_node_dial(l.node[VICTIM], l.now, NULL, to, 3, &id), KITH_OK);
+    pass_time(&l, KITH_MS(300));
+    assert_int_equal(l.dials, 2);
+    assert_int_equal(kith_node_usage(l.node[VICTIM]).streams, 4); /* ping, identify, nothing agreed, echo */
+    kith_node_protect(l.calm.end[1], true);
+
+    l.now += KITH_SEC(8 * 3600);
+    l.events = 0;
+    kith_node_tick(l.node[VICTIM], l.now);
+    look(&l, VICTIM);
+    settle(&l);
+    assert_int_equal(l.refused, 5);
+    assert_int_equal(l.closed, 5 + 2); /* they, and the sockets that were dialling */
+    assert_int_equal(l.dials, 3);      /* the last address has its own time */
+    assert_int_equal(l.dial_answers, 0);
+    assert_int_equal(l.told.identify_failed, 1);
+    assert_int_equal(kith_node_usage(l.node[VICTIM]).streams, 1);
+    assert_int_equal(l.told.over, 0); /* it is asked first */
+    assert_in_range(l.events, 0, 5 * 2 + 2 + 1 + 1);
+    assert_true(kith_node_deadline(l.node[VICTIM]) > l.now); /* nothing fires again at once */
+    honest_ping(&l);
+
+    kith_node_link_failed(l.node[VICTIM], l.now, l.dial[2], KITH_EREFUSED, "connection refused");
+    look(&l, VICTIM);
+    assert_int_equal(l.dial_answers, 1);
+    l.alone = false;
+    assert_true(wait_until(&l, l.now + KITH_SEC(21), victim_is_rid_of_it));
+    assert_int_equal(l.told.over, 1);
+    assert_int_equal(l.told.err, KITH_ETIMEOUT);
+    honest_ping(&l);
+    finish(&l);
+}
+
+/* A stream that stays open and says a byte when it is told to. */
+typedef struct talker {
+    unsigned say, heard;
+    bool gone;
+} talker;
+
+static kith_err talker_recv(void *m, kith_time now, kith_bytes in)
+{
+    (void)now;
+    ((talker *)m)->heard += (unsigned)in.len;
+    return KITH_OK;
+}
+
+static void talker_eof(void *m, kith_time now)
+{
+    (void)m, (void)now;
+}
+
+static size_t talker_send(void *m, kith_time now, kith_span out)
+{
+    (void)now;
+    talker *t = m;
+    if (t->say == 0)
+        return 0;
+    t->say--;
+    out.p[0] = 'x';
+    return 1;
+}
+
+static kith_stream_want talker_want(const void *m)
+{
+    (void)m;
+    return KITH_STREAM_OPEN;
+}
+
+static void talker_gone(void *m, kith_time now, kith_err why)
+{
+    (void)now, (void)why;
+    ((talker *)m)->gone = true;
+}
+
+static void talker_free(void *m)
+{
+    (void)m;
+}
+
+static const kith_stream_ops talker_ops = {.recv = talker_recv,
+                                           .eof = talker_eof,
+                                           .send = talker_send,
+                                           .want = talker_want,
+                                           .gone = talker_gone,
+                                           .free = talker_free};
+
+static void a_leap_of_the_clock_keeps_what_is_in_use_and_ends_what_was_idle(void **state)
+{
+    (void)state;
+    static const kith_bytes id[] = {{(const uint8_t *)SIM_ECHO_ID, sizeof SIM_ECHO_ID - 1}};
+    lab l;
+    start(&l, &kinds[0]);
+    serve_echo(&l);
+    talker t = {0};
+    kith_stream *s;
+    assert_int_equal(kith_node_open(l.node[HONEST], l.now, l.calm.end[0], id, 1, &talker_ops, &t, NULL, &s),
+                     KITH_OK);
+    converse(&l, &kinds[0], STOP, SIZE_MAX); /* no fault, and no stream */
+    for (int i = 0; i < 3; i++) {
+        l.now += KITH_SEC(8 * 3600);
+        assert_int_equal(l.told.over, i > 0);
+        for (int k = 0; k < NODES; k++) {
+            kith_node_tick(l.node[k], l.now);
+            look(&l, k);
+        }
+        settle(&l);
+        assert_true(kith_node_deadline(l.node[VICTIM]) > l.now);
+        assert_int_equal(l.told.over, 1); /* for it was idle for longer than idle_timeout */
+        assert_int_equal(l.told.err, KITH_ECLOSED);
+        assert_false(t.gone);
+        t.say = 1;
+        kith_node_wake(l.node[HONEST], l.now, s);
+        settle(&l);
+        assert_int_equal(t.heard, i + 1);
+    }
+    assert_true(wild_is_over(&l));
+    finish(&l);
+}
+
+/* A peer takes a record only when its number is higher than that of the one it has. */
+static void record_numbers_rise_whatever_the_wall_clock_does(void **state)
+{
+    (void)state;
+    static const uint64_t clocks[] = {1800000000, 1700000000, 0, 4000000000, 1800000000, 1800000001, 1};
+    lab l;
+    start(&l, &kinds[0]);
+    uint64_t last = 0;
+    for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++) {
+        kith_maddr at = l.addr[VICTIM];
+        at.b[4] = (uint8_t)(i + 1);
+        kith_node_set_clock(l.node[VICTIM], l.now, clocks[i]);
+        assert_int_equal(kith_node_set_addrs(l.node[VICTIM], l.now, &at, 1), KITH_OK);
+        pass_time(&l, KITH_SEC(1)); /* the push */
+        assert_true(l.record_seq > last);
+        last = l.record_seq;
+    }
+    assert_true(last > 4000000000);
+    finish(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -807,6 +1006,9 @@ int main(void)
         cmocka_unit_test(rubbish_from_any_byte_on_ends_the_connection),
         cmocka_unit_test(a_peer_inside_that_breaks_off_or_talks_rubbish_at_any_byte_costs_nothing),
         cmocka_unit_test(any_allocation_of_a_node_may_fail_and_it_serves_on),
+        cmocka_unit_test(a_leap_of_the_clock_fires_each_deadline_once),
+        cmocka_unit_test(a_leap_of_the_clock_keeps_what_is_in_use_and_ends_what_was_idle),
+        cmocka_unit_test(record_numbers_rise_whatever_the_wall_clock_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
