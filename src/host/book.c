@@ -4,11 +4,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/list.h"
 
@@ -92,6 +94,10 @@ typedef struct job {
 
 struct kith_book {
     uv_loop_t *loop;
+    char path[PATH_MAX];
+    void (*trouble)(void *ctx, const char *sentence);
+    void *trouble_ctx;
+    bool failing; /* and the owner was told */
     uv_work_t work;
     bool working;
     kith_list queue; /* of the loop */
@@ -99,8 +105,11 @@ struct kith_book {
     kith_list batch; /* of the worker, while working */
     kith_host *host; /* watched */
     kith_observer watch;
-    sqlite3 *db; /* of the worker, while working */
+    /* of the worker, while working */
+    sqlite3 *db;
     sqlite3_stmt *stmts[STATEMENTS];
+    int error; /* of the batch: the first one of SQLite's */
+    bool wrote, renewed;
 };
 
 const char *kith_book_source_name(kith_book_source s)
@@ -136,17 +145,18 @@ static void db_close(kith_book *b)
     b->db = NULL;
 }
 
-static int db_open(kith_book *b, const char *path)
+static int db_open(kith_book *b)
 {
-    mode_t mask = umask(077);
-    int e =
-        sqlite3_open_v2(path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    /* SQLite gives its other files the mode of this one. */
+    int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    int e = sqlite3_open_v2(b->path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!e)
         e = sqlite3_busy_timeout(b->db, BUSY_MS);
     if (!e)
         e = sqlite3_exec(b->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
                          NULL, NULL, NULL);
-    umask(mask);
     sqlite3_stmt *v = NULL;
     if (!e)
         e = sqlite3_prepare_v2(b->db, "PRAGMA user_version", -1, &v, NULL);
@@ -173,6 +183,19 @@ static void put_aside(const char *path)
     }
 }
 
+static bool is_damage(int e)
+{
+    return e == SQLITE_NOTADB || e == SQLITE_CORRUPT;
+}
+
+/* The file is damaged: a new one takes its place. */
+static int begin_anew(kith_book *b)
+{
+    db_close(b);
+    put_aside(b->path);
+    return db_open(b);
+}
+
 kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, const char **why)
 {
     static char text[256];
@@ -185,12 +208,11 @@ kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, cons
     b->work.data = b;
     kith_list_init(&b->queue);
     kith_list_init(&b->batch);
-    int e = db_open(b, path);
-    if (e == SQLITE_NOTADB || e == SQLITE_CORRUPT) {
-        db_close(b);
-        put_aside(path);
+    int e =
+        (size_t)snprintf(b->path, sizeof b->path, "%s", path) < sizeof b->path ? db_open(b) : SQLITE_CANTOPEN;
+    if (is_damage(e)) {
         *damaged = true;
-        e = db_open(b, path);
+        e = begin_anew(b);
     }
     if (e) {
         snprintf(text, sizeof text, "%s",
@@ -213,10 +235,12 @@ static sqlite3_stmt *use(kith_book *b, statement s)
     return st;
 }
 
-static bool done(sqlite3_stmt *st)
+static bool done(kith_book *b, sqlite3_stmt *st)
 {
     int e = sqlite3_step(st);
     sqlite3_reset(st);
+    if (e != SQLITE_DONE && !b->error)
+        b->error = e;
     return e == SQLITE_DONE;
 }
 
@@ -233,12 +257,12 @@ static bool put_addr(kith_book *b, const job *j, bool succeeded)
     sqlite3_bind_int(st, 3, (int)j->source);
     sqlite3_bind_int64(st, 4, (sqlite3_int64)j->unix);
     sqlite3_bind_int64(st, 5, succeeded ? (sqlite3_int64)j->unix : 0);
-    if (!done(st))
+    if (!done(b, st))
         return false;
     st = use(b, TRIM_ADDRS);
     bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int(st, 2, KITH_BOOK_ADDRS_MAX);
-    return done(st);
+    return done(b, st);
 }
 
 static bool write_job(kith_book *b, const job *j)
@@ -246,7 +270,7 @@ static bool write_job(kith_book *b, const job *j)
     sqlite3_stmt *st = use(b, MEET);
     bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
-    if (!done(st))
+    if (!done(b, st))
         return false;
     switch (j->kind) {
     case JOB_ADDR:
@@ -256,13 +280,13 @@ static bool write_job(kith_book *b, const job *j)
         bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
         sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
         sqlite3_bind_int(st, 3, j->pq);
-        return done(st) && (j->addr.len == 0 || put_addr(b, j, true));
+        return done(b, st) && (j->addr.len == 0 || put_addr(b, j, true));
     case JOB_DESCRIBE:
         st = use(b, DESCRIBE);
         bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
         sqlite3_bind_text(st, 2, j->agent, -1, SQLITE_STATIC);
         sqlite3_bind_text(st, 3, j->protocols, -1, SQLITE_STATIC);
-        return done(st);
+        return done(b, st);
     case JOB_ASK:
         break;
     }
@@ -273,11 +297,11 @@ static void trim(kith_book *b, uint64_t unix)
 {
     sqlite3_stmt *st = use(b, TRIM_PEERS);
     sqlite3_bind_int(st, 1, KITH_BOOK_PEERS_MAX);
-    (void)done(st);
+    (void)done(b, st);
     st = use(b, TRIM_STALE);
     uint64_t age = KITH_BOOK_STALE_DAYS * 86400ull;
     sqlite3_bind_int64(st, 1, unix > age ? (sqlite3_int64)(unix - age) : 0);
-    (void)done(st);
+    (void)done(b, st);
 }
 
 static kith_bytes column(sqlite3_stmt *st, int at)
@@ -314,7 +338,8 @@ static void answer_job(kith_book *b, job *j)
     if (j->peer.len)
         bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int64(st, 2, (sqlite3_int64)j->max);
-    while (j->count < j->max && sqlite3_step(st) == SQLITE_ROW) {
+    int e = SQLITE_DONE;
+    while (j->count < j->max && (e = sqlite3_step(st)) == SQLITE_ROW) {
         if (j->count == cap) {
             cap = cap ? cap * 2 : 16;
             kith_book_row *rows = realloc(j->rows, cap * sizeof *rows);
@@ -325,9 +350,11 @@ static void answer_job(kith_book *b, job *j)
         j->count += read_row(st, &j->rows[j->count]);
     }
     sqlite3_reset(st);
+    if (e != SQLITE_ROW && e != SQLITE_DONE && !b->error)
+        b->error = e;
 }
 
-static void run_batch(kith_book *b)
+static void write_batch(kith_book *b)
 {
     uint64_t unix = 0;
     bool writing = false, ok = true;
@@ -337,22 +364,65 @@ static void run_batch(kith_book *b)
             continue;
         unix = j->unix;
         if (!writing)
-            ok = done(use(b, BEGIN));
+            ok = done(b, use(b, BEGIN));
         writing = true;
         if (ok)
             ok = write_job(b, j);
     }
-    if (writing) {
-        if (ok)
-            trim(b, unix);
-        if (!ok || !done(use(b, COMMIT)))
-            (void)done(use(b, ROLLBACK)); /* a full disk: what was noted is lost, what was stored stays */
-    }
+    if (!writing)
+        return;
+    if (ok)
+        trim(b, unix);
+    if (ok && done(b, use(b, COMMIT)))
+        b->wrote = true;
+    else
+        (void)done(b, use(b, ROLLBACK)); /* a full disk: what was noted is lost, what was stored stays */
+}
+
+static void answer_batch(kith_book *b)
+{
     KITH_EACH (&b->batch, k) {
         job *j = KITH_OF(k, job, link);
         if (j->kind == JOB_ASK)
             answer_job(b, j);
     }
+}
+
+/* Whether a damaged file is behind the batch's error. A page that was written over can look like a broken constraint, which a sound
+ * file never gives: then the whole file is looked at, which takes its time and happens once. */
+static bool was_damage(kith_book *b)
+{
+    if (b->error == SQLITE_OK || b->error == SQLITE_FULL || is_damage(b->error))
+        return is_damage(b->error);
+    sqlite3_stmt *st = NULL;
+    int e = sqlite3_prepare_v2(b->db, "PRAGMA integrity_check(1)", -1, &st, NULL);
+    if (!e)
+        e = sqlite3_step(st);
+    const char *found = e == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+    bool damaged = is_damage(e) || (found && strcmp(found, "ok") != 0);
+    sqlite3_finalize(st);
+    return damaged;
+}
+
+/* Damage deep in a file shows only when that part is read or written. */
+static void run_batch(kith_book *b)
+{
+    b->wrote = b->renewed = false;
+    b->error = b->stmts[LIST] ? SQLITE_OK : db_open(b); /* closed: a new file could not be made last time */
+    if (b->error) {
+        db_close(b);
+        return;
+    }
+    write_batch(b);
+    answer_batch(b);
+    if (!was_damage(b))
+        return;
+    b->error = begin_anew(b);
+    b->renewed = true;
+    if (b->error)
+        db_close(b);
+    else
+        write_batch(b); /* what was answered stays: it came from what could still be read */
 }
 
 static void on_work(uv_work_t *w)
@@ -370,10 +440,34 @@ static void job_free(job *j)
 
 static void kick(kith_book *b);
 
+/* What the owner should know of this batch. */
+static void tell_trouble(kith_book *b)
+{
+    char text[PATH_MAX + 128];
+    if (!b->trouble)
+        return;
+    if (b->renewed) {
+        snprintf(text, sizeof text,
+                 "the peer book was damaged; it is now %s.damaged, and a new one was begun", b->path);
+        b->trouble(b->trouble_ctx, text);
+    }
+    if (b->error && !b->failing) {
+        b->failing = true;
+        snprintf(text, sizeof text,
+                 "the peer book %s cannot be written: %s; going on without what is learnt now", b->path,
+                 sqlite3_errstr(b->error));
+        b->trouble(b->trouble_ctx, text);
+    } else if (b->wrote && b->failing) {
+        b->failing = false;
+        b->trouble(b->trouble_ctx, "the peer book can be written again");
+    }
+}
+
 static void on_worked(uv_work_t *w, int status)
 {
     (void)status;
     kith_book *b = w->data;
+    tell_trouble(b);
     for (kith_link *k; (k = kith_list_pop(&b->batch));) {
         job *j = KITH_OF(k, job, link);
         if (j->kind == JOB_ASK)
@@ -412,6 +506,12 @@ void kith_book_close(kith_book *b)
         uv_run(b->loop, UV_RUN_ONCE);
     db_close(b);
     free(b);
+}
+
+void kith_book_on_trouble(kith_book *b, void (*fn)(void *ctx, const char *sentence), void *ctx)
+{
+    b->trouble = fn;
+    b->trouble_ctx = ctx;
 }
 
 /* ---- notes ---- */

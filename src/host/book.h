@@ -3,6 +3,7 @@
  *
  * What is noted goes to a queue and from there to the file in one transaction per batch, on libuv's thread pool;
  * the loop never waits for the disk. Questions are answered the same way, and see everything noted before them.
+ * A damaged file is put aside as <path>.damaged and a new one begun, when it is opened or whenever it shows.
  * Caps: KITH_BOOK_PEERS_MAX peers (those not seen for longest go first), KITH_BOOK_ADDRS_MAX addresses of each,
  * KITH_BOOK_QUEUE_MAX notes waiting (newer ones are dropped: the next meeting brings them again). */
 #ifndef KITH_HOST_BOOK_H
@@ -26,11 +27,15 @@ typedef enum kith_book_source {
 } kith_book_source;
 const char *kith_book_source_name(kith_book_source s);
 
-/* Opens or makes the file. A damaged one is put aside as <path>.damaged and a new one begun; *damaged then says so.
+/* Opens or makes the file (mode 0600). *damaged: it was damaged, and this is a new one.
  * NULL: *why (valid until the next call) says it. */
 kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, const char **why);
 /* Writes what is queued and closes; waits for the disk. Questions under way get no answer. NULL is fine. */
 void kith_book_close(kith_book *b);
+
+/* Told on the loop's thread, in a sentence for a person: that the book cannot be written (once, until it can be again: what is noted
+ * meanwhile is lost, what was stored stays), that it can be again, and that it turned out to be damaged and was put aside. */
+void kith_book_on_trouble(kith_book *b, void (*fn)(void *ctx, const char *sentence), void *ctx);
 
 /* Notes everything that connections of this host tell, until closed. */
 void kith_book_watch(kith_book *b, kith_host *h);

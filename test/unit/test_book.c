@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +15,8 @@
 
 #define DAY 86400u
 #define T0 1800000000u
+#define KILLS 60  /* at random moments */
+#define WRITES 80 /* and in the middle of each of the first writes */
 
 static char folder[] = "/tmp/kith-book-XXXXXX";
 static char path[64];
@@ -220,6 +224,132 @@ static void a_damaged_file_is_put_aside(void **state)
     assert_int_equal(access(aside, F_OK), 0);
 }
 
+typedef struct told {
+    unsigned count;
+    char last[512];
+} told;
+
+static void on_trouble(void *ctx, const char *sentence)
+{
+    told *t = ctx;
+    t->count++;
+    snprintf(t->last, sizeof t->last, "%s", sentence);
+}
+
+static off_t book_size(void)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* A book of some hundred peers, closed in good order, so that all of it is in the one file. */
+static void fill_book(unsigned peers)
+{
+    fresh();
+    kith_book *b = open_book();
+    answer a;
+    for (unsigned i = 0; i < peers; i++) {
+        kith_peer_id p = peer(i);
+        for (uint16_t k = 0; k < 4; k++) {
+            kith_maddr x = addr(i, (uint16_t)(k + 1));
+            kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0 + i);
+        }
+        ask(b, &p, 1, &a);
+    }
+    kith_book_close(b);
+}
+
+/* Wherever the file is cut, or a page of it is overwritten: it is opened, or put aside; either way a book is there, and it is sound. */
+static void any_damage_to_the_file_leaves_a_book_that_works(void **state)
+{
+    (void)state;
+    fill_book(200);
+    off_t size = book_size();
+    assert_true(size > 16 * 4096);
+    unsigned at_once = 0, later = 0, cuts = 0;
+    for (int round = 0; round < 60; round++) {
+        fill_book(40 + (unsigned)round);
+        size = book_size();
+        FILE *f = fopen(path, "r+");
+        assert_non_null(f);
+        if (round % 2) {
+            assert_int_equal(ftruncate(fileno(f), size * round / 60 + round), 0);
+            cuts++;
+        } else {
+            static const uint8_t junk[512] = {0xde, 0xad};
+            assert_int_equal(fseeko(f, size * round / 60, SEEK_SET), 0);
+            assert_int_equal(fwrite(junk, 1, sizeof junk, f), sizeof junk);
+        }
+        fclose(f);
+        bool damaged;
+        const char *why;
+        told t = {0};
+        answer a;
+        kith_book *b = kith_book_open(&loop, path, &damaged, &why);
+        assert_non_null(b);
+        kith_book_on_trouble(b, on_trouble, &t);
+        at_once += damaged;
+        for (unsigned i = 0; i < 120; i++) { /* every page is needed */
+            kith_peer_id p = peer(i);
+            kith_maddr x = addr(i, 9);
+            kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + i);
+            ask(b, NULL, 128, &a);
+        }
+        if (t.count > 0) {
+            assert_int_equal(t.count, 1);
+            assert_non_null(strstr(t.last, "was damaged; it is now"));
+            later++;
+        }
+        kith_peer_id p = peer(119); /* the last one noted */
+        assert_in_range(ask(b, &p, 16, &a), 1, 5);
+        kith_book_close(b);
+        if (damaged || t.count) {
+            char aside[96];
+            snprintf(aside, sizeof aside, "%s.damaged", path);
+            assert_int_equal(access(aside, F_OK), 0);
+            assert_true(count_peers() > 0);
+        }
+    }
+    print_message("%u cut, %u written over: %u found at once, %u when they were needed\n", cuts, 60 - cuts,
+                  at_once, later);
+    assert_true(at_once > 0 && later > 0);
+}
+
+/* RLIMIT_FSIZE stands for a full disk here, which test/cli/test_disk.py tries for real. */
+static void a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery(void **state)
+{
+    (void)state;
+    fill_book(50);
+    struct rlimit was, small;
+    told t = {0};
+    answer a;
+    kith_book *b = open_book();
+    kith_book_on_trouble(b, on_trouble, &t);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = was;
+    small.rlim_cur = 4096;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    kith_peer_id p = peer(1000), known = peer(7);
+    kith_maddr x = addr(1, 1);
+    for (int i = 0; i < 20; i++) {
+        kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
+        assert_int_equal(ask(b, &p, 16, &a), 0);     /* lost */
+        assert_int_equal(ask(b, &known, 16, &a), 4); /* and what was stored is still there */
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(t.count, 1);
+    assert_non_null(strstr(t.last, path));
+    assert_non_null(strstr(t.last, "cannot be written"));
+    kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
+    assert_int_equal(ask(b, &p, 16, &a), 1);
+    assert_int_equal(t.count, 2);
+    assert_non_null(strstr(t.last, "can be written again"));
+    kith_book_close(b);
+    assert_int_equal(count_peers(), 51);
+}
+
 static void a_newer_book_is_left_alone(void **state)
 {
     (void)state;
@@ -233,6 +363,51 @@ static void a_newer_book_is_left_alone(void **state)
     const char *why;
     assert_null(kith_book_open(&loop, path, &damaged, &why));
     assert_string_equal(why, "it was made by a newer kith");
+}
+
+/* ---- a process that dies in the middle of its nth write to the disk ---- */
+
+static sqlite3_io_methods dying[8]; /* SQLite's own, of the kinds of files it has, with another xWrite */
+static const sqlite3_io_methods *living[8];
+static int (*really_open)(sqlite3_vfs *, sqlite3_filename, sqlite3_file *, int, int *);
+static long writes_left;
+
+static int write_or_die(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+    const sqlite3_io_methods *real = living[f->pMethods - dying];
+    if (--writes_left == 0) {
+        (void)real->xWrite(f, p, n / 2, at);
+        raise(SIGKILL);
+    }
+    return real->xWrite(f, p, n, at);
+}
+
+static int open_dying(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
+{
+    int e = really_open(vfs, name, f, flags, out);
+    for (size_t i = 0; !e && f->pMethods && i < sizeof living / sizeof *living; i++) {
+        if (!living[i]) {
+            living[i] = f->pMethods;
+            dying[i] = *living[i];
+            dying[i].xWrite = write_or_die;
+        }
+        if (living[i] == f->pMethods) {
+            f->pMethods = &dying[i];
+            break;
+        }
+    }
+    return e;
+}
+
+static void die_at_write(long nth)
+{
+    static sqlite3_vfs vfs;
+    vfs = *sqlite3_vfs_find(NULL);
+    really_open = vfs.xOpen;
+    vfs.xOpen = open_dying;
+    vfs.zName = "dying";
+    writes_left = nth;
+    assert_int_equal(sqlite3_vfs_register(&vfs, 1), SQLITE_OK);
 }
 
 /* Writes until it is killed, telling after each answer how far the book has come. */
@@ -262,47 +437,100 @@ static void write_until_killed(int report)
     }
 }
 
+/* How many of the first `count` peers have all their addresses. */
+static unsigned whole_peers(sqlite3 *db, unsigned count)
+{
+    sqlite3_stmt *st;
+    unsigned whole = 0;
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM addrs WHERE peer = ?1", -1, &st, NULL),
+                     SQLITE_OK);
+    for (unsigned i = 0; i < count; i++) {
+        kith_peer_id p = peer(i);
+        kith_bytes id = kith_peer_id_bytes(&p);
+        sqlite3_bind_blob(st, 1, id.p, (int)id.len, SQLITE_STATIC);
+        assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+        whole += sqlite3_column_int(st, 0) == KITH_BOOK_ADDRS_MAX;
+        sqlite3_reset(st);
+    }
+    sqlite3_finalize(st);
+    return whole;
+}
+
+/* Runs a writer until it is dead, and takes down how many peers it had an answer for. nth: the write in which it dies; 0: it is killed from
+ * here, some time after it has told a few. */
+static void let_one_write_and_die(long nth, unsigned *stored)
+{
+    int fds[2], status;
+    unsigned last;
+    assert_int_equal(pipe(fds), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char fd[16], at[24];
+        close(fds[0]);
+        snprintf(fd, sizeof fd, "%d", fds[1]);
+        snprintf(at, sizeof at, "%ld", nth);
+        execl(program, program, "--write", path, fd, at,
+              (char *)NULL); /* anew: threads and fork do not mix */
+        _exit(6);
+    }
+    close(fds[1]);
+    for (long i = random() % 8; i >= 0 && nth == 0; i--) {
+        assert_int_equal(read(fds[0], &last, sizeof last), sizeof last);
+        *stored = last + 1 > *stored ? last + 1 : *stored;
+    }
+    if (nth == 0) {
+        usleep((useconds_t)(random() % 5000));
+        kill(child, SIGKILL);
+    }
+    while (read(fds[0], &last, sizeof last) == sizeof last)
+        *stored = last + 1 > *stored ? last + 1 : *stored;
+    close(fds[0]);
+    waitpid(child, &status, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* The file is sound, and everything that was ever answered for is in it. */
+static void check_after_kill(unsigned stored)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
+    sqlite3_finalize(st);
+    assert_int_equal(stored ? whole_peers(db, stored) : 0, stored);
+    sqlite3_close(db);
+    kith_book *b = open_book();
+    answer a;
+    kith_peer_id p = peer(stored ? stored - 1 : 0);
+    if (stored)
+        assert_int_equal(ask(b, &p, 128, &a), KITH_BOOK_ADDRS_MAX);
+    kith_book_close(b);
+}
+
 static void kill_9_loses_nothing_that_was_stored(void **state)
 {
     (void)state;
+    unsigned stored = 0;
     fresh();
-    for (int round = 0; round < 20; round++) {
-        int fds[2];
-        unsigned last = 0;
-        assert_int_equal(pipe(fds), 0);
-        pid_t child = fork();
-        if (child == 0) {
-            char fd[16];
-            close(fds[0]);
-            snprintf(fd, sizeof fd, "%d", fds[1]);
-            execl(program, program, "--write", path, fd,
-                  (char *)NULL); /* anew: threads and fork do not mix */
-            _exit(6);
-        }
-        close(fds[1]);
-        for (int i = 0; i <= round % 7; i++)
-            assert_int_equal(read(fds[0], &last, sizeof last), sizeof last);
-        usleep((useconds_t)(round * 137 % 3000));
-        kill(child, SIGKILL);
-        int status;
-        waitpid(child, &status, 0);
-        assert_true(WIFSIGNALED(status));
-        while (read(fds[0], &last, sizeof last) == sizeof last)
-            ;
-        close(fds[0]);
-        sqlite3 *db;
-        sqlite3_stmt *st;
-        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-        assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
-        sqlite3_finalize(st);
-        sqlite3_close(db);
-        kith_book *b = open_book();
-        answer a;
-        kith_peer_id p = peer(last);
-        assert_int_equal(ask(b, &p, 128, &a), KITH_BOOK_ADDRS_MAX);
-        kith_book_close(b);
+    srandom((unsigned)getpid());
+    print_message("seed %u\n", (unsigned)getpid());
+    for (int round = 0; round < KILLS; round++) {
+        let_one_write_and_die(0, &stored);
+        check_after_kill(stored);
+    }
+    print_message("%u peers in the book\n", stored);
+}
+
+static void kill_9_in_the_middle_of_any_write_loses_nothing_that_was_stored(void **state)
+{
+    (void)state;
+    for (long nth = 1; nth <= WRITES; nth++) {
+        unsigned stored = 0;
+        fresh();
+        let_one_write_and_die(nth, &stored);
+        check_after_kill(stored);
     }
 }
 
@@ -326,17 +554,23 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
     program = argv[0];
-    if (argc == 4 && strcmp(argv[1], "--write") == 0) {
+    if (argc == 5 && strcmp(argv[1], "--write") == 0) {
+        long nth = strtol(argv[4], NULL, 10);
         snprintf(path, sizeof path, "%s", argv[2]);
+        if (nth)
+            die_at_write(nth);
         write_until_killed((int)strtol(argv[3], NULL, 10));
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kill_9_loses_nothing_that_was_stored),
+        cmocka_unit_test(kill_9_in_the_middle_of_any_write_loses_nothing_that_was_stored),
         cmocka_unit_test(what_is_noted_is_found_best_first),
         cmocka_unit_test(a_peer_keeps_its_best_addresses),
         cmocka_unit_test(the_book_has_a_cap_and_forgets_the_stale),
         cmocka_unit_test(a_flood_of_notes_is_cut),
         cmocka_unit_test(a_damaged_file_is_put_aside),
+        cmocka_unit_test(any_damage_to_the_file_leaves_a_book_that_works),
+        cmocka_unit_test(a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery),
         cmocka_unit_test(a_newer_book_is_left_alone),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
