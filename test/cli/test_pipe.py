@@ -216,8 +216,7 @@ def missing_stdio_is_dev_null():
     with homes("a", "b") as (a, b), Serve(a, "--", "sh", "-c", "cat; echo seen") as s:
         c = start(b, "pipe", s.addr, *PROTOCOL, stdout=None, stdin=None, preexec_fn=close_all)
         assert c.wait(10 * SLOW) == 0
-        port = 20000 + os.getpid() % 20000
-        up = start(b, "up", "--listen", f"/ip4/127.0.0.1/tcp/{port}", stdout=None, stdin=None, preexec_fn=close_all)
+        up = start(b, "up", "--listen", "/ip4/127.0.0.1/tcp/0", stdout=None, stdin=None, preexec_fn=close_all)
         try:
             eventually(lambda: (b / "control.sock").exists(), "it is up")
             for fd in range(3):
