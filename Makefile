@@ -32,6 +32,11 @@ soak: ## ten minutes of churn at 500 connections, then 5,000 at once (KITH_SOAK_
 	@KITH_BIN=$(CURDIR)/$(BUILD)/kith KITH_TOOLS=$(CURDIR)/$(BUILD)/test/cli KITH_SOAK_SECONDS=$${KITH_SOAK_SECONDS:-600} \
 		test/cli/test_soak.py
 
+.PHONY: sim
+sim: all ## simulate a day, and ten thousand nodes (scenario=FILE ARGS='--seed 7 --once')
+	@cmake --build --preset $(PRESET) --target simulate
+	@$(BUILD)/test/sim/simulate $(ARGS) $(or $(scenario),$(wildcard test/sim/scenarios/*.ini test/sim/scenarios/large/*.ini))
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (KITH_FUZZ_SECONDS, default 30 each)
 	@tools/setup ci

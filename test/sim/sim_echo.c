@@ -150,3 +150,27 @@ const kith_stream_ops sim_caller_ops = {
     .gone = caller_gone,
     .free = caller_free,
 };
+
+sim_caller *sim_caller_new(const kith_env *env, uint64_t seed, uint64_t total)
+{
+    sim_caller *c = KITH_NEW(env, sim_caller);
+    if (c)
+        *c = (sim_caller){.env = env, .seed = seed, .total = total};
+    return c;
+}
+
+static void caller_own_free(void *m)
+{
+    sim_caller *c = m;
+    KITH_FREE(c->env, c);
+}
+
+const kith_stream_ops sim_caller_own_ops = {
+    .recv = caller_recv,
+    .eof = caller_eof,
+    .send = caller_send,
+    .want = caller_want,
+    .held = caller_held,
+    .gone = caller_gone,
+    .free = caller_own_free,
+};

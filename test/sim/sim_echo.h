@@ -21,7 +21,11 @@ typedef struct sim_caller {
     uint64_t uneaten; /* with slow */
     kith_err err;
     kith_time first_byte, last_byte;
+    const kith_env *env; /* of sim_caller_new */
 } sim_caller;
 extern const kith_stream_ops sim_caller_ops;
+/* The same on the heap, freed with its stream. NULL: no memory. */
+sim_caller *sim_caller_new(const kith_env *env, uint64_t seed, uint64_t total);
+extern const kith_stream_ops sim_caller_own_ops;
 
 #endif

@@ -443,6 +443,12 @@ sim_host *sim_host_at(sim *s, size_t i)
     return s->hosts[i];
 }
 
+sim_host *sim_host_of(const sim *s, const kith_maddr *addr)
+{
+    size_t i = index_of(s, addr);
+    return i == SIZE_MAX ? NULL : s->hosts[i];
+}
+
 size_t sim_host_index(const sim_host *h)
 {
     return h->index;

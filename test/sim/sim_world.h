@@ -57,6 +57,7 @@ void sim_set_watch(sim_host *h, sim_watch fn, void *ctx);
 void sim_set_user(sim_host *h, void *user);
 void *sim_user(const sim_host *h);
 sim_host *sim_host_at(sim *s, size_t i);
+sim_host *sim_host_of(const sim *s, const kith_maddr *addr); /* at the address; NULL: nobody */
 size_t sim_host_index(const sim_host *h);
 const kith_env *sim_env(sim_host *h);
 /* What a name stands for, for RESOLVE events. */

@@ -47,29 +47,22 @@ static uint64_t absorb(uint64_t h, uint64_t word)
     return rotl((h ^ word) * ODD, 29);
 }
 
-/* These two are written for the compiler, which makes one instruction of each: all bytes of the simulation pass here. */
-static uint64_t load(const uint8_t *p)
+/* Eight bytes, or the last few with zeros behind; in the machine's own order, since nothing of this leaves the process. */
+static uint64_t load(const uint8_t *p, size_t n)
 {
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
-           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-}
-
-static void store(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
+    uint64_t v = 0;
+    memcpy(&v, p, n < sizeof v ? n : sizeof v);
+    return v;
 }
 
 static uint64_t absorb_bytes(uint64_t h, kith_bytes in)
 {
-    size_t at = 0;
+    const uint8_t *p = in.p;
+    size_t left = in.len;
     h = absorb(h, in.len);
-    for (; in.len - at >= 8; at += 8)
-        h = absorb(h, load(in.p + at));
-    uint64_t last = 0;
-    for (int shift = 0; at < in.len; at++, shift += 8)
-        last |= (uint64_t)in.p[at] << shift;
-    return absorb(h, last);
+    for (; left >= 8; p += 8, left -= 8)
+        h = absorb(h, load(p, 8));
+    return left ? absorb(h, load(p, left)) : h;
 }
 
 static uint64_t next_word(uint64_t *h) /* SplitMix64 */
@@ -82,11 +75,11 @@ static uint64_t next_word(uint64_t *h) /* SplitMix64 */
 
 static void stretch(uint64_t h, uint8_t *out, size_t len)
 {
-    for (; len >= 8; out += 8, len -= 8)
-        store(out, next_word(&h));
-    uint64_t last = next_word(&h);
-    for (size_t i = 0; i < len; i++)
-        out[i] = (uint8_t)(last >> (8 * i));
+    for (size_t n; len > 0; out += n, len -= n) {
+        uint64_t word = next_word(&h);
+        n = len < sizeof word ? len : sizeof word;
+        memcpy(out, &word, n);
+    }
 }
 
 static bool is_stretched(uint64_t h, const uint8_t *p, size_t len)
@@ -157,14 +150,17 @@ static uint64_t nonced(const kith_aead *a, const uint8_t nonce[KITH_AEAD_NONCE_L
     return absorb_bytes(a->key, kith_bytes_of(nonce, KITH_AEAD_NONCE_LEN));
 }
 
+/* All bytes of a simulation pass here, twice: a weaker stream than next_word's is good enough. */
 static void crypt(uint64_t h, kith_span text)
 {
-    size_t at = 0;
-    for (; text.len - at >= 8; at += 8)
-        store(text.p + at, load(text.p + at) ^ next_word(&h));
-    uint64_t last = next_word(&h);
-    for (int shift = 0; at < text.len; at++, shift += 8)
-        text.p[at] ^= (uint8_t)(last >> shift);
+    uint8_t *p = text.p;
+    uint64_t word;
+    for (; text.len >= 8; p += 8, text.len -= 8, h += ODD) {
+        word = load(p, 8) ^ h ^ h >> 32;
+        memcpy(p, &word, 8);
+    }
+    word = load(p, text.len) ^ h ^ h >> 32;
+    memcpy(p, &word, text.len);
 }
 
 static void tag_of(uint64_t h, kith_bytes ad, kith_bytes text, uint8_t tag[KITH_AEAD_TAG_LEN])
@@ -206,7 +202,7 @@ kith_dh *kith_dh_new(const uint8_t secret[KITH_X25519_LEN])
 {
     kith_dh *k = calloc(1, sizeof *k);
     for (size_t i = 0; k && i < LANES; i++)
-        k->secret[i] = load(secret + 8 * i) | 1;
+        k->secret[i] = load(secret + 8 * i, 8) | 1;
     return k;
 }
 
@@ -217,19 +213,23 @@ void kith_dh_free(kith_dh *k)
 
 void kith_dh_public(const kith_dh *k, uint8_t out[KITH_X25519_LEN])
 {
-    for (size_t i = 0; i < LANES; i++)
-        store(out + 8 * i, k->secret[i] * ODD);
+    for (size_t i = 0; i < LANES; i++) {
+        uint64_t share = k->secret[i] * ODD;
+        memcpy(out + 8 * i, &share, 8);
+    }
 }
 
 kith_err kith_dh_shared(const kith_dh *k, const uint8_t peer[KITH_X25519_LEN], uint8_t out[KITH_X25519_LEN])
 {
     uint64_t any = 0;
     for (size_t i = 0; i < LANES; i++)
-        any |= load(peer + 8 * i);
+        any |= load(peer + 8 * i, 8);
     if (!any)
         return KITH_ECRYPTO; /* as a point of low order */
-    for (size_t i = 0; i < LANES; i++)
-        store(out + 8 * i, k->secret[i] * load(peer + 8 * i));
+    for (size_t i = 0; i < LANES; i++) {
+        uint64_t share = k->secret[i] * load(peer + 8 * i, 8);
+        memcpy(out + 8 * i, &share, 8);
+    }
     return KITH_OK;
 }
 
@@ -278,7 +278,7 @@ void kith_kem_free(kith_kem *k)
 
 void kith_kem_ek(const kith_kem *k, uint8_t *out)
 {
-    store(out, k->name);
+    memcpy(out, &k->name, 8);
     stretch(k->name, out + 8, kem_lens[k->alg].ek - 8);
 }
 
@@ -293,7 +293,7 @@ kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KIT
     assert(alg != KITH_KEM_NONE);
     if (ek.len != kem_lens[alg].ek)
         return KITH_ECRYPTO;
-    uint64_t name = load(ek.p);
+    uint64_t name = load(ek.p, 8);
     if (!is_stretched(name, ek.p + 8, ek.len - 8))
         return KITH_ECRYPTO; /* as a coefficient that is too large */
     stretch(absorb_bytes(absorb(OF_CT, name), kith_bytes_of(coin, KITH_KEM_COIN_LEN)), ct, kem_lens[alg].ct);
