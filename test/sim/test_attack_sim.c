@@ -393,8 +393,8 @@ static void a_flood_of_syns_costs_the_streams_allowed_and_no_more(void **state)
     finish(&a);
 }
 
-/* As HTTP/2's "rapid reset", CVE-2023-44487. */
-static void opening_and_resetting_streams_at_once_ends_the_session(void **state)
+/* HTTP/2's "rapid reset": what is reset at once does not count against the streams allowed. */
+static void CVE_2023_44487_opening_and_resetting_streams_at_once_ends_the_session(void **state)
 {
     (void)state;
     arena a;
@@ -538,6 +538,98 @@ static void data_frames_without_a_byte_end_the_session(void **state)
     assert_null(b->conn);
     assert_int_equal(a.err, KITH_ELIMIT);
     finish(&a);
+}
+
+/* HTTP/2's "MadeYouReset": the peer makes us reset its streams, which costs it nothing and frees its place. */
+static void CVE_2025_8671_streams_that_we_have_to_reset_leave_nothing(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 19, 2);
+    size_t streams = kith_node_usage(a.node).streams;
+    uint8_t pings[KITH_PING_LEN * (KITH_PING_QUEUE + 1)] = {0};
+    size_t before = 0;
+    unsigned resets = 0;
+    for (unsigned i = 0; b->conn && i < 3000; i++) {
+        uint32_t id = sim_hostile_open(b->peer, KITH_PING_ID, 0);
+        sim_hostile_data(b->peer, 0, id,
+                         kith_bytes_of(pings, sizeof pings)); /* more than the responder takes */
+        push_bad(&a, b);
+        assert_int_equal(kith_node_usage(a.node).streams, streams);
+        if (i == 0) {
+            before = mark(&a);
+            resets = sim_hostile_heard(b->peer)->resets;
+        }
+    }
+    assert_non_null(b->conn);
+    assert_int_equal(sim_hostile_heard(b->peer)->resets, resets + 2999);
+    assert_true(a.peak - before < 16 * KIB); /* one stream at a time */
+    assert_int_equal(a.memory, before);
+    assert_in_range(a.allocs, 0, 2999 * 10);
+    finish(&a);
+}
+
+/* rust-yamux: what waits to be sent grew without end while the peer did not read. */
+static void CVE_2024_32984_what_waits_for_a_peer_that_does_not_read_is_bounded(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config cfg = config();
+    cfg.limits.streams_in = 100;
+    start_with(&a, &cfg);
+    bad *b = meet(&a, 29, 2);
+    size_t before = mark(&a);
+    b->deaf = true;
+    b->backlog = SOCKET_MAX;
+    for (unsigned i = 0; i < 100; i++) /* each owes an ACK, and window */
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, sim_hostile_next_id(b->peer), 0);
+    for (unsigned i = 0; i < 10000; i++) /* pongs */
+        sim_hostile_frame(b->peer, HOSTILE_PING, HOSTILE_SYN, 0, i);
+    for (unsigned i = 0; i < 1000; i++) /* a RST for each that is one too many */
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, sim_hostile_next_id(b->peer), 0);
+    push_bad(&a, b);
+    assert_non_null(b->conn);
+    assert_int_equal(a.disconnected, 0);
+    assert_true(a.peak - before < 100 * KIB + 16 * KIB);
+    for (unsigned i = 0; i < 2000; i++)
+        sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, sim_hostile_next_id(b->peer), 0);
+    push_bad(&a, b);
+    assert_int_equal(a.disconnected, 1);
+    assert_string_equal(a.why, "too many streams beyond the limit");
+    assert_true(a.peak - before < 100 * KIB + 16 * KIB);
+    wait(&a, KITH_SEC(2));
+    assert_null(b->conn);
+    finish(&a);
+}
+
+/* rust-yamux: the sum of a window and its update was more than 32 bits hold. */
+static void CVE_2026_31814_a_window_update_that_overflows_ends_the_session(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 15, 2);
+        uint32_t id = sim_hostile_next_id(b->peer);
+        if (kind == 0) { /* in the frame that opens the stream */
+            sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, id, 0xffffffff);
+        } else {
+            sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, id, 0);
+            sim_hostile_frame(b->peer, HOSTILE_UPDATE, 0, id,
+                              kind == 1 ? 0xffffffff : 0xffffffff - KITH_YAMUX_WINDOW_INIT);
+        }
+        push_bad(&a, b);
+        if (kind == 2) { /* nearly as much as there may be, and more */
+            assert_non_null(b->conn);
+            sim_hostile_frame(b->peer, HOSTILE_UPDATE, 0, id, 1024);
+            push_bad(&a, b);
+        }
+        assert_null(b->conn);
+        assert_int_equal(a.err, KITH_EPROTO);
+        assert_string_equal(a.why, "a window larger than 2^32-1");
+        finish(&a);
+    }
 }
 
 /* ---- rules that other implementations forgot ---- */
@@ -889,6 +981,48 @@ static void without_memory_for_identify_its_failure_is_told(void **state)
     assert_true(survived > unasked);
 }
 
+static void pushes_and_questions_at_once_are_few(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id;
+        unsigned allowed;
+    } rows[] = {{KITH_IDENTIFY_PUSH_ID, 2}, {KITH_PING_ID, 4}};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 45, 2);
+        size_t streams = kith_node_usage(a.node).streams, before = mark(&a);
+        unsigned resets = sim_hostile_heard(b->peer)->resets;
+        for (int i = 0; i < 100; i++)
+            sim_hostile_open(b->peer, rows[k].id, 0);
+        push_bad(&a, b);
+        assert_int_equal(kith_node_usage(a.node).streams, streams + rows[k].allowed);
+        assert_int_equal(sim_hostile_heard(b->peer)->resets, resets + 100 - rows[k].allowed);
+        assert_true(a.memory - before < 8 * KIB);
+        finish(&a);
+    }
+}
+
+/* Identify answers are longer than the question: a peer that does not read them gets four. */
+static void identify_is_not_said_without_end_to_a_peer_that_does_not_read(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 46, 2);
+    size_t streams = kith_node_usage(a.node).streams, before = mark(&a);
+    b->deaf = true;
+    b->backlog = SOCKET_MAX;
+    for (int i = 0; i < 500; i++)
+        sim_hostile_open(b->peer, KITH_IDENTIFY_ID, 0);
+    push_bad(&a, b);
+    assert_non_null(b->conn);
+    assert_int_equal(kith_node_usage(a.node).streams, streams + 4);
+    assert_true(a.memory - before < 500 * 200 + 8 * KIB); /* the others wait for their RST to be sent */
+    finish(&a);
+}
+
 /* ---- negotiation ---- */
 
 static void proposals_without_end_reset_the_stream(void **state)
@@ -1081,6 +1215,135 @@ static void handshakes_that_stand_still_make_room(void **state)
     finish(&a);
 }
 
+/* go-, rust- and js-libp2p (CVE-2022-23492, CVE-2022-23486, CVE-2022-23487) had no limits that held. */
+static void CVE_2022_23492_23486_23487_connections_and_streams_stop_at_their_caps(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config cfg = config();
+    cfg.limits.conns = 14;
+    cfg.limits.conns_in = 12;
+    cfg.limits.conns_per_ip = 3;
+    cfg.limits.conns_per_subnet = 6;
+    cfg.limits.streams_in = 16;
+    cfg.limits.streams = 64;
+    start_with(&a, &cfg);
+    size_t before = mark(&a);
+    static const struct {
+        unsigned ip, standing;
+        const char *why;
+    } tries[] = {{0x201, 1, NULL},  {0x201, 2, NULL},
+                 {0x201, 3, NULL},  {0x201, 3, "limits.conns_per_ip reached"},
+                 {0x202, 4, NULL},  {0x203, 5, NULL},
+                 {0x204, 6, NULL},  {0x205, 6, "limits.conns_per_subnet reached"},
+                 {0x301, 7, NULL},  {0x401, 8, NULL},
+                 {0x501, 9, NULL},  {0x601, 10, NULL},
+                 {0x701, 11, NULL}, {0x801, 11, "limits.conns_in reached"}};
+    unsigned standing = 0;
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        a.why = NULL;
+        standing += meet(&a, 200 + i, tries[i].ip)->conn != NULL;
+        assert_int_equal(standing, tries[i].standing);
+        if (tries[i].why)
+            assert_string_equal(a.why, tries[i].why);
+    }
+    assert_int_equal(kith_node_usage(a.node).conns_in, 12); /* with the honest one */
+    for (size_t i = 0; i < BAD_MAX; i++) {
+        if (!a.bad[i].conn)
+            continue;
+        for (int k = 0; k < 100; k++)
+            sim_hostile_open(a.bad[i].peer, SIM_ECHO_ID, 0);
+        push_bad(&a, &a.bad[i]);
+        kith_conn_facts f;
+        kith_conn_facts_get(a.bad[i].conn, &f);
+        assert_in_range(f.streams, KITH_STREAMS_ASSURED - 1,
+                        16); /* one of the assured is the node's own question */
+    }
+    assert_in_range(kith_node_usage(a.node).streams, 64, 64 + 12 * KITH_STREAMS_ASSURED);
+    assert_true(a.peak - before < 11 * 48 * KIB); /* a hostile peer at all of its caps */
+    finish(&a);
+}
+
+/* The same, for memory: halves of long records, which have to be kept. */
+static void CVE_2022_23492_memory_stops_at_its_cap(void **state)
+{
+    (void)state;
+    static uint8_t buf[128 * 1024], block[60 * 1024];
+    arena a;
+    kith_node_config cfg = config();
+    cfg.limits.memory = 400 * KIB;
+    start_with(&a, &cfg);
+    for (unsigned i = 0; i < 12; i++)
+        assert_non_null(meet(&a, 300 + i, 0x1000 + 256 * i)->conn);
+    mark(&a);
+    for (size_t i = 0; i < 12; i++) {
+        uint32_t id = sim_hostile_next_id(a.bad[i].peer);
+        sim_hostile_data(a.bad[i].peer, HOSTILE_SYN, id, kith_bytes_of(block, sizeof block));
+        size_t n = sim_hostile_send(a.bad[i].peer, kith_span_of(buf, sizeof buf));
+        assert_true(n > sizeof block);
+        kith_node_recv(a.node, a.now, a.bad[i].conn, kith_span_of(buf, n / 2));
+        drive(&a);
+    }
+    assert_in_range(a.peak, 300 * KIB, 400 * KIB);
+    assert_in_range(a.disconnected, 12 - 400 / 60, 12 - 3); /* those for whom there was none */
+    assert_int_equal(a.err, KITH_ENOMEM);
+    honest_ping(&a);
+    finish(&a);
+}
+
+/* A byte now and then keeps nothing alive. */
+static void a_handshake_that_trickles_in_is_over_at_the_deadline(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    uint8_t buf[2048];
+    bad *b = &a.bad[0];
+    kith_maddr at;
+    const char *why;
+    b->peer = sim_hostile_new(71, true);
+    addr_of(77, &at);
+    assert_int_equal(kith_node_accept(a.node, a.now, &at, &at, &b->conn, &why), KITH_OK);
+    kith_conn_set_link(b->conn, b);
+    size_t n = sim_hostile_send(b->peer, kith_span_of(buf, sizeof buf)), said = 0;
+    assert_true(n > 25);
+    b->deaf = true;
+    for (; b->conn && said < n; said++) {
+        wait(&a, KITH_MS(500));
+        if (b->conn)
+            kith_node_recv(a.node, a.now, b->conn, kith_span_of(buf + said, 1));
+        drive(&a);
+    }
+    assert_in_range(said, 19, 20); /* ten seconds */
+    assert_int_equal(a.refused, 1);
+    assert_int_equal(a.err, KITH_ETIMEOUT);
+    finish(&a);
+}
+
+static void a_negotiation_that_trickles_in_is_over_at_the_deadline(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 72, 2);
+    wait(&a, KITH_SEC(11)); /* the node's own question is over */
+    size_t streams = kith_node_usage(a.node).streams;
+    uint32_t id = sim_hostile_next_id(b->peer);
+    sim_hostile_frame(b->peer, HOSTILE_UPDATE, HOSTILE_SYN, id, 0);
+    push_bad(&a, b);
+    assert_int_equal(kith_node_usage(a.node).streams, streams + 1);
+    static const char proposal[] = "\x13/multistream/1.0.0\n\x14/kith-test/an-echo/1\n";
+    unsigned said = 0;
+    for (; kith_node_usage(a.node).streams > streams && said < sizeof proposal - 1; said++) {
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(proposal + said, 1));
+        push_bad(&a, b);
+        wait(&a, KITH_MS(500));
+    }
+    assert_int_equal(said, 20);
+    assert_non_null(b->conn);
+    finish(&a);
+}
+
 /* An address that has its share is refused without anybody else being dropped for it. */
 static void a_refused_address_costs_nobody_their_place(void **state)
 {
@@ -1126,7 +1389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flood_of_syns_costs_the_streams_allowed_and_no_more),
-        cmocka_unit_test(opening_and_resetting_streams_at_once_ends_the_session),
+        cmocka_unit_test(CVE_2023_44487_opening_and_resetting_streams_at_once_ends_the_session),
         cmocka_unit_test(a_flood_of_pings_ends_the_session),
         cmocka_unit_test(a_ping_now_and_then_is_answered_for_ever),
         cmocka_unit_test(answers_to_pings_that_nobody_sent_end_the_session),
@@ -1153,6 +1416,15 @@ int main(void)
         cmocka_unit_test(hostile_peers_cannot_take_the_honest_ones_streams),
         cmocka_unit_test(handshakes_that_stand_still_make_room),
         cmocka_unit_test(a_refused_address_costs_nobody_their_place),
+        cmocka_unit_test(CVE_2025_8671_streams_that_we_have_to_reset_leave_nothing),
+        cmocka_unit_test(CVE_2024_32984_what_waits_for_a_peer_that_does_not_read_is_bounded),
+        cmocka_unit_test(CVE_2026_31814_a_window_update_that_overflows_ends_the_session),
+        cmocka_unit_test(pushes_and_questions_at_once_are_few),
+        cmocka_unit_test(identify_is_not_said_without_end_to_a_peer_that_does_not_read),
+        cmocka_unit_test(CVE_2022_23492_23486_23487_connections_and_streams_stop_at_their_caps),
+        cmocka_unit_test(CVE_2022_23492_memory_stops_at_its_cap),
+        cmocka_unit_test(a_handshake_that_trickles_in_is_over_at_the_deadline),
+        cmocka_unit_test(a_negotiation_that_trickles_in_is_over_at_the_deadline),
         cmocka_unit_test(many_connections_of_one_key_are_held_to_their_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

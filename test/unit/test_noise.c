@@ -604,6 +604,25 @@ static const char p256_sig[] =
     "304502201e50d58d103f6f3e2daed2e2f03393b341943d04a582d3064a7b0be14021d4d7022100f79ac46dd2db24a9b4bc89"
     "017cc87c2d41bf502dc46d9429ad5737be34e6400b";
 
+/* js-libp2p-noise (GHSA-j3ff-xp6c-6gcc): a peer was who it said it was, whatever the signature. */
+static void CVE_2022_24759_nobody_is_who_others_have_not_signed_for(void **state)
+{
+    (void)state;
+    static const twist lies[] = {KEY_OF_BOB, SIG_OVER_ANOTHER_KEY, NO_SIG, SIG_SHORT};
+    for (size_t s = 0; s < kith_noise_suite_count; s++) {
+        for (int initiator = 0; initiator < 2; initiator++) {
+            for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+                uint8_t buf[1024];
+                const side *us = against_rogue(&kith_noise_suites[s], initiator == 0,
+                                               twisted_payload(lies[i], buf, sizeof buf));
+                assert_int_equal(us->ready, 0);
+                assert_int_equal(us->failed, 1);
+                assert_true(us->err == KITH_ECRYPTO || us->err == KITH_EPROTO);
+            }
+        }
+    }
+}
+
 static void peers_with_other_key_types_are_authenticated(void **state)
 {
     (void)state;
@@ -1077,6 +1096,7 @@ int main(void)
         cmocka_unit_test(each_side_may_insist_on_its_peer),
         cmocka_unit_test(the_muxer_is_the_first_of_the_initiator_that_both_have),
         cmocka_unit_test(a_payload_is_taken_or_refused_for_the_right_reason),
+        cmocka_unit_test(CVE_2022_24759_nobody_is_who_others_have_not_signed_for),
         cmocka_unit_test(peers_with_other_key_types_are_authenticated),
         cmocka_unit_test(a_payload_in_message_a_is_ignored_by_xx_and_refused_by_hfs),
         cmocka_unit_test(key_shares_of_low_order_are_refused),
