@@ -189,11 +189,11 @@ void session_open_book(session *s)
         s->book = kith_book_open(kith_host_loop(s->host), path, &damaged, &why);
     if (damaged)
         cmd_warn("the peer book was damaged; it is now %s.damaged, and a new one was begun", path);
+    if (why)
+        cmd_warn("going on without the peer book: %s", why);
     if (s->book) {
         kith_book_on_trouble(s->book, on_log, NULL);
         kith_book_watch(s->book, s->host);
-    } else {
-        cmd_warn("going on without the peer book: %s", why);
     }
 }
 

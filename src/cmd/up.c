@@ -151,12 +151,14 @@ static int take_home(int *lock)
         e = *lock = kith_control_lock(path, &pid);
     if (e >= 0)
         return EXIT_OK;
+    char who[32] = "";
+    if (pid > 0) /* else the disk was full when it wrote its file */
+        snprintf(who, sizeof who, " (pid %ld)", pid);
     if (e == -EWOULDBLOCK)
-        return cmd_fail(
-            EXIT_BUSY,
-            "a node is running here already (pid %ld); 'kith status' shows it, 'kith stop' stops it, "
-            "and KITH_HOME names another home",
-            pid);
+        return cmd_fail(EXIT_BUSY,
+                        "a node is running here already%s; 'kith status' shows it, 'kith stop' stops it, and "
+                        "KITH_HOME names another home",
+                        who);
     return cmd_fail(EXIT_DISK, "cannot lock %s: %s", path, strerror(-e));
 }
 

@@ -214,11 +214,15 @@ kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, cons
         *damaged = true;
         e = begin_anew(b);
     }
+    *why = NULL;
     if (e) {
         snprintf(text, sizeof text, "%s",
                  e == SQLITE_MISMATCH ? "it was made by a newer kith" : sqlite3_errstr(e));
         *why = text;
         db_close(b);
+        b->failing = true;
+    }
+    if (e && e != SQLITE_FULL) {
         free(b);
         return NULL;
     }

@@ -28,7 +28,8 @@ typedef enum kith_book_source {
 const char *kith_book_source_name(kith_book_source s);
 
 /* Opens or makes the file (mode 0600). *damaged: it was damaged, and this is a new one.
- * NULL: *why (valid until the next call) says it. */
+ * *why: NULL, or what is wrong (valid until the next call). Then there is no book; or, when only the disk is full, one that tries again with
+ * each batch, and tells below when that worked. */
 kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, const char **why);
 /* Writes what is queued and closes; waits for the disk. Questions under way get no answer. NULL is fine. */
 void kith_book_close(kith_book *b);

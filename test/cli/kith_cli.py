@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
 KITH = os.environ.get("KITH_BIN") or str(pathlib.Path(__file__).parents[2] / "build/release/kith")
+TOOLS = pathlib.Path(os.environ.get("KITH_TOOLS") or pathlib.Path(KITH).parent / "test/cli")
 SLOW = 4 if "asan" in KITH or "tsan" in KITH else 1
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
@@ -119,6 +121,40 @@ class Up:
     def stop(self, sig=signal.SIGTERM, timeout=10):
         self.process.send_signal(sig)
         return self.process.wait(timeout * SLOW)
+
+
+class Crowd:
+    """tool_crowd in the background; what it says of itself is in .now."""
+
+    def __init__(self, home, addr, how, count):
+        self.process = subprocess.Popen([str(TOOLS / "tool_crowd"), addr, how, str(count),
+                                         os.environ.get("KITH_SEED", "1")],
+                                        env=environment(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.now = {"open": 0, "errors": 0, "drained": False}
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.now = json.loads(line)
+
+    def say(self, word):
+        self.process.stdin.write(word.encode())
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def end(self):
+        self.process.stdin.close()
+        assert self.process.wait(60 * SLOW) == 0, self.now
+        self.reader.join()
+        assert self.now["errors"] == 0 and self.now["open"] == 0, self.now
 
 
 def rss_kib(pid):

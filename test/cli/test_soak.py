@@ -2,60 +2,22 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Endurance: a node under churn for KITH_SOAK_SECONDS (20 here, 600 in `make soak`), and one with 5,000 peers at once.
 What it holds is looked at from outside: memory, descriptors, and its own counts of connections and streams."""
-import json
 import os
-import pathlib
 import resource
 import statistics
-import subprocess
 import threading
 import time
 
-from kith_cli import Up, environment, eventually, homes, kith, rss_kib, run, skip, KITH, SLOW
+from kith_cli import Crowd, Up, eventually, homes, kith, rss_kib, run, skip, SLOW, TOOLS
 
 SECONDS = int(os.environ.get("KITH_SOAK_SECONDS", "20"))
-TOOLS = pathlib.Path(os.environ.get("KITH_TOOLS") or pathlib.Path(KITH).parent / "test/cli")
 CONNS = 500
 CROWD = 5000 if SLOW == 1 else 500  # a sanitizer's memory and time are not what is measured here
-SEED = os.environ.get("KITH_SOAK_SEED", "1")
 
 # What a level of memory may differ by. glibc keeps freed memory in pieces, SQLite grows a page cache up to 2 MiB, and
 # the peer book's queue and the sockets' buffers breathe with the load. Ten minutes are some 73,000 connections:
 # a leak of 60 bytes each is seen then, and LSan sees any in the short run.
 FLAT_KIB = 4096
-
-
-class Crowd:
-    """tool_crowd in the background; what it says of itself is in .now."""
-
-    def __init__(self, home, addr, how, count):
-        self.process = subprocess.Popen([str(TOOLS / "tool_crowd"), addr, how, str(count), SEED],
-                                        env=environment(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.now = {"open": 0, "errors": 0, "drained": False}
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            self.now = json.loads(line)
-
-    def say(self, word):
-        self.process.stdin.write(word.encode())
-        self.process.stdin.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def end(self):
-        self.process.stdin.close()
-        assert self.process.wait(60 * SLOW) == 0, self.now
-        self.reader.join()
-        assert self.now["errors"] == 0 and self.now["open"] == 0, self.now
 
 
 class Node(Up):

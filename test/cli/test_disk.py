@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A home on a disk that is full, and a node that is killed at any moment: a small tmpfs, for which root is needed."""
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+
+from kith_cli import Crowd, Up, eventually, homes, kith, run, SLOW
+
+
+@contextlib.contextmanager
+def small_disk(options="size=2m"):
+    """A folder on a disk of its own, and one on the big disk."""
+    with homes("disk", "other") as (disk, other):
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
+        try:
+            yield disk, other
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk):
+    """Takes all the room there is, to the last byte."""
+    with open(disk / "fill", "ab", buffering=0) as f:
+        for size in (65536, 4096, 1):
+            with contextlib.suppress(OSError):
+                while f.write(b"x" * size):
+                    pass
+
+
+def make_room(disk):
+    (disk / "fill").unlink()
+
+
+def known(home):
+    return {k["peer"] for k in kith(home, "peers", "--known", "--json").json()["known"]}
+
+
+def an_identity_is_made_whole_or_not_at_all():
+    with small_disk() as (disk, other):
+        home = disk / "home"
+        home.mkdir(mode=0o700)
+        fill(disk)
+        kith(home, "id", code=3, err="No space left on device")
+        assert list(home.iterdir()) == [], list(home.iterdir())
+        make_room(disk)
+        me = kith(home, "id").out
+        fill(disk)
+        assert kith(home, "id").out == me  # reading needs no room
+
+
+def a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room():
+    with small_disk() as (disk, other):
+        home = disk / "home"
+        kith(home, "id")
+        fill(disk)
+        with Up(home, log=other.with_suffix(".err")) as up:
+            assert "going on without the peer book: database or disk is full" in up.errors(), up.errors()
+            me = kith(other, "id").out.strip()
+            kith(other, "ping", up.addr, "-c", 1)
+            assert known(home) == set()
+            kith(home, "up", code=7, err="running here already")
+            make_room(disk)
+            kith(other, "ping", up.addr, "-c", 1)
+            eventually(lambda: me in known(home), "the peer is in the book")
+            assert "the peer book can be written again" in up.errors(), up.errors()
+
+
+def a_disk_that_fills_up_costs_what_is_learnt_meanwhile_and_nothing_else():
+    with small_disk() as (disk, other):
+        home = disk / "home"
+        with Up(home, log=other.with_suffix(".err")) as up:
+            first = kith(other, "id").out.strip()
+            kith(other, "ping", up.addr, "-c", 1)
+            eventually(lambda: first in known(home), "the first is in the book")
+            before = (home / "identity").read_bytes()
+            fill(disk)
+            lost = set()
+            for i in range(5):
+                lost.add(kith(f"{other}-{i}", "id").out.strip())
+                kith(f"{other}-{i}", "ping", up.addr, "-c", 2)
+            assert known(home) == {first}
+            assert kith(home, "status", "--json").json()["conns_in"] == 0
+            told = [x for x in up.errors().splitlines() if "peer book" in x]
+            assert len(told) == 1 and str(home / "peers.db") in told[0] and "full" in told[0], told
+            make_room(disk)
+            kith(f"{other}-0", "ping", up.addr, "-c", 1)
+            eventually(lambda: len(known(home)) == 2, "the next one is in the book")
+            eventually(lambda: "can be written again" in up.errors(), "it was told")
+            assert known(home) - {first} < lost and (home / "identity").read_bytes() == before
+            assert up.stop() == 0
+        check = sqlite3.connect(home / "peers.db")
+        assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        check.close()
+        for i in range(5):
+            subprocess.run(["rm", "-rf", f"{other}-{i}"], check=True)
+
+
+def a_log_that_cannot_grow_stops_nobody():
+    with small_disk() as (disk, other):
+        home = disk / "home"
+        r = kith(home, "up", "--detach", "--listen", "/ip4/127.0.0.1/tcp/0")
+        try:
+            addr = [x.split()[-1] for x in r.out.splitlines() if x.startswith("listening")][0]
+            fill(disk)
+            for _ in range(30):
+                kith(other, "dial", addr)
+            assert kith(home, "status", "--json").json()["peer"] in addr
+            make_room(disk)
+            size = (home / "kith.log").stat().st_size
+            kith(other, "dial", addr)
+            eventually(lambda: (home / "kith.log").stat().st_size > size, "the log goes on")
+        finally:
+            kith(home, "stop")
+
+
+def no_place_for_the_control_socket_is_told():
+    with small_disk("size=4m,nr_inodes=12") as (disk, other):
+        home = disk / "home"
+        kith(home, "id")
+        with Up(home) as up:  # makes the lock, the book and its companions
+            assert up.stop() == 0
+        for i in range(20):
+            with contextlib.suppress(OSError):
+                (disk / f"inode{i}").touch()
+        files = sorted(p.name for p in home.iterdir())
+        r = kith(home, "up", "--listen", "/ip4/127.0.0.1/tcp/0", code=None)
+        assert r.code == 10 and "o space left" in r.err and str(home) in r.err, r
+        assert sorted(p.name for p in home.iterdir()) == files
+        for p in disk.glob("inode*"):
+            p.unlink()
+        with Up(home):
+            kith(home, "status")
+
+
+def a_node_that_is_killed_under_load_has_its_book():
+    seed = int(os.environ.get("KITH_SEED") or time.time())
+    dice = random.Random(seed)
+    print(f"KITH_SEED={seed}")
+    stored, moments = set(), []
+    with homes("node", "crowd") as (home, other):
+        up = Up(home, "--perf")
+        for i in range(12 if SLOW == 1 else 3):
+            # Each time some are new, so that the book is written when the end comes.
+            with Crowd(other, up.bare, "churn", 50 * (i + 1)) as crowd:
+                eventually(lambda: crowd.now["open"] > 10, "a crowd")
+                for _ in range(dice.randrange(3)):
+                    stored |= known(home)
+                time.sleep(dice.random() / 2)
+                os.kill(up.pid, signal.SIGKILL)
+                up.process.wait()
+            up.process.stdout.close()
+            book = sqlite3.connect(home / "peers.db")
+            assert book.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            moments.append(book.execute("SELECT count(*) FROM peers").fetchone()[0])
+            book.close()
+            up = Up(home, "--perf")
+            assert "peer book" not in up.errors(), up.errors()
+            assert stored <= known(home), stored - known(home)
+        print(f"{len(moments)} times killed; peers in the book each time: {moments}")
+        assert stored and up.stop() == 0
+
+
+with homes("probe") as probe:
+    probe.mkdir()
+    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(probe)], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    if tried.returncode == 0:
+        subprocess.run(["umount", "-l", str(probe)], check=True)
+tests = [a_node_that_is_killed_under_load_has_its_book]
+if tried.returncode:
+    print("skipped: full disks: no right to mount a tmpfs")
+else:
+    tests += [an_identity_is_made_whole_or_not_at_all, a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room,
+              a_disk_that_fills_up_costs_what_is_learnt_meanwhile_and_nothing_else, a_log_that_cannot_grow_stops_nobody,
+              no_place_for_the_control_socket_is_told]
+run(*tests)
