@@ -225,6 +225,18 @@ static void nodes_leave_and_come_back(void **state)
     assert_int_equal(home.value[SIM_LEFT], 0);
 }
 
+static void memory_is_flat_over_hours_of_coming_and_going(void **state)
+{
+    (void)state;
+    sim_result r = run("nodes = 8\nlasts = 6h\n[node]\nkeepalive = 5m\n"
+                       "[churn]\nstays = 5m\naway = 1m\nvanish = 30%\nresidents = 50%\n"
+                       "[work]\nping = every 2m\n");
+    assert_true(r.value[SIM_LEFT] + r.value[SIM_VANISHED] > 150);
+    assert_true(r.value[SIM_MEMORY_GROWTH] < 50000);
+    assert_in_range(r.value[SIM_LEFT_OVER_MEMORY], 0, 2048);
+    assert_int_equal(r.value[SIM_LEFT_OVER], 0);
+}
+
 static void a_seed_decides(void **state)
 {
     (void)state;
@@ -252,6 +264,7 @@ int main(void)
         cmocka_unit_test(links_that_are_not_wanted_leave_nodes_alone),
         cmocka_unit_test(work_is_done),
         cmocka_unit_test(nodes_leave_and_come_back),
+        cmocka_unit_test(memory_is_flat_over_hours_of_coming_and_going),
         cmocka_unit_test(a_seed_decides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

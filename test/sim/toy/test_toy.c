@@ -167,17 +167,17 @@ static void a_signature_is_good_for_one_key_and_one_text(void **state)
 static void every_byte_counts_in_a_hash(void **state)
 {
     (void)state;
-    uint8_t in[40], was[32], is[32], key[32], was_key[64], is_key[64];
-    fill(in, 40, 7);
+    uint8_t in[43], was[32], is[32], key[32], was_key[64], is_key[64];
+    fill(in, sizeof in, 7);
     fill(key, 32, 8);
-    kith_sha256(kith_bytes_of(in, 40), was);
-    kith_hkdf_sha256(kith_bytes_of(key, 32), kith_bytes_of(in, 40), (kith_bytes){0},
+    kith_sha256(kith_bytes_of(in, sizeof in), was);
+    kith_hkdf_sha256(kith_bytes_of(key, 32), kith_bytes_of(in, sizeof in), (kith_bytes){0},
                      kith_span_of(was_key, 64));
-    for (size_t i = 0; i < 40; i++) {
+    for (size_t i = 0; i < sizeof in; i++) {
         in[i] ^= 1;
-        kith_sha256(kith_bytes_of(in, 40), is);
+        kith_sha256(kith_bytes_of(in, sizeof in), is);
         assert_memory_not_equal(was, is, 32);
-        kith_hkdf_sha256(kith_bytes_of(key, 32), kith_bytes_of(in, 40), (kith_bytes){0},
+        kith_hkdf_sha256(kith_bytes_of(key, 32), kith_bytes_of(in, sizeof in), (kith_bytes){0},
                          kith_span_of(is_key, 64));
         assert_memory_not_equal(was_key, is_key, 32);
         in[i] ^= 1;
