@@ -288,6 +288,7 @@ static void on_prepare(uv_prepare_t *p)
     kith_host *h = p->data;
     if (h->dirty)
         kith_host_drive_(h);
+    kith_tcp_turn_(h);
     if (!h->stopping)
         return;
     kith_time now = kith_host_now(h);

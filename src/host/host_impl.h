@@ -10,8 +10,21 @@
 
 #define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
 #define WRITE_BUF (256u * 1024)
-#define WRITE_BUDGET (4u << 20) /* bytes written in one loop turn before reading gets its turn again */
-#define POOL_MAX 16             /* write buffers kept for reuse */
+#define WRITE_BUDGET (512u * 1024) /* bytes written in one loop turn before reading gets its turn again */
+/* How much of a loop turn input may take, in units of kith_conn_work (50 ns). Whoever has used up its share is not read from in this turn,
+ * and waits in a queue for a later one. */
+#define TURN_PEER 2048 /* one peer's share: READ_BUF bytes in large records, or 128 records however small */
+#define TURN_ALL \
+    8192 /* all peers together; beyond it everybody still gets one read, but who has more to say waits */
+#define TURN_LIGHT 128 /* what that read may cost */
+#define TURN_STRANGERS \
+    8192             /* all inbound connections that are not authenticated together: two handshake messages */
+#define READ_COST 64 /* of any read, however short */
+#define READ_MIN 4096 /* a read's size doubles from here up to READ_BUF, each time after */
+#define PATIENCE_MIN \
+    32 /* so many full reads that were cheap: 8 MiB for all the way; and after each that was dear */
+#define PATIENCE_MAX 4096 /* twice as many, up to 1 GiB */
+#define POOL_MAX 16       /* write buffers kept for reuse */
 #define WRITE_COPY \
     (64u * 1024) /* what a full socket leaves over moves to a block of its size, if it is no more than this */
 #define QUEUED_SOFT \
@@ -41,6 +54,8 @@ struct kith_host {
     unsigned accept_pause;   /* ms, 0: accepting */
     kith_list socks, listeners, dials, lookups, leaving;
     size_t leaving_count, untaken;
+    kith_list waiting[2]; /* sockets with input whose share of a turn is used up: peers, strangers */
+    uint64_t turn, spent, by_strangers;     /* the loop turn, and what its input has cost so far */
     kith_maddr told[KITH_RECORD_ADDRS_MAX]; /* our addresses, as the node knows them */
     size_t told_count;
     kith_observer *observers;
@@ -62,6 +77,8 @@ void kith_tcp_connect_(kith_host *h, kith_conn *c, const kith_maddr *addr);
 /* Sends up to one buffer of a connection's output; returns the bytes taken from the node. */
 size_t kith_tcp_write_(kith_host *h, kith_conn *c);
 void kith_tcp_close_(kith_host *h, kith_conn *c);
+/* A new loop turn: reads from those who wait, as many as have room in it. */
+void kith_tcp_turn_(kith_host *h);
 void kith_tcp_unlisten_(kith_host *h);
 /* Tells the node our addresses when they have changed. */
 void kith_tcp_look_at_addrs_(kith_host *h);

@@ -35,6 +35,11 @@ typedef struct sock {
     size_t queued;   /* bytes of it */
     bool copied;
     bool connected, eof, closing;
+    kith_link waiting;     /* host->waiting: its input has to wait for another turn */
+    uint64_t turn, called; /* when it last read, and when it last was called from the queue */
+    uint64_t spent;        /* of that turn */
+    size_t read_max;
+    unsigned cheap, patience; /* reads of this size in a row that were cheap; so many make it larger */
 } sock;
 
 typedef struct listener {
@@ -50,7 +55,7 @@ typedef struct listener {
 #define LEAVE_SILENT KITH_SEC(1)
 #define LEAVE_STALLED KITH_SEC(3)
 #define LEAVE_LOOK_MS 250
-#define ACCEPTS_PER_TURN 64
+#define ACCEPTS_PER_TURN 8
 #define PAUSE_MIN_MS 100 /* without descriptors */
 #define PAUSE_MAX_MS 1600
 #define SLOW_MS 15000
@@ -172,6 +177,7 @@ static void sock_close(sock *s)
     if (s->closing)
         return;
     s->closing = true;
+    kith_link_remove(&s->waiting);
     if (kith_link_in(&s->leaving)) {
         kith_link_remove(&s->leaving);
         s->host->leaving_count--;
@@ -284,21 +290,75 @@ void kith_tcp_close_(kith_host *h, kith_conn *c)
 
 /* ---- reading ---- */
 
+static bool is_stranger(const sock *s)
+{
+    return s->conn && kith_conn_stranger(s->conn);
+}
+
+/* Strangers have their turns in the order in which they came. */
+static bool may_read(const sock *s)
+{
+    const kith_host *h = s->host;
+    return !is_stranger(s) ||
+           (h->by_strangers < TURN_STRANGERS && (s->called == h->turn || kith_list_empty(&h->waiting[1])));
+}
+
+static void wait_for_turn(sock *s)
+{
+    uv_read_stop((uv_stream_t *)&s->tcp);
+    if (!kith_link_in(&s->waiting))
+        kith_list_push(&s->host->waiting[is_stranger(s)], &s->waiting);
+}
+
+/* libuv reads up to 32 buffers in a row as long as they come out full, and knows nothing of what they cost. So this counts it, and sets
+ * the size of the next: a peer whose bytes are dear gets few at a time, and more again only after many that were cheap, each time twice
+ * as many. */
+static void account(sock *s, bool stranger, size_t n, uint64_t cost)
+{
+    kith_host *h = s->host;
+    if (s->turn != h->turn)
+        s->spent = 0;
+    s->turn = h->turn;
+    cost += READ_COST;
+    s->spent += cost;
+    h->spent += cost;
+    if (stranger)
+        h->by_strangers += cost;
+    if (cost > 2 * TURN_PEER) {
+        s->read_max = n * TURN_PEER / cost;
+        s->read_max = s->read_max < READ_MIN ? READ_MIN : s->read_max;
+        s->patience = s->patience < PATIENCE_MAX ? s->patience * 2 : s->patience;
+        s->cheap = 0;
+    } else if (n == s->read_max && n < READ_BUF && cost <= TURN_PEER + TURN_PEER / 4 &&
+               ++s->cheap >= s->patience) {
+        s->read_max = s->read_max * 2 < READ_BUF ? s->read_max * 2 : READ_BUF;
+        s->cheap = 0;
+    }
+    if (s->spent >= TURN_PEER || (h->spent >= TURN_ALL && s->spent > TURN_LIGHT))
+        wait_for_turn(s);
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
     sock *s = handle->data;
-    *buf = uv_buf_init((char *)s->host->read_buf, READ_BUF);
+    *buf = uv_buf_init((char *)s->host->read_buf, may_read(s) ? (unsigned)s->read_max : 0);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     sock *s = stream->data;
     kith_host *h = s->host;
+    if (n == UV_ENOBUFS) { /* may_read said no, and nothing was read */
+        wait_for_turn(s);
+        return;
+    }
     s->eof |= n == UV_EOF;
     if (!s->conn) {
         if (n < 0 && !s->buf)
             sock_close(s);
+        else if (n > 0)
+            account(s, false, (size_t)n, (uint64_t)n / 512); /* only copied */
         return;
     }
     if (n == 0)
@@ -309,11 +369,32 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         sock_failed(s, (int)n);
         return;
     } else {
+        bool stranger = kith_conn_stranger(s->conn);
+        uint64_t before = kith_conn_work(s->conn);
         kith_node_recv(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n));
+        account(s, stranger, (size_t)n, kith_conn_work(s->conn) - before);
     }
     kith_host_kick(h);
-    if ((size_t)n == READ_BUF)
-        kith_host_drive_(h); /* there is more to read: let window updates go before it */
+}
+
+/* A turn holds so many whole shares. */
+static void call_up(kith_list *waiting, unsigned count)
+{
+    for (kith_link *k; count-- > 0 && (k = kith_list_pop(waiting));) {
+        sock *s = KITH_OF(k, sock, waiting);
+        s->called = s->host->turn;
+        int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+        if (e)
+            sock_failed(s, e);
+    }
+}
+
+void kith_tcp_turn_(kith_host *h)
+{
+    h->turn++;
+    h->spent = h->by_strangers = 0;
+    call_up(&h->waiting[0], TURN_ALL / TURN_PEER);
+    call_up(&h->waiting[1], 2);
 }
 
 static void tune(uv_tcp_t *t)
@@ -325,6 +406,8 @@ static void tune(uv_tcp_t *t)
 static void start_reading(sock *s)
 {
     s->connected = true;
+    s->read_max = READ_MIN;
+    s->patience = PATIENCE_MIN;
     tune(&s->tcp);
     int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
     if (e)
@@ -702,6 +785,8 @@ void kith_tcp_init_(kith_host *h)
         timers[i]->data = h;
     }
     kith_list_init(&h->leaving);
+    kith_list_init(&h->waiting[0]);
+    kith_list_init(&h->waiting[1]);
 }
 
 void kith_tcp_close_all_(kith_host *h)

@@ -284,8 +284,10 @@ static void drain_yamux(kith_conn *c, kith_time now)
     kith_yamux_event ev;
     while (c->state == CONN_OPEN && kith_yamux_next(c->yamux, &ev)) {
         kith_stream *s = ev.stream ? kith_yamux_user(ev.stream) : NULL;
+        c->work++;
         switch (ev.kind) {
         case KITH_YAMUX_OPENED:
+            c->work += WORK_STREAM;
             kith_stream_accept_(c, now, ev.stream);
             break;
         case KITH_YAMUX_DATA:
@@ -341,9 +343,11 @@ static void noise_in(kith_conn *c, kith_time now, kith_span in)
 {
     if (in.len == 0 || !c->noise || c->state == CONN_CLOSING || c->state == CONN_DEAD)
         return;
+    unsigned step = kith_noise_step(c->noise);
     kith_noise_recv(c->noise, now, in);
     kith_noise_event ev;
     while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
+        c->work += WORK_RECORD;
         switch (ev.kind) {
         case KITH_NOISE_READY:
             secured(c, now);
@@ -356,6 +360,8 @@ static void noise_in(kith_conn *c, kith_time now, kith_span in)
             break;
         }
     }
+    if (c->noise && kith_noise_step(c->noise) != step)
+        c->work += WORK_HANDSHAKE;
 }
 
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
@@ -385,6 +391,16 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
     }
     noise_in(c, now, in);
     kith_conn_pump_(c, now);
+}
+
+uint64_t kith_conn_work(const kith_conn *c)
+{
+    return c->bytes_in / WORK_BYTES + c->work;
+}
+
+bool kith_conn_stranger(const kith_conn *c)
+{
+    return c->inbound && !c->secured;
 }
 
 static size_t controls(kith_conn *c, kith_time now, kith_span out)

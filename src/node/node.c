@@ -43,8 +43,12 @@ void kith_note_(kith_node *n, note *t, unsigned bits)
 
 void kith_writer_(kith_conn *c)
 {
-    if (!c->blocked && c->state != CONN_DIALING && !kith_link_in(&c->writer))
+    if (c->blocked || c->state == CONN_DIALING || kith_link_in(&c->writer))
+        return;
+    if (c->said_much)
         kith_list_push(&c->node->writers, &c->writer);
+    else
+        kith_list_push_front(&c->node->writers, &c->writer);
 }
 
 /* ---- life ---- */
@@ -397,10 +401,14 @@ kith_conn *kith_node_writer(kith_node *n)
 
 size_t kith_node_send(kith_node *n, kith_time now, kith_conn *c, kith_span out)
 {
-    (void)n;
     size_t len = kith_conn_send_(c, now, out);
+    bool waits = kith_link_in(&c->writer);
+    kith_link_remove(&c->writer);
     if (len == 0)
-        kith_link_remove(&c->writer);
+        return 0;
+    c->said_much = len > SAYS_LITTLE;
+    if (waits)
+        kith_list_push(&n->writers, &c->writer); /* behind those who wait */
     return len;
 }
 

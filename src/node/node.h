@@ -89,6 +89,11 @@ void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_m
                          const kith_maddr *local);
 /* The socket could not connect, or broke. why is static or NULL. */
 void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err err, const char *why);
+/* What a connection's input has cost so far, in units of about 50 ns of one core. A host reads from
+ * a peer until its share of a loop turn is used up. */
+uint64_t kith_conn_work(const kith_conn *c);
+/* Inbound, and it has not proved yet who it is. */
+bool kith_conn_stranger(const kith_conn *c);
 /* Bytes from the socket; borrowed (and decrypted in place) for the call. */
 void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in);
 /* The peer closed its writing side. */
@@ -97,8 +102,9 @@ void kith_node_eof(kith_node *n, kith_time now, kith_conn *c);
 void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs,
                         size_t count, kith_err err);
 
-/* A connection with something to send, or NULL. Call send on it until it returns 0, or stop when the socket is full and call
- * kith_node_writable when it is not any more: until then the connection is not offered again. */
+/* A connection with something to send, or NULL: each in turn, those with little to say first. Call send on it; ask again until there is
+ * none. When its socket is full call kith_node_blocked, and kith_node_writable when it is not any more: until then the connection is not
+ * offered. */
 kith_conn *kith_node_writer(kith_node *n);
 /* out.len should be 66 KiB or more, at best 256 KiB; several records are written one after another. */
 size_t kith_node_send(kith_node *n, kith_time now, kith_conn *c, kith_span out);

@@ -19,7 +19,15 @@
 #define REDUNDANT_IDLE KITH_SEC(5)  /* an idle second connection to a peer is closed after this */
 #define TRIM_GRACE KITH_SEC(10)     /* a connection idle for less is not closed to make room */
 #define HANDSHAKE_GRACE KITH_SEC(1) /* a handshake that has taken less is not ended to make room */
-#define PUSH_DELAY KITH_MS(200)     /* gathers several changes of ourselves into one push */
+/* kith_conn_work: */
+#define WORK_BYTES 128      /* for so many bytes: one unit, as for what a frame tells */
+#define WORK_RECORD 16      /* a record */
+#define WORK_STREAM 64      /* a stream opened by the peer */
+#define WORK_HANDSHAKE 4096 /* a message of the handshake */
+#define SAYS_LITTLE \
+    (4u *           \
+     1024) /* a connection whose last output was no more than this speaks before those with much to say */
+#define PUSH_DELAY KITH_MS(200) /* gathers several changes of ourselves into one push */
 
 /* Something with events to tell, in the node's one queue; bits say which. */
 typedef enum note_kind { NOTE_CONN, NOTE_STREAM, NOTE_ANSWER, NOTE_LOOKUP } note_kind;
@@ -64,7 +72,7 @@ struct kith_conn {
     node_timer timer;
     kith_node *node;
     conn_state state;
-    bool inbound, blocked, secured, dialed, counted, identified, was_open, push_due, pushing;
+    bool inbound, blocked, secured, dialed, counted, identified, was_open, push_due, pushing, said_much;
     int protect;
     void *link;
     dial_job *job; /* outbound, until OPEN or dead */
@@ -82,6 +90,7 @@ struct kith_conn {
     kith_time deadline; /* of the stage before OPEN, or of CLOSING */
     kith_time opened_at, active_at;
     uint64_t bytes_in, bytes_out;
+    uint64_t work; /* without that of the bytes */
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
     uint8_t *protocols; /* length-prefixed ids, from identify */
     size_t protocols_len;

@@ -621,6 +621,11 @@ bool kith_noise_ready(const kith_noise *n)
     return n->state == OPEN;
 }
 
+unsigned kith_noise_step(const kith_noise *n)
+{
+    return n->state;
+}
+
 const kith_peer_id *kith_noise_peer(const kith_noise *n)
 {
     return &n->peer;

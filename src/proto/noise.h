@@ -94,6 +94,8 @@ kith_span kith_noise_room(const kith_noise *n, kith_span out);
 size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len);
 
 bool kith_noise_ready(const kith_noise *n);
+/* Changes with every handshake message that was read: what costs a key exchange. */
+unsigned kith_noise_step(const kith_noise *n);
 
 /* Once ready. Views live as long as the machine. */
 const kith_peer_id *kith_noise_peer(const kith_noise *n);

@@ -840,7 +840,7 @@ static void the_memory_cap_ends_a_connection_not_the_node(void **state)
     (void)state;
     two t;
     kith_node_config cb = config();
-    cb.limits.memory = 256 * 1024;
+    cb.limits.memory = 128 * 1024;
     cb.limits.conns_per_ip = 1000;
     start_two(&t, 40, NULL, &cb);
     sim_host *h[60];
@@ -855,7 +855,7 @@ static void the_memory_cap_ends_a_connection_not_the_node(void **state)
     for (int i = 0; i < 60; i++)
         met += kith_node_conn_find(sim_node(h[i]), kith_node_id(sim_node(t.b))) != NULL;
     assert_in_range(met, 1, 59);
-    assert_true(sim_memory(t.b) < 400 * 1024);
+    assert_true(sim_memory(t.b) < 256 * 1024);
     sim_free(t.s);
 }
 
