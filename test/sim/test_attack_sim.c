@@ -45,6 +45,8 @@ typedef struct arena {
     unsigned disconnected, refused, updated, identified, identify_failed, opened, dial_failed;
     kith_err err;
     const char *why;
+    unsigned dials, resolves;
+    uint64_t resolve_id;     /* of the last name */
     size_t protocols, addrs; /* of the last identify or push */
     size_t agent_len;
 } arena;
@@ -111,6 +113,8 @@ static void on_event(arena *a, const kith_node_event *ev)
         a->why = ev->why;
         break;
     case KITH_NODE_DIAL:
+        a->dials++;
+        kith_conn_set_link(ev->conn, &a->bad[BAD_MAX - 1]); /* nobody, unless somebody waits for it */
         for (size_t i = 0; i < BAD_MAX; i++) {
             if (a->bad[i].peer && !a->bad[i].conn) {
                 a->bad[i].conn = ev->conn;
@@ -144,6 +148,9 @@ static void on_event(arena *a, const kith_node_event *ev)
         a->opened++;
         break;
     case KITH_NODE_RESOLVE:
+        a->resolves++;
+        a->resolve_id = ev->resolve_id;
+        break;
     case KITH_NODE_CONNECTED:
     case KITH_NODE_STREAM_READY:
     case KITH_NODE_STREAM_GONE:
@@ -1160,6 +1167,65 @@ static void streams_left_in_negotiation_cost_little_and_go_at_the_deadline(void 
     finish(&a);
 }
 
+/* ---- names: whoever runs the DNS of a name is a stranger too ---- */
+
+static void name_of(unsigned i, kith_maddr *out)
+{
+    char text[60];
+    const char *why;
+    snprintf(text, sizeof text, "/dnsaddr/name-%u.example", i);
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str(text), out, &why), KITH_OK);
+}
+
+static void names_that_lead_to_names_are_followed_four_deep(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    kith_maddr name;
+    uint64_t id;
+    name_of(0, &name);
+    assert_int_equal(kith_node_dial(a.node, a.now, NULL, &name, 1, &id), KITH_OK);
+    drive(&a);
+    unsigned answered = 0;
+    for (; a.dial_failed == 0 && answered < 100; answered++) {
+        assert_int_equal(a.resolves, answered + 1);
+        name_of(answered + 1, &name);
+        kith_node_resolved(a.node, a.now, a.resolve_id, &name, 1, KITH_OK);
+        drive(&a);
+    }
+    assert_int_equal(answered, 1 + 4);
+    assert_int_equal(a.dial_failed, 1);
+    assert_int_equal(a.err, KITH_ENOTFOUND);
+    assert_non_null(a.why);
+    finish(&a);
+}
+
+static void a_name_with_many_addresses_is_dialled_at_some_of_them(void **state)
+{
+    (void)state;
+    arena a;
+    start(&a);
+    kith_maddr name, many[100];
+    uint64_t id;
+    name_of(0, &name);
+    for (unsigned i = 0; i < 100; i++)
+        addr_of(1000 + i, &many[i]); /* near ones: they are tried all at once */
+    size_t before = mark(&a);
+    assert_int_equal(kith_node_dial(a.node, a.now, NULL, &name, 1, &id), KITH_OK);
+    drive(&a);
+    kith_node_resolved(a.node, a.now, a.resolve_id, many, 100, KITH_OK);
+    drive(&a);
+    assert_int_equal(a.dials, 24 - 1); /* the name is one of the 24 */
+    assert_int_equal(kith_node_usage(a.node).dials, 23);
+    assert_true(a.peak - before < 24 * 4 * KIB);
+    wait(&a, KITH_SEC(6)); /* nobody answers */
+    assert_int_equal(a.dial_failed, 1);
+    assert_int_equal(a.err, KITH_ETIMEOUT);
+    assert_int_equal(kith_node_usage(a.node).dials, 0);
+    finish(&a);
+}
+
 /* ---- many at once ---- */
 
 /* Every hostile connection takes all the streams it can; the honest peer still gets its own. */
@@ -1425,6 +1491,8 @@ int main(void)
         cmocka_unit_test(CVE_2022_23492_memory_stops_at_its_cap),
         cmocka_unit_test(a_handshake_that_trickles_in_is_over_at_the_deadline),
         cmocka_unit_test(a_negotiation_that_trickles_in_is_over_at_the_deadline),
+        cmocka_unit_test(names_that_lead_to_names_are_followed_four_deep),
+        cmocka_unit_test(a_name_with_many_addresses_is_dialled_at_some_of_them),
         cmocka_unit_test(many_connections_of_one_key_are_held_to_their_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,54 @@ static void silence_fails_at_the_deadlines(void **state)
     share_free(s);
 }
 
+/* The connection stays and nothing comes any more: neither side waits for ever. */
+static void silence_at_any_moment_fails_at_a_deadline(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    unsigned rx_failed = 0, tx_failed = 0;
+    for (uint64_t r = 0; r < 60; r++) {
+        pair *p = pair_new(s);
+        uint64_t rnd = r;
+        bool gone = false;
+        for (uint64_t n = 0; n < r * 3; n++) {
+            (void)rx_events(p, &rnd);
+            (void)tx_events(p, &rnd);
+            if (!gone)
+                (void)move(p, &kith_share_rx_ops, p->rx, &p->rx_fin, &kith_share_tx_ops, p->tx, &gone, &rnd);
+            if (!gone)
+                (void)move(p, &kith_share_tx_ops, p->tx, &p->tx_fin, &kith_share_rx_ops, p->rx, &gone, &rnd);
+        }
+        for (int i = 0; i < 100; i++) { /* their owners do what they have to do */
+            (void)rx_events(p, &rnd);
+            (void)tx_events(p, &rnd);
+        }
+        if (!gone && !p->done) {
+            kith_time at = kith_share_rx_ops.deadline(p->rx);
+            assert_true(at <= p->now + KITH_SHARE_SILENCE_TIMEOUT);
+            kith_share_rx_ops.tick(p->rx, at);
+            (void)rx_events(p, &rnd);
+            if (!p->done) { /* all is stored, and it need not wait for the goodbye */
+                assert_int_equal(p->rx_failed.kind, KITH_SHARE_RX_FAILED);
+                assert_int_equal(p->rx_failed.err, KITH_ETIMEOUT);
+                rx_failed++;
+            }
+        }
+        if (!gone && !p->receipt) {
+            kith_time at = kith_share_tx_ops.deadline(p->tx);
+            assert_true(at <= p->now + KITH_SHARE_IDLE_TIMEOUT);
+            kith_share_tx_ops.tick(p->tx, at);
+            (void)tx_events(p, &rnd);
+            assert_int_equal(p->tx_failed.kind, KITH_SHARE_TX_FAILED);
+            assert_int_equal(p->tx_failed.err, KITH_ETIMEOUT);
+            tx_failed++;
+        }
+        pair_free(p);
+    }
+    assert_true(rx_failed > 10 && tx_failed > 10);
+    share_free(s);
+}
+
 static void a_lost_connection_is_told(void **state)
 {
     (void)state;
@@ -256,6 +304,7 @@ int main(void)
         cmocka_unit_test(either_side_may_stop_at_any_moment),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(silence_fails_at_the_deadlines),
+        cmocka_unit_test(silence_at_any_moment_fails_at_a_deadline),
         cmocka_unit_test(a_lost_connection_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
