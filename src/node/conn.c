@@ -238,6 +238,7 @@ static void open_up(kith_conn *c, kith_time now)
     cfg.streams_in_max = caps->streams_in;
     cfg.streams_out_max = caps->streams_out;
     cfg.ping_every = n->cfg.ping_every;
+    cfg.rtt = c->rtt;
     c->yamux = kith_yamux_new(&cfg, now);
     if (!c->yamux) {
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for the muxer", false);
@@ -263,6 +264,7 @@ static void secured(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
     c->secured = true;
+    c->rtt = now - c->asked_at; /* a first guess, with what the peer had to compute */
     if (c->inbound)
         kith_limiter_secured(n->limiter);
     kith_bytes early = kith_noise_muxer(c->noise);
@@ -446,8 +448,8 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     if (c->state == CONN_DEAD || c->state == CONN_DIALING)
         return 0;
     if (c->mss && !(c->noise && kith_noise_ready(c->noise))) { /* secure channel negotiation, in clear */
-        for (size_t k; (k = kith_mss_send(c->mss, kith_span_skip(out, len))) > 0;)
-            len += k;
+        for (size_t k; (k = kith_mss_send(c->mss, kith_span_skip(out, len))) > 0; len += k)
+            c->asked_at = now;
         if (c->state != CONN_SECURING && len < out.len) {
             kith_mss_free(c->mss);
             c->mss = NULL;
@@ -458,8 +460,12 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
     if (lazy && !start_noise(c, now, n->proposed_count - 1))
         return len;
-    if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise))
-        len += kith_noise_send(c->noise, now, kith_span_skip(out, len));
+    if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise)) {
+        size_t k = kith_noise_send(c->noise, now, kith_span_skip(out, len));
+        if (k > 0)
+            c->asked_at = now;
+        len += k;
+    }
     while (c->noise && kith_noise_ready(c->noise)) {
         /* The handshake's last message goes first. */
         len += kith_noise_send(c->noise, now, kith_span_skip(out, len));

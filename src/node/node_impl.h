@@ -88,6 +88,8 @@ struct kith_conn {
     size_t stream_total;
     bool early_muxer;
     kith_time deadline; /* of the stage before OPEN, or of CLOSING */
+    kith_time asked_at; /* when the handshake message left that the peer's last one answers */
+    kith_time rtt;      /* what that took */
     kith_time opened_at, active_at;
     uint64_t bytes_in, bytes_out;
     uint64_t work; /* without that of the bytes */

@@ -200,7 +200,8 @@ kith_yamux *kith_yamux_new(const kith_yamux_config *cfg, kith_time now)
     y->next_id = cfg->dialer ? 1 : 2;
     y->credit = CREDIT_MAX;
     y->credit_at = y->now = y->heard = now;
-    y->pause = (RTT_GUESS + SLACK) / LUMP;
+    y->rtt_low = cfg->rtt;
+    y->pause = ((cfg->rtt ? cfg->rtt : RTT_GUESS) + SLACK) / LUMP;
     y->ping_due = later(now, cfg->ping_every);
     if (cfg->ping_every != KITH_NEVER)
         kith_yamux_ping(y, now); /* window tuning needs an RTT before the first bulk transfer */
@@ -1022,7 +1023,7 @@ size_t kith_yamux_stream_count(const kith_yamux *y)
 
 kith_time kith_yamux_rtt(const kith_yamux *y)
 {
-    return y->rtt;
+    return y->rtt ? y->rtt : y->rtt_low;
 }
 
 void kith_yamux_check(const kith_yamux *y)

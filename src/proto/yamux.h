@@ -53,6 +53,7 @@ typedef struct kith_yamux_stream kith_yamux_stream; /* owned by the machine; see
 typedef struct kith_yamux_config {
     const kith_env *env;
     bool dialer;             /* odd stream ids */
+    kith_time rtt;           /* a round trip that is known before our first ping; 0: none */
     uint32_t window_max;     /* a stream's receive window grows to this at most, bytes */
     uint32_t budget_max;     /* sum of all receive windows beyond 256 KiB each, bytes, per connection */
     uint32_t frame_max;      /* payload bytes of our frames; also the fairness quantum */
@@ -135,7 +136,7 @@ void kith_yamux_set_user(kith_yamux_stream *s, void *user);
 uint32_t kith_yamux_stream_id(const kith_yamux_stream *s);
 
 size_t kith_yamux_stream_count(const kith_yamux *y);
-/* Smoothed round-trip time, 0: not measured yet. */
+/* Smoothed round-trip time; before our first ping is back config's; 0: not known. */
 kith_time kith_yamux_rtt(const kith_yamux *y);
 /* Asserts the invariants; for tests and fuzzers. */
 void kith_yamux_check(const kith_yamux *y);

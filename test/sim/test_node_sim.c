@@ -29,12 +29,14 @@ typedef struct seen {
     char agent[64];
     size_t addr_count;
     bool has_record;
+    kith_time rtt; /* as known at CONNECTED */
 } seen;
 
 static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
 {
     (void)h;
     seen *s = ctx;
+    kith_conn_facts f;
     switch (ev->kind) {
     case KITH_NODE_DIAL:
     case KITH_NODE_RESOLVE:
@@ -43,6 +45,8 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
         break;
     case KITH_NODE_CONNECTED:
         s->connected++;
+        kith_conn_facts_get(ev->conn, &f);
+        s->rtt = f.rtt;
         break;
     case KITH_NODE_IDENTIFIED:
         s->identified++;
@@ -357,6 +361,9 @@ static void policies_meet_or_refuse(void **state)
             kith_conn_facts_get(c, &f);
             assert_string_equal(f.suite->id, cases[i].suite);
             assert_int_equal((f.opened_at - start) / KITH_MS(20), cases[i].round_trips);
+            /* what the handshake says, however it went */
+            assert_in_range(t.sa.rtt, KITH_MS(20), KITH_MS(21));
+            assert_in_range(t.sb.rtt, KITH_MS(20), KITH_MS(21));
         } else {
             assert_null(c);
             assert_int_equal(t.sa.dial_failed, 1);
@@ -381,6 +388,8 @@ static void the_muxer_is_negotiated_when_a_side_has_no_early_one(void **state)
         kith_conn_facts f;
         kith_conn_facts_get(c, &f);
         assert_false(f.early_muxer);
+        assert_in_range(t.sa.rtt, KITH_MS(20), KITH_MS(21));
+        assert_in_range(t.sb.rtt, KITH_MS(20), KITH_MS(21));
         sim_caller m = {.total = 100000};
         assert_non_null(call(t.a, sim_now(t.s), c, &m));
         sim_run(t.s, sim_now(t.s) + KITH_SEC(2));

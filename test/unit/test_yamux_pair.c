@@ -542,6 +542,7 @@ typedef struct link {
 
 typedef struct path {
     support_heap heap;
+    const kith_env *env;
     kith_time now, delay; /* one way */
     double ns_per_byte;   /* data direction */
     kith_yamux *from, *to;
@@ -644,7 +645,7 @@ static bool arrive(path *p, link *l, kith_yamux *y)
 static path *path_new(kith_time rtt, double bytes_per_s, uint32_t window_max, uint32_t budget_max)
 {
     path *p = calloc(1, sizeof *p);
-    const kith_env *env = support_env(&p->heap);
+    const kith_env *env = p->env = support_env(&p->heap);
     p->delay = rtt / 2;
     p->ns_per_byte = 1e9 / bytes_per_s;
     for (int i = 0; i < 2; i++) {
@@ -742,6 +743,41 @@ static void one_stream_fills_the_path_within_a_few_round_trips(void **state)
     }
 }
 
+/* As in a node that listens: its machine is made when the handshake ends, and the peer's first window comes with that. */
+static void a_round_trip_known_beforehand_makes_the_first_update_fit(void **state)
+{
+    (void)state;
+    static const double rates[] = {1.5e6, 12.5e6, 125e6};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        uint64_t total[2], after[2];
+        for (int known = 0; known < 2; known++) {
+            path *p = path_new(KITH_MS(50), rates[i], 64u << 20, 64u << 20);
+            path_open(p);
+            while (p->now < p->delay) {
+                sender_turn(p);
+                p->now += KITH_US(100);
+            }
+            kith_yamux_config c;
+            kith_yamux_config_default(&c, p->env, false);
+            c.rtt = known ? KITH_MS(50) : 0;
+            kith_yamux_free(p->to);
+            p->to = kith_yamux_new(&c, p->now);
+            path_run(p, KITH_MS(100)); /* the first bytes, their update, and what that made the sender send */
+            total[known] = p->total;
+            path_run(p, KITH_MS(50));
+            after[known] = p->total - total[known];
+            path_free(p);
+        }
+        if (getenv("KITH_VERBOSE"))
+            print_message(
+                "%6.1f MB/s: KiB in 2 round trips, then in one: %llu, %llu; not known: %llu, %llu\n",
+                rates[i] / 1e6, (unsigned long long)total[1] / 1024, (unsigned long long)after[1] / 1024,
+                (unsigned long long)total[0] / 1024, (unsigned long long)after[0] / 1024);
+        assert_true((double)(total[1] + after[1]) >
+                    0.85 * 0.1 * rates[i]); /* two round trips full of three */
+    }
+}
+
 static void go_yamux_136_the_window_does_not_stall_below_the_path(void **state)
 {
     (void)state;
@@ -835,6 +871,7 @@ int main(void)
         cmocka_unit_test(one_byte_messages_over_and_over_do_not_starve_the_bulk_stream),
         cmocka_unit_test(bytes_are_shared_evenly_whatever_the_frame_sizes),
         cmocka_unit_test(one_stream_fills_the_path_within_a_few_round_trips),
+        cmocka_unit_test(a_round_trip_known_beforehand_makes_the_first_update_fit),
         cmocka_unit_test(go_yamux_136_the_window_does_not_stall_below_the_path),
         cmocka_unit_test(a_window_never_grows_beyond_its_cap),
         cmocka_unit_test(a_slow_reader_keeps_the_window_small),
