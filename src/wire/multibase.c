@@ -125,9 +125,18 @@ void kith_multibase_put(kith_wr *w, kith_base base, kith_bytes in)
     kith_base_put(w, base, in);
 }
 
-/* The digit's value, or 255. */
+/* The digit's value, or 255. The bases of 64 come first: the first message of a handshake is in one of them. */
 static unsigned digit(const char *abc, uint8_t c)
 {
+    if (abc == digits64 || abc == digits64url) {
+        if (c >= 'a' && c <= 'z')
+            return c - 'a' + 26u;
+        if (c >= 'A' && c <= 'Z')
+            return c - 'A' + 0u;
+        if (c >= '0' && c <= '9')
+            return c - '0' + 52u;
+        return c == (uint8_t)abc[62] ? 62 : c == (uint8_t)abc[63] ? 63 : 255;
+    }
     const char *at = c == 0 ? NULL : strchr(abc, c);
     return at ? (unsigned)(at - abc) : 255;
 }
