@@ -270,6 +270,16 @@ static void links_that_lead_out_are_refused(void **state)
         long_target[i] = i % 2 ? '/' : 'a';
     long_target[KITH_LINK_MAX + 1] = 0;
     refused(link_at(0, "l", long_target), "too long");
+    char long_part[KITH_NAME_MAX + 4];
+    memset(long_part, 'b', sizeof long_part);
+    memcpy(long_part, "a/", 2);
+    long_part[2 + KITH_NAME_MAX] = 0;
+    kith_entry one = link_at(0, "l", long_part);
+    kith_manifest_fault fine;
+    assert_int_equal(parse(&one, 1, false, &fine), KITH_OK); /* at the cap */
+    long_part[2 + KITH_NAME_MAX] = 'b';
+    long_part[3 + KITH_NAME_MAX] = 0;
+    refused(link_at(0, "l", long_part), "a part of its target is longer");
     kith_entry e[3] = {dir_at(0, "d"), link_at(1, "l", "../../x")};
     kith_manifest_fault f;
     assert_int_equal(parse(e, 2, false, &f), KITH_EPROTO);
@@ -379,6 +389,17 @@ static void an_empty_list_and_unknown_fields(void **state)
     static const uint8_t wrong[] = {0x0a, 4, 0x10, 1, 0x18, 1}; /* a name that is a number */
     assert_int_equal(kith_manifest_parse(&env, kith_bytes_of(wrong, sizeof wrong), false, &m, &f),
                      KITH_EPROTO);
+    uint8_t cut[5 + 31] = {0x0a, 34, 0x12, 1, 'a'}, *root = cut + 5; /* a hash of 29 bytes */
+    root[0] = 0x3a;
+    root[1] = 29;
+    assert_int_equal(kith_manifest_parse(&env, kith_bytes_of(cut, sizeof cut), false, &m, &f), KITH_EPROTO);
+    assert_string_equal(f.why, "its hash has a wrong length");
+    uint8_t *much = calloc(1, KITH_MANIFEST_MAX + 1u); /* nobody looks into it */
+    assert_non_null(much);
+    assert_int_equal(kith_manifest_parse(&env, kith_bytes_of(much, KITH_MANIFEST_MAX + 1u), false, &m, &f),
+                     KITH_ELIMIT);
+    assert_string_equal(f.why, "the list is too long");
+    free(much);
 }
 
 /* Whatever happens to the bytes, the answer is a list that keeps the rules, or an error with a reason. */

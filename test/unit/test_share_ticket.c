@@ -10,6 +10,7 @@
 
 #include "apps/share_ticket.h"
 #include "wire/multibase.h"
+#include "wire/pb.h"
 
 static kith_maddr addr(const char *text)
 {
@@ -190,6 +191,53 @@ static void unknown_fields_are_skipped_and_missing_ones_named(void **state)
     assert_int_equal(parse_body((kith_bytes){0}, &back, &why), KITH_EFORMAT);
 }
 
+static void malformed_fields_are_refused(void **state)
+{
+    (void)state;
+    kith_ticket t = sample(1), back;
+    const char *why;
+    uint8_t long_secret[KITH_TICKET_SECRET_MAX + 1] = {0}, body[512];
+    const struct {
+        uint8_t tag;
+        kith_bytes v;
+    } bad[] = {
+        {1, kith_bytes_of(t.root, 5)},    /* no peer id */
+        {2, kith_bytes_of(t.root, 31)},   /* a short root */
+        {3, kith_bytes_of(t.secret, 15)}, /* a secret that could be guessed */
+        {3, kith_bytes_of(long_secret, sizeof long_secret)},
+        {1, (kith_bytes){0}},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        kith_wr w = kith_wr_of(kith_span_of(body, sizeof body));
+        kith_pb_put_bytes(&w, 1, kith_peer_id_bytes(&t.peer));
+        kith_pb_put_bytes(&w, 2, kith_bytes_of(t.root, 32));
+        kith_pb_put_bytes(&w, 3, kith_bytes_of(t.secret, 16));
+        assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), KITH_OK);
+        kith_pb_put_bytes(&w, bad[i].tag, bad[i].v);
+        assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), KITH_EFORMAT);
+        assert_string_equal(why, "it was made wrongly: a field is malformed");
+        /* a number where bytes belong, and a body that breaks off */
+        w.len = 0;
+        kith_pb_put_num(&w, bad[i].tag, 7);
+        assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), KITH_EFORMAT);
+        assert_string_equal(why, "it was made wrongly: a field is malformed");
+    }
+    kith_wr w = kith_wr_of(kith_span_of(body, sizeof body));
+    kith_pb_put_bytes(&w, 1, kith_peer_id_bytes(&t.peer));
+    kith_pb_put_bytes(&w, 2, kith_bytes_of(t.root, 32));
+    kith_pb_put_bytes(&w, 3, kith_bytes_of(t.secret, 16));
+    kith_pb_put_num(&w, 4, 7); /* an address that is a number */
+    assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), KITH_EFORMAT);
+    w.len -= 3; /* breaks off in the secret */
+    assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), KITH_EFORMAT);
+    assert_string_equal(why, "it was made wrongly: a field is malformed");
+    /* whatever it is, nobody reads megabytes of it */
+    static char much[KITH_TICKET_TEXT_MAX + 1];
+    memset(much, 'a', sizeof much);
+    assert_int_equal(kith_ticket_parse(kith_bytes_of(much, sizeof much), &back, &why), KITH_EFORMAT);
+    assert_string_equal(why, "it is too long for a ticket");
+}
+
 static void addresses_beyond_the_cap_are_left_out(void **state)
 {
     (void)state;
@@ -253,6 +301,7 @@ int main(void)
         cmocka_unit_test(every_single_wrong_character_is_found),
         cmocka_unit_test(missing_doubled_and_swapped_characters_are_found),
         cmocka_unit_test(unknown_fields_are_skipped_and_missing_ones_named),
+        cmocka_unit_test(malformed_fields_are_refused),
         cmocka_unit_test(addresses_beyond_the_cap_are_left_out),
         cmocka_unit_test(many_addresses_do_not_make_a_ticket_long),
         cmocka_unit_test(a_later_version_says_so),

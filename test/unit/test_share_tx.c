@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A sharer against a hostile receiver: requests out of range, floods, silence. */
 #include "unit/share_pair.h"
+#include "wire/pb.h"
 
 static lab *tx_lab(world_share *s, bool hello)
 {
@@ -190,6 +191,85 @@ static void what_comes_out_of_turn_is_refused(void **state)
     share_free(s);
 }
 
+/* A message of a kind that we do not know, as a later version may send: a head with a field 99, and a body. */
+static void put_later(lab *l, uint64_t body)
+{
+    uint8_t head[32];
+    kith_wr h = kith_wr_of(kith_span_of(head, sizeof head));
+    kith_pb_put_num(&h, 1, body);
+    kith_pb_put_bytes(&h, 99, kith_bytes_str("news"));
+    kith_put_uvarint(&l->w, h.len);
+    kith_put_bytes(&l->w, kith_wr_bytes(&h));
+    for (uint64_t i = 0; i < body; i++)
+        kith_put_u8(&l->w, 0xff);
+}
+
+static void what_a_later_version_says_is_skipped_with_its_body(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, true);
+    assert_int_equal(tx_lab_run(l, 1000), KITH_OK);
+    put_later(l, 0);
+    put_later(l, 100000);
+    put_msg(l,
+            (kith_share_msg){
+                .kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{.blob = 1, .count = 1}}});
+    for (size_t at = 0; at < l->w.len; at += 777)
+        assert_int_equal(
+            kith_share_tx_ops.recv(l->p->tx, l->p->now,
+                                   kith_bytes_of(l->buf + at, l->w.len - at < 777 ? l->w.len - at : 777)),
+            KITH_OK);
+    l->w.len = 0;
+    assert_int_equal(tx_lab_run(l, 4 << 20), KITH_OK);
+    uint64_t bytes, files;
+    kith_share_tx_progress(l->p->tx, &bytes, &files);
+    assert_int_equal(bytes, s->entries[0].size); /* the request behind it was heard */
+    lab_free(l);
+    share_free(s);
+}
+
+static void malformed_messages_are_refused(void **state)
+{
+    (void)state;
+    static uint8_t chat[4 + KITH_SHARE_TEXT_MAX + 1] = {0x1a, 0xc9, 0x01}; /* a text of 201 bytes */
+    const struct {
+        kith_share_kind kind;
+        kith_bytes inner;
+    } cases[] = {
+        {KITH_SHARE_HELLO, {(const uint8_t *)"\x0a\x00", 2}},                   /* a version that is bytes */
+        {KITH_SHARE_HELLO, {(const uint8_t *)"\x10\x01", 2}},                   /* a root that is a number */
+        {KITH_SHARE_HELLO, {(const uint8_t *)"\x12\x20", 2}},                   /* a root that breaks off */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x0a\x00", 2}},                 /* an id that is bytes */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x10\x01", 2}},                 /* a range that is a number */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x02\x0a\x00", 4}},         /* a blob that is bytes */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x04\x08\x01\x10\x00", 6}}, /* a range of none */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x06\x08\x01\x10\x02\x18\x01", 8}}, /* parts of two */
+        {KITH_SHARE_ERROR, {chat, 3 + KITH_SHARE_TEXT_MAX + 1}},
+    };
+    world_share *s = mixed_share();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lab *l = tx_lab(s, cases[i].kind != KITH_SHARE_HELLO);
+        kith_put_uvarint(&l->w, kith_pb_bytes_len((uint32_t)cases[i].kind, cases[i].inner.len));
+        kith_pb_put_bytes(&l->w, (uint32_t)cases[i].kind, cases[i].inner);
+        assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
+        assert_string_equal(l->p->tx_failed.why, "a malformed message");
+        lab_free(l);
+    }
+    /* a body that is bytes, two messages in one head, a head longer than any may be */
+    static const char *const heads[] = {"\x02\x0a\x00", "\x04\x32\x00\x32\x00", "\x81\x20"};
+    static const size_t lens[] = {3, 5, 2};
+    for (size_t i = 0; i < 3; i++) {
+        lab *l = tx_lab(s, true);
+        kith_put_bytes(&l->w, kith_bytes_of(heads[i], lens[i]));
+        assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
+        assert_string_equal(l->p->tx_failed.why,
+                            i < 2 ? "a malformed message" : "a message that is too long");
+        lab_free(l);
+    }
+    share_free(s);
+}
+
 static void blocks_on_loan_outlive_their_machine(void **state)
 {
     (void)state;
@@ -222,6 +302,8 @@ int main(void)
         cmocka_unit_test(a_flood_of_requests_is_refused_at_the_cap),
         cmocka_unit_test(a_receiver_that_never_reads_costs_a_bounded_amount),
         cmocka_unit_test(what_comes_out_of_turn_is_refused),
+        cmocka_unit_test(what_a_later_version_says_is_skipped_with_its_body),
+        cmocka_unit_test(malformed_messages_are_refused),
         cmocka_unit_test(blocks_on_loan_outlive_their_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
