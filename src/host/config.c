@@ -33,6 +33,12 @@ const kith_config_key kith_config_keys[] = {
     KEY("limits.conns_per_ip", COUNT, node.limits.conns_per_ip, "inbound, per IPv4 address or IPv6 /64"),
     KEY("limits.conns_per_subnet", COUNT, node.limits.conns_per_subnet, "inbound, per IPv4 /24 or IPv6 /48"),
     KEY("limits.conns_per_peer", COUNT, node.limits.conns_per_peer, "established, per peer id"),
+    KEY("limits.rate_per_ip", COUNT, node.limits.rate_per_ip,
+        "inbound connections a minute, per IPv4 address or IPv6 /64"),
+    KEY("limits.rate_per_subnet", COUNT, node.limits.rate_per_subnet,
+        "inbound connections a minute, per IPv4 /24 or IPv6 /48"),
+    KEY("limits.rate_pushes", COUNT, node.limits.rate_pushes,
+        "identify pushes a minute that a peer may send on one connection"),
     KEY("limits.handshakes", COUNT, node.limits.handshakes,
         "inbound connections that are not authenticated yet"),
     KEY("limits.dials", COUNT, node.limits.dials, "outbound sockets under way"),
@@ -45,7 +51,7 @@ const kith_config_key kith_config_keys[] = {
     KEY("limits.memory", SIZE64, node.limits.memory,
         "what the connections and their streams may hold together, in kith's own memory"),
     KEY("limits.exempt_loopback", BOOL, node.limits.exempt_loopback,
-        "loopback does not count per IP and subnet"),
+        "loopback has no caps and rates per IP and subnet"),
 };
 const size_t kith_config_key_count = sizeof kith_config_keys / sizeof *kith_config_keys;
 

@@ -4,12 +4,22 @@
 
 #include <assert.h>
 
+/* Buckets that are not full, of so many prefixes; a full one is as good as none. Where a set has no room the fullest makes it: so strangers
+ * from everywhere can make us forget what others did lately, and can never use up anybody else's tokens. */
+#define RATE_SETS 64
+#define RATE_WAYS 8
+typedef struct rate_slot {
+    uint64_t key; /* a prefix's hash */
+    kith_rate rate;
+} rate_slot;
+
 struct kith_limiter {
     const kith_env *env;
     kith_limits caps;
     kith_usage use;
     uint64_t seed[2];
     kith_map by_prefix; /* hash of kind and prefix -> count */
+    rate_slot rates[RATE_SETS][RATE_WAYS];
 };
 
 void kith_limits_default(kith_limits *l)
@@ -20,6 +30,9 @@ void kith_limits_default(kith_limits *l)
         .conns_per_ip = 64,
         .conns_per_subnet = 512,
         .conns_per_peer = 8,
+        .rate_per_ip = 600,      /* 10 handshakes a second take half a percent of a core */
+        .rate_per_subnet = 4800, /* as 8 addresses, like the caps */
+        .rate_pushes = 60,
         .handshakes = 256,
         .dials = 128,
         .streams_in = 1024,
@@ -105,7 +118,46 @@ static void count_down(kith_limiter *l, uint64_t key)
         (void)kith_map_replace(&l->by_prefix, key, (void *)(n - 1));
 }
 
-kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const char **why)
+bool kith_rate_take(kith_rate *r, kith_time now, uint32_t per_minute)
+{
+    if (per_minute == 0)
+        return false;
+    kith_time from = r->full_at > now ? r->full_at : now;
+    kith_time after = kith_time_after(from, KITH_SEC(60) / per_minute);
+    if (after - now > KITH_SEC(60))
+        return false;
+    r->full_at = after;
+    return true;
+}
+
+static bool has_token(const kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute)
+{
+    const rate_slot *set = l->rates[key % RATE_SETS];
+    kith_rate probe = {0};
+    for (const rate_slot *s = set; s < set + RATE_WAYS; s++) {
+        if (s->key == key)
+            probe = s->rate;
+    }
+    return kith_rate_take(&probe, now, per_minute);
+}
+
+static void take_token(kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute)
+{
+    rate_slot *set = l->rates[key % RATE_SETS], *slot = set;
+    for (rate_slot *s = set; s < set + RATE_WAYS; s++) {
+        if (s->key == key) {
+            slot = s;
+            break;
+        }
+        if (s->rate.full_at < slot->rate.full_at)
+            slot = s;
+    }
+    if (slot->key != key)
+        *slot = (rate_slot){.key = key};
+    (void)kith_rate_take(&slot->rate, now, per_minute);
+}
+
+kith_err kith_limiter_accept(kith_limiter *l, kith_time now, const kith_maddr *remote, const char **why)
 {
     const kith_limits *caps = &l->caps;
     prefixes p = prefixes_of(l, remote);
@@ -114,6 +166,10 @@ kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const ch
         *why = "limits.conns_per_ip reached";
     else if (p.counted && count_of(l, p.subnet) >= caps->conns_per_subnet)
         *why = "limits.conns_per_subnet reached";
+    else if (p.counted && !has_token(l, p.ip, now, caps->rate_per_ip))
+        *why = "limits.rate_per_ip reached";
+    else if (p.counted && !has_token(l, p.subnet, now, caps->rate_per_subnet))
+        *why = "limits.rate_per_subnet reached";
     if (*why)
         return KITH_EREFUSED;
     if (l->use.conns_in + l->use.conns_out >= caps->conns)
@@ -133,6 +189,8 @@ kith_err kith_limiter_accept(kith_limiter *l, const kith_maddr *remote, const ch
             count_down(l, p.ip);
             return e;
         }
+        take_token(l, p.ip, now, caps->rate_per_ip);
+        take_token(l, p.subnet, now, caps->rate_per_subnet);
     }
     l->use.conns_in++;
     l->use.handshakes++;

@@ -334,9 +334,9 @@ kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote,
         *why = "this node is stopping";
         return KITH_ESTATE;
     }
-    kith_err e = kith_limiter_accept(n->limiter, remote, why);
+    kith_err e = kith_limiter_accept(n->limiter, now, remote, why);
     if (e == KITH_ELIMIT && make_room(n, now))
-        e = kith_limiter_accept(n->limiter, remote, why);
+        e = kith_limiter_accept(n->limiter, now, remote, why);
     if (e == KITH_EREFUSED)
         e = KITH_ELIMIT;
     if (e)

@@ -94,6 +94,7 @@ struct kith_conn {
     uint64_t bytes_in, bytes_out;
     uint64_t work; /* without that of the bytes */
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
+    kith_rate pushes;
     uint8_t *protocols; /* length-prefixed ids, from identify */
     size_t protocols_len;
     kith_err err;

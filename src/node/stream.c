@@ -184,8 +184,8 @@ static uint32_t streams_of(const kith_conn *c, const protocol_row *row)
     return count;
 }
 
-/* The stream's protocol is known: remembers its id and, inbound, makes the machine. */
-static kith_err agree(kith_stream *s, kith_time now)
+/* The stream's protocol is known: remembers its id and, inbound, makes the machine. often: refused, since there were so many of late. */
+static kith_err agree(kith_stream *s, kith_time now, bool *often)
 {
     kith_conn *c = s->conn;
     kith_node *n = c->node;
@@ -209,7 +209,8 @@ static kith_err agree(kith_stream *s, kith_time now)
         } else if (kith_bytes_eq_str(id, KITH_IDENTIFY_PUSH_ID)) {
             kith_identify *listener;
             s->role = ROLE_PUSH_HEAR;
-            if (kith_identify_listener(&n->env, now, &c->peer, &listener) == KITH_OK)
+            *often = !kith_rate_take(&c->pushes, now, n->cfg.limits.rate_pushes);
+            if (!*often && kith_identify_listener(&n->env, now, &c->peer, &listener) == KITH_OK)
                 s->machine = listener;
         } else if (kith_bytes_eq_str(id, KITH_PING_ID)) {
             s->role = ROLE_PING;
@@ -241,9 +242,10 @@ static void negotiated(kith_stream *s, kith_time now)
 {
     if (kith_mss_status(s->mss) != KITH_MSS_DONE)
         return;
-    kith_err e = agree(s, now);
+    bool often = false;
+    kith_err e = agree(s, now, &often);
     if (e) {
-        reset(s, e, code_of(e));
+        reset(s, e, often ? KITH_YAMUX_RST_RATE : code_of(e));
         return;
     }
     s->negotiate_by = KITH_NEVER;

@@ -884,7 +884,9 @@ static void CVE_2023_40583_what_a_peer_says_of_itself_is_not_hoarded(void **stat
 {
     (void)state;
     arena a;
-    start(&a);
+    kith_node_config c = config();
+    c.limits.rate_pushes = 600; /* the rate has a test of its own */
+    start_with(&a, &c);
     bad *b = meet(&a, 40, 2);
     size_t before = mark(&a), after_first = 0;
     static uint8_t msg[9000];
@@ -935,6 +937,36 @@ static void identify_messages_too_many_or_too_long_cost_their_stream_only(void *
         assert_int_equal(sim_hostile_heard(b->peer)->resets, resets + 1);
     }
     assert_int_equal(a.updated, 0);
+    assert_non_null(b->conn);
+    finish(&a);
+}
+
+static void pushes_beyond_the_rate_are_refused_and_the_others_heard(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config c = config();
+    c.limits.rate_pushes = 6;
+    start_with(&a, &c);
+    bad *b = meet(&a, 44, 2);
+    const sim_heard *heard = sim_hostile_heard(b->peer);
+    static const uint8_t news[] = {6, 0x32, 4, 'n', 'e', 'w', 's'}; /* an agentVersion */
+    unsigned resets = heard->resets;
+    for (unsigned i = 0; i < 10; i++) {
+        uint32_t id = sim_hostile_open(b->peer, KITH_IDENTIFY_PUSH_ID, 0);
+        sim_hostile_data(b->peer, HOSTILE_FIN, id, kith_bytes_of(news, sizeof news));
+        push_bad(&a, b);
+        assert_int_equal(a.updated, i < 6 ? i + 1 : 6);
+        assert_int_equal(heard->resets - resets, i < 6 ? 0 : i - 5);
+    }
+    assert_int_equal(heard->rst_code, KITH_YAMUX_RST_RATE);
+    wait(&a, KITH_SEC(10));
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t id = sim_hostile_open(b->peer, KITH_IDENTIFY_PUSH_ID, 0);
+        sim_hostile_data(b->peer, HOSTILE_FIN, id, kith_bytes_of(news, sizeof news));
+        push_bad(&a, b);
+        assert_int_equal(a.updated, 7);
+    }
     assert_non_null(b->conn);
     finish(&a);
 }
@@ -1472,6 +1504,7 @@ int main(void)
         cmocka_unit_test(a_stream_cut_off_by_a_broken_session_did_not_end_well),
         cmocka_unit_test(CVE_2023_40583_what_a_peer_says_of_itself_is_not_hoarded),
         cmocka_unit_test(identify_messages_too_many_or_too_long_cost_their_stream_only),
+        cmocka_unit_test(pushes_beyond_the_rate_are_refused_and_the_others_heard),
         cmocka_unit_test(an_identify_that_never_ends_is_given_up),
         cmocka_unit_test(without_memory_for_identify_its_failure_is_told),
         cmocka_unit_test(proposals_without_end_reset_the_stream),

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -12,6 +13,7 @@
 
 static int64_t fail_after = -1;
 static size_t held;
+static kith_time now = KITH_SEC(1);
 
 static void *test_alloc(void *ctx, void *p, size_t old, size_t size)
 {
@@ -56,7 +58,7 @@ static void accept_ok(kith_limiter *l, const char *from)
 {
     kith_maddr a = addr(from);
     const char *why;
-    assert_int_equal(kith_limiter_accept(l, &a, &why), KITH_OK);
+    assert_int_equal(kith_limiter_accept(l, now, &a, &why), KITH_OK);
 }
 
 static void refused_with(kith_limiter *l, const char *from, kith_err e, const char *cap)
@@ -64,7 +66,7 @@ static void refused_with(kith_limiter *l, const char *from, kith_err e, const ch
     kith_maddr a = addr(from);
     const char *why = NULL;
     kith_usage before = kith_limiter_usage(l);
-    assert_int_equal(kith_limiter_accept(l, &a, &why), e);
+    assert_int_equal(kith_limiter_accept(l, now, &a, &why), e);
     assert_non_null(why);
     assert_memory_equal(why, cap, strlen(cap));
     kith_usage after = kith_limiter_usage(l);
@@ -173,6 +175,123 @@ static void totals_hold(void **state)
     kith_limiter_free(l);
 }
 
+static void rates(kith_limits *c)
+{
+    c->rate_per_ip = 5;
+    c->rate_per_subnet = 12;
+    c->conns_per_ip = 2;
+    c->exempt_loopback = false;
+}
+
+/* Comes and goes at once. */
+static void visit(kith_limiter *l, const char *from)
+{
+    kith_maddr a = addr(from);
+    accept_ok(l, from);
+    kith_limiter_release_in(l, &a, false);
+}
+
+static void so_many_a_minute_from_one_address_and_all_at_once_if_it_likes(void **state)
+{
+    (void)state;
+    static const char *const places[][2] = {{"/ip4/5.6.7.8/tcp/1", "/ip4/5.6.8.9/tcp/2"},
+                                            {"/ip6/2a00:1:2:3::1/tcp/1", "/ip6/2a00:1:3:4::1/tcp/1"},
+                                            {"/ip4/127.0.0.1/tcp/1", "/ip4/127.1.0.1/tcp/1"}};
+    for (size_t k = 0; k < 3; k++) {
+        kith_limiter *l = limiter(rates);
+        now = KITH_SEC(1);
+        for (int i = 0; i < 5; i++)
+            visit(l, places[k][0]);
+        for (int i = 0; i < 100; i++) /* being refused costs nothing */
+            share_used_up(l, places[k][0], "limits.rate_per_ip reached");
+        visit(l, places[k][1]);
+        now += KITH_SEC(12) - 1;
+        share_used_up(l, places[k][0], "limits.rate_per_ip reached");
+        now += 1;
+        visit(l, places[k][0]);
+        share_used_up(l, places[k][0], "limits.rate_per_ip reached");
+        now += KITH_SEC(1000);
+        for (int i = 0; i < 5; i++)
+            visit(l, places[k][0]);
+        share_used_up(l, places[k][0], "limits.rate_per_ip reached");
+        kith_limiter_free(l);
+    }
+    assert_int_equal(held, 0);
+}
+
+static void so_many_a_minute_from_one_subnet(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(rates);
+    char from[32];
+    for (int i = 0; i < 12; i++) {
+        snprintf(from, sizeof from, "/ip4/5.6.7.%d/tcp/1", i);
+        visit(l, from);
+    }
+    share_used_up(l, "/ip4/5.6.7.100/tcp/1", "limits.rate_per_subnet reached");
+    visit(l, "/ip4/5.6.8.100/tcp/1");
+    now += KITH_SEC(5);
+    visit(l, "/ip4/5.6.7.100/tcp/1");
+    share_used_up(l, "/ip4/5.6.7.101/tcp/1", "limits.rate_per_subnet reached");
+    kith_limiter_free(l);
+}
+
+/* A place that was not given costs no token. */
+static void who_is_refused_for_another_cap_keeps_its_tokens(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(rates);
+    kith_maddr a = addr("/ip4/5.6.7.8/tcp/1");
+    accept_ok(l, "/ip4/5.6.7.8/tcp/1");
+    accept_ok(l, "/ip4/5.6.7.8/tcp/1");
+    for (int i = 0; i < 50; i++)
+        share_used_up(l, "/ip4/5.6.7.8/tcp/1", "limits.conns_per_ip reached");
+    kith_limiter_release_in(l, &a, false);
+    kith_limiter_release_in(l, &a, false);
+    for (int i = 0; i < 3; i++)
+        visit(l, "/ip4/5.6.7.8/tcp/1");
+    share_used_up(l, "/ip4/5.6.7.8/tcp/1", "limits.rate_per_ip reached");
+    kith_limiter_free(l);
+}
+
+static void defaults_without_exemption(kith_limits *c)
+{
+    c->exempt_loopback = false;
+}
+
+/* The default must not meet a crowd behind one address that comes back all at once, nor visitors from everywhere. */
+static void honest_crowds_do_not_meet_the_rates(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(defaults_without_exemption);
+    char from[32];
+    now = KITH_SEC(1);
+    for (int minute = 0; minute < 10; minute++, now += KITH_SEC(60)) {
+        for (int i = 0; i < 64; i++) /* as many as may be connected from there, and each twice a minute */
+            visit(l, "/ip4/5.6.7.8/tcp/1"), visit(l, "/ip4/5.6.7.8/tcp/1");
+    }
+    for (int i = 0; i < 20000; i++) {
+        snprintf(from, sizeof from, "/ip4/%d.%d.%d.1/tcp/1", 20 + i / 65536, i / 256 % 256, i % 256);
+        visit(l, from);
+    }
+    size_t used = held;
+    for (int i = 0; i < 20000; i++) { /* however many they are, they take no more memory */
+        snprintf(from, sizeof from, "/ip4/%d.%d.%d.1/tcp/1", 60 + i / 65536, i / 256 % 256, i % 256);
+        visit(l, from);
+    }
+    assert_int_equal(held, used);
+    kith_limiter_free(l);
+}
+
+static void no_rate_at_all_takes_nobody(void **state)
+{
+    (void)state;
+    kith_rate r = {0};
+    assert_false(kith_rate_take(&r, 0, 0));
+    for (int i = 0; i < 100000; i++)
+        assert_true(kith_rate_take(&r, 0, UINT32_MAX));
+}
+
 static void no_memory_counts_nothing(void **state)
 {
     (void)state;
@@ -186,7 +305,7 @@ static void no_memory_counts_nothing(void **state)
             other.b[1] = (uint8_t)(i + 1);
             fail_after = n;
             kith_usage before = kith_limiter_usage(l);
-            kith_err e = kith_limiter_accept(l, &other, &why);
+            kith_err e = kith_limiter_accept(l, now, &other, &why);
             fail_after = -1;
             kith_usage after = kith_limiter_usage(l);
             assert_int_equal(after.conns_in, before.conns_in + (e == KITH_OK));
@@ -206,6 +325,11 @@ int main(void)
         cmocka_unit_test(one_address_gets_so_many_and_its_place_back),
         cmocka_unit_test(one_subnet_gets_so_many),
         cmocka_unit_test(totals_hold),
+        cmocka_unit_test(so_many_a_minute_from_one_address_and_all_at_once_if_it_likes),
+        cmocka_unit_test(so_many_a_minute_from_one_subnet),
+        cmocka_unit_test(who_is_refused_for_another_cap_keeps_its_tokens),
+        cmocka_unit_test(honest_crowds_do_not_meet_the_rates),
+        cmocka_unit_test(no_rate_at_all_takes_nobody),
         cmocka_unit_test(no_memory_counts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

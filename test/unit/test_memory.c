@@ -102,10 +102,10 @@ static kith_err limiter(const kith_env *env, size_t arg)
         const char *why;
         uint8_t subnet = i / 4; /* four to a subnet, so that the table grows at either of the two */
         kith_maddr_from_tcp(kith_bytes_of((const uint8_t[]){9, 1, subnet, i}, 4), 1, &a);
-        e = kith_limiter_accept(l, &a, &why);
+        e = kith_limiter_accept(l, 0, &a, &why);
         in += !e;
         if (e) { /* nothing was counted, so once there is memory the address gets its one connection */
-            kith_err again = kith_limiter_accept(l, &a, &why);
+            kith_err again = kith_limiter_accept(l, 0, &a, &why);
             assert_true(again == KITH_OK || again == KITH_ENOMEM);
             in += !again;
         }
