@@ -14,7 +14,8 @@
  *
  *     DIALING -> SECURING (mss) -> NOISE -> MUXING (mss, unless early) -> OPEN -> CLOSING -> gone
  *
- * Memory: an idle OPEN connection holds no buffers; a stranger before authentication costs at most one handshake message (4 KiB). */
+ * Memory: an idle OPEN connection holds no buffers; a stranger costs 2 KiB, and up to 12 KiB while a message of
+ * its handshake is not whole, besides what OpenSSL holds (proto/noise.h). */
 #ifndef KITH_NODE_NODE_H
 #define KITH_NODE_NODE_H
 

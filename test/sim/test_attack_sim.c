@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "crypto/crypto.h"
+#include "proto/mss.h"
 #include "proto/ping.h"
 #include "sim_echo.h"
 #include "sim_hostile.h"
@@ -1389,6 +1390,96 @@ static void CVE_2022_23492_memory_stops_at_its_cap(void **state)
     finish(&a);
 }
 
+/* What somebody costs who has not said who it is: at each stage the most that can be made of it, in bytes of the node's own. What
+ * OpenSSL holds for the handshake comes on top, noise.h has the figures. */
+static void a_stranger_costs_so_much_and_no_more(void **state)
+{
+    (void)state;
+    enum { SILENT, HALF_A_PROPOSAL, AHEAD, HALF_AN_A, HALF_A_C, STAGES };
+    static const char *const names[] = {"says nothing", "half a proposal", "sends ahead", "half a message A",
+                                        "half a message C"};
+    static uint8_t all[16 * 1024], ahead[KITH_MSS_AHEAD_MAX], filler[12 * 1024];
+    static const char hello[] = "\x13/multistream/1.0.0\n";
+    const kith_bytes ids[] = {kith_bytes_str("/noise-mlkem768-hfs/0.2.0"), kith_bytes_str("/noise")};
+    for (int stage = 0; stage < STAGES; stage++) {
+        arena a;
+        start(&a);
+        size_t before = mark(&a);
+        for (unsigned i = 0; i < 32; i++) {
+            kith_maddr at;
+            kith_conn *c;
+            const char *why;
+            kith_wr w = kith_wr_of(kith_span_of(all, sizeof all));
+            sim_hostile *h = NULL;
+            bad *b = &a.bad[BAD_MAX - 1]; /* nobody: what the node says is lost */
+            addr_of(0x10000 + 256 * i, &at);
+            assert_int_equal(kith_node_accept(a.node, a.now, &at, &at, &c, &why), KITH_OK);
+            kith_conn_set_link(c, b);
+            if (stage != SILENT && stage != AHEAD)
+                kith_put_str(&w, hello);
+            if (stage == HALF_A_PROPOSAL) {
+                kith_put_uvarint(&w, KITH_MSS_MSG_MAX);
+                kith_put_bytes(&w, kith_bytes_of(filler, KITH_MSS_MSG_MAX - 1));
+            } else if (stage == AHEAD) {
+                kith_mss *m = kith_mss_dial_ahead(&a.env_honest, ids, 2, kith_bytes_of(ahead, sizeof ahead));
+                w.len = kith_mss_send(m, kith_span_of(all, sizeof all));
+                w.len -= 1 + ids[0].len + 1; /* the proposal that they go with */
+                kith_mss_free(m);
+                kith_put_uvarint(&w, KITH_MSS_MSG_MAX);
+                kith_put_bytes(&w, kith_bytes_of(filler, KITH_MSS_MSG_MAX - 1));
+            } else if (stage == HALF_AN_A) {
+                kith_put_str(&w, "\x07/noise\n");
+                kith_put_be16(&w, 32 + 8192); /* X25519, and the longest payload */
+                kith_put_bytes(&w, kith_bytes_of(filler, 32 + 8192 - 1));
+            } else if (stage == HALF_A_C) {
+                h = sim_hostile_new(400 + i, true);
+                b->peer = h;
+                w.len = sim_hostile_send(h, kith_span_of(all, sizeof all));
+                kith_node_recv(a.node, a.now, c, kith_span_of(all, w.len));
+                drive(&a); /* it hears our proposal accepted */
+                w.len = sim_hostile_send(h, kith_span_of(all, sizeof all)); /* A */
+                kith_node_recv(a.node, a.now, c, kith_span_of(all, w.len));
+                drive(&a);
+                b->peer = NULL;
+                w.len = 0;
+                kith_put_be16(&w, 64 + 8192);
+                kith_put_bytes(&w, kith_bytes_of(filler, 64 + 8192 - 1));
+            }
+            assert_false(w.bad);
+            if (w.len > 0)
+                kith_node_recv(a.node, a.now, c, kith_span_of(all, w.len));
+            drive(&a);
+            sim_hostile_free(h);
+        }
+        assert_int_equal(kith_node_usage(a.node).handshakes, 32);
+        size_t each = (a.memory - before) / 32;
+        if (stage == HALF_AN_A) { /* a byte more is refused as soon as the length shows */
+            kith_maddr at;
+            bad *b = &a.bad[BAD_MAX - 1];
+            const char *why;
+            kith_wr w = kith_wr_of(kith_span_of(all, sizeof all));
+            addr_of(0x20000, &at);
+            assert_int_equal(kith_node_accept(a.node, a.now, &at, &at, &b->conn, &why), KITH_OK);
+            kith_conn_set_link(b->conn, b);
+            kith_put_str(&w, hello);
+            kith_put_str(&w, "\x07/noise\n");
+            kith_put_be16(&w, 32 + 8192 + 1);
+            kith_put_u8(&w, 0);
+            kith_node_recv(a.node, a.now, b->conn, kith_span_of(all, w.len));
+            drive(&a);
+            assert_null(b->conn);
+            assert_int_equal(a.refused, 1);
+            assert_string_equal(a.why, "the handshake message is too long");
+        }
+        print_message("a stranger who %s: %zu bytes\n", names[stage], each);
+        assert_in_range(each, 500, stage < HALF_AN_A ? 6 * KIB : 12 * KIB);
+        wait(&a, KITH_SEC(11));
+        assert_int_equal(kith_node_usage(a.node).handshakes, 0);
+        assert_in_range(a.memory, 0, before + 4 * KIB); /* tables keep their size */
+        finish(&a);
+    }
+}
+
 /* A byte now and then keeps nothing alive. */
 static void a_handshake_that_trickles_in_is_over_at_the_deadline(void **state)
 {
@@ -1522,6 +1613,7 @@ int main(void)
         cmocka_unit_test(identify_is_not_said_without_end_to_a_peer_that_does_not_read),
         cmocka_unit_test(CVE_2022_23492_23486_23487_connections_and_streams_stop_at_their_caps),
         cmocka_unit_test(CVE_2022_23492_memory_stops_at_its_cap),
+        cmocka_unit_test(a_stranger_costs_so_much_and_no_more),
         cmocka_unit_test(a_handshake_that_trickles_in_is_over_at_the_deadline),
         cmocka_unit_test(a_negotiation_that_trickles_in_is_over_at_the_deadline),
         cmocka_unit_test(names_that_lead_to_names_are_followed_four_deep),
