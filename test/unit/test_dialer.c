@@ -273,6 +273,26 @@ static void a_cancelled_dial_gives_up_its_sockets_and_does_not_mind_late_answers
     over(&l);
 }
 
+static void a_node_that_goes_with_answers_untold_gives_all_back(void **state)
+{
+    (void)state;
+    for (int told = 0; told < 2; told++) {
+        lab l;
+        uint64_t id;
+        kith_node_event ev;
+        lab_init(&l, 1);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(dial(&l, NULL, (const char *[]){"/dns4/a.example/tcp/1"}, 1, &id), KITH_OK);
+        for (int i = 0; i < 2; i++) /* the third lookup stays open */
+            kith_node_resolved(l.node, l.now, l.lookups[i], NULL, 0, KITH_ENOTFOUND);
+        if (told) {
+            assert_true(kith_node_next(l.node, l.now, &ev));
+            assert_int_equal(ev.kind, KITH_NODE_DIALED);
+        }
+        over(&l);
+    }
+}
+
 /* ---- two nodes ---- */
 
 static bool carry(lab *from, kith_conn *end, lab *to, kith_conn *other)
@@ -366,6 +386,7 @@ int main(void)
         cmocka_unit_test(addresses_of_two_peers_are_not_one_dial),
         cmocka_unit_test(names_are_followed_to_a_depth_and_to_a_number),
         cmocka_unit_test(a_cancelled_dial_gives_up_its_sockets_and_does_not_mind_late_answers),
+        cmocka_unit_test(a_node_that_goes_with_answers_untold_gives_all_back),
         cmocka_unit_test(a_peer_that_comes_to_us_answers_our_dial),
         cmocka_unit_test(a_connection_that_ends_before_the_answer_is_told_is_no_answer),
     };
