@@ -370,9 +370,12 @@ static bool start(rig *r, int me, uint8_t setup)
     cfg.signer = r->signers[me];
     cfg.pq = setup & 1 ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.no_early_muxer = setup & 2;
-    if (setup & 4) {
+    if (setup & 32)
         cfg.limits.memory = 60000;
-        cfg.limits.conns_in = 3;
+    if (setup & 4) {
+        cfg.limits.conns = 5;
+        cfg.limits.conns_in = setup & 64 ? 1 : 3; /* with 1, a second one makes room */
+        cfg.limits.dials = 3;
         cfg.limits.conns_per_ip = 2;
         cfg.limits.conns_per_peer = 2;
         cfg.limits.handshakes = 2;
