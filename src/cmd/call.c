@@ -40,16 +40,16 @@ bool call_true(const json_t *o, const char *name)
     return json_is_true(json_object_get(o, name));
 }
 
-void call_print(const char *text)
+void call_print(FILE *out, const char *text)
 {
     kith_bytes in = kith_bytes_str(text);
     uint32_t cp;
     while (in.len > 0) {
         size_t n = kith_utf8_next(in, &cp);
         if (n && kith_text_printable(cp))
-            fwrite(in.p, 1, n, stdout);
+            fwrite(in.p, 1, n, out);
         else
-            putchar('?');
+            fputc('?', out);
         in = kith_bytes_skip(in, n ? n : 1);
     }
 }

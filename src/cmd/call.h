@@ -5,6 +5,7 @@
 #define KITH_CMD_CALL_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "cmd/cmd.h"
 
@@ -41,7 +42,7 @@ double call_real(const json_t *o, const char *name);
 bool call_true(const json_t *o, const char *name);
 
 /* What a peer said, fit for a terminal: whatever is not printable becomes '?'. */
-void call_print(const char *text);
+void call_print(FILE *out, const char *text);
 
 /* One line of JSON to stdout. */
 void call_print_json(const json_t *o);

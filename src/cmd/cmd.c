@@ -10,11 +10,33 @@
 #include "cmd/call.h"
 #include "host/config.h"
 
+static struct {
+    void (*fn)(void *ctx, const char *line, size_t len);
+    void *ctx;
+} warn_to;
+
+void cmd_warn_to(void (*fn)(void *ctx, const char *line, size_t len), void *ctx)
+{
+    warn_to.fn = fn;
+    warn_to.ctx = ctx;
+}
+
 __attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list ap)
 {
-    fprintf(stderr, "kith: ");
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    char *line = NULL;
+    size_t len = 0;
+    FILE *f = warn_to.fn ? open_memstream(&line, &len) : stderr;
+    if (!f)
+        return;
+    fprintf(f, "kith: ");
+    vfprintf(f, fmt, ap);
+    fputc('\n', f);
+    if (f == stderr)
+        return;
+    fclose(f);
+    if (line)
+        warn_to.fn(warn_to.ctx, line, len);
+    free(line);
 }
 
 void cmd_warn(const char *fmt, ...)

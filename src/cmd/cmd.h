@@ -75,6 +75,8 @@ bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback
 
 /* "kith: ..." to stderr with a newline. */
 void cmd_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* From now on fn gets the line instead of stderr; NULL: stderr again. */
+void cmd_warn_to(void (*fn)(void *ctx, const char *line, size_t len), void *ctx);
 /* The same, and returns the code. */
 int cmd_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

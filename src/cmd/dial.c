@@ -12,7 +12,7 @@ static int on_result(const cmd_args *args, const json_t *r)
     }
     printf("peer      %s\naddress   %s%s\nagent     ", call_text(r, "peer"), call_text(r, "addr"),
            call_true(r, "reused") ? " (was connected already)" : "");
-    call_print(call_text(r, "agent")[0] ? call_text(r, "agent") : "(unknown)");
+    call_print(stdout, call_text(r, "agent")[0] ? call_text(r, "agent") : "(unknown)");
     printf("\nchannel   %s%s\nmuxer     %s%s\n", call_text(r, "secure_channel"),
            call_true(r, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(r, "muxer"),
            call_true(r, "early_muxer") ? " (early)" : "");
@@ -20,7 +20,7 @@ static int on_result(const cmd_args *args, const json_t *r)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *id = json_string_value(json_array_get(list, i));
         printf("%s ", i ? "         " : "protocols");
-        call_print(id ? id : "");
+        call_print(stdout, id ? id : "");
         putchar('\n');
     }
     return EXIT_OK;

@@ -37,7 +37,7 @@ static void print_conn(const json_t *c)
     char in[32], out[32], age[32];
     printf("%s\n    %s %s, %s\n    ", call_text(c, "peer"), call_text(c, "direction"), call_text(c, "addr"),
            call_text(c, "path"));
-    call_print(call_text(c, "agent")[0] ? call_text(c, "agent") : "(agent unknown)");
+    call_print(stdout, call_text(c, "agent")[0] ? call_text(c, "agent") : "(agent unknown)");
     printf("\n    %s%s, %s\n    %s, %lld streams, %s in, %s out", call_text(c, "secure_channel"),
            call_true(c, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(c, "muxer"),
            span(call_number(c, "seconds"), age), call_number(c, "streams"),
@@ -125,7 +125,7 @@ static void print_time(const char *what, long long unix)
 static void print_known(const json_t *p)
 {
     printf("%s\n    ", call_text(p, "peer"));
-    call_print(call_text(p, "agent")[0] ? call_text(p, "agent") : "(agent unknown)");
+    call_print(stdout, call_text(p, "agent")[0] ? call_text(p, "agent") : "(agent unknown)");
     print_time("connected", call_number(p, "succeeded"));
     print_time("seen", call_number(p, "seen"));
     printf("%s\n", call_true(p, "pq") ? ", post-quantum" : "");

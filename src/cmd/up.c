@@ -2,6 +2,7 @@
 /* kith up: the node that stays, with its control socket and console. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "cmd/console.h"
 #include "cmd/detach.h"
 #include "cmd/listen.h"
+#include "cmd/outlet.h"
 #include "host/control.h"
 #include "host/json.h"
 #include "host/paths.h"
@@ -21,6 +23,7 @@ typedef struct up {
     kith_service *service;
     kith_control *control;
     console *console;
+    outlet *out, *err; /* NULL: stdout and stderr are a log file, or a terminal with a console on it */
     char identity[KITH_PATH_MAX];
     bool detached; /* output is the log file: every line has its time */
     char log[KITH_PATH_MAX];
@@ -34,64 +37,85 @@ static void *serve_perf(void *ctx, const kith_stream_info *info)
 
 /* ---- telling ---- */
 
-static void stamp(const up *u)
+static void stamp(const up *u, FILE *f)
 {
     char text[32];
     time_t t = time(NULL);
     struct tm tm;
     if (u->detached && localtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S ", &tm))
-        fputs(text, stdout);
+        fputs(text, f);
 }
 
-static void say_connected(const up *u, const kith_conn *c)
+/* Takes the reference. */
+static void say_json(FILE *f, json_t *o)
+{
+    json_dumpf(o, f, JSON_COMPACT);
+    fputc('\n', f);
+    json_decref(o);
+}
+
+static void say_connected(const up *u, FILE *f, const kith_conn *c)
 {
     json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = kith_json_conn(c);
     json_object_update(o, facts);
     json_decref(facts);
     if (u->s.json) {
-        session_print(o);
+        say_json(f, o);
         return;
     }
-    stamp(u);
-    printf("connected %s %s %s (%s%s) ", strcmp(call_text(o, "direction"), "inbound") == 0 ? "from" : "to",
-           call_text(o, "peer"), call_text(o, "addr"), call_text(o, "secure_channel"),
-           call_true(o, "pq") ? "" : ", NOT post-quantum");
-    call_print(call_text(o, "agent"));
-    putchar('\n');
+    stamp(u, f);
+    fprintf(f, "connected %s %s %s (%s%s) ",
+            strcmp(call_text(o, "direction"), "inbound") == 0 ? "from" : "to", call_text(o, "peer"),
+            call_text(o, "addr"), call_text(o, "secure_channel"),
+            call_true(o, "pq") ? "" : ", NOT post-quantum");
+    call_print(f, call_text(o, "agent"));
+    fputc('\n', f);
     json_decref(o);
 }
 
-static void say_disconnected(const up *u, const kith_node_event *ev)
+static void say_disconnected(const up *u, FILE *f, const kith_node_event *ev)
 {
-    kith_conn_facts f;
+    kith_conn_facts facts;
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
     const char *why = ev->why ? ev->why : kith_err_text(ev->err);
-    kith_conn_facts_get(ev->conn, &f);
-    if (!f.identified)
-        say_connected(u, ev->conn); /* it was over before identify was: both are told now */
-    kith_peer_id_text(&f.peer, peer);
+    kith_conn_facts_get(ev->conn, &facts);
+    if (!facts.identified)
+        say_connected(u, f, ev->conn); /* it was over before identify was: both are told now */
+    kith_peer_id_text(&facts.peer, peer);
     if (u->s.json) {
-        session_print(json_pack("{s:s, s:s, s:s, s:s}", "event", "peer_disconnected", "peer", peer, "reason",
-                                why, "error", kith_err_name(ev->err)));
+        say_json(f, json_pack("{s:s, s:s, s:s, s:s}", "event", "peer_disconnected", "peer", peer, "reason",
+                              why, "error", kith_err_name(ev->err)));
         return;
     }
-    stamp(u);
-    printf("disconnected %s: %s\n", peer, why);
+    stamp(u, f);
+    fprintf(f, "disconnected %s: %s\n", peer, why);
 }
 
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
     const up *u = ctx;
+    char *text = NULL;
+    size_t len = 0;
     if (ev->kind != KITH_NODE_IDENTIFIED && ev->kind != KITH_NODE_DISCONNECTED)
         return;
-    console_pause(u->console);
+    FILE *f = open_memstream(&text, &len);
+    if (!f)
+        return;
     if (ev->kind == KITH_NODE_IDENTIFIED)
-        say_connected(u, ev->conn);
+        say_connected(u, f, ev->conn);
     else
-        say_disconnected(u, ev);
-    console_resume(u->console);
-    fflush(stdout);
+        say_disconnected(u, f, ev);
+    fclose(f);
+    if (u->out) {
+        outlet_put(u->out, text, len);
+    } else {
+        console_pause(u->console);
+        fwrite(text, 1, len, stdout);
+        console_resume(u->console);
+        fflush(stdout);
+    }
+    free(text);
     if (u->detached)
         detach_turn_log(u->log);
 }
@@ -138,6 +162,9 @@ static void on_stop(void *ctx)
     kith_service_close(u->service);
     kith_control_close(u->control);
     console_close(u->console);
+    cmd_warn_to(NULL, NULL);
+    outlet_close(u->out);
+    outlet_close(u->err);
 }
 
 /* The one node of this home: its lock, or an exit code. */
@@ -204,12 +231,28 @@ static int begin(up *u)
     return code;
 }
 
+static void on_warning(void *ctx, const char *line, size_t len)
+{
+    outlet_put(ctx, line, len);
+}
+
+/* From here on no reader holds up the node. */
+static int open_outlets(up *u)
+{
+    uv_loop_t *loop = kith_host_loop(u->s.host);
+    u->out = outlet_open(loop, STDOUT_FILENO, u->s.json);
+    u->err = outlet_open(loop, STDERR_FILENO, false);
+    if (u->err)
+        cmd_warn_to(on_warning, u->err);
+    return u->out && u->err ? EXIT_OK : cmd_fail(EXIT_FAILED, "no memory");
+}
+
 static int settle(up *u, int ready)
 {
     if (ready < 0) {
         if (!u->s.json)
             u->console = console_open(&u->s, u->service, on_quit, u);
-        return EXIT_OK;
+        return u->console ? EXIT_OK : open_outlets(u);
     }
     if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "kith.log", u->log))
         return cmd_fail(EXIT_DISK, "no place for the log file: set HOME or KITH_HOME");
