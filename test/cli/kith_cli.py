@@ -72,11 +72,11 @@ def start(home, *args, **kw):
 class Up:
     """`kith up --json` in the background."""
 
-    def __init__(self, home, *args, listen=LOOPBACK, log=None):
+    def __init__(self, home, *args, listen=LOOPBACK, log=None, preexec=None):
         self.home = home
         self.log = log or (pathlib.Path(str(home) + ".err"))
         self.process = start(home, "up", "--json", *(("--listen", listen) if listen else ()), *args,
-                             stderr=open(self.log, "ab"))
+                             stderr=open(self.log, "ab"), preexec_fn=preexec)
         self.seen, self.unread = [], b""
         first = self.event("listening")
         self.peer, self.addrs = first["peer"], first["addrs"]
