@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
 FRONT = HERE.parent / "README.md"
@@ -193,12 +194,11 @@ class Report:
         rows = [r for r in rows if r[1] != "****"]
         versions = [f"{LABEL[n]} {v['version'].lstrip('v')}" for n, v in self.doc["versions"].items() if n != "kith classical"]
         partial = [f"{LABEL[n]} {d['open']}" for n, d in self.r.get("memory", {}).items() if 0 < d.get("open", 0) < o["conns"]]
-        return ["![kith beside rust-, go- and js-libp2p](bench/results/measured.svg)", "",
-                f"{m['cores']} x {m['cpu']}, {m['system']}, {self.doc['date'][:10]}; {', '.join(versions)}. Each against "
-                f"itself over loopback, medians of {o['rounds']}. kith is post-quantum (ML-KEM-768), *classical* is kith with "
-                "`--pq off`, the same channel as the others'."
-                + (f" Fewer connections were open at {', '.join(partial)}." if partial else ""), "",
-                *table(["", "kith", "classical", *[LABEL[n].split("-")[0] + "-libp2p" for n in PEERS], "AEAD bound"], rows)]
+        said = (f"{m['cores']} x {m['cpu']}, {m['system']}, {self.doc['date'][:10]}; {', '.join(versions)}. Each against itself over "
+                f"loopback, medians of {o['rounds']}. kith is post-quantum (ML-KEM-768), *classical* is kith with `--pq off`, the same "
+                "channel as the others'." + (f" Fewer connections were open at {', '.join(partial)}." if partial else ""))
+        return ["![kith beside rust-, go- and js-libp2p](bench/results/measured.svg)", "", *textwrap.wrap(said, 118), "",
+                *table(["", "kith", "classical", *[LABEL[n] for n in PEERS], "AEAD bound"], rows)]
 
     # -- the chart
 
