@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "proto/mss.h"
 #include "proto/ping.h"
 #include "sim_echo.h"
 #include "sim_world.h"
@@ -174,6 +175,74 @@ static void the_first_byte_is_answered_after_three_round_trips_from_syn(void **s
     assert_int_equal(m.got, 1);
     assert_in_range(m.first_byte - start, KITH_MS(60), KITH_MS(63));
     sim_free(t.s);
+}
+
+static int find_hybrid(void *ctx, kith_bytes id)
+{
+    (void)ctx;
+    return kith_bytes_eq_str(id, "/noise-mlkem768-hfs/0.2.0") ? 0 : -1;
+}
+
+/* The listener is multistream-select and Noise alone, as others have them. Takes one flight of the dialer; its answer is in buf. */
+static size_t answer(kith_mss *mss, kith_noise *noise, uint8_t *buf, size_t n, size_t size)
+{
+    size_t used = 0, len = 0;
+    kith_noise_event ev;
+    assert_int_equal(kith_mss_recv(mss, kith_bytes_of(buf, n), &used), KITH_OK);
+    if (kith_mss_status(mss) == KITH_MSS_DONE && kith_mss_ahead(mss).len > 0 && !kith_mss_may_pass(mss)) {
+        kith_noise_recv(noise, 0, kith_mss_ahead(mss));
+        assert_false(kith_noise_next(noise, &ev));
+    }
+    kith_noise_recv(noise, 0, kith_span_of(buf + used, n - used));
+    while (kith_noise_next(noise, &ev))
+        assert_int_not_equal(ev.kind, KITH_NOISE_FAILED);
+    for (size_t k; (k = kith_mss_send(mss, kith_span_of(buf + len, size - len))) > 0;)
+        len += k;
+    return len + kith_noise_send(noise, 0, kith_span_of(buf + len, size - len));
+}
+
+static void a_hybrid_listener_that_takes_nothing_ahead_costs_one_flight_more(void **state)
+{
+    (void)state;
+    static uint8_t buf[65536];
+    for (unsigned takes = 0; takes < 2; takes++) {
+        two t;
+        start_two(&t, 5, NULL, NULL);
+        const kith_env *env = sim_env(t.b);
+        kith_node *n = sim_node(t.a);
+        uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
+        kith_signer *signer = kith_signer_new(seed);
+        kith_noise_config cfg = {.env = env,
+                                 .suite = kith_noise_suite_find(kith_bytes_str("/noise-mlkem768-hfs/0.2.0")),
+                                 .identity = kith_noise_identity_new(env, signer)};
+        kith_noise *noise = kith_noise_new(&cfg);
+        kith_mss *mss = kith_mss_listen(env, find_hybrid, NULL);
+        if (takes)
+            kith_mss_take_ahead(mss, KITH_MSS_AHEAD_MAX);
+        kith_maddr any;
+        kith_maddr_from_tcp(kith_bytes_of((uint8_t[]){10, 9, 9, 9}, 4), 1, &any);
+        uint64_t id;
+        kith_node_event ev;
+        assert_int_equal(kith_node_dial(n, 0, NULL, &any, 1, &id), KITH_OK);
+        assert_true(kith_node_next(n, 0, &ev) && ev.kind == KITH_NODE_DIAL);
+        kith_conn *c = ev.conn;
+        kith_node_connected(n, 0, c, NULL, NULL);
+        unsigned flights = 0;
+        for (size_t len;
+             !kith_noise_ready(noise) && (len = kith_node_send(n, 0, c, kith_span_of(buf, sizeof buf))) > 0;
+             flights++)
+            kith_node_recv(n, 0, c, kith_span_of(buf, answer(mss, noise, buf, len, sizeof buf)));
+        assert_true(kith_noise_ready(noise));
+        assert_int_equal(flights, takes ? 2 : 3);
+        kith_node_link_failed(n, 0, c, KITH_ERESET, "over");
+        while (kith_node_next(n, 0, &ev))
+            ;
+        kith_mss_free(mss);
+        kith_noise_free(noise);
+        kith_noise_identity_free((kith_noise_identity *)(uintptr_t)cfg.identity);
+        kith_signer_free(signer);
+        sim_free(t.s);
+    }
 }
 
 static void streams_echo_and_close_in_good_order(void **state)
@@ -1088,6 +1157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_nodes_meet_and_know_each_other),
         cmocka_unit_test(the_first_byte_is_answered_after_three_round_trips_from_syn),
+        cmocka_unit_test(a_hybrid_listener_that_takes_nothing_ahead_costs_one_flight_more),
         cmocka_unit_test(streams_echo_and_close_in_good_order),
         cmocka_unit_test(an_unknown_protocol_is_refused_and_nothing_else_suffers),
         cmocka_unit_test(the_second_choice_of_protocols_is_taken),
