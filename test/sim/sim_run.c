@@ -541,8 +541,9 @@ static void close_all(run *r, int64_t *value)
             continue;
         up++;
         memory += (int64_t)sim_memory(m->host) - (int64_t)m->fresh;
-        value[SIM_LEFT_OVER] += (int64_t)kith_node_conn_count(sim_node(m->host)) +
-                                kith_node_usage(sim_node(m->host)).streams + !kith_list_empty(&m->jobs);
+        const kith_node *n = sim_node(m->host);
+        value[SIM_LEFT_OVER] += (int64_t)kith_node_conn_count(n) + kith_node_usage(n).streams +
+                                (kith_node_deadline(n) != KITH_NEVER) + !kith_list_empty(&m->jobs);
     }
     value[SIM_LEFT_OVER] += (int64_t)sim_count(r->world).tcps;
     value[SIM_LEFT_OVER_MEMORY] = up ? memory / up : 0;
