@@ -47,7 +47,8 @@ struct run {
     sim *world;
     member *members;
     size_t joined;
-    sim_alarm join, sample;
+    sim_alarm join, sample, split;
+    bool is_split;
     uint64_t samples[SAMPLES];
     size_t sample_count;
     uint64_t dials, dials_failed, left, vanished, jobs, jobs_done, jobs_failed, jobs_wrong, breaches;
@@ -417,6 +418,17 @@ static void join(void *ctx, sim_alarm *a)
         sim_alarm_set(a, sim_now(r->world) + sc->join / sc->nodes);
 }
 
+/* Cuts the network in two, and joins it again. */
+static void split(void *ctx, sim_alarm *a)
+{
+    run *r = ctx;
+    r->is_split = !r->is_split;
+    for (size_t i = 0; i < r->joined; i++)
+        sim_set_side(r->members[i].host, r->is_split && chance(r, r->sc->split));
+    if (r->is_split)
+        sim_alarm_set(a, kith_time_after(sim_now(r->world), r->sc->split_lasts));
+}
+
 /* ---- measuring ---- */
 
 static uint64_t mean_memory(const run *r)
@@ -565,7 +577,10 @@ void sim_scenario_run(const sim_scenario *sc, FILE *trace, sim_result *out)
     kith_time start = sim_now(r.world);
     sim_alarm_init(r.world, &r.join, join, &r);
     sim_alarm_init(r.world, &r.sample, sample, &r);
+    sim_alarm_init(r.world, &r.split, split, &r);
     sim_alarm_set(&r.join, start);
+    if (sc->split)
+        sim_alarm_set(&r.split, start + sc->split_at);
     sim_alarm_set(&r.sample, start + sc->lasts / SAMPLES);
     sim_run(r.world, start + sc->lasts);
 
@@ -593,6 +608,7 @@ void sim_scenario_run(const sim_scenario *sc, FILE *trace, sim_result *out)
 
     sim_alarm_fini(&r.join);
     sim_alarm_fini(&r.sample);
+    sim_alarm_fini(&r.split);
     for (size_t i = 0; i < r.joined; i++) {
         member *m = &r.members[i];
         sim_alarm_fini(&m->life);

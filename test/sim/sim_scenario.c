@@ -144,6 +144,9 @@ static const struct key {
     {"churn", "away", TIME, offsetof(sim_scenario, away)},
     {"churn", "vanish", PERCENT, offsetof(sim_scenario, vanish)},
     {"churn", "residents", PERCENT, offsetof(sim_scenario, residents)},
+    {"split", "share", PERCENT, offsetof(sim_scenario, split)},
+    {"split", "at", TIME, offsetof(sim_scenario, split_at)},
+    {"split", "lasts", TIME, offsetof(sim_scenario, split_lasts)},
     {"work", "echo", WORK, offsetof(sim_scenario, echo)},
     {"work", "ping", WORK, offsetof(sim_scenario, ping)},
     {"work", "bulk", WORK, offsetof(sim_scenario, bulk)},
@@ -254,6 +257,8 @@ static bool finish(int line, sim_scenario *s, char why[200])
         snprintf(why, 200, "[scenario] needs %s", missing);
     else if (s->stays && !s->away)
         snprintf(why, 200, "[churn] stays needs away");
+    else if (s->split && !s->split_lasts)
+        snprintf(why, 200, "[split] needs lasts");
     else if (s->level != 1 && s->level != 3 && s->level != 5)
         snprintf(why, 200, "[node] level is 1, 3 or 5");
     else if (s->join > s->lasts)

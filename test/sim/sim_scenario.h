@@ -26,6 +26,10 @@
  *     away = 2m             mean time for which it then is not
  *     vanish = 30%          so many lose power, the others leave in good order
  *     residents = 10%       so many never leave; memory_growth is then theirs alone
+ *     [split]
+ *     share = 40%           so many nodes are cut off from the others
+ *     at = 2m               from then on
+ *     lasts = 5m            for so long
  *     [work]                each node, to one of its peers, at intervals of that mean:
  *     echo = 4KiB every 20s   a stream that sends so much and wants it back
  *     ping = every 30s        one ping on a stream of its own
@@ -108,6 +112,8 @@ typedef struct sim_scenario {
     kith_pq_policy pq;
     kith_time stays, away;
     uint64_t vanish, residents; /* in parts of a million */
+    uint64_t split;             /* in parts of a million */
+    kith_time split_at, split_lasts;
     sim_work echo, ping, bulk;
     sim_expectation expect[SIM_EXPECTATIONS_MAX];
     size_t expect_count;

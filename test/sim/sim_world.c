@@ -89,6 +89,7 @@ struct sim_host {
     size_t memory;
     int64_t fail_after;
     bool vanished, driving;
+    unsigned side;                /* of a split network */
     uint16_t x, y;                /* where it is */
     uint64_t up, down;            /* bytes per second; 0: as sim_path says */
     kith_time up_free, down_free; /* its link is busy until */
@@ -507,7 +508,8 @@ static uint64_t pair_key(const sim_host *a, const sim_host *b)
 
 static bool cut(const sim *s, const sim_host *a, const sim_host *b)
 {
-    return a->vanished || b->vanished || (s->cuts.len && kith_map_get(&s->cuts, pair_key(a, b)));
+    return a->vanished || b->vanished || a->side != b->side ||
+           (s->cuts.len && kith_map_get(&s->cuts, pair_key(a, b)));
 }
 
 void sim_partition(sim *s, sim_host *a, sim_host *b, bool on)
@@ -519,6 +521,11 @@ void sim_partition(sim *s, sim_host *a, sim_host *b, bool on)
     kith_err e = kith_map_put(&s->cuts, &s->env, pair_key(a, b), s);
     assert(!e);
     (void)e;
+}
+
+void sim_set_side(sim_host *h, unsigned side)
+{
+    h->side = side;
 }
 
 /* ---- TCP ---- */

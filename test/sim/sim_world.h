@@ -65,7 +65,9 @@ void sim_set_name(sim *s, const char *text, const kith_maddr *addr);
 
 /* Faults. */
 void sim_partition(sim *s, sim_host *a, sim_host *b,
-                   bool on);                          /* nothing passes; connections stay, as TCP's do */
+                   bool on); /* nothing passes; connections stay, as TCP's do */
+void sim_set_side(sim_host *h,
+                  unsigned side); /* nothing passes between hosts on different sides; all begin on side 0 */
 void sim_reset_all(sim *s, sim_host *a, sim_host *b); /* RST to both ends of every connection between them */
 void sim_fail_alloc_after(
     sim_host *h, int64_t n); /* the nth allocation from now fails, and all after it; negative: never */

@@ -28,6 +28,7 @@ static void a_file_says_it_all(void **state)
                             "down = 512KiB\nbuffer = 64KiB\n"
                             "[node]\nidle = 5m\nkeepalive = never\nlevel = 5\npq = require\n"
                             "[churn]\nstays = 20m\naway = 2m\nvanish = 30%\nresidents = 100%\n"
+                            "[split]\nshare = 40%\nat = 2m\nlasts = never\n"
                             "[work]\necho = 4KiB every 20s\nping = every 1m\nbulk = 1MiB every 1h\n"
                             "[expect]\nmemory <= 200KiB\njobs_done >= 99.5%\nalone = 1\n");
     assert_string_equal(sc.name, "some_name");
@@ -55,6 +56,9 @@ static void a_file_says_it_all(void **state)
     assert_int_equal(sc.away, KITH_SEC(120));
     assert_int_equal(sc.vanish, 300000);
     assert_int_equal(sc.residents, 1000000);
+    assert_int_equal(sc.split, 400000);
+    assert_int_equal(sc.split_at, KITH_SEC(120));
+    assert_int_equal(sc.split_lasts, KITH_NEVER);
     assert_int_equal(sc.echo.bytes, 4096);
     assert_int_equal(sc.echo.every, KITH_SEC(20));
     assert_int_equal(sc.ping.every, KITH_SEC(60));
@@ -225,6 +229,21 @@ static void nodes_leave_and_come_back(void **state)
     assert_int_equal(home.value[SIM_LEFT], 0);
 }
 
+static void a_split_network_is_two_and_then_one_again(void **state)
+{
+    (void)state;
+    const char *churn = "[churn]\nstays = 60s\naway = 2s\n";
+    char text[300];
+    snprintf(text, sizeof text, "%s[split]\nshare = 50%%\nat = 20s\nlasts = never\n", churn);
+    sim_result apart = run(text);
+    assert_in_range(apart.value[SIM_TOGETHER], 300000, 800000);
+    assert_int_equal(apart.value[SIM_BREACHES], 0);
+    snprintf(text, sizeof text, "lasts = 6m\n%s[split]\nshare = 50%%\nat = 20s\nlasts = 2m\n", churn);
+    sim_result again = run(text);
+    assert_true(again.value[SIM_TOGETHER] > 900000);
+    assert_int_equal(again.value[SIM_LEFT_OVER], 0);
+}
+
 static void memory_is_flat_over_hours_of_coming_and_going(void **state)
 {
     (void)state;
@@ -264,6 +283,7 @@ int main(void)
         cmocka_unit_test(links_that_are_not_wanted_leave_nodes_alone),
         cmocka_unit_test(work_is_done),
         cmocka_unit_test(nodes_leave_and_come_back),
+        cmocka_unit_test(a_split_network_is_two_and_then_one_again),
         cmocka_unit_test(memory_is_flat_over_hours_of_coming_and_going),
         cmocka_unit_test(a_seed_decides),
     };
