@@ -363,7 +363,8 @@ static void start(lab *l, const kind *k)
         c.signer = l->signer[i] = kith_signer_new(seed);
         c.pq = k->pq;
         c.no_early_muxer = !k->early;
-        c.limits.rate_per_ip = c.limits.rate_per_subnet = UINT32_MAX; /* thousands of conversations at no time */
+        c.limits.rate_per_ip = c.limits.rate_per_subnet =
+            UINT32_MAX; /* thousands of conversations at no time */
         l->node[i] = kith_node_new(&c, l->now);
         assert_non_null(l->node[i]);
         kith_node_set_clock(l->node[i], l->now, 1800000000); /* so that sequence numbers keep their length */
