@@ -110,13 +110,20 @@ void kith_base_put(kith_wr *w, kith_base base, kith_bytes in)
     }
     const char *abc = alphabet(base);
     unsigned acc = 0, have = 0, mask = (1u << width) - 1;
+    size_t need = in.len / width * 8 + (in.len % width * 8 + width - 1) / width;
+    if (w->bad || need > w->out.len - w->len) {
+        w->bad = true;
+        return;
+    }
+    uint8_t *out = w->out.p + w->len;
     for (size_t i = 0; i < in.len; i++) {
         acc = (acc << 8 | in.p[i]) & 0xffff;
         for (have += 8; have >= width; have -= width)
-            kith_put_u8(w, (uint8_t)abc[acc >> (have - width) & mask]);
+            *out++ = (uint8_t)abc[acc >> (have - width) & mask];
     }
     if (have)
-        kith_put_u8(w, (uint8_t)abc[acc << (width - have) & mask]);
+        *out = (uint8_t)abc[acc << (width - have) & mask];
+    w->len += need;
 }
 
 void kith_multibase_put(kith_wr *w, kith_base base, kith_bytes in)
@@ -125,18 +132,9 @@ void kith_multibase_put(kith_wr *w, kith_base base, kith_bytes in)
     kith_base_put(w, base, in);
 }
 
-/* The digit's value, or 255. The bases of 64 come first: the first message of a handshake is in one of them. */
+/* The digit's value, or 255. */
 static unsigned digit(const char *abc, uint8_t c)
 {
-    if (abc == digits64 || abc == digits64url) {
-        if (c >= 'a' && c <= 'z')
-            return c - 'a' + 26u;
-        if (c >= 'A' && c <= 'Z')
-            return c - 'A' + 0u;
-        if (c >= '0' && c <= '9')
-            return c - '0' + 52u;
-        return c == (uint8_t)abc[62] ? 62 : c == (uint8_t)abc[63] ? 63 : 255;
-    }
     const char *at = c == 0 ? NULL : strchr(abc, c);
     return at ? (unsigned)(at - abc) : 255;
 }
@@ -173,23 +171,37 @@ static kith_err get_big(kith_bytes text, kith_base base, kith_wr *w)
 
 static kith_err get_bits(kith_bytes text, kith_base base, kith_wr *w)
 {
-    const char *abc = alphabet(base);
     unsigned width = bits(base), acc = 0, have = 0;
+    uint8_t value[256]; /* of each character; 255: none of the base's */
+    memset(value, 255, sizeof value);
+    for (unsigned d = 0; d < 1u << width; d++) {
+        uint8_t c = (uint8_t)alphabet(base)[d];
+        value[c] = (uint8_t)d;
+        if (width < 6 && c >= 'a')
+            value[c - 'a' + 'A'] = (uint8_t)d;
+    }
+    size_t need = text.len / 8 * width + text.len % 8 * width / 8;
+    bool fits = need <= w->out.len - w->len;
+    uint8_t *out = w->out.p + w->len;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned d = digit(abc, width < 6 ? lower(text.p[i]) : text.p[i]);
+        unsigned d = value[text.p[i]];
         if (d == 255)
             return KITH_EFORMAT;
         acc = (acc << width | d) & 0xffff;
         have += width;
         if (have >= 8) {
             have -= 8;
-            kith_put_u8(w, (uint8_t)(acc >> have));
+            if (fits)
+                *out++ = (uint8_t)(acc >> have);
         }
     }
     /* A character that adds no byte, or bits that no byte holds, would give a value two texts. */
     if (have >= width || (acc & ((1u << have) - 1)) != 0)
         return KITH_EFORMAT;
-    return w->bad ? KITH_ESPACE : KITH_OK;
+    if (!fits)
+        return KITH_ESPACE;
+    w->len += need;
+    return KITH_OK;
 }
 
 kith_err kith_base_get(kith_bytes text, kith_base base, kith_wr *w)
