@@ -16,32 +16,25 @@ enum { DATA_ID = 1, DATA_BLOB = 2, DATA_OFFSET = 3, DATA_PAIRS = 4, DATA_CODE = 
 enum { ERROR_CODE = 1, ERROR_BLOB = 2, ERROR_TEXT = 3 };
 enum { RECEIPT_FILES = 1, RECEIPT_BYTES = 2 };
 
-static const struct {
-    const char *name, *text;
-} codes[] = {
-    [KITH_SHARE_NONE] = {"none", "no reason given"},
-    [KITH_SHARE_PROTOCOL] = {"protocol", "it says that we broke the protocol"},
-    [KITH_SHARE_REFUSED] = {"refused", "it has no such share, or the ticket's secret is not the right one"},
-    [KITH_SHARE_USED_UP] = {"used_up", "the share has been fetched as often as it may be"},
-    [KITH_SHARE_BUSY] = {"busy", "it has too many receivers at the moment"},
-    [KITH_SHARE_STOPPED] = {"stopped", "it was stopped on the other side"},
-    [KITH_SHARE_CHANGED] = {"changed", "it has changed since it was shared"},
-    [KITH_SHARE_UNREADABLE] = {"unreadable", "it cannot be read any more on the other side"},
-    [KITH_SHARE_DECLINED] = {"declined", "the receiver declined"},
-    [KITH_SHARE_DISK] = {"disk", "the receiver could not store it"},
-    [KITH_SHARE_BAD_DATA] = {"bad_data", "the receiver got data that does not match"},
-    [KITH_SHARE_INTERNAL] = {"internal", "the other side ran out of memory"},
+static const char *const code_texts[] = {
+    [KITH_SHARE_NONE] = "no reason given",
+    [KITH_SHARE_PROTOCOL] = "it says that we broke the protocol",
+    [KITH_SHARE_REFUSED] = "it has no such share, or the ticket's secret is not the right one",
+    [KITH_SHARE_USED_UP] = "the share has been fetched as often as it may be",
+    [KITH_SHARE_BUSY] = "it has too many receivers at the moment",
+    [KITH_SHARE_STOPPED] = "it was stopped on the other side",
+    [KITH_SHARE_CHANGED] = "it has changed since it was shared",
+    [KITH_SHARE_UNREADABLE] = "it cannot be read any more on the other side",
+    [KITH_SHARE_DECLINED] = "the receiver declined",
+    [KITH_SHARE_DISK] = "the receiver could not store it",
+    [KITH_SHARE_BAD_DATA] = "the receiver got data that does not match",
+    [KITH_SHARE_INTERNAL] = "the other side ran out of memory",
 };
 
 const char *kith_share_code_text(kith_share_code c)
 {
-    return (size_t)c < sizeof codes / sizeof codes[0] ? codes[c].text
-                                                      : "a reason that this version does not know";
-}
-
-const char *kith_share_code_name(kith_share_code c)
-{
-    return (size_t)c < sizeof codes / sizeof codes[0] ? codes[c].name : "unknown";
+    return (size_t)c < sizeof code_texts / sizeof code_texts[0] ? code_texts[c]
+                                                                : "a reason that this version does not know";
 }
 
 /* ---- parsing ---- */

@@ -53,8 +53,6 @@ typedef enum kith_share_code {
 
 /* A phrase about the side that sent the code, e.g. "the file has changed since it was shared"; static, never NULL. */
 const char *kith_share_code_text(kith_share_code c);
-/* For --json, e.g. "changed". */
-const char *kith_share_code_name(kith_share_code c);
 
 /* ---- messages ---- */
 

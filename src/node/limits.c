@@ -262,8 +262,3 @@ kith_usage kith_limiter_usage(const kith_limiter *l)
 {
     return l->use;
 }
-
-const kith_limits *kith_limiter_limits(const kith_limiter *l)
-{
-    return &l->caps;
-}

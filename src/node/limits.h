@@ -69,6 +69,5 @@ typedef struct kith_usage {
     uint32_t conns_in, conns_out, handshakes, dials, streams;
 } kith_usage;
 kith_usage kith_limiter_usage(const kith_limiter *l);
-const kith_limits *kith_limiter_limits(const kith_limiter *l);
 
 #endif

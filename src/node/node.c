@@ -190,11 +190,6 @@ const kith_peer_id *kith_node_id(const kith_node *n)
     return &n->id;
 }
 
-kith_bytes kith_node_pubkey(const kith_node *n)
-{
-    return kith_bytes_of(n->pubkey, sizeof n->pubkey);
-}
-
 kith_usage kith_node_usage(const kith_node *n)
 {
     return kith_limiter_usage(n->limiter);
@@ -762,11 +757,6 @@ void *kith_stream_user(const kith_stream *s)
 void kith_stream_set_user(kith_stream *s, void *user)
 {
     s->user = user;
-}
-
-kith_bytes kith_stream_protocol(const kith_stream *s)
-{
-    return kith_bytes_of(s->protocol, s->protocol_len);
 }
 
 bool kith_stream_inbound(const kith_stream *s)

@@ -54,7 +54,6 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now); /* NULL: n
 void kith_node_free(kith_node *n);
 
 const kith_peer_id *kith_node_id(const kith_node *n);
-kith_bytes kith_node_pubkey(const kith_node *n); /* serialised PublicKey */
 kith_usage kith_node_usage(const kith_node *n);
 /* The node's leaves, whose memory counts against limits.memory: for machines of streams, which do not outlive the node. */
 const kith_env *kith_node_env(const kith_node *n);
@@ -209,7 +208,6 @@ kith_conn *kith_stream_conn(const kith_stream *s);
 void *kith_stream_machine(const kith_stream *s);
 void *kith_stream_user(const kith_stream *s);
 void kith_stream_set_user(kith_stream *s, void *user);
-kith_bytes kith_stream_protocol(const kith_stream *s); /* empty while negotiating */
 bool kith_stream_inbound(const kith_stream *s);
 
 /* Asserts the invariants; for tests and fuzzers. */
