@@ -10,21 +10,18 @@
 
 #define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
 #define WRITE_BUF (256u * 1024)
-#define WRITE_BUDGET (512u * 1024) /* bytes written in one loop turn before reading gets its turn again */
+#define WRITE_BUDGET (256u * 1024) /* bytes written in one loop turn before reading gets its turn again */
 /* How much of a loop turn input may take, in units of kith_conn_work (50 ns). Whoever has used up its share is not read from in this turn,
  * and waits in a queue for a later one. */
-#define TURN_PEER 2048 /* one peer's share: READ_BUF bytes in large records, or 128 records however small */
-#define TURN_ALL \
-    8192 /* all peers together; beyond it everybody still gets one read, but who has more to say waits */
-#define TURN_LIGHT 128 /* what that read may cost */
-#define TURN_STRANGERS \
-    8192             /* all inbound connections that are not authenticated together: two handshake messages */
-#define READ_COST 64 /* of any read, however short */
-#define READ_MIN 4096 /* a read's size doubles from here up to READ_BUF, each time after */
-#define PATIENCE_MIN \
-    32 /* so many full reads that were cheap: 8 MiB for all the way; and after each that was dear */
-#define PATIENCE_MAX 4096 /* twice as many, up to 1 GiB */
-#define POOL_MAX 16       /* write buffers kept for reuse */
+#define TURN_PEER 2048      /* one peer: READ_BUF bytes in large records, or 128 records however small */
+#define TURN_ALL 8192       /* all peers; beyond it everybody gets one read still, */
+#define TURN_LIGHT 128      /* and waits if it has cost more than that */
+#define TURN_STRANGERS 4096 /* all inbound connections before authentication: one handshake message */
+#define READ_COST 64        /* of any read, however short */
+#define READ_MIN 4096       /* a read's size doubles from here up to READ_BUF, each time after */
+#define PATIENCE_MIN 32     /* so many full reads that were cheap: 8 MiB for all the way; */
+#define PATIENCE_MAX 4096   /* and after each that was dear twice as many, up to 1 GiB */
+#define POOL_MAX 16         /* write buffers kept for reuse */
 #define WRITE_COPY \
     (64u * 1024) /* what a full socket leaves over moves to a block of its size, if it is no more than this */
 #define QUEUED_SOFT \

@@ -394,7 +394,7 @@ void kith_tcp_turn_(kith_host *h)
     h->turn++;
     h->spent = h->by_strangers = 0;
     call_up(&h->waiting[0], TURN_ALL / TURN_PEER);
-    call_up(&h->waiting[1], 2);
+    call_up(&h->waiting[1], 1);
 }
 
 static void tune(uv_tcp_t *t)
