@@ -54,6 +54,7 @@ static void tear_down(kith_conn *c)
     c->mss = NULL;
     c->noise = NULL;
     c->yamux = NULL;
+    kith_link_remove(&c->stranger);
     if (!c->counted)
         return;
     c->counted = false;
@@ -264,6 +265,7 @@ static void secured(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
     c->secured = true;
+    kith_link_remove(&c->stranger);
     c->rtt = now - c->asked_at; /* a first guess, with what the peer had to compute */
     if (c->inbound)
         kith_limiter_secured(n->limiter);

@@ -119,6 +119,7 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
     kith_list_init(&n->notes);
     kith_list_init(&n->jobs);
     kith_list_init(&n->lookups);
+    kith_list_init(&n->strangers);
     n->next_id = 1;
     n->seed[0] = kith_rand_u64(&n->env);
     n->seed[1] = kith_rand_u64(&n->env);
@@ -282,6 +283,9 @@ void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds)
 static bool trim_idle(kith_node *n, kith_time now)
 {
     kith_conn *oldest = NULL;
+    if (now < n->trim_after)
+        return false;
+    n->trim_after = now + TRIM_PAUSE;
     KITH_EACH (&n->conns, k) {
         kith_conn *c = KITH_OF(k, kith_conn, all);
         if (c->inbound && kith_conn_idle_(c) && now - c->active_at >= TRIM_GRACE &&
@@ -297,16 +301,12 @@ static bool trim_idle(kith_node *n, kith_time now)
 /* Makes room by ending the oldest handshake, so that strangers who stand still cannot keep everybody else out. */
 static bool trim_handshake(kith_node *n, kith_time now)
 {
-    KITH_EACH (&n->conns, k) { /* in the order they came */
-        kith_conn *c = KITH_OF(k, kith_conn, all);
-        if (!c->inbound || c->secured || !c->counted)
-            continue;
-        if (now - c->active_at < HANDSHAKE_GRACE)
-            return false;
-        kith_conn_end_(c, now, KITH_ELIMIT, "the handshake took long, and room was needed", false);
-        return true;
-    }
-    return false;
+    kith_link *k = kith_list_first(&n->strangers);
+    kith_conn *c = k ? KITH_OF(k, kith_conn, stranger) : NULL;
+    if (!c || now - c->active_at < HANDSHAKE_GRACE)
+        return false;
+    kith_conn_end_(c, now, KITH_ELIMIT, "the handshake took long, and room was needed", false);
+    return true;
 }
 
 static bool make_room(kith_node *n, kith_time now)
@@ -344,6 +344,7 @@ kith_err kith_node_accept(kith_node *n, kith_time now, const kith_maddr *remote,
         return e;
     }
     c->counted = true;
+    kith_list_push(&n->strangers, &c->stranger);
     c->remote = *remote;
     if (local)
         c->local = *local;
@@ -766,7 +767,7 @@ bool kith_stream_inbound(const kith_stream *s)
 
 void kith_node_check(const kith_node *n)
 {
-    size_t conns = 0, streams = 0, in = 0, handshakes = 0, jobs = 0;
+    size_t conns = 0, streams = 0, in = 0, handshakes = 0, strangers = 0, jobs = 0;
     KITH_EACH (&n->conns, k) {
         const kith_conn *c = KITH_OF(k, kith_conn, all);
         size_t apps = 0, all = 0;
@@ -789,10 +790,13 @@ void kith_node_check(const kith_node *n)
     }
     KITH_EACH (&n->jobs, k)
         jobs++;
+    KITH_EACH (&n->strangers, k)
+        strangers++;
     kith_usage use = kith_limiter_usage(n->limiter);
+    assert(strangers == handshakes);
     assert(n->timer_count == 1 + conns + streams + jobs);
     assert(conns == n->conn_count && in == use.conns_in && handshakes == use.handshakes &&
            streams == use.streams);
     assert(n->memory <= n->cfg.limits.memory);
-    (void)conns, (void)streams, (void)jobs, (void)in, (void)handshakes, (void)use;
+    (void)conns, (void)streams, (void)jobs, (void)in, (void)handshakes, (void)strangers, (void)use;
 }

@@ -9,15 +9,18 @@
 #include "proto/mss.h"
 #include "proto/yamux.h"
 
-#define PROTOCOLS_MAX 128           /* rows that a node serves */
-#define SUITES_MAX 8                /* entries of kith_noise_suites that a policy can allow */
-#define PEER_PROTOCOLS_MAX 4096     /* bytes of protocol ids remembered per connection */
-#define DIAL_TARGETS_MAX 24         /* addresses tried for one dial, names resolved included */
-#define DIAL_LOOKUP_DEPTH 4         /* dnsaddr inside dnsaddr */
-#define DIAL_STAGGER KITH_MS(250)   /* between two public addresses of one dial, as in RFC 8305 */
-#define FLUSH_TIMEOUT KITH_SEC(1)   /* how long a closing connection may take to say goodbye */
-#define REDUNDANT_IDLE KITH_SEC(5)  /* an idle second connection to a peer is closed after this */
-#define TRIM_GRACE KITH_SEC(10)     /* a connection idle for less is not closed to make room */
+#define PROTOCOLS_MAX 128          /* rows that a node serves */
+#define SUITES_MAX 8               /* entries of kith_noise_suites that a policy can allow */
+#define PEER_PROTOCOLS_MAX 4096    /* bytes of protocol ids remembered per connection */
+#define DIAL_TARGETS_MAX 24        /* addresses tried for one dial, names resolved included */
+#define DIAL_LOOKUP_DEPTH 4        /* dnsaddr inside dnsaddr */
+#define DIAL_STAGGER KITH_MS(250)  /* between two public addresses of one dial, as in RFC 8305 */
+#define FLUSH_TIMEOUT KITH_SEC(1)  /* how long a closing connection may take to say goodbye */
+#define REDUNDANT_IDLE KITH_SEC(5) /* an idle second connection to a peer is closed after this */
+#define TRIM_GRACE KITH_SEC(10)    /* a connection idle for less is not closed to make room */
+#define TRIM_PAUSE \
+    KITH_MS(       \
+        5) /* between two looks at all connections for one to be closed: each takes half a millisecond at the cap */
 #define HANDSHAKE_GRACE KITH_SEC(1) /* a handshake that has taken less is not ended to make room */
 /* kith_conn_work: */
 #define WORK_BYTES 128      /* for so many bytes: one unit, as for what a frame tells */
@@ -67,8 +70,9 @@ typedef struct dial_job dial_job;
 
 struct kith_conn {
     note note;
-    kith_link all;    /* node->conns */
-    kith_link writer; /* node->writers, when it may have output */
+    kith_link all;      /* node->conns */
+    kith_link writer;   /* node->writers, when it may have output */
+    kith_link stranger; /* node->strangers: inbound, and not authenticated */
     node_timer timer;
     kith_node *node;
     conn_state state;
@@ -196,7 +200,8 @@ struct kith_node {
     size_t row_count;
     kith_maddr *addrs;
     size_t addr_count;
-    kith_list conns, writers, notes, jobs, lookups;
+    kith_list conns, writers, notes, jobs, lookups, strangers;
+    kith_time trim_after; /* TRIM_PAUSE */
     size_t conn_count;
     kith_map by_peer; /* seeded hash of the peer id -> its first OPEN connection */
     uint64_t seed[2];

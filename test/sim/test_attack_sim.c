@@ -1534,6 +1534,32 @@ static void a_negotiation_that_trickles_in_is_over_at_the_deadline(void **state)
 }
 
 /* An address that has its share is refused without anybody else being dropped for it. */
+/* At the cap every look for an idle connection goes through all of them: a storm of newcomers may not ask for one each. */
+static void at_the_cap_room_is_looked_for_now_and_then(void **state)
+{
+    (void)state;
+    arena a;
+    kith_node_config c = config();
+    c.limits.conns_in = 6;
+    start_with(&a, &c);
+    for (unsigned i = 0; i < 5; i++)
+        assert_non_null(meet(&a, 100 + i, 2 + i)->conn);
+    wait(&a, KITH_SEC(12)); /* idle for longer than the grace */
+    honest_ping(&a);
+    unsigned before = a.disconnected;
+    bad *first = meet(&a, 110, 20);
+    assert_non_null(first->conn);
+    drive(&a);
+    assert_int_equal(a.disconnected, before + 1); /* one went for it */
+    assert_null(meet(&a, 111, 21)->conn);
+    assert_string_equal(a.why, "limits.conns_in reached");
+    a.now += KITH_MS(5);
+    assert_non_null(meet(&a, 112, 22)->conn);
+    drive(&a);
+    assert_int_equal(a.disconnected, before + 2);
+    finish(&a);
+}
+
 static void a_refused_address_costs_nobody_their_place(void **state)
 {
     (void)state;
@@ -1605,6 +1631,7 @@ int main(void)
         cmocka_unit_test(streams_left_in_negotiation_cost_little_and_go_at_the_deadline),
         cmocka_unit_test(hostile_peers_cannot_take_the_honest_ones_streams),
         cmocka_unit_test(handshakes_that_stand_still_make_room),
+        cmocka_unit_test(at_the_cap_room_is_looked_for_now_and_then),
         cmocka_unit_test(a_refused_address_costs_nobody_their_place),
         cmocka_unit_test(CVE_2025_8671_streams_that_we_have_to_reset_leave_nothing),
         cmocka_unit_test(CVE_2024_32984_what_waits_for_a_peer_that_does_not_read_is_bounded),
