@@ -143,7 +143,9 @@ static int run_remote(int fd, const call *c)
     sigaddset(&block, SIGTERM);
     sigprocmask(SIG_BLOCK, &block, &waiting);
     bool cancelled = false;
-    int code = write_line(fd, call_request(c, 1)) ? CALL_UNANSWERED : EXIT_LOST;
+    static const char gone[] =
+        "the running node went away, or it has too many files open to answer (ulimit -n)";
+    int code = write_line(fd, call_request(c, 1)) ? CALL_UNANSWERED : cmd_fail(EXIT_LOST, gone);
     char *in = NULL;
     size_t len = 0, cap = 0;
     while (code == CALL_UNANSWERED) {
@@ -179,7 +181,7 @@ static int run_remote(int fd, const call *c)
         if (n > 0)
             len += (size_t)n;
         else if (n == 0 || errno != EINTR)
-            code = cmd_fail(EXIT_LOST, "the running node went away");
+            code = cmd_fail(EXIT_LOST, gone);
     }
     free(in);
     close(fd);

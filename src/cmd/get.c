@@ -260,6 +260,19 @@ static void say_end_json(const get *c, const kith_share_fetch_event *ev, double 
     session_print(o);
 }
 
+/* Why it failed, and what is there now: what was in place before stays there. */
+static void say_why(const kith_share_fetch_event *ev, bool began)
+{
+    char counts[SHARE_TEXT_MAX];
+    if (ev->why == KITH_FETCH_CHANGED || !began)
+        cmd_warn("%s", ev->text);
+    else if (ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
+        cmd_warn("%s; what had come was removed", ev->text);
+    else
+        cmd_warn("%s; in place: %s; the rest of what had come was removed", ev->text,
+                 share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts));
+}
+
 static void on_end(get *c, const kith_share_fetch_event *ev)
 {
     kith_share_fetch_progress p = {0};
@@ -282,8 +295,7 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
                    share_text_speed(ev->sum.bytes, transfer, speed), c->path, c->channel);
         fflush(stdout);
         if (ev->why)
-            cmd_warn("%s%s", ev->text,
-                     ev->why != KITH_FETCH_CHANGED && p.began ? "; what had come was removed" : "");
+            say_why(ev, p.began > 0);
     }
     if (c->made_dest && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
         (void)rmdir(c->dest); /* ours, and empty */

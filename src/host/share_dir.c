@@ -236,22 +236,21 @@ bad:
     return NULL;
 }
 
-/* Removes all parts in a folder. Nothing else is ever in it. */
-static void remove_parts(int fd)
+/* Removes all parts in a folder. Nothing else is ever in it. The descriptor becomes the stream's, which takes none to spare: it may be the
+ * lack of them that ended the transfer. NULL: closed. */
+static DIR *remove_parts(int fd)
 {
-    int copy = dup(fd);
-    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    DIR *dir = fdopendir(fd);
     if (!dir) {
-        if (copy >= 0)
-            (void)close(copy);
-        return;
+        (void)close(fd);
+        return NULL;
     }
     rewinddir(dir);
     for (struct dirent *e; (e = readdir(dir));) {
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             (void)unlinkat(fd, e->d_name, 0);
     }
-    (void)closedir(dir);
+    return dir;
 }
 
 void kith_share_dir_close(kith_share_dir *d)
@@ -261,9 +260,10 @@ void kith_share_dir_close(kith_share_dir *d)
     if (d->fd >= 0)
         (void)close(d->fd);
     if (d->parts >= 0) {
-        remove_parts(d->parts);
+        DIR *parts = remove_parts(d->parts);
         (void)unlinkat(d->partials, d->id, AT_REMOVEDIR);
-        (void)close(d->parts); /* and with it the lock */
+        if (parts)
+            (void)closedir(parts); /* and with it the lock */
     }
     if (d->partials >= 0) {
         (void)close(d->partials);
@@ -448,9 +448,14 @@ void kith_share_dir_space(const kith_share_dir *d, uint64_t *available, uint64_t
 /* Makes a folder of our own, or opens the one that is there. */
 static int make_own(int at, const char *name)
 {
-    if (mkdirat(at, name, 0700) && errno != EEXIST)
+    bool made = mkdirat(at, name, 0700) == 0;
+    if (!made && errno != EEXIST)
         return -1;
-    return open_folder(at, name);
+    int fd = open_folder(at, name), e = errno;
+    if (fd < 0 && made)
+        (void)unlinkat(at, name, AT_REMOVEDIR);
+    errno = e;
+    return fd;
 }
 
 kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
@@ -467,7 +472,10 @@ kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
         return err;
     }
     d->parts = fd;
-    remove_parts(fd);
+    int copy = dup(fd); /* of an earlier transfer that was killed */
+    DIR *old = copy < 0 ? NULL : remove_parts(copy);
+    if (old)
+        (void)closedir(old);
     return KITH_OK;
 }
 

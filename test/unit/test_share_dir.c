@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -196,6 +197,37 @@ static void giving_up_leaves_nothing(void **state)
     run("test -z \"$(ls -A dest)\"");
 }
 
+/* Not one descriptor more than are open, below the highest of them. */
+static void take_all_descriptors(struct rlimit *before)
+{
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+    struct rlimit none = *before;
+    int next = dup(0);
+    assert_true(next >= 0);
+    close(next);
+    none.rlim_cur = (rlim_t)next; /* the lowest number that is free */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(dup(0), -1);
+}
+
+static void giving_up_leaves_nothing_also_without_descriptors(void **state)
+{
+    (void)state;
+    folder f;
+    struct rlimit before;
+    sample(&f);
+    open_dir(&f);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_FAIL), KITH_OK);
+    assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
+    assert_int_equal(write_all(&f), KITH_OK);
+    assert_true(exists(".kith-partial"));
+    take_all_descriptors(&before);
+    kith_share_dir_close(f.d);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    kith_manifest_fini(&f.m, kith_host_env());
+    assert_false(exists(".kith-partial"));
+}
+
 static void a_file_that_appears_after_the_survey_is_kept(void **state)
 {
     (void)state;
@@ -377,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(everything_is_put_in_place_and_nothing_left),
         CASE(giving_up_leaves_nothing),
+        CASE(giving_up_leaves_nothing_also_without_descriptors),
         CASE(a_file_that_appears_after_the_survey_is_kept),
         CASE(a_link_that_appears_after_the_survey_is_not_followed),
         CASE(a_folder_that_becomes_a_link_is_not_followed),
