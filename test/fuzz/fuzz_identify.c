@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const kith_stream_ops *const ops = &kith_identify_ops;
 static kith_peer_id own; /* the key of the seed 01 00 00 ..., as in the corpus */
 static size_t held;
+static size_t calls; /* allocations until one fails; 0: none does */
 
 static void *count_alloc(void *ctx, void *p, size_t old, size_t size)
 {
@@ -21,6 +22,8 @@ static void *count_alloc(void *ctx, void *p, size_t old, size_t size)
         free(p);
         return NULL;
     }
+    if (calls > 0 && --calls == 0)
+        return NULL;
     held = held - old + size;
     return realloc(p, size);
 }
@@ -76,6 +79,28 @@ static kith_identify *hear(kith_bytes in, size_t piece)
     ops->eof(l, 1);
     drive(l);
     return l;
+}
+
+/* The same with an allocation that fails: it is told, or was not needed. */
+static void hear_without_memory(kith_bytes in, size_t nth)
+{
+    kith_identify *l = NULL;
+    const kith_identify_info *info;
+    calls = nth;
+    kith_err e = kith_identify_listener(&env, 0, &own, &l);
+    if (!e)
+        e = ops->recv(l, 1, in);
+    if (!e)
+        ops->eof(l, 1);
+    if (l) {
+        drive(l);
+        e = kith_identify_result(l, &info);
+    }
+    assert(calls > 0 || e != KITH_OK);
+    calls = 0;
+    if (l)
+        ops->free(l);
+    assert(held == 0);
 }
 
 static void heard_again(const kith_identify_info *info)
@@ -136,5 +161,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ops->free(l);
     ops->free(whole);
     assert(held == 0);
+    hear_without_memory(kith_bytes_of(data + 1, size - 1), 1u + data[0] % 32);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "crypto/crypto.h"
 #include "node/node.h"
+#include "sim/sim_hostile.h"
 
 static size_t held;
 
@@ -81,7 +82,7 @@ static void look(lab *l)
     kith_node_check(l->node);
 }
 
-static void lab_init(lab *l, uint8_t who)
+static void lab_init_with(lab *l, uint8_t who, bool no_early_muxer)
 {
     uint8_t seed[KITH_ED25519_SEED_LEN] = {who};
     kith_node_config cfg;
@@ -89,8 +90,14 @@ static void lab_init(lab *l, uint8_t who)
     kith_node_config_default(&cfg);
     cfg.env = env;
     cfg.signer = l->signer;
+    cfg.no_early_muxer = no_early_muxer;
     l->node = kith_node_new(&cfg, l->now);
     assert_non_null(l->node);
+}
+
+static void lab_init(lab *l, uint8_t who)
+{
+    lab_init_with(l, who, false);
 }
 
 static void lab_fini(lab *l)
@@ -373,6 +380,40 @@ static void a_connection_that_ends_before_the_answer_is_told_is_no_answer(void *
     over(&b);
 }
 
+static void a_peer_that_has_no_muxer_of_ours_is_named_as_such(void **state)
+{
+    (void)state;
+    static uint8_t buf[70000];
+    lab l;
+    uint64_t id;
+    bool said = false;
+    lab_init_with(&l, 1, true);
+    sim_hostile *h = sim_hostile_new(7, false);
+    assert_int_equal(dial(&l, NULL, (const char *[]){"/ip4/10.0.0.1/tcp/1"}, 1, &id), KITH_OK);
+    kith_node_connected(l.node, l.now, l.dials[0], NULL, NULL);
+    for (int i = 0; i < 20 && l.dials[0]; i++) {
+        look(&l);
+        kith_conn *c = kith_node_writer(l.node);
+        size_t n = c ? kith_node_send(l.node, l.now, c, kith_span_of(buf, sizeof buf)) : 0;
+        for (size_t k = 0; k < n && !sim_hostile_ready(h); k++) /* it takes what follows for frames */
+            sim_hostile_recv(h, kith_bytes_of(buf + k, 1));
+        if (sim_hostile_ready(h) && !said) {
+            said = true;
+            sim_hostile_say(h, kith_bytes_str("\x13/multistream/1.0.0\n\x03na\n"));
+        }
+        n = sim_hostile_send(h, kith_span_of(buf, sizeof buf));
+        if (n > 0 && l.dials[0])
+            kith_node_recv(l.node, l.now, l.dials[0], kith_span_of(buf, n));
+        look(&l);
+    }
+    assert_true(said);
+    assert_int_equal(l.answered, 1);
+    assert_int_equal(l.err, KITH_EUNSUPPORTED);
+    assert_string_equal(l.why, "the peer speaks no muxer that we do");
+    sim_hostile_free(h);
+    over(&l);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -388,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_dial_gives_up_its_sockets_and_does_not_mind_late_answers),
         cmocka_unit_test(a_node_that_goes_with_answers_untold_gives_all_back),
         cmocka_unit_test(a_peer_that_comes_to_us_answers_our_dial),
+        cmocka_unit_test(a_peer_that_has_no_muxer_of_ours_is_named_as_such),
         cmocka_unit_test(a_connection_that_ends_before_the_answer_is_told_is_no_answer),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
