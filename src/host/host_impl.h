@@ -9,16 +9,17 @@
 #include "host/host.h"
 
 #define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
-#define WRITE_BUF (256u * 1024)
-#define WRITE_BUDGET (256u * 1024) /* bytes written in one loop turn before reading gets its turn again */
+#define WRITE_BUF (128u * 1024)
+#define WRITE_BUDGET (128u * 1024) /* bytes written in one loop turn before reading gets its turn again */
 /* How much of a loop turn input may take, in units of kith_conn_work (50 ns). Whoever has used up its share is not read from in this turn,
  * and waits in a queue for a later one. */
-#define TURN_PEER 2048      /* one peer: READ_BUF bytes in large records, or 128 records however small */
-#define TURN_ALL 8192       /* all peers; beyond it everybody gets one read still, */
+#define TURN_PEER 1024      /* one peer: READ_BUF bytes in large records, or 64 records however small */
+#define TURN_ALL 4096       /* all peers; beyond it everybody gets one read still, */
 #define TURN_LIGHT 128      /* and waits if it has cost more than that */
 #define TURN_STRANGERS 4096 /* all inbound connections before authentication: one handshake message */
 #define READ_COST 64        /* of any read, however short */
-#define READ_MIN 4096       /* a read's size doubles from here up to READ_BUF, each time after */
+#define READ_CHEAP 2560     /* a read of READ_BUF in large records costs a little less; more is dear */
+#define READ_MIN 2048       /* a read's size doubles from here up to READ_BUF, each time after */
 #define PATIENCE_MIN 32     /* so many full reads that were cheap: 8 MiB for all the way; */
 #define PATIENCE_MAX 4096   /* and after each that was dear twice as many, up to 1 GiB */
 #define POOL_MAX 16         /* write buffers kept for reuse */

@@ -55,7 +55,7 @@ typedef struct listener {
 #define LEAVE_SILENT KITH_SEC(1)
 #define LEAVE_STALLED KITH_SEC(3)
 #define LEAVE_LOOK_MS 250
-#define ACCEPTS_PER_TURN 8
+#define ACCEPTS_PER_TURN 2
 #define PAUSE_MIN_MS 100 /* without descriptors */
 #define PAUSE_MAX_MS 1600
 #define SLOW_MS 15000
@@ -324,13 +324,12 @@ static void account(sock *s, bool stranger, size_t n, uint64_t cost)
     h->spent += cost;
     if (stranger)
         h->by_strangers += cost;
-    if (cost > 2 * TURN_PEER) {
+    if (cost > READ_CHEAP) {
         s->read_max = n * TURN_PEER / cost;
         s->read_max = s->read_max < READ_MIN ? READ_MIN : s->read_max;
         s->patience = s->patience < PATIENCE_MAX ? s->patience * 2 : s->patience;
         s->cheap = 0;
-    } else if (n == s->read_max && n < READ_BUF && cost <= TURN_PEER + TURN_PEER / 4 &&
-               ++s->cheap >= s->patience) {
+    } else if (n == s->read_max && n < READ_BUF && ++s->cheap >= s->patience) {
         s->read_max = s->read_max * 2 < READ_BUF ? s->read_max * 2 : READ_BUF;
         s->cheap = 0;
     }

@@ -301,9 +301,9 @@ static void a_peer_that_never_reads_keeps_no_socket(void **state)
 /* ---- floods ---- */
 
 /* Shares of a loop turn, in units of kith_conn_work: as host_impl.h has them, with what a single read may cost on top. */
-#define PEER_SHARE 2048u
-#define ONE_READ (2u * 2560u)
-#define ALL_SHARES 8192u
+#define PEER_SHARE 1024u
+#define ONE_READ 5600u /* twice what is cheap, or a record full of tiny frames, which is taken whole */
+#define ALL_SHARES 4096u
 #define HANDSHAKE 4096u
 
 typedef enum flood { TINY_RECORDS, TINY_FRAMES, BULK, FLOODS } flood;
@@ -315,6 +315,7 @@ typedef struct flooder {
     uint32_t streams[16];
     uint8_t *wire;
     size_t len, at;
+    size_t sip; /* bytes at a time, to stay below its share; 0: all that goes */
     uint64_t work;
 } flooder;
 
@@ -347,7 +348,8 @@ static void pour(flooder *f)
         f->at = 0;
         f->len = sim_hostile_send(f->r.peer, kith_span_of(f->wire, FLOOD_WIRE));
     }
-    for (ssize_t n; f->at < f->len && (n = send(f->r.fd, f->wire + f->at, f->len - f->at, MSG_NOSIGNAL)) > 0;)
+    size_t end = f->sip && f->len - f->at > f->sip ? f->at + f->sip : f->len;
+    for (ssize_t n; f->at < end && (n = send(f->r.fd, f->wire + f->at, end - f->at, MSG_NOSIGNAL)) > 0;)
         f->at += (size_t)n;
     hear(&f->r, SIZE_MAX);
 }
@@ -479,18 +481,19 @@ static void pour_all(void *ctx)
 static void many_floods_share_the_turns_and_leave_others_theirs(void **state)
 {
     (void)state;
-    enum { TURNS = 600 };
+    enum { TURNS = 400 };
     crowd w;
     flooder f[FLOODERS];
     uint64_t first[FLOODERS], all = 0, least = UINT64_MAX;
     gather(&w);
     for (unsigned i = 0; i < FLOODERS; i++) {
-        flood_with(&f[i], &w.v, i % 2 ? TINY_RECORDS : TINY_FRAMES, 31 + i);
+        flood_with(&f[i], &w.v, i % 6 == 0 ? TINY_FRAMES : TINY_RECORDS, 31 + i);
+        f[i].sip = i % 6 < 2 ? 0 : 31 * 40; /* some stay below what one peer may take */
         first[i] = kith_conn_work(f[i].conn);
     }
     for (unsigned k = 0; k < TURNS; k++) {
         pour_all(f);
-        usleep(200);
+        usleep(2000); /* what was poured has arrived */
         turn(&w.v);
     }
     for (unsigned i = 0; i < FLOODERS; i++) {
@@ -499,7 +502,7 @@ static void many_floods_share_the_turns_and_leave_others_theirs(void **state)
         least = got < least ? got : least;
     }
     print_message("%u units in a turn; a peer got %u at least\n", (unsigned)(all / TURNS), (unsigned)least);
-    assert_true(all / TURNS < ALL_SHARES + ALL_SHARES / 2);
+    assert_true(all / TURNS < ALL_SHARES + ALL_SHARES / 4);
     assert_true(least > 5 * PEER_SHARE);
     w.meanwhile = pour_all;
     w.ctx = f;
@@ -578,7 +581,7 @@ static void who_takes_at_full_speed_leaves_others_their_turn_to_be_written_to(vo
         most = is.bytes_out - was.bytes_out > most ? is.bytes_out - was.bytes_out : most;
         take_all(&r);
     }
-    assert_in_range(most, 64 * KIB, 512 * KIB);
+    assert_in_range(most, 64 * KIB, 256 * KIB);
     w.meanwhile = take_all;
     w.ctx = &r;
     for (unsigned k = 0; k < 20; k++)
