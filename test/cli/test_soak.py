@@ -69,7 +69,10 @@ class Node(Up):
             s = self.status()
             return s["conns_in"] + s["conns_out"] + s["handshakes"] + s["streams"] == 0
         eventually(at_rest, "no connection, handshake and stream is left", 30)
-        eventually(lambda: len(self.descriptors()) == len(before), "the descriptors of before", 10)
+        # By what they are, since the request's may still have been among those of before.
+        left = lambda: {f: what for f, what in self.descriptors().items() if what not in before.values()}
+        eventually(lambda: not left() and len(self.descriptors()) <= len(before),
+                   f"no descriptor that was not there before; left: {left()}", 10)
         eventually(lambda: self.came == self.went, "as many came as went", 10)
 
 
