@@ -69,9 +69,9 @@ class Node(Up):
             s = self.status()
             return s["conns_in"] + s["conns_out"] + s["handshakes"] + s["streams"] == 0
         eventually(at_rest, "no connection, handshake and stream is left", 30)
-        # By what they are, since the request's may still have been among those of before.
+        # By what they are, so that a failure names them.
         left = lambda: {f: what for f, what in self.descriptors().items() if what not in before.values()}
-        eventually(lambda: not left() and len(self.descriptors()) <= len(before),
+        eventually(lambda: not left() and len(self.descriptors()) == len(before),
                    f"no descriptor that was not there before; left: {left()}", 10)
         eventually(lambda: self.came == self.went, "as many came as went", 10)
 
