@@ -134,8 +134,8 @@ class Report:
                                           d["all_kib"], self.better("size", n, "all_kib", False)])
         return out
 
-    def targets(self):
-        """The budgets of docs/design.md, section 8: met or not, as measured."""
+    def judged(self):
+        """The budgets of docs/design.md, section 8, as rows: what, target, measured, met or not."""
         rows = []
 
         def hold(what, got, limit, unit, more=False):
@@ -165,6 +165,10 @@ class Report:
         ahead("idle connection, KiB", "memory", "kib_per_conn", False)
         hold("start to listening", self.of("start", "kith", "ms"), 50, " ms")
         hold("start to listening, new home", self.of("start", "kith, new home", "ms"), 50, " ms")
+        return rows
+
+    def targets(self):
+        rows = self.judged()
         return ["", "### Targets", ""] + table(["", "target", "measured", "met"], rows) if rows else []
 
     # -- the section of the front page
@@ -193,10 +197,12 @@ class Report:
         line("program and libraries, MiB", "size", "all_mib", 1)
         rows = [r for r in rows if r[1] != "****"]
         versions = [f"{LABEL[n]} {v['version'].lstrip('v')}" for n, v in self.doc["versions"].items() if n != "kith classical"]
-        partial = [f"{LABEL[n]} {d['open']}" for n, d in self.r.get("memory", {}).items() if 0 < d.get("open", 0) < o["conns"]]
+        partial = [f"{LABEL[n]} ({d['open']})" for n, d in self.r.get("memory", {}).items() if 0 < d.get("open", 0) < o["conns"]]
         said = (f"{m['cores']} x {m['cpu']}, {m['system']}, {self.doc['date'][:10]}; {', '.join(versions)}. Each against itself over "
                 f"loopback, medians of {o['rounds']}. kith is post-quantum (ML-KEM-768), *classical* is kith with `--pq off`, the same "
-                "channel as the others'." + (f" Fewer connections were open at {', '.join(partial)}." if partial else ""))
+                "channel as the others'." + (f" Fewer idle connections were open at {' and '.join(partial)}." if partial else ""))
+        missed = [f"{what}, {got} where the target was {target}" for what, target, got, met in self.judged() if met == "NO"]
+        said += f" Missed: {'; '.join(missed)}." if missed else " All targets were met."
         return ["![kith beside rust-, go- and js-libp2p](bench/results/measured.svg)", "", *textwrap.wrap(said, 118), "",
                 *table(["", "kith", "classical", *[LABEL[n] for n in PEERS], "AEAD bound"], rows)]
 
