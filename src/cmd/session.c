@@ -4,7 +4,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/crypto.h"
@@ -228,14 +227,17 @@ void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_con
     session_end(s, cmd_fail(EXIT_FAILED, "no memory"));
 }
 
+void session_print_to(FILE *f, json_t *o)
+{
+    if (o && json_dumpf(o, f, JSON_COMPACT) == 0)
+        fputc('\n', f);
+    fflush(f);
+    json_decref(o);
+}
+
 void session_print(json_t *o)
 {
-    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    if (text)
-        puts(text);
-    fflush(stdout);
-    free(text);
-    json_decref(o);
+    session_print_to(stdout, o);
 }
 
 void session_peer_text(const kith_conn *c, char out[KITH_PEER_ID_TEXT_MAX + 1])

@@ -5,6 +5,7 @@
 #define KITH_CMD_SESSION_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "cmd/cmd.h"
 #include "host/book.h"
@@ -49,6 +50,8 @@ int session_dial_code(kith_err e);
 
 /* One JSON object and a newline to stdout, flushed; takes the reference. */
 void session_print(json_t *o);
+/* The same to another file. */
+void session_print_to(FILE *f, json_t *o);
 void session_peer_text(const kith_conn *c, char out[KITH_PEER_ID_TEXT_MAX + 1]);
 
 #endif

@@ -46,21 +46,13 @@ static void stamp(const up *u, FILE *f)
         fputs(text, f);
 }
 
-/* Takes the reference. */
-static void say_json(FILE *f, json_t *o)
-{
-    json_dumpf(o, f, JSON_COMPACT);
-    fputc('\n', f);
-    json_decref(o);
-}
-
 static void say_connected(const up *u, FILE *f, const kith_conn *c)
 {
     json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = kith_json_conn(c);
     json_object_update(o, facts);
     json_decref(facts);
     if (u->s.json) {
-        say_json(f, o);
+        session_print_to(f, o);
         return;
     }
     stamp(u, f);
@@ -83,8 +75,8 @@ static void say_disconnected(const up *u, FILE *f, const kith_node_event *ev)
         say_connected(u, f, ev->conn); /* it was over before identify was: both are told now */
     kith_peer_id_text(&facts.peer, peer);
     if (u->s.json) {
-        say_json(f, json_pack("{s:s, s:s, s:s, s:s}", "event", "peer_disconnected", "peer", peer, "reason",
-                              why, "error", kith_err_name(ev->err)));
+        session_print_to(f, json_pack("{s:s, s:s, s:s, s:s}", "event", "peer_disconnected", "peer", peer,
+                                      "reason", why, "error", kith_err_name(ev->err)));
         return;
     }
     stamp(u, f);
