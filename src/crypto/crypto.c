@@ -63,6 +63,17 @@ static bool has_mlkem(void)
     return k != NULL;
 }
 
+/* So did ML-DSA and SLH-DSA. */
+static bool fetch_signatures(kith_algs *a)
+{
+    for (int alg = KITH_SIG_NONE + 1; alg < KITH_SIG_COUNT; alg++) {
+        a->sig[alg] = EVP_SIGNATURE_fetch(NULL, kith_sig_info_of((kith_sig_alg)alg)->name, NULL);
+        if (!a->sig[alg])
+            return false;
+    }
+    return true;
+}
+
 static void init(void)
 {
     kith_algs *a = &kith_crypto_algs;
@@ -74,7 +85,7 @@ static void init(void)
         !CRYPTO_THREAD_init_local(&at_exit, thread_free))
         ready = kith_crypto_err(KITH_ENOMEM);
     else
-        ready = has_mlkem() ? KITH_OK : kith_crypto_err(KITH_EUNSUPPORTED);
+        ready = has_mlkem() && fetch_signatures(a) ? KITH_OK : kith_crypto_err(KITH_EUNSUPPORTED);
 }
 
 kith_err kith_crypto_init(void)

@@ -8,7 +8,8 @@
 #include "base/err.h"
 
 /* Fetches every algorithm once. Idempotent, thread-safe; must have succeeded before anything else of this
- * floor is called. KITH_EUNSUPPORTED: OpenSSL lacks ML-KEM (older than 3.5). KITH_ENOMEM. */
+ * floor is called. KITH_EUNSUPPORTED: OpenSSL lacks ML-KEM, ML-DSA or SLH-DSA
+ * (older than 3.5). KITH_ENOMEM. */
 KITH_CHECK kith_err kith_crypto_init(void);
 
 /* "OpenSSL 3.5.7 ..." for `kith --version`. */

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include "base/err.h"
+#include "crypto/pqsign.h"
 
 /* Filled by kith_crypto_init, then only read. */
 typedef struct kith_algs {
@@ -14,6 +15,7 @@ typedef struct kith_algs {
     EVP_MD *sha512;
     EVP_CIPHER *chacha20_poly1305;
     EVP_CIPHER *aes_256_gcm;
+    EVP_SIGNATURE *sig[KITH_SIG_COUNT]; /* [KITH_SIG_NONE] is NULL */
 } kith_algs;
 
 extern kith_algs kith_crypto_algs;

@@ -13,6 +13,7 @@
 
 #include "crypto/blake3.h"
 #include "crypto/hash.h"
+#include "crypto/pqsign.h"
 #include "unit/noise_pair.h"
 #include "unit/vectors.h"
 
@@ -101,6 +102,22 @@ static bool keys(void)
     return ok;
 }
 
+static bool pq_keys(void)
+{
+    uint8_t seed[KITH_SIG_SEED_MAX] = {1}, sig[3309];
+    kith_pq_signer *s = NULL;
+    kith_err e = kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, 32), &s);
+    if (!e) {
+        e = kith_pq_sign(s, kith_bytes_str("x"), seed, sig);
+        if (!e)
+            e = kith_pq_verify(KITH_SIG_MLDSA65, kith_pq_signer_public(s), kith_bytes_str("x"),
+                               kith_bytes_of(sig, sizeof sig));
+    }
+    kith_pq_signer_free(s);
+    assert_true(!e || e == KITH_ENOMEM || e == KITH_ECRYPTO);
+    return !e;
+}
+
 static bool secp256k1(void)
 {
     uint8_t key[33];
@@ -154,6 +171,7 @@ static void keys_say_when_memory_is_out(void **state)
 {
     (void)state;
     fail_all("keys", keys);
+    fail_all("post-quantum keys", pq_keys);
     fail_all("secp256k1", secp256k1);
 }
 

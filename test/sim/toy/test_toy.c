@@ -11,6 +11,7 @@
 #include "crypto/dh.h"
 #include "crypto/hash.h"
 #include "crypto/kem.h"
+#include "crypto/pqsign.h"
 #include "crypto/sign.h"
 #include "toy_crypto.h"
 #include "unit/noise_pair.h"
@@ -164,6 +165,42 @@ static void a_signature_is_good_for_one_key_and_one_text(void **state)
     kith_signer_free(s);
 }
 
+static void a_post_quantum_signature_too_and_of_its_real_length(void **state)
+{
+    (void)state;
+    for (int a = KITH_SIG_NONE + 1; a < KITH_SIG_COUNT; a++) {
+        kith_sig_alg alg = (kith_sig_alg)a;
+        const kith_sig_info *info = kith_sig_info_of(alg);
+        static uint8_t seed[KITH_SIG_SEED_MAX], rnd[KITH_SIG_RND_LEN], pub[KITH_SIG_PUB_MAX], msg[50];
+        static uint8_t sig[KITH_SIG_MAX + 1];
+        fill(seed, sizeof seed, 5);
+        fill(msg, sizeof msg, 6);
+        sig[info->sig_len] = 0xa5;
+        kith_pq_signer *s = NULL;
+        assert_int_equal(kith_pq_signer_new(alg, kith_bytes_of(seed, info->seed_len - 1), &s), KITH_EFORMAT);
+        assert_int_equal(kith_pq_signer_new(alg, kith_bytes_of(seed, info->seed_len), &s), KITH_OK);
+        assert_int_equal(kith_pq_signer_public(s).len, info->pub_len);
+        memcpy(pub, kith_pq_signer_public(s).p, info->pub_len);
+        kith_bytes key = kith_bytes_of(pub, info->pub_len), text = kith_bytes_of(msg, sizeof msg);
+        kith_bytes sign = kith_bytes_of(sig, info->sig_len);
+        assert_int_equal(kith_pq_sign(s, text, rnd, sig), KITH_OK);
+        assert_int_equal(sig[info->sig_len], 0xa5);
+        assert_int_equal(kith_pq_verify(alg, key, text, sign), KITH_OK);
+        uint8_t *parts[] = {pub, msg, sig};
+        size_t lens[] = {info->pub_len, sizeof msg, info->sig_len};
+        for (size_t i = 0; i < 3; i++) {
+            for (size_t k = 0; k < lens[i]; k++) {
+                parts[i][k] ^= 0x20;
+                assert_int_equal(kith_pq_verify(alg, key, text, sign), KITH_ECRYPTO);
+                parts[i][k] ^= 0x20;
+            }
+        }
+        sign.len--;
+        assert_int_equal(kith_pq_verify(alg, key, text, sign), KITH_ECRYPTO);
+        kith_pq_signer_free(s);
+    }
+}
+
 static void every_byte_counts_in_a_hash(void **state)
 {
     (void)state;
@@ -242,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_kem_agrees_and_no_changed_byte_does),
         cmocka_unit_test(an_aead_opens_what_it_sealed_and_nothing_else),
         cmocka_unit_test(a_signature_is_good_for_one_key_and_one_text),
+        cmocka_unit_test(a_post_quantum_signature_too_and_of_its_real_length),
         cmocka_unit_test(every_byte_counts_in_a_hash),
         cmocka_unit_test(no_changed_byte_of_a_handshake_goes_unnoticed),
     };
