@@ -11,7 +11,7 @@
 #define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
 #define WRITE_BUF (128u * 1024)
 #define WRITE_BUDGET (128u * 1024) /* bytes written in one loop turn before reading gets its turn again */
-/* How much of a loop turn input may take, in units of kith_conn_work (50 ns). Whoever has used up its share is not read from in this turn,
+/* How much of a loop turn input may take, in units of kith_conn_cost (50 ns). Whoever has used up its share is not read from in this turn,
  * and waits in a queue for a later one. */
 #define TURN_PEER 1024      /* one peer: READ_BUF bytes in large records, or 64 records however small */
 #define TURN_ALL 4096       /* all peers; beyond it everybody gets one read still, */

@@ -369,9 +369,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     } else {
         bool stranger = kith_conn_stranger(s->conn);
-        uint64_t before = kith_conn_work(s->conn);
+        uint64_t before = kith_conn_cost(s->conn);
         kith_node_recv(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n));
-        account(s, stranger, (size_t)n, kith_conn_work(s->conn) - before);
+        account(s, stranger, (size_t)n, kith_conn_cost(s->conn) - before);
     }
     kith_host_kick(h);
 }

@@ -288,10 +288,10 @@ static void drain_yamux(kith_conn *c, kith_time now)
     kith_yamux_event ev;
     while (c->state == CONN_OPEN && kith_yamux_next(c->yamux, &ev)) {
         kith_stream *s = ev.stream ? kith_yamux_user(ev.stream) : NULL;
-        c->work++;
+        c->cost++;
         switch (ev.kind) {
         case KITH_YAMUX_OPENED:
-            c->work += WORK_STREAM;
+            c->cost += COST_STREAM;
             kith_stream_accept_(c, now, ev.stream);
             break;
         case KITH_YAMUX_DATA:
@@ -351,7 +351,7 @@ static void noise_in(kith_conn *c, kith_time now, kith_span in)
     kith_noise_recv(c->noise, now, in);
     kith_noise_event ev;
     while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
-        c->work += WORK_RECORD;
+        c->cost += COST_RECORD;
         switch (ev.kind) {
         case KITH_NOISE_READY:
             secured(c, now);
@@ -365,7 +365,7 @@ static void noise_in(kith_conn *c, kith_time now, kith_span in)
         }
     }
     if (c->noise && kith_noise_step(c->noise) != step)
-        c->work += WORK_HANDSHAKE;
+        c->cost += COST_HANDSHAKE;
 }
 
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
@@ -397,9 +397,9 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
     kith_conn_pump_(c, now);
 }
 
-uint64_t kith_conn_work(const kith_conn *c)
+uint64_t kith_conn_cost(const kith_conn *c)
 {
-    return c->bytes_in / WORK_BYTES + c->work;
+    return c->bytes_in / COST_BYTES + c->cost;
 }
 
 bool kith_conn_stranger(const kith_conn *c)

@@ -91,7 +91,7 @@ void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_m
 void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err err, const char *why);
 /* What a connection's input has cost so far, in units of about 50 ns of one core. A host reads from
  * a peer until its share of a loop turn is used up. */
-uint64_t kith_conn_work(const kith_conn *c);
+uint64_t kith_conn_cost(const kith_conn *c);
 /* Inbound, and it has not proved yet who it is. */
 bool kith_conn_stranger(const kith_conn *c);
 /* Bytes from the socket; borrowed (and decrypted in place) for the call. */

@@ -22,11 +22,11 @@
     KITH_MS(       \
         5) /* between two looks at all connections for one to be closed: each takes half a millisecond at the cap */
 #define HANDSHAKE_GRACE KITH_SEC(1) /* a handshake that has taken less is not ended to make room */
-/* kith_conn_work: */
-#define WORK_BYTES 128      /* for so many bytes: one unit, as for what a frame tells */
-#define WORK_RECORD 16      /* a record */
-#define WORK_STREAM 64      /* a stream opened by the peer */
-#define WORK_HANDSHAKE 4096 /* a message of the handshake */
+/* kith_conn_cost: */
+#define COST_BYTES 128      /* for so many bytes: one unit, as for what a frame tells */
+#define COST_RECORD 16      /* a record */
+#define COST_STREAM 64      /* a stream opened by the peer */
+#define COST_HANDSHAKE 4096 /* a message of the handshake */
 #define SAYS_LITTLE \
     (4u *           \
      1024) /* a connection whose last output was no more than this speaks before those with much to say */
@@ -96,7 +96,7 @@ struct kith_conn {
     kith_time rtt;      /* what that took */
     kith_time opened_at, active_at;
     uint64_t bytes_in, bytes_out;
-    uint64_t work; /* without that of the bytes */
+    uint64_t cost; /* without that of the bytes */
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
     kith_rate pushes;
     uint8_t *protocols; /* length-prefixed ids, from identify */

@@ -300,7 +300,7 @@ static void a_peer_that_never_reads_keeps_no_socket(void **state)
 
 /* ---- floods ---- */
 
-/* Shares of a loop turn, in units of kith_conn_work: as host_impl.h has them, with what a single read may cost on top. */
+/* Shares of a loop turn, in units of kith_conn_cost: as host_impl.h has them, with what a single read may cost on top. */
 #define PEER_SHARE 1024u
 #define ONE_READ 5600u /* twice what is cheap, or a record full of tiny frames, which is taken whole */
 #define ALL_SHARES 4096u
@@ -337,8 +337,8 @@ static void flood_with(flooder *f, victim *v, flood how, uint64_t seed)
 static void pour(flooder *f)
 {
     static const uint8_t zeros[60000];
-    bool eating = kith_conn_work(f->conn) != f->work; /* windows hold for what was eaten */
-    f->work = kith_conn_work(f->conn);
+    bool eating = kith_conn_cost(f->conn) != f->work; /* windows hold for what was eaten */
+    f->work = kith_conn_cost(f->conn);
     if (f->at == f->len && !(eating && f->how == BULK)) {
         for (unsigned i = 0; i < 16; i++) {
             for (unsigned k = 0; k < (f->how == BULK ? 2 : 500); k++)
@@ -448,18 +448,18 @@ static void a_flood_takes_no_more_than_its_share_of_a_turn(void **state)
         flooder f;
         gather(&w);
         flood_with(&f, &w.v, how, 20);
-        uint64_t most = 0, first = kith_conn_work(f.conn);
+        uint64_t most = 0, first = kith_conn_cost(f.conn);
         for (unsigned k = 0; k < 1500; k++) {
             pour(&f);
-            uint64_t before = kith_conn_work(f.conn);
+            uint64_t before = kith_conn_cost(f.conn);
             turn(&w.v);
-            uint64_t took = kith_conn_work(f.conn) - before;
+            uint64_t took = kith_conn_cost(f.conn) - before;
             most = took > most ? took : most;
         }
         print_message("flood %d: at most %u units in a turn\n", how, (unsigned)most);
         assert_int_equal(w.v.disconnected, 0);
         assert_true(most < PEER_SHARE + ONE_READ);
-        assert_true(kith_conn_work(f.conn) - first > 50 * PEER_SHARE); /* it was a flood, and was served */
+        assert_true(kith_conn_cost(f.conn) - first > 50 * PEER_SHARE); /* it was a flood, and was served */
         w.meanwhile = pour_again;
         w.ctx = &f;
         for (unsigned k = 0; k < 20; k++)
@@ -489,7 +489,7 @@ static void many_floods_share_the_turns_and_leave_others_theirs(void **state)
     for (unsigned i = 0; i < FLOODERS; i++) {
         flood_with(&f[i], &w.v, i % 6 == 0 ? TINY_FRAMES : TINY_RECORDS, 31 + i);
         f[i].sip = i % 6 < 2 ? 0 : 31 * 40; /* some stay below what one peer may take */
-        first[i] = kith_conn_work(f[i].conn);
+        first[i] = kith_conn_cost(f[i].conn);
     }
     for (unsigned k = 0; k < TURNS; k++) {
         pour_all(f);
@@ -497,7 +497,7 @@ static void many_floods_share_the_turns_and_leave_others_theirs(void **state)
         turn(&w.v);
     }
     for (unsigned i = 0; i < FLOODERS; i++) {
-        uint64_t got = kith_conn_work(f[i].conn) - first[i];
+        uint64_t got = kith_conn_cost(f[i].conn) - first[i];
         all += got;
         least = got < least ? got : least;
     }
@@ -517,7 +517,7 @@ static uint64_t work_of_all(const victim *v)
 {
     uint64_t sum = 0;
     for (kith_conn *c = NULL; (c = kith_node_conn_next(kith_host_node(v->h), c));)
-        sum += kith_conn_work(c);
+        sum += kith_conn_cost(c);
     return sum;
 }
 
