@@ -53,8 +53,13 @@ static void turn(side *from, side *to)
     size_t len = kith_noise_send(from->noise, 0, kith_span_of(msg, sizeof msg));
     double t = cpu();
     kith_noise_recv(to->noise, 0, kith_span_of(msg, len));
-    while (kith_noise_next(to->noise, &ev))
-        assert(ev.kind == KITH_NOISE_READY);
+    while (kith_noise_next(to->noise, &ev)) {
+        if (ev.kind == KITH_NOISE_READY)
+            continue;
+        assert(ev.kind == KITH_NOISE_WORK);
+        kith_noise_work(to->noise);
+        kith_noise_worked(to->noise, 0);
+    }
     to->spent += cpu() - t;
 }
 

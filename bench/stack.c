@@ -55,7 +55,10 @@ static void events(side *s, kith_time now)
     while (kith_node_next(s->node, now, &ev)) {
         if (ev.kind == KITH_NODE_DIAL)
             s->conn = ev.conn;
-        else if (ev.kind == KITH_NODE_IDENTIFIED)
+        else if (ev.kind == KITH_NODE_WORK) {
+            kith_node_work(ev.conn);
+            kith_node_worked(s->node, now, ev.conn);
+        } else if (ev.kind == KITH_NODE_IDENTIFIED)
             s->open = true;
         else if (ev.kind == KITH_NODE_STREAM_GONE)
             s->gone = true;

@@ -44,12 +44,18 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
     return KITH_OK;
 }
 
-/* Releases the protocol layers and the place under the caps; the struct stays until the owner was told. */
+/* Releases the protocol layers and the place under the caps; the struct stays until the owner was told. A machine that is worked on
+ * stays too, and goes when that is told: `working`. */
 static void tear_down(kith_conn *c)
 {
     kith_node *n = c->node;
     kith_mss_free(c->mss);
     kith_noise_free(c->noise);
+    if (c->note.bits & CONN_WORK) { /* nobody has begun */
+        c->note.bits &= (uint8_t)~CONN_WORK;
+        kith_noise_worked(c->working, 0);
+        c->working = NULL;
+    }
     kith_yamux_free(c->yamux);
     c->mss = NULL;
     c->noise = NULL;
@@ -70,6 +76,7 @@ void kith_conn_free_(kith_conn *c)
     KITH_EACH (&c->streams, k)
         kith_stream_free_(KITH_OF(k, kith_stream, in_conn));
     tear_down(c);
+    assert(!c->working);
     kith_mem_free(&n->env, c->protocols, c->protocols_len);
     kith_timer_unclaim_(n, &c->timer);
     kith_link_remove(&c->note.link);
@@ -266,7 +273,6 @@ static void secured(kith_conn *c, kith_time now)
     c->peer = *kith_noise_peer(c->noise);
     c->secured = true;
     kith_link_remove(&c->stranger);
-    c->rtt = now - c->asked_at; /* a first guess, with what the peer had to compute */
     if (c->inbound)
         kith_limiter_secured(n->limiter);
     kith_bytes early = kith_noise_muxer(c->noise);
@@ -343,16 +349,18 @@ static void plain(kith_conn *c, kith_time now, kith_bytes in)
     }
 }
 
-static void noise_in(kith_conn *c, kith_time now, kith_span in)
+static void noise_events(kith_conn *c, kith_time now)
 {
-    if (in.len == 0 || !c->noise || c->state == CONN_CLOSING || c->state == CONN_DEAD)
-        return;
-    unsigned step = kith_noise_step(c->noise);
-    kith_noise_recv(c->noise, now, in);
     kith_noise_event ev;
     while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
         c->cost += COST_RECORD;
         switch (ev.kind) {
+        case KITH_NOISE_WORK:
+            c->working = c->noise;
+            c->cost += COST_HANDSHAKE;
+            c->rtt = now - c->asked_at; /* a first guess, with what the peer had to compute */
+            kith_note_(c->node, &c->note, CONN_WORK);
+            break;
         case KITH_NOISE_READY:
             secured(c, now);
             break;
@@ -364,8 +372,29 @@ static void noise_in(kith_conn *c, kith_time now, kith_span in)
             break;
         }
     }
-    if (c->noise && kith_noise_step(c->noise) != step)
-        c->cost += COST_HANDSHAKE;
+}
+
+static void noise_in(kith_conn *c, kith_time now, kith_span in)
+{
+    if (in.len == 0 || !c->noise || c->state == CONN_CLOSING || c->state == CONN_DEAD)
+        return;
+    kith_noise_recv(c->noise, now, in);
+    noise_events(c, now);
+}
+
+void kith_conn_worked_(kith_conn *c, kith_time now)
+{
+    kith_noise *n = c->working;
+    assert(n && !(c->note.bits & CONN_WORK));
+    c->working = NULL;
+    kith_noise_worked(n, now); /* the end of n, unless it is still ours */
+    if (c->closed) {
+        kith_conn_free_(c);
+        return;
+    }
+    if (c->noise == n)
+        noise_events(c, now);
+    kith_conn_pump_(c, now);
 }
 
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)

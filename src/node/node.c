@@ -381,6 +381,17 @@ void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in)
         kith_conn_recv_(c, now, in);
 }
 
+void kith_node_work(kith_conn *c)
+{
+    kith_noise_work(c->working);
+}
+
+void kith_node_worked(kith_node *n, kith_time now, kith_conn *c)
+{
+    (void)n;
+    kith_conn_worked_(c, now);
+}
+
 void kith_node_eof(kith_node *n, kith_time now, kith_conn *c)
 {
     (void)n;
@@ -532,7 +543,9 @@ static void bury(kith_node *n)
 {
     if (n->dead_stream)
         kith_stream_free_(n->dead_stream);
-    if (n->dead_conn)
+    if (n->dead_conn && n->dead_conn->working)
+        n->dead_conn->closed = true;
+    else if (n->dead_conn)
         kith_conn_free_(n->dead_conn);
     if (n->dead_waiter)
         KITH_FREE(&n->env, n->dead_waiter);
@@ -569,6 +582,9 @@ static bool tell_conn(kith_node *n, kith_time now, kith_conn *c, kith_node_event
         if (c->state != CONN_DIALING)
             return false; /* given up meanwhile; the host never hears of it, CLOSE is told all the same */
         ev->kind = KITH_NODE_DIAL;
+        return true;
+    case CONN_WORK:
+        ev->kind = KITH_NODE_WORK;
         return true;
     case CONN_CONNECTED:
         c->was_open = true;
@@ -776,6 +792,8 @@ void kith_node_check(const kith_node *n)
         handshakes += c->inbound && c->counted && !c->secured;
         assert(c->state != CONN_OPEN || (c->yamux && c->noise && c->peer.len));
         assert(c->state != CONN_DEAD || (!c->yamux && !c->noise && !c->mss));
+        assert(!c->closed || (c->state == CONN_DEAD && c->working));
+        assert(!(c->note.bits & CONN_WORK) || c->working);
         KITH_EACH (&c->streams, i) {
             const kith_stream *s = KITH_OF(i, kith_stream, in_conn);
             streams++;

@@ -5,7 +5,7 @@
  *
  *     kith_node_accept / connected / recv / eof / link_failed      the world happened
  *     kith_node_dial / open / wake / close                         the application wants something
- *     then always:  while (kith_node_next(n, now, &ev)) ...        act on DIAL, RESOLVE, CLOSE; tell the application the rest
+ *     then always:  while (kith_node_next(n, now, &ev)) ...        act on DIAL, RESOLVE, WORK, CLOSE; tell the application the rest
  *                   while ((c = kith_node_writer(n))) write(kith_node_send(n, c, now, buf))
  *                   and again from the top while there was something to write: sending the last byte of a stream ends it
  *                   set one timer to kith_node_deadline(n); when it fires, kith_node_tick(n, now)
@@ -15,7 +15,8 @@
  *     DIALING -> SECURING (mss) -> NOISE -> MUXING (mss, unless early) -> OPEN -> CLOSING -> gone
  *
  * Memory: an idle OPEN connection holds no buffers; a stranger costs 2 KiB, and up to 12 KiB while a message of
- * its handshake is not whole, besides what OpenSSL holds (proto/noise.h). */
+ * its handshake is not whole or is worked on, besides what it sends behind that (as much as a host reads from it before WORK) and what
+ * OpenSSL holds (proto/noise.h). */
 #ifndef KITH_NODE_NODE_H
 #define KITH_NODE_NODE_H
 
@@ -26,7 +27,8 @@
 #include "wire/multiaddr.h"
 
 typedef struct kith_node kith_node;
-typedef struct kith_conn kith_conn;     /* valid until the call after its CLOSE event */
+typedef struct kith_conn
+    kith_conn; /* valid until the call after its CLOSE event, and until its work is told */
 typedef struct kith_stream kith_stream; /* valid until the call after its STREAM_GONE event */
 
 /* Which secure channels we offer and take. require: only post-quantum ones; off: only /noise. */
@@ -51,6 +53,7 @@ typedef struct kith_node_config {
 void kith_node_config_default(kith_node_config *cfg);
 
 kith_node *kith_node_new(const kith_node_config *cfg, kith_time now); /* NULL: no memory */
+/* No work may be under way: all that were asked for have been told. */
 void kith_node_free(kith_node *n);
 
 const kith_peer_id *kith_node_id(const kith_node *n);
@@ -94,10 +97,16 @@ void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err e
 uint64_t kith_conn_cost(const kith_conn *c);
 /* Inbound, and it has not proved yet who it is. */
 bool kith_conn_stranger(const kith_conn *c);
-/* Bytes from the socket; borrowed (and decrypted in place) for the call. */
+/* Bytes from the socket; borrowed (and decrypted in place) for the call. While a message of its handshake is worked on (WORK, until
+ * kith_node_worked) the connection only keeps what comes, and no more than KITH_NOISE_AHEAD_MAX: a host does not read meanwhile. */
 void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in);
 /* The peer closed its writing side. */
 void kith_node_eof(kith_node *n, kith_time now, kith_conn *c);
+/* A WORK event's computation: heavy (0.3 ms, and up to tens of them with post-quantum signatures), and on any thread, while
+ * everything else here is called as ever. */
+void kith_node_work(kith_conn *c);
+/* It has computed. Exactly once for every WORK event; after its CLOSE event also for one that has not, if it never will. */
+void kith_node_worked(kith_node *n, kith_time now, kith_conn *c);
 /* The answer to a RESOLVE event: what the name stands for. n 0: not found (err says why). */
 void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs,
                         size_t count, kith_err err);
@@ -150,7 +159,8 @@ typedef enum kith_node_event_kind {
     /* for the host to act on */
     KITH_NODE_DIAL,    /* connect conn's socket to addr (ip4/ip6 + tcp) */
     KITH_NODE_RESOLVE, /* look up addr (dns, dns4, dns6, dnsaddr), answer with kith_node_resolved(resolve_id) */
-    KITH_NODE_CLOSE,   /* close conn's socket; conn is dead after the next call */
+    KITH_NODE_WORK,  /* let kith_node_work(conn) run where it holds nothing up, then tell kith_node_worked */
+    KITH_NODE_CLOSE, /* close conn's socket; conn is dead after the next call, or when its work is told */
     /* for the application */
     KITH_NODE_CONNECTED,     /* conn is OPEN: authenticated and multiplexed */
     KITH_NODE_IDENTIFIED,    /* identify is complete (info) or failed (info NULL, err); once per connection */

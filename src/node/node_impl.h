@@ -42,11 +42,12 @@ typedef struct note {
 /* Told from the lowest to the highest. */
 enum {
     CONN_DIAL = 1,
-    CONN_CONNECTED = 2,
-    CONN_UNASKED = 4, /* identify could not even be asked */
-    CONN_DISCONNECTED = 8,
-    CONN_REFUSED = 16,
-    CONN_CLOSE = 32
+    CONN_WORK = 2,
+    CONN_CONNECTED = 4,
+    CONN_UNASKED = 8, /* identify could not even be asked */
+    CONN_DISCONNECTED = 16,
+    CONN_REFUSED = 32,
+    CONN_CLOSE = 64
 };
 enum { STREAM_OPENED = 1, STREAM_READY = 2, STREAM_GONE = 4 };
 
@@ -85,12 +86,14 @@ struct kith_conn {
     const kith_noise_suite *suite;
     kith_mss *mss;
     kith_noise *noise;
+    kith_noise *working; /* its work is asked for and not told: noise, or what was noise before the end */
     kith_yamux *yamux;
     kith_conn *peer_next; /* the next OPEN one to the same peer, newer */
     kith_list streams;
     size_t stream_count; /* those of applications: not identify's */
     size_t stream_total;
     bool early_muxer;
+    bool closed;        /* CLOSE is told, and only its work keeps it */
     kith_time deadline; /* of the stage before OPEN, or of CLOSING */
     kith_time asked_at; /* when the handshake message left that the peer's last one answers */
     kith_time rtt;      /* what that took */
@@ -232,6 +235,7 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
 void kith_conn_free_(kith_conn *c);
 void kith_conn_start_(kith_conn *c, kith_time now);
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in);
+void kith_conn_worked_(kith_conn *c, kith_time now);
 size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out);
 /* The connection is over. flush: what is queued (a GoAway) may still leave. */
 void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, bool flush);

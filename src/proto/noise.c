@@ -99,8 +99,26 @@ void kith_noise_identity_free(kith_noise_identity *id)
 
 /*   initiator: new writes A, WAIT_B -> OPEN (B read, C written)
  *   responder: WAIT_A -> WAIT_C (A read, B written) -> OPEN (C read)
- *   any state -> DEAD */
+ *   any state -> DEAD
+ * In between lies a step, which is computed elsewhere; the state changes when it is done. */
 typedef enum state { WAIT_A, WAIT_B, WAIT_C, OPEN, DEAD } state;
+
+/* A message of the peer's and our answer to it. It owns what its computation touches beside `hs`, so that this needs nothing of the
+ * machine's surroundings and can happen on another thread: no memory, no randomness, no trace. */
+typedef struct step {
+    size_t size; /* of this block */
+    uint8_t *answer;
+    size_t answer_size, answer_len; /* NULL, 0, 0: the message is the last one */
+    /* what the computation comes to */
+    bool done;
+    kith_err err;
+    const char *why;
+    kith_peer_id peer;
+    kith_bytes key; /* view into msg */
+    kith_bytes muxer;
+    size_t len;
+    uint8_t msg[]; /* len bytes */
+} step;
 
 struct kith_noise {
     const kith_env *env;
@@ -111,10 +129,12 @@ struct kith_noise {
     state state;
     bool ready_due; /* events that next owes */
     bool failed_due;
+    bool gone;         /* freed while a step was under way */
+    step *step;        /* under way, or NULL */
     unsigned empties;  /* records without plaintext in a row */
     kith_noise_hs *hs; /* until OPEN */
     uint8_t *out;      /* a handshake message that send has not handed over; NULL: none */
-    size_t out_len;
+    size_t out_size, out_len;
     kith_noise_cipher tx, rx; /* from OPEN on */
 
     /* Input. A message that lies whole in `in` is read where it is; one that is split is gathered in `part`,
@@ -125,6 +145,8 @@ struct kith_noise {
     bool part_whole; /* next has handed it out: release it */
     uint8_t *part;
     size_t part_len, part_size;
+    uint8_t *ahead; /* what came behind a message whose step is under way; when it is done, `in` lies there */
+    size_t ahead_size, ahead_len;
 
     kith_peer_id peer;
     uint8_t *peer_key; /* NULL: the key lies in the peer id */
@@ -146,9 +168,9 @@ static void hs_free(kith_noise *n)
 
 static void out_free(kith_noise *n)
 {
-    kith_mem_free(n->env, n->out, n->out_len);
+    kith_mem_free(n->env, n->out, n->out_size);
     n->out = NULL;
-    n->out_len = 0;
+    n->out_size = n->out_len = 0;
 }
 
 static void part_free(kith_noise *n)
@@ -158,6 +180,23 @@ static void part_free(kith_noise *n)
     n->part_len = n->part_size = 0;
     n->part_whole = false;
     n->head_len = 0;
+}
+
+static void ahead_free(kith_noise *n)
+{
+    kith_mem_free(n->env, n->ahead, n->ahead_size);
+    n->ahead = NULL;
+    n->ahead_size = n->ahead_len = 0;
+}
+
+static void step_free(kith_noise *n)
+{
+    step *s = n->step;
+    if (!s)
+        return;
+    kith_mem_free(n->env, s->answer, s->answer_size);
+    kith_mem_free(n->env, s, s->size);
+    n->step = NULL;
 }
 
 static void ciphers_free(kith_noise *n)
@@ -170,9 +209,11 @@ static void ciphers_free(kith_noise *n)
 /* Keeps nothing but the peer's name and the reason. Returns false, for those who answer with it. */
 static bool die(kith_noise *n, kith_err e, const char *why)
 {
+    step_free(n);
     hs_free(n);
     out_free(n);
     part_free(n);
+    ahead_free(n);
     ciphers_free(n);
     n->in = (kith_span){0};
     n->state = DEAD;
@@ -293,80 +334,136 @@ static bool choose_muxer(const kith_noise *n, bool initiator, kith_bytes ext, ki
     return true;
 }
 
-static kith_err keep_key(kith_noise *n, kith_bytes key)
+/* ---- a step: what is heavy, on any thread ---- */
+
+static bool fail(step *s, kith_err e, const char *why)
 {
-    if (kith_peer_id_inline_key(&n->peer).len > 0)
-        return KITH_OK;
-    n->peer_key = kith_mem_new(n->env, key.len);
-    if (!n->peer_key)
-        return KITH_ENOMEM;
-    n->peer_key_len = key.len;
-    memcpy(n->peer_key, key.p, key.len);
-    return KITH_OK;
+    s->err = e;
+    s->why = e == KITH_ENOMEM ? "no memory for the handshake" : why;
+    return false;
 }
 
-/* Who the peer is, by its payload. False: the machine has died. */
-static bool authenticate(kith_noise *n, kith_bytes in)
+/* Who the peer is, by its payload. */
+static bool authenticate(const kith_noise *n, step *s, kith_bytes in)
 {
     fields p;
     if (!get_payload(in, &p))
-        return die(n, KITH_EPROTO, "the peer's handshake payload is malformed");
+        return fail(s, KITH_EPROTO, "the peer's handshake payload is malformed");
     if (p.key.len == 0 || p.sig.len == 0)
-        return die(n, KITH_EPROTO, "the peer's handshake payload lacks its identity");
+        return fail(s, KITH_EPROTO, "the peer's handshake payload lacks its identity");
 
     uint8_t text[SIGNED_LEN];
     signed_text(n->hs->rs, text);
     kith_err e = kith_pubkey_verify(p.key, kith_bytes_of(text, sizeof text), p.sig);
     if (e == KITH_EUNSUPPORTED)
-        return die(n, e, "the peer's identity key has an unknown type");
-    if (e == KITH_ENOMEM)
-        return die(n, e, "no memory for the handshake");
+        return fail(s, e, "the peer's identity key has an unknown type");
     if (e == KITH_EFORMAT)
-        return die(n, KITH_EPROTO, "the peer's identity key is malformed");
+        return fail(s, KITH_EPROTO, "the peer's identity key is malformed");
     if (e)
-        return die(n, KITH_ECRYPTO, "the peer's identity key or its signature is wrong");
-    if (kith_peer_id_of_key(p.key, &n->peer))
-        return die(n, KITH_EPROTO, "the peer's identity key is malformed");
-    if (n->expected.len > 0 && !kith_peer_id_eq(&n->expected, &n->peer))
-        return die(n, KITH_EAUTH, "the peer is not the one that was expected");
-
-    if (!choose_muxer(n, n->hs->initiator, p.ext, &n->muxer))
-        return die(n, KITH_EPROTO, "the peer's handshake extensions are malformed");
-    if (keep_key(n, p.key))
-        return die(n, KITH_ENOMEM, "no memory for the handshake");
+        return fail(s, e == KITH_ENOMEM ? e : KITH_ECRYPTO,
+                    "the peer's identity key or its signature is wrong");
+    if (kith_peer_id_of_key(p.key, &s->peer))
+        return fail(s, KITH_EPROTO, "the peer's identity key is malformed");
+    if (n->expected.len > 0 && !kith_peer_id_eq(&n->expected, &s->peer))
+        return fail(s, KITH_EAUTH, "the peer is not the one that was expected");
+    if (!choose_muxer(n, n->hs->initiator, p.ext, &s->muxer))
+        return fail(s, KITH_EPROTO, "the peer's handshake extensions are malformed");
+    s->key = p.key;
     return true;
 }
 
-/* ---- handshake ---- */
-
-static kith_err write_message(kith_noise *n, kith_bytes payload)
+static bool read_message(const kith_noise *n, step *s)
 {
-    assert(!n->out);
-    size_t len = kith_noise_hs_len(n->hs, payload.len);
-    n->out = kith_mem_new(n->env, 2 + len);
-    if (!n->out)
-        return KITH_ENOMEM;
-    n->out_len = 2 + len;
-    kith_store_be16(n->out, (uint16_t)len);
-    return kith_noise_hs_write(n->hs, payload, n->out + 2);
+    kith_bytes payload = {0};
+    bool named = n->hs->done > 0; /* A names nobody: XX allows bytes there, libp2p gives them no meaning */
+    kith_err e = kith_noise_hs_read(n->hs, kith_span_of(s->msg, s->len), &payload);
+    if (e)
+        return fail(s, e, n->hs->why);
+    return !named || authenticate(n, s, payload);
 }
 
-static bool write_identity(kith_noise *n)
+static bool write_answer(const kith_noise *n, step *s)
 {
-    uint8_t buf[IDENTITY_LEN + EXT_MAX];
-    size_t len = put_payload(n, buf);
-    kith_err e = write_message(n, kith_bytes_of(buf, len));
-    if (e)
-        (void)die(n, e, n->hs->why ? n->hs->why : "no memory for the handshake");
-    return !e;
+    uint8_t payload[IDENTITY_LEN + EXT_MAX];
+    size_t len = put_payload(n, payload);
+    s->answer_len = 2 + kith_noise_hs_len(n->hs, len);
+    assert(s->answer_len <= s->answer_size);
+    kith_store_be16(s->answer, (uint16_t)(s->answer_len - 2));
+    kith_err e = kith_noise_hs_write(n->hs, kith_bytes_of(payload, len), s->answer + 2);
+    return !e || fail(s, e, n->hs->why);
 }
 
-static bool read_message(kith_noise *n, kith_span msg, kith_bytes *payload)
+void kith_noise_work(kith_noise *n)
 {
-    kith_err e = kith_noise_hs_read(n->hs, msg, payload);
-    if (e)
-        (void)die(n, e, n->hs->why);
-    return !e;
+    step *s = n->step;
+    assert(s && !s->done);
+    if (read_message(n, s) && s->answer)
+        (void)write_answer(n, s);
+    s->done = true;
+}
+
+/* ---- a step: before and after, on the caller's thread ---- */
+
+/* What comes behind the message while its step is under way. A failure is told when the step is done. */
+static void keep_ahead(kith_noise *n, kith_span in)
+{
+    size_t len = n->ahead_len + in.len;
+    if (in.len == 0 || n->err)
+        return;
+    if (in.len > KITH_NOISE_AHEAD_MAX - n->ahead_len) {
+        n->err = KITH_ELIMIT;
+        n->why = "the peer sent too much ahead of the handshake's end";
+        return;
+    }
+    if (len > n->ahead_size) {
+        uint8_t *p = kith_mem_resize(n->env, n->ahead, n->ahead_size, len);
+        if (!p) {
+            n->err = KITH_ENOMEM;
+            n->why = "no memory for the handshake";
+            return;
+        }
+        n->ahead = p;
+        n->ahead_size = len;
+    }
+    memcpy(n->ahead + n->ahead_len, in.p, in.len);
+    n->ahead_len = len;
+}
+
+/* The rest of the input cannot stay in the caller's buffer. */
+static void keep_rest(kith_noise *n)
+{
+    kith_span in = n->in;
+    n->in = (kith_span){0};
+    if (!n->ahead) {
+        keep_ahead(n, in);
+        return;
+    }
+    memmove(n->ahead, in.p, in.len); /* it lies there already */
+    n->ahead_len = in.len;
+}
+
+/* False: the machine has died. */
+static bool begin_step(kith_noise *n, kith_span msg)
+{
+    size_t size = sizeof(step) + msg.len;
+    step *s = kith_mem_resize(n->env, NULL, 0, size);
+    if (!s)
+        return die(n, KITH_ENOMEM, "no memory for the handshake");
+    *s = (step){.size = size, .len = msg.len};
+    memcpy(s->msg, msg.p, msg.len);
+    n->step = s;
+    if (n->state != WAIT_C) {
+        s->answer_size = 2 + kith_noise_hs_answer_len(n->hs, IDENTITY_LEN + EXT_MAX);
+        s->answer = kith_mem_new(n->env, s->answer_size);
+        if (!s->answer)
+            return die(n, KITH_ENOMEM, "no memory for the handshake");
+    }
+    keep_rest(n);
+    if (n->part_whole)
+        part_free(n);
+    if (n->state == WAIT_A)
+        kith_noise_hs_draw(n->hs, n->env);
+    return true;
 }
 
 static void open_transport(kith_noise *n)
@@ -387,25 +484,64 @@ static void open_transport(kith_noise *n)
     n->ready_due = true;
 }
 
-static void read_a(kith_noise *n, kith_span msg)
+static kith_err keep_peer(kith_noise *n, const step *s)
 {
-    kith_bytes ignored; /* not authenticated: XX allows bytes here, libp2p gives them no meaning */
-    if (read_message(n, msg, &ignored) && write_identity(n))
+    n->peer = s->peer;
+    n->muxer = s->muxer;
+    if (s->key.len == 0 || kith_peer_id_inline_key(&n->peer).len > 0)
+        return KITH_OK;
+    n->peer_key = kith_mem_new(n->env, s->key.len);
+    if (!n->peer_key)
+        return KITH_ENOMEM;
+    n->peer_key_len = s->key.len;
+    memcpy(n->peer_key, s->key.p, s->key.len);
+    return KITH_OK;
+}
+
+void kith_noise_worked(kith_noise *n, kith_time now)
+{
+    step *s = n->step;
+    (void)now;
+    assert(s && (s->done || n->gone));
+    if (n->gone) {
+        step_free(n);
+        kith_noise_free(n);
+        return;
+    }
+    n->in = kith_span_of(n->ahead, n->ahead_len);
+    if (n->err || s->err) {
+        (void)die(n, n->err ? n->err : s->err, n->err ? n->why : s->why);
+        return;
+    }
+    if (keep_peer(n, s)) {
+        (void)die(n, KITH_ENOMEM, "no memory for the handshake");
+        return;
+    }
+    if (s->answer) {
+        assert(!n->out); /* who could answer A has had all of it */
+        n->out = s->answer;
+        n->out_size = s->answer_size;
+        n->out_len = s->answer_len;
+        s->answer = NULL;
+    }
+    step_free(n);
+    if (n->state == WAIT_A)
         n->state = WAIT_C;
-}
-
-static void read_b(kith_noise *n, kith_span msg)
-{
-    kith_bytes in;
-    if (read_message(n, msg, &in) && authenticate(n, in) && write_identity(n))
+    else
         open_transport(n);
 }
 
-static void read_c(kith_noise *n, kith_span msg)
+/* Two key pairs and no signature, a tenth of a millisecond at every level; and it is we who want to dial. So it happens at once. */
+static kith_err write_a(kith_noise *n)
 {
-    kith_bytes in;
-    if (read_message(n, msg, &in) && authenticate(n, in))
-        open_transport(n);
+    size_t len = kith_noise_hs_len(n->hs, 0);
+    n->out = kith_mem_new(n->env, 2 + len);
+    if (!n->out)
+        return KITH_ENOMEM;
+    n->out_size = n->out_len = 2 + len;
+    kith_store_be16(n->out, (uint16_t)len);
+    kith_noise_hs_draw(n->hs, n->env);
+    return kith_noise_hs_write(n->hs, (kith_bytes){0}, n->out + 2);
 }
 
 kith_noise *kith_noise_new(const kith_noise_config *cfg)
@@ -420,9 +556,8 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg)
     n->expected = cfg->expected;
     n->state = cfg->initiator ? WAIT_B : WAIT_A;
     n->hs = kith_mem_new(n->env, sizeof *n->hs);
-    if (!n->hs ||
-        kith_noise_hs_init(n->hs, n->env, cfg->suite, cfg->initiator, cfg->identity->s, cfg->prologue) ||
-        (cfg->initiator && write_message(n, (kith_bytes){0}))) {
+    if (!n->hs || kith_noise_hs_init(n->hs, cfg->suite, cfg->initiator, cfg->identity->s, cfg->prologue) ||
+        (cfg->initiator && write_a(n))) {
         kith_noise_free(n);
         return NULL;
     }
@@ -433,9 +568,14 @@ void kith_noise_free(kith_noise *n)
 {
     if (!n)
         return;
+    if (n->step) { /* somebody computes with it */
+        n->gone = true;
+        return;
+    }
     hs_free(n);
     out_free(n);
     part_free(n);
+    ahead_free(n);
     ciphers_free(n);
     kith_mem_free(n->env, n->peer_key, n->peer_key_len);
     KITH_FREE(n->env, n);
@@ -527,6 +667,10 @@ static bool read_record(kith_noise *n, kith_span msg, kith_noise_event *ev)
 void kith_noise_recv(kith_noise *n, kith_time now, kith_span in)
 {
     (void)now;
+    if (n->step) {
+        keep_ahead(n, in);
+        return;
+    }
     assert(n->in.len == 0); /* the drive rule: next has returned false */
     if (n->part_whole)
         part_free(n);
@@ -537,6 +681,8 @@ void kith_noise_recv(kith_noise *n, kith_time now, kith_span in)
 bool kith_noise_next(kith_noise *n, kith_noise_event *ev)
 {
     for (;;) {
+        if (n->step)
+            return false;
         if (n->part_whole)
             part_free(n);
         if (n->ready_due) {
@@ -545,17 +691,18 @@ bool kith_noise_next(kith_noise *n, kith_noise_event *ev)
             return true;
         }
         kith_span msg = {0};
-        if (n->state != DEAD && !next_message(n, &msg) && n->state != DEAD)
+        if (n->state != DEAD && !next_message(n, &msg) && n->state != DEAD) {
+            ahead_free(n); /* all of it is read */
             return false;
+        }
         switch (n->state) {
         case WAIT_A:
-            read_a(n, msg);
-            break;
         case WAIT_B:
-            read_b(n, msg);
-            break;
         case WAIT_C:
-            read_c(n, msg);
+            if (begin_step(n, msg)) {
+                *ev = (kith_noise_event){.kind = KITH_NOISE_WORK};
+                return true;
+            }
             break;
         case OPEN:
             if (read_record(n, msg, ev))
@@ -619,11 +766,6 @@ size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len)
 bool kith_noise_ready(const kith_noise *n)
 {
     return n->state == OPEN;
-}
-
-unsigned kith_noise_step(const kith_noise *n)
-{
-    return n->state;
 }
 
 const kith_peer_id *kith_noise_peer(const kith_noise *n)

@@ -4,9 +4,15 @@
  *
  *   START -> (A) -> (B) -> (C) -> OPEN -> DEAD         one length-prefixed message each way until OPEN
  *
- * new writes A, and next reads a message and writes its answer, so that every failure comes out of next.
+ * new writes A. A message of the peer's is work: reading it and writing the answer is heavy computation (a third of a
+ * millisecond, and with post-quantum signatures many), which next does not do. It takes what the computation needs and says WORK;
+ * the caller computes on whatever thread it likes and tells the machine, and next goes on:
+ *
+ *     next -> WORK      then, anywhere: kith_noise_work(n)      then, here: kith_noise_worked(n, now)      next -> READY, FAILED
+ *
  * Memory, OpenSSL's included: up to 18 KiB during the handshake (most of it the ML-KEM key) and at most 10
- * KiB for a message that arrives in pieces; 2.6 KiB once open, and for a record that arrives in pieces its
+ * KiB for a message that arrives in pieces or is being worked on, and 2 for its answer; what comes behind it meanwhile, at most
+ * KITH_NOISE_AHEAD_MAX; 2.6 KiB once open, and for a record that arrives in pieces its
  * length, at most 64 KiB, until it is whole.
  */
 #ifndef KITH_PROTO_NOISE_H
@@ -21,6 +27,9 @@
 #define KITH_NOISE_RECORD_MAX 65535 /* ciphertext of a message, after its 2-byte length */
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
+/* What a peer may send behind a message of the handshake while that is worked on: its first records follow the last message at once.
+ * More ends the handshake: do not read from a peer meanwhile. */
+#define KITH_NOISE_AHEAD_MAX (256u * 1024)
 /* A peer's longer early muxer list counts as none, as with go-libp2p (#1813). */
 #define KITH_NOISE_MUXERS_MAX 100
 
@@ -61,9 +70,11 @@ typedef struct kith_noise kith_noise;
 
 /* NULL: no memory. The muxers' names take at most 1000 bytes together, with two for each. */
 kith_noise *kith_noise_new(const kith_noise_config *cfg);
+/* With work under way the machine stays until kith_noise_worked, which then frees it. */
 void kith_noise_free(kith_noise *n);
 
 typedef enum kith_noise_event_kind {
+    KITH_NOISE_WORK,   /* call kith_noise_work, then kith_noise_worked: once each. Nothing happens before */
     KITH_NOISE_READY,  /* complete, the peer authenticated; an initiator's last message still waits in send */
     KITH_NOISE_DATA,   /* plaintext */
     KITH_NOISE_FAILED, /* dead: err and why say it */
@@ -79,6 +90,10 @@ typedef struct kith_noise_event {
 /* Takes all of in and borrows it until next has returned false. Writable: records are decrypted in place. */
 void kith_noise_recv(kith_noise *n, kith_time now, kith_span in);
 bool kith_noise_next(kith_noise *n, kith_noise_event *ev);
+/* After WORK: computes, on any thread, while others call everything else here (but kith_noise_worked). Takes no memory of env's. */
+void kith_noise_work(kith_noise *n);
+/* It has computed; or, if the machine was freed meanwhile, it need not have: then n is gone after the call. */
+void kith_noise_worked(kith_noise *n, kith_time now);
 /* Handshake messages. 0: nothing to send now. Needs room for a whole message (at most 2 + 4096 bytes), else
  * 0. */
 size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out);
@@ -94,8 +109,6 @@ kith_span kith_noise_room(const kith_noise *n, kith_span out);
 size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len);
 
 bool kith_noise_ready(const kith_noise *n);
-/* Changes with every handshake message that was read: what costs a key exchange. */
-unsigned kith_noise_step(const kith_noise *n);
 
 /* Once ready. Views live as long as the machine. */
 const kith_peer_id *kith_noise_peer(const kith_noise *n);

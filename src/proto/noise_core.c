@@ -111,10 +111,10 @@ typedef enum token { END, E, E1, EE, EKEM1, S, ES, SE } token;
 static const token xx[3][6] = {{E, END}, {E, EE, S, ES, END}, {S, SE, END}};
 static const token xxhfs[3][6] = {{E, E1, END}, {E, EE, EKEM1, S, ES, END}, {S, SE, END}};
 
-static const token *message(const kith_noise_hs *hs)
+static const token *message(const kith_noise_hs *hs, unsigned i)
 {
-    assert(hs->done < 3);
-    return hs->suite->kem == KITH_KEM_NONE ? xx[hs->done] : xxhfs[hs->done];
+    assert(i < 3);
+    return hs->suite->kem == KITH_KEM_NONE ? xx[i] : xxhfs[i];
 }
 
 static kith_err mix_dh(kith_noise_hs *hs, const kith_dh *ours, const uint8_t theirs[KITH_X25519_LEN])
@@ -141,10 +141,8 @@ static kith_err mix_se(kith_noise_hs *hs)
 
 static kith_err write_e(kith_noise_hs *hs, uint8_t **out)
 {
-    uint8_t secret[KITH_X25519_LEN];
-    kith_rand_fill(hs->env, kith_span_of(secret, sizeof secret));
-    hs->e = kith_dh_new(secret);
-    kith_wipe(secret, sizeof secret);
+    hs->e = kith_dh_new(hs->drawn);
+    kith_wipe(hs->drawn, KITH_X25519_LEN);
     if (!hs->e)
         return fail(hs, KITH_ENOMEM, NULL);
     kith_dh_public(hs->e, *out);
@@ -155,10 +153,8 @@ static kith_err write_e(kith_noise_hs *hs, uint8_t **out)
 
 static kith_err write_e1(kith_noise_hs *hs, uint8_t **out)
 {
-    uint8_t seed[KITH_KEM_SEED_LEN];
-    kith_rand_fill(hs->env, kith_span_of(seed, sizeof seed));
-    hs->kem = kith_kem_new(hs->suite->kem, seed);
-    kith_wipe(seed, sizeof seed);
+    hs->kem = kith_kem_new(hs->suite->kem, hs->drawn + KITH_X25519_LEN);
+    kith_wipe(hs->drawn, sizeof hs->drawn);
     if (!hs->kem)
         return fail(hs, KITH_ENOMEM, NULL);
     kith_kem_ek(hs->kem, hs->ek);
@@ -169,12 +165,11 @@ static kith_err write_e1(kith_noise_hs *hs, uint8_t **out)
 static kith_err write_ekem1(kith_noise_hs *hs, uint8_t **out)
 {
     uint8_t ct[KITH_KEM_CT_MAX];
-    uint8_t coin[KITH_KEM_COIN_LEN];
     uint8_t secret[KITH_KEM_SHARED_LEN];
     kith_kem_alg alg = hs->suite->kem;
-    kith_rand_fill(hs->env, kith_span_of(coin, sizeof coin));
-    kith_err e = kith_kem_encaps(alg, kith_bytes_of(hs->ek, kith_kem_ek_len(alg)), coin, ct, secret);
-    kith_wipe(coin, sizeof coin);
+    kith_err e = kith_kem_encaps(alg, kith_bytes_of(hs->ek, kith_kem_ek_len(alg)),
+                                 hs->drawn + KITH_X25519_LEN, ct, secret);
+    kith_wipe(hs->drawn, sizeof hs->drawn);
     if (e)
         return fail(hs, e, "the peer sent a bad ML-KEM key");
     *out = encrypt_and_hash(hs, kith_bytes_of(ct, kith_kem_ct_len(alg)), *out);
@@ -283,11 +278,11 @@ static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
 
 /* ---- the handshake ---- */
 
-kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite,
-                            bool initiator, const kith_dh *s, kith_bytes prologue)
+kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite *suite, bool initiator,
+                            const kith_dh *s, kith_bytes prologue)
 {
     static const uint8_t no_key[KITH_AEAD_KEY_LEN];
-    *hs = (kith_noise_hs){.env = env, .suite = suite, .s = s, .initiator = initiator};
+    *hs = (kith_noise_hs){.suite = suite, .s = s, .initiator = initiator};
     kith_bytes name = kith_bytes_str(suite->name);
     if (name.len <= sizeof hs->h)
         memcpy(hs->h, name.p, name.len); /* padded with zeros */
@@ -309,59 +304,107 @@ void kith_noise_hs_fini(kith_noise_hs *hs)
     kith_wipe(hs, sizeof *hs);
 }
 
-size_t kith_noise_hs_len(const kith_noise_hs *hs, size_t payload_len)
+void kith_noise_hs_draw(kith_noise_hs *hs, const kith_env *env)
+{
+    size_t kem = hs->suite->kem == KITH_KEM_NONE ? 0 : hs->initiator ? KITH_KEM_SEED_LEN : KITH_KEM_COIN_LEN;
+    kith_rand_fill(env, kith_span_of(hs->drawn, KITH_X25519_LEN));
+    if (kem)
+        kith_rand_fill(env, kith_span_of(hs->drawn + KITH_X25519_LEN, kem));
+}
+
+/* Of a message's keys; *keyed: whether there is a key before, and after. */
+static size_t keys_len(const kith_noise_hs *hs, unsigned i, bool *keyed)
 {
     size_t len = 0;
-    bool keyed = hs->keyed;
-    for (const token *t = message(hs); *t != END; t++) {
+    for (const token *t = message(hs, i); *t != END; t++) {
         switch (*t) {
         case E:
             len += KITH_X25519_LEN;
             break;
         case E1:
-            len += sealed_len(keyed, kith_kem_ek_len(hs->suite->kem));
+            len += sealed_len(*keyed, kith_kem_ek_len(hs->suite->kem));
             break;
         case EKEM1:
-            len += sealed_len(keyed, kith_kem_ct_len(hs->suite->kem));
+            len += sealed_len(*keyed, kith_kem_ct_len(hs->suite->kem));
             break;
         case S:
-            len += sealed_len(keyed, KITH_X25519_LEN);
+            len += sealed_len(*keyed, KITH_X25519_LEN);
             break;
         case EE:
         case ES:
         case SE:
-            keyed = true;
+            *keyed = true;
             break;
         case END:
             break;
         }
     }
+    return len;
+}
+
+size_t kith_noise_hs_len(const kith_noise_hs *hs, size_t payload_len)
+{
+    bool keyed = hs->keyed;
+    size_t len = keys_len(hs, hs->done, &keyed);
     return len + sealed_len(keyed, payload_len);
 }
 
-kith_err kith_noise_hs_write(kith_noise_hs *hs, kith_bytes payload, uint8_t *out)
+size_t kith_noise_hs_answer_len(const kith_noise_hs *hs, size_t payload_len)
 {
-    for (const token *t = message(hs); *t != END; t++) {
+    bool keyed = hs->keyed;
+    (void)keys_len(hs, hs->done, &keyed);
+    size_t len = keys_len(hs, hs->done + 1, &keyed);
+    return len + sealed_len(keyed, payload_len);
+}
+
+kith_err kith_noise_hs_write_keys(kith_noise_hs *hs, uint8_t *out, uint8_t **payload_at)
+{
+    for (const token *t = message(hs, hs->done); *t != END; t++) {
         kith_err e = write_token(hs, *t, &out);
         if (e)
             return e;
     }
-    (void)encrypt_and_hash(hs, payload, out);
-    hs->done++;
+    *payload_at = out;
     return KITH_OK;
 }
 
-kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_bytes *payload)
+void kith_noise_hs_write_payload(kith_noise_hs *hs, kith_bytes payload, uint8_t *payload_at)
 {
-    for (const token *t = message(hs); *t != END; t++) {
+    (void)encrypt_and_hash(hs, payload, payload_at);
+    hs->done++;
+}
+
+kith_err kith_noise_hs_write(kith_noise_hs *hs, kith_bytes payload, uint8_t *out)
+{
+    kith_err e = kith_noise_hs_write_keys(hs, out, &out);
+    if (!e)
+        kith_noise_hs_write_payload(hs, payload, out);
+    return e;
+}
+
+kith_err kith_noise_hs_read_keys(kith_noise_hs *hs, kith_span msg, kith_span *rest)
+{
+    for (const token *t = message(hs, hs->done); *t != END; t++) {
         kith_err e = read_token(hs, *t, &msg);
         if (e)
             return e;
     }
-    kith_err e = decrypt_and_hash(hs, msg, payload);
+    *rest = msg;
+    return KITH_OK;
+}
+
+kith_err kith_noise_hs_read_payload(kith_noise_hs *hs, kith_span rest, kith_bytes *payload)
+{
+    kith_err e = decrypt_and_hash(hs, rest, payload);
     if (!e)
         hs->done++;
     return e;
+}
+
+kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_bytes *payload)
+{
+    kith_err e = kith_noise_hs_read_keys(hs, msg, &msg);
+    return e ? e : kith_noise_hs_read_payload(hs, msg, payload);
 }
 
 void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],

@@ -29,9 +29,9 @@ KITH_CHECK kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text,
 KITH_CHECK kith_err kith_noise_cipher_open(kith_noise_cipher *c, kith_span text,
                                            const uint8_t tag[KITH_AEAD_TAG_LEN]);
 
-/* One handshake. About 2 KiB here and up to 15 KiB in OpenSSL's keys; lives for two round trips. */
+/* One handshake. About 2 KiB here and up to 15 KiB in OpenSSL's keys; lives for two round trips. Reading and writing touch nothing
+ * outside of it but our static key, which they only read: so they may happen on any thread. */
 typedef struct kith_noise_hs {
-    const kith_env *env;           /* borrowed */
     const kith_noise_suite *suite; /* static */
     const kith_dh *s;              /* our static key, borrowed */
     bool initiator;
@@ -45,24 +45,38 @@ typedef struct kith_noise_hs {
     kith_kem *kem; /* initiator: e1 */
     uint8_t re[KITH_X25519_LEN];
     uint8_t rs[KITH_X25519_LEN];
-    uint8_t ek[KITH_KEM_EK_MAX]; /* responder: the peer's e1 */
-    const char *why;             /* of the last error; static */
+    uint8_t ek[KITH_KEM_EK_MAX];                        /* responder: the peer's e1 */
+    uint8_t drawn[KITH_X25519_LEN + KITH_KEM_SEED_LEN]; /* for e, then for e1 or the encapsulation */
+    const char *why;                                    /* of the last error; static */
 } kith_noise_hs;
 
 /* KITH_ENOMEM. Call fini whatever it returns. */
-KITH_CHECK kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_env *env, const kith_noise_suite *suite,
-                                       bool initiator, const kith_dh *s, kith_bytes prologue);
+KITH_CHECK kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite *suite, bool initiator,
+                                       const kith_dh *s, kith_bytes prologue);
 /* Wipes. */
 void kith_noise_hs_fini(kith_noise_hs *hs);
 
-/* Length of the next message, whoever writes it, with a payload of that length. */
+/* Takes what our first message (A, B) needs of randomness, in this order: the ephemeral's 32 bytes; then the initiator e1's 64
+ * (d || z), or the responder the 32 of the encapsulation. Before that message is written. */
+void kith_noise_hs_draw(kith_noise_hs *hs, const kith_env *env);
+
+/* Length of the next message, whoever writes it, with a payload of that length; and of the one that answers it. */
 size_t kith_noise_hs_len(const kith_noise_hs *hs, size_t payload_len);
-/* Writes the next message, kith_noise_hs_len bytes. Draws from env, in this order: the ephemeral's 32 bytes;
- * then the initiator e1's 64 (d || z), or the responder the 32 of the encapsulation. KITH_ENOMEM,
- * KITH_ECRYPTO (the peer's key share is bad): the handshake is over. */
+size_t kith_noise_hs_answer_len(const kith_noise_hs *hs, size_t payload_len);
+
+/* A message is keys and then a payload; between the two, h names all that came before (and what is signed there cannot be used
+ * elsewhere). The keys may be heavy to compute, the payload is not. */
+
+/* Writes the next message, kith_noise_hs_len bytes together: keys returns the place of the payload. KITH_ENOMEM, KITH_ECRYPTO (the
+ * peer's key share is bad): the handshake is over. */
+KITH_CHECK kith_err kith_noise_hs_write_keys(kith_noise_hs *hs, uint8_t *out, uint8_t **payload_at);
+void kith_noise_hs_write_payload(kith_noise_hs *hs, kith_bytes payload, uint8_t *payload_at);
+/* Reads the next message; decrypts in place. keys leaves the sealed payload in *rest, payload is a view into it. KITH_EPROTO (too
+ * short), KITH_ECRYPTO, KITH_ENOMEM: the handshake is over. */
+KITH_CHECK kith_err kith_noise_hs_read_keys(kith_noise_hs *hs, kith_span msg, kith_span *rest);
+KITH_CHECK kith_err kith_noise_hs_read_payload(kith_noise_hs *hs, kith_span rest, kith_bytes *payload);
+/* Both at once. */
 KITH_CHECK kith_err kith_noise_hs_write(kith_noise_hs *hs, kith_bytes payload, uint8_t *out);
-/* Reads the next message; decrypts in place. payload is a view into msg. KITH_EPROTO (too short),
- * KITH_ECRYPTO, KITH_ENOMEM: the handshake is over. */
 KITH_CHECK kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_bytes *payload);
 /* After the third message: k1 encrypts from initiator to responder. The caller wipes both. */
 void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],

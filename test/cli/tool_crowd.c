@@ -330,6 +330,10 @@ static bool events(peer *p)
             p->conn = ev.conn;
             hook_up(p);
             break;
+        case KITH_NODE_WORK:
+            kith_node_work(ev.conn);
+            kith_node_worked(p->node, now(), ev.conn);
+            break;
         case KITH_NODE_CONNECTED:
             on_open(p);
             break;

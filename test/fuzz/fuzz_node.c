@@ -31,12 +31,14 @@ typedef struct side {
     slot streams[STREAMS];
     size_t dials;                          /* asked and not yet answered */
     uint64_t last_dial, resolves[LOOKUPS]; /* asked and not yet answered; 0: free */
+    kith_conn *working[LINKS];             /* whose handshake is worked on; NULL: free */
 } side;
 
 typedef struct rig {
     tape_env mem;
     tape t;
     kith_time now;
+    bool late; /* work takes its time */
     side s[2];
     wire wires[LINKS];
     const kith_signer *signers[2];
@@ -77,6 +79,19 @@ static void ask(rig *r, side *s, uint64_t id)
     kith_node_resolved(s->node, r->now, id, NULL, 0, KITH_ELIMIT);
 }
 
+/* Some computes at once, some later, some when its connection is no more. */
+static void begin_work(rig *r, side *s, kith_conn *c)
+{
+    for (size_t i = 0; i < LINKS && r->late; i++) {
+        if (!s->working[i]) {
+            s->working[i] = c;
+            return;
+        }
+    }
+    kith_node_work(c);
+    kith_node_worked(s->node, r->now, c);
+}
+
 static void events(rig *r, int me)
 {
     side *s = &r->s[me];
@@ -93,6 +108,9 @@ static void events(rig *r, int me)
                 w->end[me] = ev.conn;
             else
                 kith_node_link_failed(s->node, r->now, ev.conn, KITH_EIO, "no socket is left");
+            break;
+        case KITH_NODE_WORK:
+            begin_work(r, s, ev.conn);
             break;
         case KITH_NODE_CLOSE:
             if (w) {
@@ -136,6 +154,20 @@ static void events(rig *r, int me)
         }
     }
     kith_node_check(s->node);
+}
+
+static void end_work(rig *r, int me, size_t most)
+{
+    side *s = &r->s[me];
+    for (size_t i = 0; i < LINKS && most > 0; i++) {
+        if (!s->working[i])
+            continue;
+        kith_node_work(s->working[i]);
+        kith_node_worked(s->node, r->now, s->working[i]);
+        s->working[i] = NULL;
+        events(r, me);
+        most--;
+    }
 }
 
 /* The next wire from a place on that the side has an end of; NULL: none. */
@@ -238,6 +270,7 @@ static void pass_time(rig *r, uint8_t how)
                                       KITH_SEC(4), KITH_SEC(6), KITH_SEC(11), KITH_SEC(301)};
     r->now += steps[how % 8];
     for (int i = 0; i < 2; i++) {
+        end_work(r, i, how >> 3 & 3);
         if (kith_node_deadline(r->s[i].node) <= r->now)
             kith_node_tick(r->s[i].node, r->now);
         events(r, i);
@@ -484,6 +517,8 @@ static void finish(rig *r)
             kith_node_link_failed(s->node, r->now, w->end[i], KITH_ECLOSED, NULL);
             events(r, i);
         }
+        r->late = false;
+        end_work(r, i, LINKS);
         assert(kith_node_conn_count(s->node) == 0);
         assert(s->dials == 0);
         for (size_t k = 0; k < STREAMS; k++)
@@ -515,6 +550,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (start(&r, 0, setup) && start(&r, 1, setup)) {
         if (setup & 8)
             meet(&r);
+        r.late = setup & 128;
         for (int i = 0; r.t.len > 0 && i < STEPS_MAX; i++)
             step(&r);
         finish(&r);

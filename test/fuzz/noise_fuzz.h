@@ -136,8 +136,9 @@ static inline void fuzz_payload(const kith_noise_suite *suite, bool initiator, b
         return;
     kith_dh *s = kith_dh_new(secret);
     kith_noise_hs hs;
-    kith_err e = kith_noise_hs_init(&hs, &peer->env, suite, !initiator, s, (kith_bytes){0});
+    kith_err e = kith_noise_hs_init(&hs, suite, !initiator, s, (kith_bytes){0});
     assert(!e);
+    kith_noise_hs_draw(&hs, &peer->env);
     kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
     if (signed_first) {
         kith_dh_public(s, pub);

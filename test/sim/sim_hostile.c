@@ -227,7 +227,10 @@ void sim_hostile_recv(sim_hostile *h, kith_bytes in)
         memcpy(copy, in.p, in.len);
     kith_noise_recv(h->noise, 0, kith_span_of(copy, in.len));
     for (kith_noise_event ev; kith_noise_next(h->noise, &ev);) {
-        if (ev.kind == KITH_NOISE_DATA)
+        if (ev.kind == KITH_NOISE_WORK) {
+            kith_noise_work(h->noise);
+            kith_noise_worked(h->noise, 0);
+        } else if (ev.kind == KITH_NOISE_DATA)
             plain(h, ev.data);
         else if (ev.kind == KITH_NOISE_FAILED)
             h->failed = true;

@@ -790,6 +790,10 @@ void sim_drive(sim_host *h)
                 on_close(h, &ev);
             else if (ev.kind == KITH_NODE_RESOLVE)
                 on_resolve(h, &ev);
+            else if (ev.kind == KITH_NODE_WORK) { /* computing takes no virtual time */
+                kith_node_work(ev.conn);
+                kith_node_worked(h->node, s->now, ev.conn);
+            }
             if (h->watch)
                 h->watch(h->watch_ctx, h, &ev);
         }

@@ -97,6 +97,10 @@ static bad *bad_of(kith_conn *c)
 static void on_event(arena *a, const kith_node_event *ev)
 {
     switch (ev->kind) {
+    case KITH_NODE_WORK:
+        kith_node_work(ev->conn);
+        kith_node_worked(a->node, a->now, ev->conn);
+        break;
     case KITH_NODE_CLOSE:
         if (bad_of(ev->conn))
             bad_of(ev->conn)->conn = NULL;
@@ -165,6 +169,10 @@ static void on_honest_event(arena *a, const kith_node_event *ev)
     switch (ev->kind) {
     case KITH_NODE_DIAL:
         a->to_node = ev->conn;
+        break;
+    case KITH_NODE_WORK:
+        kith_node_work(ev->conn);
+        kith_node_worked(a->honest, a->now, ev->conn);
         break;
     case KITH_NODE_CLOSE:
         a->to_node = NULL;

@@ -134,6 +134,10 @@ static void look(lab *l, int i)
             w = l->dialing_wild ? &l->wild : &l->calm;
             w->end[0] = ev.conn;
             break;
+        case KITH_NODE_WORK:
+            kith_node_work(ev.conn);
+            kith_node_worked(l->node[i], l->now, ev.conn);
+            break;
         case KITH_NODE_CLOSE:
             if (lonely)
                 l->closed++;

@@ -64,6 +64,9 @@ static void look(lab *l)
             assert_true(l->dial_count < SEEN_MAX);
             kith_maddr_text(&ev.addr, l->addrs[l->dial_count]);
             l->dials[l->dial_count++] = ev.conn;
+        } else if (ev.kind == KITH_NODE_WORK) {
+            kith_node_work(ev.conn);
+            kith_node_worked(l->node, l->now, ev.conn);
         } else if (ev.kind == KITH_NODE_RESOLVE) {
             assert_true(l->lookup_count < SEEN_MAX);
             l->lookups[l->lookup_count++] = ev.resolve_id;
@@ -362,11 +365,17 @@ static void a_connection_that_ends_before_the_answer_is_told_is_no_answer(void *
     assert_int_equal(dial(&b, NULL, there, 1, &id), KITH_OK);
     kith_conn *in = join(&a, &b), *out = b.dials[0];
     kith_conn_facts f = {0};
-    for (int i = 0; i < 20 && !f.open; i++) { /* b's events wait */
+    kith_node_event ev;
+    for (int i = 0; i < 20 && !f.open; i++) { /* b's events wait, once it is open */
         carry(&b, out, &a, in);
         look(&a);
         carry(&a, in, &b, out);
-        kith_conn_facts_get(out, &f);
+        for (; !f.open && kith_node_next(b.node, b.now, &ev); kith_conn_facts_get(out, &f)) {
+            if (ev.kind != KITH_NODE_WORK)
+                continue;
+            kith_node_work(out);
+            kith_node_worked(b.node, b.now, out);
+        }
     }
     assert_true(f.open);
     assert_int_equal(b.answered, 0);

@@ -166,6 +166,10 @@ static kith_err feed(kith_noise *n, const uint8_t *p, size_t len, size_t *got)
     kith_noise_event ev;
     kith_noise_recv(n, 0, copy);
     while (kith_noise_next(n, &ev)) {
+        if (ev.kind == KITH_NOISE_WORK) {
+            kith_noise_work(n);
+            kith_noise_worked(n, 0);
+        }
         if (ev.kind == KITH_NOISE_DATA)
             *got += ev.data.len;
         if (ev.kind == KITH_NOISE_FAILED) {

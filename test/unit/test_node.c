@@ -49,6 +49,9 @@ typedef struct side {
     kith_stream *stream;
     kith_ping *ping;
     unsigned pongs;
+    bool late;          /* work is left to the test */
+    kith_conn *working; /* and this is it */
+    unsigned refused;
 } side;
 
 typedef struct wire {
@@ -66,7 +69,17 @@ static void look(wire *w, int i)
         case KITH_NODE_DIAL:
             s->conn = ev.conn;
             break;
+        case KITH_NODE_WORK:
+            if (s->late) {
+                assert_null(s->working);
+                s->working = ev.conn;
+                break;
+            }
+            kith_node_work(ev.conn);
+            kith_node_worked(s->node, w->now, ev.conn);
+            break;
         case KITH_NODE_CLOSE:
+            assert_ptr_equal(ev.conn, s->conn);
             s->conn = NULL;
             break;
         case KITH_NODE_IDENTIFIED:
@@ -84,10 +97,12 @@ static void look(wire *w, int i)
                 s->ping = NULL;
             }
             break;
+        case KITH_NODE_REFUSED:
+            s->refused++;
+            break;
         case KITH_NODE_RESOLVE:
         case KITH_NODE_CONNECTED:
         case KITH_NODE_DISCONNECTED:
-        case KITH_NODE_REFUSED:
         case KITH_NODE_DIALED:
         case KITH_NODE_UPDATED:
         case KITH_NODE_STREAM_OPENED:
@@ -255,6 +270,106 @@ static void machines_of_streams_count_against_the_memory_cap(void **state)
     kith_signer_free((kith_signer *)(uintptr_t)cfg.signer);
 }
 
+static void computed(wire *w, int i)
+{
+    side *s = &w->s[i];
+    kith_conn *c = s->working;
+    s->working = NULL;
+    kith_node_work(c);
+    kith_node_worked(s->node, w->now, c);
+    look(w, i);
+}
+
+static void a_handshake_goes_on_when_its_work_is_told(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        wire w;
+        unsigned steps[2] = {0};
+        start(&w, kinds[k].pq, kinds[k].early);
+        w.s[0].late = w.s[1].late = true;
+        connect_them(&w);
+        for (;;) {
+            settle(&w);
+            int i = w.s[0].working ? 0 : 1;
+            if (!w.s[i].working)
+                break;
+            w.now += KITH_SEC(1);
+            computed(&w, i);
+            steps[i]++;
+        }
+        assert_int_equal(steps[0], 1);
+        assert_int_equal(steps[1], 2);
+        assert_int_equal(w.s[0].identified + w.s[1].identified, 2);
+        kith_conn_facts f;
+        kith_conn_facts_get(w.s[1].conn, &f);
+        assert_true(f.open);
+        ping_once(&w);
+        assert_int_equal(w.s[0].pongs, 1);
+        stop(&w);
+    }
+}
+
+/* When: before it is asked for, while it is computed, when that is done and not told; and the end is told before it, or after. */
+static void a_connection_that_ends_while_it_is_worked_on_stays_until_that_is_told(void **state)
+{
+    (void)state;
+    static uint8_t buf[70000];
+    enum { UNASKED, UNDER_WAY, COMPUTED, NEVER, TIMEOUT, WHENS };
+    for (int when = 0; when < WHENS; when++) {
+        for (int told_first = 0; told_first < 2; told_first++) {
+            wire w;
+            start(&w, KITH_PQ_REQUIRE, true);
+            side *s = &w.s[1];
+            s->late = true;
+            connect_them(&w);
+            look(&w, 1);
+            size_t n = kith_node_send(w.s[0].node, w.now, w.s[0].conn, kith_span_of(buf, sizeof buf));
+            kith_node_recv(s->node, w.now, s->conn, kith_span_of(buf, n));
+            kith_conn *c = s->conn;
+            if (when != UNASKED) {
+                look(&w, 1);
+                assert_ptr_equal(s->working, c);
+            }
+            if (when == COMPUTED)
+                kith_node_work(c);
+            if (when == TIMEOUT) {
+                w.now += KITH_SEC(11);
+                kith_node_tick(s->node, w.now);
+            } else {
+                kith_node_link_failed(s->node, w.now, c, KITH_ERESET, "reset");
+            }
+            assert_int_equal(kith_node_usage(s->node).handshakes, 0);
+            if (told_first && s->working)
+                kith_node_worked(s->node, w.now, c);
+            look(&w, 1);
+            assert_null(s->conn);
+            assert_int_equal(s->refused, 1);
+            bool waits = !told_first && when != UNASKED;
+            assert_int_equal(kith_node_conn_count(s->node), waits);
+            if (waits && when == UNDER_WAY)
+                kith_node_work(c);
+            if (waits)
+                kith_node_worked(s->node, w.now, c);
+            assert_int_equal(kith_node_conn_count(s->node), 0);
+            look(&w, 1);
+            stop(&w);
+        }
+    }
+}
+
+static void a_node_may_go_before_it_has_asked_for_work(void **state)
+{
+    (void)state;
+    static uint8_t buf[70000];
+    wire w;
+    start(&w, KITH_PQ_REQUIRE, true);
+    connect_them(&w);
+    size_t n = kith_node_send(w.s[0].node, w.now, w.s[0].conn, kith_span_of(buf, sizeof buf));
+    kith_node_recv(w.s[1].node, w.now, w.s[1].conn, kith_span_of(buf, n));
+    stop(&w);
+}
+
 static void protocols_can_be_served_once_and_only_so_many(void **state)
 {
     (void)state;
@@ -292,6 +407,9 @@ int main(void)
         cmocka_unit_test(bytes_may_come_in_any_pieces),
         cmocka_unit_test(an_idle_connection_holds_little),
         cmocka_unit_test(machines_of_streams_count_against_the_memory_cap),
+        cmocka_unit_test(a_handshake_goes_on_when_its_work_is_told),
+        cmocka_unit_test(a_connection_that_ends_while_it_is_worked_on_stays_until_that_is_told),
+        cmocka_unit_test(a_node_may_go_before_it_has_asked_for_work),
         cmocka_unit_test(protocols_can_be_served_once_and_only_so_many),
     };
     return cmocka_run_group_tests(tests, init, NULL);

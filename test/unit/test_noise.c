@@ -353,8 +353,8 @@ static void rogue_begin(rogue *r, const kith_noise_suite *suite, bool initiator)
     r->s = kith_dh_new(secret);
     kith_dh_public(r->s, r->pub);
     mallory.dice = (dice){.seed = 3000};
-    assert_int_equal(kith_noise_hs_init(&r->hs, &mallory.env, suite, initiator, r->s, (kith_bytes){0}),
-                     KITH_OK);
+    assert_int_equal(kith_noise_hs_init(&r->hs, suite, initiator, r->s, (kith_bytes){0}), KITH_OK);
+    kith_noise_hs_draw(&r->hs, &mallory.env);
 }
 
 static void rogue_end(rogue *r)
@@ -1007,6 +1007,158 @@ static void the_dead_stay_dead(void **state)
     end();
 }
 
+/* ---- work ---- */
+
+/* The message that a machine waits for, and what follows it, in a block that is gone at once. */
+static void hand(side *to, const uint8_t *msg, size_t len)
+{
+    kith_noise_event ev;
+    uint8_t *copy = malloc(len);
+    memcpy(copy, msg, len);
+    kith_noise_recv(to->noise, 0, kith_span_of(copy, len));
+    assert_true(kith_noise_next(to->noise, &ev));
+    assert_int_equal(ev.kind, KITH_NOISE_WORK);
+    assert_false(kith_noise_next(to->noise, &ev));
+    free(copy);
+}
+
+/* Bob waits for C; msg is what comes next, C and a record behind it. */
+static size_t before_c(const kith_noise_suite *suite, uint8_t *msg)
+{
+    begin(suite);
+    side_feed(&bob, kith_bytes_of(msg, side_send(&alice, msg)));
+    side_feed(&alice, kith_bytes_of(msg, side_send(&bob, msg)));
+    assert_true(alice.ready && !bob.ready);
+    size_t len = side_send(&alice, msg);
+    return len + side_seal(&alice, "first", 5, msg + len);
+}
+
+static void nothing_happens_between_work_and_its_being_told(void **state)
+{
+    (void)state;
+    uint8_t msg[8192], b[8192];
+    begin(HFS);
+    hand(&bob, msg, side_send(&alice, msg));
+    assert_int_equal(side_send(&bob, b), 0);
+    side_work(&bob);
+    assert_int_equal(side_send(&bob, b), 0);
+    kith_noise_worked(bob.noise, 0);
+    side_drain(&bob);
+    hand(&alice, b, side_send(&bob, b));
+    side_work(&alice);
+    assert_false(kith_noise_ready(alice.noise));
+    assert_int_equal(kith_noise_room(alice.noise, kith_span_of(b, sizeof b)).len, 0);
+    kith_noise_worked(alice.noise, 0);
+    assert_true(kith_noise_ready(alice.noise));
+    side_drain(&alice);
+    assert_int_equal(alice.ready, 1);
+    assert_true(side_send(&alice, msg) > 0);
+    end();
+}
+
+static void records_that_come_while_work_is_under_way_are_read_after_it(void **state)
+{
+    (void)state;
+    uint8_t msg[8192], more[64];
+    for (size_t cut = 0; cut < 40; cut++) {
+        size_t live = bob.heap.live, len = before_c(HFS, msg), n = side_seal(&alice, "second", 6, more);
+        size_t behind = len - (5 + KITH_NOISE_OVERHEAD);
+        hand(&bob, msg, cut < 23 ? behind + cut : len); /* C, and the start of the record */
+        if (cut < 23)
+            kith_noise_recv(bob.noise, 0, kith_span_of(msg + behind + cut, len - behind - cut));
+        kith_noise_recv(bob.noise, 0, kith_span_of(more, n));
+        memset(msg, 0, sizeof msg);
+        memset(more, 0, sizeof more);
+        side_work(&bob);
+        kith_noise_worked(bob.noise, 0);
+        side_drain(&bob);
+        assert_true(bob.ready && !bob.failed && bob.datas == 2);
+        assert_memory_equal(bob.got, "firstsecond", 11);
+        assert_true(bob.heap.live < live + 1024); /* nothing of it is kept */
+        end();
+    }
+}
+
+static void what_comes_ahead_is_kept_up_to_a_cap(void **state)
+{
+    (void)state;
+    uint8_t msg[8192];
+    uint8_t *rest = calloc(1, KITH_NOISE_AHEAD_MAX);
+    for (size_t over = 0; over < 2; over++) {
+        size_t len = before_c(XX, msg);
+        hand(&bob, msg, len);
+        size_t kept = 5 + KITH_NOISE_OVERHEAD;
+        for (size_t i = 0; i < 3; i++)
+            kith_noise_recv(bob.noise, 0, kith_span_of(rest, (KITH_NOISE_AHEAD_MAX - kept) / 3));
+        kith_noise_recv(bob.noise, 0, kith_span_of(rest, (KITH_NOISE_AHEAD_MAX - kept) % 3 + over));
+        kith_noise_recv(bob.noise, 0, kith_span_of(rest, over));
+        assert_true(bob.heap.live < KITH_NOISE_AHEAD_MAX + 32768);
+        side_work(&bob);
+        kith_noise_worked(bob.noise, 0);
+        side_drain(&bob);
+        assert_int_equal(bob.ready, !over);
+        if (over)
+            assert_failed(&bob, KITH_ELIMIT, "the peer sent too much ahead of the handshake's end");
+        else
+            assert_failed(&bob, KITH_EPROTO, "a record is shorter than its tag"); /* the zeros */
+        end();
+    }
+    free(rest);
+}
+
+/* Who cannot have heard us yet says all the messages at once. */
+static void messages_that_answer_nothing_are_no_handshake(void **state)
+{
+    (void)state;
+    uint8_t msg[8192] = {0};
+    begin(XX);
+    size_t len = side_send(&alice, msg);
+    kith_store_be16(msg + len, 168);
+    hand(&bob, msg, len + 170 + 30);
+    side_work(&bob);
+    kith_noise_worked(bob.noise, 0);
+    side_drain(&bob);
+    assert_failed(&bob, KITH_ECRYPTO, NULL);
+    end();
+}
+
+static void work_that_fails_says_so_when_it_is_told(void **state)
+{
+    (void)state;
+    uint8_t msg[8192];
+    size_t len = before_c(HFS, msg);
+    msg[20] ^= 1;
+    hand(&bob, msg, len);
+    side_work(&bob);
+    assert_false(bob.failed);
+    kith_noise_worked(bob.noise, 0);
+    side_drain(&bob);
+    assert_failed(&bob, KITH_ECRYPTO, "the handshake message does not authenticate");
+    end();
+}
+
+static void a_machine_freed_while_it_is_worked_on_goes_when_that_is_told(void **state)
+{
+    (void)state;
+    uint8_t msg[8192];
+    for (unsigned when = 0; when < 3; when++) {
+        size_t live = bob.heap.live, len = before_c(HFS, msg);
+        kith_noise *n = bob.noise;
+        hand(&bob, msg, len);
+        if (when == 1)
+            side_work(&bob);
+        kith_noise_free(n);
+        kith_noise_recv(n, 0, kith_span_of(msg, 100)); /* it does no harm */
+        assert_true(bob.heap.live > live);
+        if (when == 2)
+            side_work(&bob);
+        kith_noise_worked(n, 0);
+        assert_int_equal(bob.heap.live, live);
+        bob.noise = NULL;
+        end();
+    }
+}
+
 /* ---- memory ---- */
 
 static void failing_any_allocation_fails_cleanly(void **state)
@@ -1056,6 +1208,29 @@ static void failing_any_allocation_fails_cleanly(void **state)
                 assert_true(fail_at > 8);
                 break;
             }
+        }
+    }
+}
+
+static void failing_any_allocation_of_what_comes_ahead_fails_cleanly(void **state)
+{
+    (void)state;
+    for (size_t fail_at = 1;; fail_at++) {
+        uint8_t msg[8192];
+        size_t live = bob.heap.live, len = before_c(HFS, msg);
+        bob.heap.fail_at = bob.heap.calls + fail_at;
+        side_feed(&bob, kith_bytes_of(msg, len));
+        bool all = bob.heap.calls < bob.heap.fail_at;
+        bob.heap.fail_at = 0;
+        assert_int_equal(bob.failed, !all);
+        assert_int_equal(bob.got_len, all ? 5 : 0);
+        if (!all)
+            assert_failed(&bob, KITH_ENOMEM, "no memory for the handshake");
+        end();
+        assert_int_equal(bob.heap.live, live);
+        if (all) {
+            assert_int_equal(fail_at, 3); /* the step, what came ahead */
+            break;
         }
     }
 }
@@ -1112,7 +1287,14 @@ int main(void)
         cmocka_unit_test(empty_records_are_borne_but_not_for_ever),
         cmocka_unit_test(used_up_nonces_end_the_connection),
         cmocka_unit_test(the_dead_stay_dead),
+        cmocka_unit_test(nothing_happens_between_work_and_its_being_told),
+        cmocka_unit_test(records_that_come_while_work_is_under_way_are_read_after_it),
+        cmocka_unit_test(what_comes_ahead_is_kept_up_to_a_cap),
+        cmocka_unit_test(messages_that_answer_nothing_are_no_handshake),
+        cmocka_unit_test(work_that_fails_says_so_when_it_is_told),
+        cmocka_unit_test(a_machine_freed_while_it_is_worked_on_goes_when_that_is_told),
         cmocka_unit_test(failing_any_allocation_fails_cleanly),
+        cmocka_unit_test(failing_any_allocation_of_what_comes_ahead_fails_cleanly),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
