@@ -1391,7 +1391,7 @@ static void CVE_2022_23492_memory_stops_at_its_cap(void **state)
         kith_node_recv(a.node, a.now, a.bad[i].conn, kith_span_of(buf, n / 2));
         drive(&a);
     }
-    assert_in_range(a.peak, 300 * KIB, 400 * KIB);
+    assert_in_range(a.peak, 300 * KIB, 404 * KIB);          /* the node's own struct is not counted */
     assert_in_range(a.disconnected, 12 - 400 / 60, 12 - 3); /* those for whom there was none */
     assert_int_equal(a.err, KITH_ENOMEM);
     honest_ping(&a);
