@@ -32,7 +32,6 @@ struct kith_identify {
     kith_buf buf; /* a speaker's bytes to send, a listener's received ones */
 
     /* of the listener */
-    kith_peer_id peer;
     size_t scanned; /* bytes of buf in whole messages */
     unsigned messages;
     kith_err err;
@@ -208,7 +207,7 @@ kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_p
     i->env = env;
     i->state = LISTENING;
     i->deadline = now + KITH_IDENTIFY_TIMEOUT;
-    i->peer = *peer;
+    i->info.peer = *peer;
     kith_buf_init(&i->buf, KITH_IDENTIFY_CHUNKS_MAX * (KITH_IDENTIFY_MSG_MAX + PREFIX_MAX));
     *out = i;
     return KITH_OK;
@@ -349,25 +348,10 @@ static kith_err make_room(kith_identify *i)
     return KITH_OK;
 }
 
-static void take_record(kith_identify *i, kith_bytes envelope)
-{
-    kith_identify_info *info = &i->info;
-    info->record_err = kith_peer_record_open(envelope, &info->record);
-    if (info->record_err == KITH_OK && !kith_peer_id_eq(&info->record.peer, &i->peer))
-        info->record_err = KITH_EAUTH;
-    if (info->record_err) {
-        info->record = (kith_peer_record){0};
-        kith_trace_line(i->env, "identify", "a peer's signed record was ignored");
-        return;
-    }
-    info->has_record = true;
-    info->record_bytes = envelope;
-}
-
 static kith_err merge(kith_identify *i)
 {
     kith_identify_info *info = &i->info;
-    kith_bytes key = {0}, record = {0};
+    kith_bytes key = {0};
     cursor c = fields_of(i);
     kith_pb_field f;
     while (next_field(&c, &f)) {
@@ -397,7 +381,7 @@ static kith_err merge(kith_identify *i)
             info->agent = cleaned(f.data, kith_span_of(i->agent, sizeof i->agent));
             break;
         case SIGNED_RECORD:
-            record = f.data;
+            info->record = f.data;
             break;
         default: /* of a later version of the protocol */
             break;
@@ -408,10 +392,8 @@ static kith_err merge(kith_identify *i)
     info->protocols = i->protocols;
     info->addrs = i->addrs;
     kith_peer_id id;
-    if (key.len > 0 && (kith_peer_id_of_key(key, &id) != KITH_OK || !kith_peer_id_eq(&id, &i->peer)))
+    if (key.len > 0 && (kith_peer_id_of_key(key, &id) != KITH_OK || !kith_peer_id_eq(&id, &info->peer)))
         return fail(i, KITH_EAUTH, "identify names another key than the secure channel");
-    if (record.len > 0)
-        take_record(i, record);
     return KITH_OK;
 }
 
@@ -497,6 +479,17 @@ kith_err kith_identify_result(const kith_identify *i, const kith_identify_info *
         return i->err;
     *out = &i->info;
     return KITH_OK;
+}
+
+kith_err kith_identify_record(const kith_identify_info *info, kith_peer_record *out)
+{
+    kith_peer_record rec;
+    kith_err e = kith_peer_record_open(info->record, &rec);
+    if (!e && !kith_peer_id_eq(&rec.peer, &info->peer))
+        e = KITH_EAUTH;
+    if (!e)
+        *out = rec;
+    return e;
 }
 
 const char *kith_identify_why(const kith_identify *i)

@@ -45,18 +45,16 @@ typedef struct kith_identify_local {
 /* What a peer said; owned by the machine that received it. Missing fields: has_* false (a push leaves them unchanged). What is invalid or
  * beyond its cap is left out: one bad address costs the peer that address only. */
 typedef struct kith_identify_info {
-    bool has_agent, has_protocols, has_addrs, has_record, has_observed;
+    kith_peer_id peer; /* whom the channel authenticated */
+    bool has_agent, has_protocols, has_addrs, has_observed;
     kith_bytes agent;            /* printable ASCII and UTF-8; control characters replaced by '?' */
     kith_bytes protocol_version; /* cleaned and cut like agent */
     const kith_bytes *protocols; /* printable */
     size_t protocol_count;
-    const kith_maddr
-        *addrs; /* valid multiaddrs only, unsigned: a verified record's addresses go before them */
+    const kith_maddr *addrs; /* valid multiaddrs only; the peer's own word, by the channel's key */
     size_t addr_count;
-    kith_maddr observed;     /* untrusted; len 0: none */
-    kith_peer_record record; /* verified; when has_record */
-    kith_err record_err;     /* KITH_OK, or why a record that was sent was ignored (as go does) */
-    kith_bytes record_bytes; /* the envelope as received */
+    kith_maddr observed; /* untrusted; len 0: none */
+    kith_bytes record;   /* the signed peer record as received, nothing of it checked; empty: none */
 } kith_identify_info;
 
 typedef struct kith_identify kith_identify;
@@ -67,8 +65,8 @@ typedef struct kith_identify kith_identify;
  * field not into a message; a record that does not is left out. */
 KITH_CHECK kith_err kith_identify_speaker(const kith_env *env, const kith_identify_local *local,
                                           kith_identify **out);
-/* The side that listens. peer: whom the channel authenticated; a publicKey must be its or the whole is refused (KITH_EAUTH), a record that
- * is not is ignored. env is kept. */
+/* The side that listens. peer: whom the channel authenticated; a publicKey must be its or the whole is refused (KITH_EAUTH). env is kept.
+ * The signed record is kept unread: docs/design.md, "Signed records". */
 KITH_CHECK kith_err kith_identify_listener(const kith_env *env, kith_time now, const kith_peer_id *peer,
                                            kith_identify **out);
 
@@ -78,6 +76,11 @@ extern const kith_stream_ops
 /* The listener's result: KITH_OK with *out valid as long as the machine; KITH_ESTATE not complete yet; else why it failed: KITH_ESHORT (cut,
  * or nothing was said), KITH_EPROTO, KITH_ELIMIT, KITH_EAUTH, KITH_ENOMEM, KITH_ETIMEOUT, or what gone was told. A speaker's is KITH_ESTATE. */
 KITH_CHECK kith_err kith_identify_result(const kith_identify *i, const kith_identify_info **out);
+
+/* Verifies the peer's signed record, which costs a signature check: for who stores it as signed, compares its seq or passes it on, never
+ * without. out: views into info->record. KITH_EAUTH: a record of somebody else than info->peer; else as kith_peer_record_open
+ * (KITH_EFORMAT: also when there is none). */
+KITH_CHECK kith_err kith_identify_record(const kith_identify_info *info, kith_peer_record *out);
 
 /* Why it failed, for people; static; NULL: it did not. */
 const char *kith_identify_why(const kith_identify *i);

@@ -114,7 +114,7 @@ static void heard_again(const kith_identify_info *info)
         .protocols = info->protocols,
         .protocol_count = info->protocol_count,
         .agent = info->agent,
-        .record = info->record_bytes,
+        .record = info->record,
     };
     kith_identify *s = NULL;
     if (kith_identify_speaker(&env, &local, &s) != KITH_OK)
@@ -135,8 +135,11 @@ static void heard_again(const kith_identify_info *info)
         assert(kith_maddr_eq(&again->addrs[i], &info->addrs[i]));
     assert(kith_bytes_eq(again->agent, info->agent));
     assert(kith_maddr_eq(&again->observed, &info->observed));
-    if (info->has_record && info->record_bytes.len < KITH_IDENTIFY_SEND_MAX - 10)
-        assert(again->has_record && kith_bytes_eq(again->record_bytes, info->record_bytes));
+    if (info->record.len < KITH_IDENTIFY_SEND_MAX - 10)
+        assert(kith_bytes_eq(again->record, info->record));
+    kith_peer_record rec;
+    if (kith_identify_record(info, &rec) == KITH_OK)
+        assert(kith_peer_id_eq(&rec.peer, &info->peer));
     ops->free(l);
 }
 

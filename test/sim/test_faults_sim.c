@@ -119,6 +119,7 @@ static void look(lab *l, int i)
 {
     kith_node_event ev;
     kith_ping_event p;
+    kith_peer_record rec;
     while (kith_node_next(l->node[i], l->now, &ev)) {
         told *t = &l->told;
         wire *w = wire_of(l, i, ev.conn);
@@ -183,8 +184,8 @@ static void look(lab *l, int i)
             kith_node_resolved(l->node[i], l->now, ev.resolve_id, &l->addr[FAULTY], 1, KITH_OK);
             break;
         case KITH_NODE_UPDATED:
-            if (i == HONEST && ev.info && ev.info->has_record)
-                l->record_seq = ev.info->record.seq;
+            if (i == HONEST && ev.info && kith_identify_record(ev.info, &rec) == KITH_OK)
+                l->record_seq = rec.seq;
             break;
         case KITH_NODE_STREAM_OPENED:
             break;

@@ -57,7 +57,8 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
             size_t n = ev->info->agent.len < 63 ? ev->info->agent.len : 63;
             memcpy(s->agent, ev->info->agent.p, n);
             s->addr_count = ev->info->addr_count;
-            s->has_record = ev->info->has_record;
+            kith_peer_record rec;
+            s->has_record = kith_identify_record(ev->info, &rec) == KITH_OK;
         }
         break;
     case KITH_NODE_UPDATED:

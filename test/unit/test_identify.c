@@ -122,8 +122,7 @@ static void all_of_it_arrives_in_any_pieces(void **state)
         assert_int_equal(ops->want(l), KITH_STREAM_FIN);
         assert_true(ops->deadline(l) == KITH_NEVER);
         assert_null(kith_identify_why(l));
-        assert_true(info->has_agent && info->has_protocols && info->has_addrs && info->has_record &&
-                    info->has_observed);
+        assert_true(info->has_agent && info->has_protocols && info->has_addrs && info->has_observed);
         support_assert_str(info->agent, "kith/0.1");
         support_assert_str(info->protocol_version, KITH_IDENTIFY_VERSION);
         assert_int_equal(info->protocol_count, 2);
@@ -133,11 +132,11 @@ static void all_of_it_arrives_in_any_pieces(void **state)
         for (size_t j = 0; j < 3; j++)
             assert_true(kith_maddr_eq(&info->addrs[j], &addrs[j]));
         assert_true(kith_maddr_eq(&info->observed, &observed));
-        assert_true(info->record.seq == 5 && info->record.addr_count == 1 &&
-                    kith_peer_id_eq(&info->record.peer, &own));
-        support_assert_bytes(info->record.addrs[0], kith_maddr_bytes(&addrs[0]));
-        support_assert_bytes(info->record_bytes, record);
-        assert_int_equal(info->record_err, KITH_OK);
+        kith_peer_record rec;
+        support_assert_bytes(info->record, record);
+        assert_int_equal(kith_identify_record(info, &rec), KITH_OK);
+        assert_true(rec.seq == 5 && rec.addr_count == 1 && kith_peer_id_eq(&rec.peer, &own));
+        support_assert_bytes(rec.addrs[0], kith_maddr_bytes(&addrs[0]));
         assert_int_equal(ops->send(l, 0, kith_span_of(out, sizeof out)), 0); /* a listener says nothing */
         ops->gone(l, 0, KITH_OK);
         assert_int_equal(kith_identify_result(l, &info), KITH_OK); /* and keeps what it heard */
@@ -255,7 +254,7 @@ static void much_is_split_into_messages_that_everyone_reads(void **state)
             assert_int_equal(info->protocol_count,
                              p < KITH_IDENTIFY_PROTOCOLS_MAX ? p : KITH_IDENTIFY_PROTOCOLS_MAX);
             assert_int_equal(info->addr_count, a < KITH_IDENTIFY_ADDRS_MAX ? a : KITH_IDENTIFY_ADDRS_MAX);
-            assert_int_equal(info->has_record, known[i].record);
+            assert_int_equal(info->record.len > 0, known[i].record);
             for (size_t j = 0; j < info->protocol_count; j++) {
                 char want[40];
                 (void)snprintf(want, sizeof want, "/kith/many/%zu/1", j);
@@ -353,10 +352,9 @@ static void missing_fields_are_told_from_empty_ones(void **state)
     say_hex(&m, "");
     kith_identify *l = listen(env, &own, kith_bytes_of(m.b, m.len), 1);
     assert_int_equal(kith_identify_result(l, &info), KITH_OK);
-    assert_false(info->has_agent || info->has_protocols || info->has_addrs || info->has_record ||
-                 info->has_observed);
-    assert_true(info->agent.len == 0 && info->protocol_count == 0 && info->addr_count == 0 &&
-                info->observed.len == 0);
+    assert_false(info->has_agent || info->has_protocols || info->has_addrs || info->has_observed);
+    assert_true(info->record.len == 0 && info->agent.len == 0 && info->protocol_count == 0 &&
+                info->addr_count == 0 && info->observed.len == 0);
     ops->free(l);
     m.len = 0;
     say_hex(&m, "3200"
@@ -370,9 +368,9 @@ static void missing_fields_are_told_from_empty_ones(void **state)
     l = listen(env, &own, kith_bytes_of(m.b, m.len), 1);
     assert_int_equal(kith_identify_result(l, &info), KITH_OK);
     assert_true(info->has_agent && info->has_protocols && info->has_addrs);
-    assert_false(info->has_record || info->has_observed);
-    assert_true(info->agent.len == 0 && info->protocol_count == 0 && info->addr_count == 0);
-    assert_int_equal(info->record_err, KITH_OK);
+    assert_false(info->has_observed);
+    assert_true(info->record.len == 0 && info->agent.len == 0 && info->protocol_count == 0 &&
+                info->addr_count == 0);
     ops->free(l);
     support_heap_check(&heap);
 }
@@ -540,12 +538,10 @@ static void a_bad_record_costs_only_the_record(void **state)
         kith_identify *l = listen(env, cases[i].peer, kith_bytes_of(m.b, m.len), 50);
         assert_int_equal(kith_identify_result(l, &info), KITH_OK);
         support_assert_str(info->agent, "agent");
-        assert_int_equal(info->record_err, cases[i].e);
-        assert_int_equal(info->has_record, cases[i].e == KITH_OK);
-        if (cases[i].e) {
-            assert_true(info->record.addr_count == 0 && info->record.seq == 0 && info->record.peer.len == 0);
-            assert_int_equal(info->record_bytes.len, 0);
-        }
+        support_assert_bytes(info->record, cases[i].record);
+        kith_peer_record rec = {.seq = 77};
+        assert_int_equal(kith_identify_record(info, &rec), cases[i].e);
+        assert_int_equal(rec.seq, cases[i].e ? 77 : 5); /* nothing of a bad one comes out */
         ops->free(l);
         support_heap_check(&heap);
     }
@@ -773,8 +769,9 @@ static void listens(void *ctx, kith_bytes in)
         assert_true(info->protocol_count <= KITH_IDENTIFY_PROTOCOLS_MAX &&
                     info->addr_count <= KITH_IDENTIFY_ADDRS_MAX);
         assert_true(info->agent.len <= KITH_IDENTIFY_AGENT_MAX);
-        if (info->has_record)
-            support_assert_bytes(info->record_bytes, record); /* nothing else verifies */
+        kith_peer_record rec;
+        if (kith_identify_record(info, &rec) == KITH_OK)
+            support_assert_bytes(info->record, record); /* nothing else verifies */
         for (size_t i = 0; i < info->addr_count; i++) {
             char text[KITH_MADDR_TEXT_MAX + 1];
             kith_maddr_text(&info->addrs[i], text);
