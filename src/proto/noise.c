@@ -120,6 +120,9 @@ typedef struct step {
     uint8_t msg[]; /* len bytes */
 } step;
 
+/* Of a change of keys: the diagram in the header. */
+typedef enum change { STABLE, LEAD, LED, FOLLOW, OWING } change;
+
 struct kith_noise {
     const kith_env *env;
     const kith_noise_identity *identity;
@@ -136,6 +139,11 @@ struct kith_noise {
     uint8_t *out;      /* a handshake message that send has not handed over; NULL: none */
     size_t out_size, out_len;
     kith_noise_cipher tx, rx; /* from OPEN on */
+    bool initiator;
+    change change;
+    uint32_t changes;
+    uint8_t chain[KITH_NOISE_CHAIN_LEN];
+    kith_noise_keys next; /* until they are in use */
 
     /* Input. A message that lies whole in `in` is read where it is; one that is split is gathered in `part`,
      * which exists only for as long. */
@@ -206,6 +214,13 @@ static void ciphers_free(kith_noise *n)
     n->tx.aead = n->rx.aead = NULL;
 }
 
+static void keys_wipe(kith_noise *n)
+{
+    kith_wipe(n->chain, sizeof n->chain);
+    kith_wipe(&n->next, sizeof n->next);
+    n->change = STABLE;
+}
+
 /* Keeps nothing but the peer's name and the reason. Returns false, for those who answer with it. */
 static bool die(kith_noise *n, kith_err e, const char *why)
 {
@@ -215,6 +230,7 @@ static bool die(kith_noise *n, kith_err e, const char *why)
     part_free(n);
     ahead_free(n);
     ciphers_free(n);
+    keys_wipe(n);
     n->in = (kith_span){0};
     n->state = DEAD;
     n->ready_due = false;
@@ -471,6 +487,8 @@ static void open_transport(kith_noise *n)
     uint8_t k1[KITH_AEAD_KEY_LEN], k2[KITH_AEAD_KEY_LEN];
     kith_noise_hs *hs = n->hs;
     kith_noise_hs_split(hs, k1, k2);
+    kith_noise_hs_chain(hs, n->chain);
+    n->initiator = hs->initiator;
     kith_aead_rekey(hs->seal, hs->initiator ? k1 : k2);
     kith_aead_rekey(hs->open, hs->initiator ? k2 : k1);
     kith_wipe(k1, sizeof k1);
@@ -577,6 +595,7 @@ void kith_noise_free(kith_noise *n)
     part_free(n);
     ahead_free(n);
     ciphers_free(n);
+    keys_wipe(n);
     kith_mem_free(n->env, n->peer_key, n->peer_key_len);
     KITH_FREE(n->env, n);
 }
@@ -643,6 +662,95 @@ static bool next_message(kith_noise *n, kith_span *out)
     return true;
 }
 
+/* ---- change of keys ---- */
+
+/* One direction goes over to its new key, which is then nowhere but in the cipher. */
+static void rekey(kith_noise *n, kith_noise_cipher *c)
+{
+    uint8_t *key = (c == &n->tx) == n->initiator ? n->next.i2r : n->next.r2i;
+    kith_aead_rekey(c->aead, key);
+    c->n = 0;
+    kith_wipe(key, KITH_AEAD_KEY_LEN);
+}
+
+/* The first mark: from here on there is no way back to the old chain. */
+static void chain_forth(kith_noise *n)
+{
+    memcpy(n->chain, n->next.chain, sizeof n->chain);
+    kith_wipe(n->next.chain, sizeof n->next.chain);
+}
+
+/* Whether an empty record is the peer's mark. Otherwise it is what it is with everybody: nothing. */
+static bool peer_changes(kith_noise *n)
+{
+    if (n->change != LED && n->change != FOLLOW)
+        return false;
+    if (n->change == FOLLOW) {
+        chain_forth(n);
+        n->change = OWING;
+    } else {
+        n->change = STABLE;
+        n->changes++;
+    }
+    rekey(n, &n->rx);
+    return true;
+}
+
+const uint8_t *kith_noise_chain(const kith_noise *n)
+{
+    return n->chain;
+}
+
+kith_err kith_noise_prepare(kith_noise *n, const kith_noise_keys *keys, bool lead)
+{
+    if (n->state != OPEN || n->change != STABLE)
+        return KITH_ESTATE;
+    n->next = *keys;
+    n->change = lead ? LEAD : FOLLOW;
+    return KITH_OK;
+}
+
+bool kith_noise_drop(kith_noise *n)
+{
+    if (n->change != LEAD && n->change != FOLLOW)
+        return false;
+    kith_wipe(&n->next, sizeof n->next);
+    n->change = STABLE;
+    return true;
+}
+
+size_t kith_noise_change(kith_noise *n, kith_span out)
+{
+    if ((n->change != LEAD && n->change != OWING) || n->out || out.len < KITH_NOISE_OVERHEAD)
+        return 0;
+    if (kith_noise_cipher_seal(&n->tx, kith_span_of(out.p + 2, 0), out.p + 2)) {
+        (void)die(n, KITH_ELIMIT, "the connection has used up its nonces");
+        return 0;
+    }
+    kith_store_be16(out.p, KITH_AEAD_TAG_LEN);
+    if (n->change == LEAD) {
+        chain_forth(n);
+        n->change = LED;
+    } else {
+        n->change = STABLE;
+        n->changes++;
+    }
+    rekey(n, &n->tx);
+    return KITH_NOISE_OVERHEAD;
+}
+
+bool kith_noise_changing(const kith_noise *n)
+{
+    return n->change != STABLE;
+}
+
+uint32_t kith_noise_changes(const kith_noise *n)
+{
+    return n->changes;
+}
+
+/* ---- records ---- */
+
 /* True: ev is filled. */
 static bool read_record(kith_noise *n, kith_span msg, kith_noise_event *ev)
 {
@@ -654,6 +762,8 @@ static bool read_record(kith_noise *n, kith_span msg, kith_noise_event *ev)
                                    : "a record does not authenticate");
         return false;
     }
+    if (text.len == 0 && peer_changes(n))
+        return false;
     if (text.len == 0) {
         if (++n->empties > EMPTY_MAX)
             (void)die(n, KITH_EPROTO, "too many empty records");

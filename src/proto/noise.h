@@ -13,7 +13,7 @@
  * Memory, OpenSSL's included: up to 18 KiB during the handshake (most of it the ML-KEM key) and at most 10
  * KiB for a message that arrives in pieces or is being worked on, and 2 for its answer; what comes behind it meanwhile, at most
  * KITH_NOISE_AHEAD_MAX; 2.6 KiB once open, and for a record that arrives in pieces its
- * length, at most 64 KiB, until it is whole.
+ * length, at most 64 KiB, until it is whole. Keys and what they came from are wiped when their time is over.
  */
 #ifndef KITH_PROTO_NOISE_H
 #define KITH_PROTO_NOISE_H
@@ -115,6 +115,40 @@ const kith_peer_id *kith_noise_peer(const kith_noise *n);
 kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */
 /* The muxer agreed on in the handshake, one of config's; empty: negotiate by multistream-select. */
 kith_bytes kith_noise_muxer(const kith_noise *n);
-const uint8_t *kith_noise_hash(const kith_noise *n); /* h, 32 bytes, the channel binding */
+/* h, 32 bytes, the channel binding; no change of keys changes it. */
+const uint8_t *kith_noise_hash(const kith_noise *n);
+
+/* ---- new keys for an open channel ----
+ * proto/rekey.h agrees on them; docs/protocols/rekey.md has the states of both sides. One of the two leads: it marks the change with an
+ * empty record, and what it sends from then on is under its new key; the other follows with its own direction when that mark has come.
+ *
+ *   STABLE --prepare(lead)--> LEAD --(change)--> LED ------------> STABLE
+ *      |                                             peer's mark
+ *      +---prepare(follow)--> FOLLOW ----------> OWING --(change)--> STABLE
+ *                                   peer's mark
+ *   LEAD, FOLLOW --drop--> STABLE
+ */
+#define KITH_NOISE_CHAIN_LEN 32
+
+typedef struct kith_noise_keys {
+    uint8_t chain[KITH_NOISE_CHAIN_LEN]; /* for the refresh after this one */
+    uint8_t i2r[32];                     /* from the channel's initiator to its responder */
+    uint8_t r2i[32];
+} kith_noise_keys;
+
+/* The secret that new keys are derived from, besides a fresh exchange. Once ready; it changes with the keys, at the first mark. */
+const uint8_t *kith_noise_chain(const kith_noise *n);
+/* Takes a copy of new keys for the next change. KITH_ESTATE: a change is under way, or the channel is not open. */
+KITH_CHECK kith_err kith_noise_prepare(kith_noise *n, const kith_noise_keys *keys, bool lead);
+/* Forgets prepared keys, when the other side cannot change to them any more. False: there are none, or the first mark has gone or
+ * come. */
+bool kith_noise_drop(kith_noise *n);
+/* If it is our turn, writes the mark (18 bytes) and changes what we send to the new key; goes before anything else. 0: nothing to
+ * do, or out is too small, or the machine has died of its last nonce. */
+size_t kith_noise_change(kith_noise *n, kith_span out);
+/* Keys are prepared, or only one direction has changed. */
+bool kith_noise_changing(const kith_noise *n);
+/* How often both directions have changed. */
+uint32_t kith_noise_changes(const kith_noise *n);
 
 #endif

@@ -418,3 +418,11 @@ void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],
     memcpy(k2, out + 32, 32);
     kith_wipe(out, sizeof out);
 }
+
+/* A third output beside Split's two: the same extraction, expanded under a label. */
+void kith_noise_hs_chain(const kith_noise_hs *hs, uint8_t chain[KITH_NOISE_CHAIN_LEN])
+{
+    assert(hs->done == 3);
+    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), (kith_bytes){0},
+                     kith_bytes_str("kith rekey 1 chain"), kith_span_of(chain, KITH_NOISE_CHAIN_LEN));
+}

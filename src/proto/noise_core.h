@@ -82,6 +82,9 @@ KITH_CHECK kith_err kith_noise_hs_read(kith_noise_hs *hs, kith_span msg, kith_by
 void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],
                          uint8_t k2[KITH_AEAD_KEY_LEN]);
 
+/* After the third message: the secret that later keys are derived from, which tells nothing about k1 and k2. The caller wipes it. */
+void kith_noise_hs_chain(const kith_noise_hs *hs, uint8_t chain[KITH_NOISE_CHAIN_LEN]);
+
 /* The ciphers of an open machine, for tests. */
 kith_noise_cipher *kith_noise_tx(kith_noise *n);
 kith_noise_cipher *kith_noise_rx(kith_noise *n);
