@@ -28,6 +28,10 @@ const kith_config_key kith_config_keys[] = {
     KEY("negotiate_timeout", DURATION, node.negotiate_timeout, "agreement on a stream's protocol"),
     KEY("idle_timeout", DURATION, node.idle_timeout, "a connection without streams is closed after this"),
     KEY("ping_every", DURATION, node.ping_every, "keep-alive of every connection"),
+    KEY("security.rekey_after_time", DURATION, node.rekey_after_time,
+        "new keys for a connection that we dialled, if the peer is a kith node, after this"),
+    KEY("security.rekey_after_bytes", VOLUME, node.rekey_after_bytes,
+        "or after so many bytes, both directions together; 16MiB at least, or never"),
     KEY("limits.conns", COUNT, node.limits.conns, "connections, all together"),
     KEY("limits.conns_in", COUNT, node.limits.conns_in, "inbound connections"),
     KEY("limits.conns_per_ip", COUNT, node.limits.conns_per_ip, "inbound, per IPv4 address or IPv6 /64"),
@@ -39,6 +43,8 @@ const kith_config_key kith_config_keys[] = {
         "inbound connections a minute, per IPv4 /24 or IPv6 /48"),
     KEY("limits.rate_pushes", COUNT, node.limits.rate_pushes,
         "identify pushes a minute that a peer may send on one connection"),
+    KEY("limits.rate_rekeys", COUNT, node.limits.rate_rekeys,
+        "refreshes of keys a minute that a peer may ask for on one connection, besides those after 16 MiB"),
     KEY("limits.handshakes", COUNT, node.limits.handshakes,
         "inbound connections that are not authenticated yet"),
     KEY("limits.dials", COUNT, node.limits.dials, "outbound sockets under way"),
@@ -201,6 +207,13 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
             return bad(err, key, value, "a size; write it like 512MiB");
         *(uint64_t *)at = n;
         return KITH_OK;
+    case KITH_CONFIG_VOLUME:
+        if (strcmp(value, "never") == 0)
+            n = UINT64_MAX;
+        else if (!kith_parse_size(value, &n) || n < 16 << 20) /* oftener costs the peer, which refuses */
+            return bad(err, key, value, "a size from 16MiB, or never");
+        *(uint64_t *)at = n;
+        return KITH_OK;
     case KITH_CONFIG_DURATION: {
         kith_time t;
         if (!kith_parse_duration(value, &t) || t == 0) /* at once, or all the time: nobody means that */
@@ -256,6 +269,12 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
         return;
     case KITH_CONFIG_SIZE64:
         size_text(*(const uint64_t *)at, out, len);
+        return;
+    case KITH_CONFIG_VOLUME:
+        if (*(const uint64_t *)at == UINT64_MAX)
+            snprintf(out, len, "never");
+        else
+            size_text(*(const uint64_t *)at, out, len);
         return;
     case KITH_CONFIG_DURATION: {
         kith_time t = *(const kith_time *)at;

@@ -24,6 +24,7 @@ typedef enum kith_config_type {
     KITH_CONFIG_COUNT,  /* 0 .. 2^32-1 */
     KITH_CONFIG_SIZE32, /* bytes: 65536, 64KiB, 16MiB */
     KITH_CONFIG_SIZE64,
+    KITH_CONFIG_VOLUME,   /* 64GiB, never; 16MiB at least */
     KITH_CONFIG_DURATION, /* 250ms, 10s, 5m, 1h, never */
     KITH_CONFIG_PQ,       /* require, prefer, off */
     KITH_CONFIG_LEVEL,    /* 1, 3, 5 */

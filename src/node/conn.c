@@ -261,7 +261,7 @@ static void open_up(kith_conn *c, kith_time now)
     }
     c->state = CONN_OPEN;
     c->deadline = KITH_NEVER;
-    c->opened_at = c->active_at = now;
+    c->opened_at = c->active_at = c->keyed_at = now;
     kith_note_(n, &c->note, CONN_CONNECTED);
     kith_dialer_conn_open_(n, now, c);
     kith_identify_ask_(c, now);
@@ -498,8 +498,9 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
         len += k;
     }
     while (c->noise && kith_noise_ready(c->noise)) {
-        /* The handshake's last message goes first. */
+        /* The handshake's last message goes first; later the mark of a change of keys does. */
         len += kith_noise_send(c->noise, now, kith_span_skip(out, len));
+        len += kith_noise_change(c->noise, kith_span_skip(out, len));
         kith_span rest = kith_span_skip(out, len);
         kith_span room = kith_noise_room(c->noise, rest);
         if (room.len < 2 * KITH_YAMUX_HDR_LEN)
@@ -589,8 +590,11 @@ void kith_conn_pump_(kith_conn *c, kith_time now)
     if (c->state == CONN_DEAD)
         return;
     kith_time at = c->deadline;
-    if (c->state == CONN_OPEN)
+    if (c->state == CONN_OPEN) {
+        kith_rekey_pump_(c, now);
         at = kith_time_min(kith_yamux_deadline(c->yamux), idle_deadline(c));
+        at = kith_time_min(at, kith_rekey_deadline_(c));
+    }
     kith_timers_set(&c->node->timers, &c->timer.t, at);
     kith_writer_(c);
 }

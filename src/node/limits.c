@@ -33,6 +33,7 @@ void kith_limits_default(kith_limits *l)
         .rate_per_ip = 600,      /* 10 handshakes a second take half a percent of a core */
         .rate_per_subnet = 4800, /* as 8 addresses, like the caps */
         .rate_pushes = 60,
+        .rate_rekeys = 60,
         .handshakes = 256,
         .dials = 128,
         .streams_in = 1024,

@@ -19,6 +19,7 @@ typedef struct kith_limits {
     uint32_t rate_per_ip;      /* inbound connections a minute, per address as above */
     uint32_t rate_per_subnet;
     uint32_t rate_pushes;   /* identify pushes a minute, per connection */
+    uint32_t rate_rekeys;   /* refreshes of keys a minute, per connection, besides those after 16 MiB */
     uint32_t handshakes;    /* inbound connections not yet authenticated */
     uint32_t dials;         /* outbound sockets under way */
     uint32_t streams_in;    /* per connection, opened by the peer */

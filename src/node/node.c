@@ -6,6 +6,7 @@
 
 #include "node/node_impl.h"
 #include "proto/ping.h"
+#include "proto/rekey.h"
 
 /* ---- memory: everything that connections hold is counted ---- */
 
@@ -64,6 +65,8 @@ void kith_node_config_default(kith_node_config *cfg)
         .negotiate_timeout = KITH_SEC(10),
         .idle_timeout = KITH_SEC(300),
         .ping_every = KITH_SEC(30),
+        .rekey_after_time = KITH_SEC(3600),
+        .rekey_after_bytes = UINT64_C(64) << 30,
     };
     kith_limits_default(&cfg->limits);
 }
@@ -106,6 +109,7 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
         {KITH_IDENTIFY_ID, &kith_identify_ops, 4},
         {KITH_IDENTIFY_PUSH_ID, &kith_identify_ops, 2},
         {KITH_PING_ID, &kith_ping_ops, 4},
+        {KITH_REKEY_ID, &kith_rekey_ops, 2},
     };
     kith_node *n = KITH_NEW(&cfg->env, kith_node);
     if (!n)
@@ -631,6 +635,7 @@ static bool tell_own_stream(kith_node *n, kith_time now, kith_stream *s, kith_no
             ev->info = NULL;
             ev->why = kith_err_text(ev->err);
         }
+        kith_conn_pump_(c, now); /* it may be time for what the peer serves */
         if (c->push_due)
             kith_identify_push_(c, now);
         return true;
@@ -645,6 +650,8 @@ static bool tell_own_stream(kith_node *n, kith_time now, kith_stream *s, kith_no
     case ROLE_APP:
     case ROLE_IDENTIFY_ANSWER:
     case ROLE_PING:
+    case ROLE_REKEY_ASK:
+    case ROLE_REKEY_ANSWER:
         return false;
     }
     return false;
@@ -751,6 +758,9 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,
         .streams = c->stream_count,
+        .rekeys = c->rekeys,
+        .keyed_at = c->keyed_at,
+        .keyed_bytes = c->bytes_in + c->bytes_out - c->keyed_bytes,
         .identified = c->identified,
         .agent = c->agent,
     };

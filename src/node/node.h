@@ -48,6 +48,10 @@ typedef struct kith_node_config {
     kith_time
         idle_timeout;     /* a connection without streams, not protected; KITH_NEVER: stays; default 5 min */
     kith_time ping_every; /* yamux keep-alive; default 30 s */
+    /* New keys for a connection that we dialled, to a peer that serves them: after so long, default 1 h; or after so many bytes on the
+     * wire, both directions together, default 64 GiB. KITH_NEVER and UINT64_MAX: never. */
+    kith_time rekey_after_time;
+    uint64_t rekey_after_bytes;
 } kith_node_config;
 
 void kith_node_config_default(kith_node_config *cfg);
@@ -205,8 +209,11 @@ typedef struct kith_conn_facts {
     kith_time rtt;                /* 0: unknown */
     uint64_t bytes_in, bytes_out; /* on the wire */
     size_t streams;
-    bool identified;   /* identify has come to its end, with or without success */
-    const char *agent; /* "" before identify */
+    uint32_t rekeys;      /* how often the keys were refreshed */
+    kith_time keyed_at;   /* since when the present ones are in use */
+    uint64_t keyed_bytes; /* on the wire since then, both directions */
+    bool identified;      /* identify has come to its end, with or without success */
+    const char *agent;    /* "" before identify */
 } kith_conn_facts;
 void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out);
 /* The peer's own word about its protocols (identify). */

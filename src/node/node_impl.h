@@ -30,6 +30,9 @@
 #define SAYS_LITTLE \
     (4u *           \
      1024) /* a connection whose last output was no more than this speaks before those with much to say */
+#define REKEY_RETRY KITH_SEC(60) /* after a refresh of keys that came to nothing */
+#define REKEY_FREE_BYTES \
+    (16u << 20)                 /* after so much traffic a peer's question for new keys is 1 % of its cost */
 #define PUSH_DELAY KITH_MS(200) /* gathers several changes of ourselves into one push */
 
 /* Something with events to tell, in the node's one queue; bits say which. */
@@ -99,7 +102,14 @@ struct kith_conn {
     kith_time rtt;      /* what that took */
     kith_time opened_at, active_at;
     uint64_t bytes_in, bytes_out;
-    uint64_t cost; /* without that of the bytes */
+    bool rekey_served, rekeying; /* the peer answers; we are asking */
+    uint32_t rekeys;
+    kith_time keyed_at; /* when the present keys came into use; and bytes_in + bytes_out then */
+    uint64_t keyed_bytes;
+    kith_time rekey_retry_at;
+    kith_rate rekey_rate;  /* of the peer's asking */
+    kith_stream *rekey_by; /* whose keys are prepared */
+    uint64_t cost;         /* without that of the bytes */
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
     kith_rate pushes;
     uint8_t *protocols; /* length-prefixed ids, from identify */
@@ -115,7 +125,9 @@ typedef enum stream_role {
     ROLE_IDENTIFY_ANSWER,
     ROLE_PUSH_SAY,
     ROLE_PUSH_HEAR,
-    ROLE_PING
+    ROLE_PING,
+    ROLE_REKEY_ASK,
+    ROLE_REKEY_ANSWER
 } stream_role;
 
 struct kith_stream {
@@ -271,6 +283,16 @@ void kith_dialer_tick_(kith_node *n, kith_time now, dial_job *j);
 void kith_dialer_forget_(kith_node *n, const kith_conn *c); /* no answer may point to it any more */
 void kith_dialer_stop_(kith_node *n, kith_time now);        /* ends every dial */
 void kith_dialer_free_all_(kith_node *n);
+
+/* ---- rekey.c ---- */
+/* Counts a change of keys that is complete, and asks for one that is due. */
+void kith_rekey_pump_(kith_conn *c, kith_time now);
+kith_time kith_rekey_deadline_(const kith_conn *c);
+/* The machine that answers; NULL: refused, or (often) refused since there were so many of late, or no memory. */
+void *kith_rekey_answer_(kith_conn *c, kith_time now, bool *often);
+/* Its machine was given bytes: hands keys that are agreed on to the channel. An error ends the stream. */
+kith_err kith_rekey_heard_(kith_stream *s);
+void kith_rekey_over_(kith_stream *s, kith_time now);
 
 /* ---- peer.c: what identify says and hears ---- */
 void kith_identify_ask_(kith_conn *c, kith_time now);

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "node/node_impl.h"
+#include "proto/rekey.h"
 
 static const kith_bytes ask_id[] = {{(const uint8_t *)KITH_IDENTIFY_ID, sizeof KITH_IDENTIFY_ID - 1}};
 static const kith_bytes push_id[] = {
@@ -123,6 +124,7 @@ bool kith_identify_heard_(kith_stream *s, const kith_identify_info **info, kith_
     }
     if ((*info)->has_protocols)
         keep_protocols(c, *info);
+    c->rekey_served = kith_conn_supports(c, kith_bytes_str(KITH_REKEY_ID));
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "node/node_impl.h"
 #include "proto/ping.h"
+#include "proto/rekey.h"
 
 static kith_stream *stream_new(kith_conn *c)
 {
@@ -83,7 +84,8 @@ kith_err kith_stream_open_(kith_conn *c, kith_time now, const kith_bytes *ids, s
     s->user = user;
     s->negotiate_by = kith_time_after(now, n->cfg.negotiate_timeout);
     kith_yamux_set_user(s->ys, s);
-    c->active_at = now;
+    if (role != ROLE_REKEY_ASK)
+        c->active_at = now;
     kith_stream_settle_(s, now);
     *out = s;
     return KITH_OK;
@@ -215,6 +217,9 @@ static kith_err agree(kith_stream *s, kith_time now, bool *often)
         } else if (kith_bytes_eq_str(id, KITH_PING_ID)) {
             s->role = ROLE_PING;
             s->machine = kith_ping_new_responder(&n->env);
+        } else if (kith_bytes_eq_str(id, KITH_REKEY_ID)) {
+            s->role = ROLE_REKEY_ANSWER;
+            s->machine = kith_rekey_answer_(c, now, often);
         } else {
             kith_stream_info info = {.peer = c->peer, .inbound = true, .protocol = id};
             s->machine = row->p.accept(row->p.ctx, &info);
@@ -255,11 +260,18 @@ static void negotiated(kith_stream *s, kith_time now)
     }
 }
 
+/* Our own business with the peer, at times that say nothing about whether the connection is in use. */
+static bool rekeys(const kith_stream *s)
+{
+    return s->role == ROLE_REKEY_ASK || s->role == ROLE_REKEY_ANSWER;
+}
+
 void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in)
 {
     if (s->err)
         return;
-    s->conn->active_at = now;
+    if (!rekeys(s))
+        s->conn->active_at = now;
     if (s->mss && kith_mss_status(s->mss) == KITH_MSS_RUNNING) {
         size_t used = 0;
         kith_err e = kith_mss_recv(s->mss, in, &used);
@@ -278,6 +290,8 @@ void kith_stream_data_(kith_stream *s, kith_time now, kith_bytes in)
         assert(s->machine && s->opened);
         s->unread += in.len;
         kith_err e = s->ops->recv(s->machine, now, in);
+        if (!e && rekeys(s))
+            e = kith_rekey_heard_(s);
         if (e) {
             reset(s, e, code_of(e));
             return;
@@ -405,5 +419,7 @@ void kith_stream_end_(kith_stream *s, kith_time now, kith_err err)
     kith_timers_set(&s->conn->node->timers, &s->timer.t, KITH_NEVER);
     if (s->machine)
         s->ops->gone(s->machine, now, s->err);
+    if (rekeys(s))
+        kith_rekey_over_(s, now);
     kith_note_(s->conn->node, &s->note, STREAM_GONE);
 }

@@ -161,7 +161,22 @@ static void no_time_at_all_is_refused_for_every_duration(void **state)
         assert_int_equal(kith_config_set(&c, k, "never", err), KITH_OK);
         d = c;
     }
-    assert_int_equal(durations, 5);
+    assert_int_equal(durations, 6);
+}
+
+static void how_much_traffic_keys_serve_is_a_size_or_never(void **state)
+{
+    (void)state;
+    kith_config c;
+    assert_int_equal(parse(&c, "[security]\nrekey_after_time = 5m\nrekey_after_bytes = never\n"), KITH_OK);
+    assert_int_equal(c.node.rekey_after_time, KITH_SEC(300));
+    assert_true(c.node.rekey_after_bytes == UINT64_MAX);
+    assert_int_equal(parse(&c, "security.rekey_after_bytes = 16MiB\n"), KITH_OK);
+    assert_int_equal(c.node.rekey_after_bytes, 16 << 20);
+    assert_int_equal(parse(&c, "security.rekey_after_bytes = 16777215\n"), KITH_EFORMAT);
+    assert_string_equal(
+        err, "kith.ini:1: security.rekey_after_bytes: '16777215' is not a size from 16MiB, or never");
+    assert_int_equal(parse(&c, "security.rekey_after_bytes = soon\n"), KITH_EFORMAT);
 }
 
 static void a_command_line_may_write_hyphens(void **state)
@@ -193,6 +208,7 @@ int main(void)
         cmocka_unit_test(at_most_sixteen_addresses),
         cmocka_unit_test(sizes_and_times_are_exact),
         cmocka_unit_test(no_time_at_all_is_refused_for_every_duration),
+        cmocka_unit_test(how_much_traffic_keys_serve_is_a_size_or_never),
         cmocka_unit_test(a_command_line_may_write_hyphens),
         cmocka_unit_test(suggestions_are_near_or_none),
     };

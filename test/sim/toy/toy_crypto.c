@@ -124,6 +124,11 @@ void kith_wipe(void *p, size_t n)
     memset(p, 0, n);
 }
 
+bool kith_ct_eq(kith_bytes a, kith_bytes b)
+{
+    return kith_bytes_eq(a, b);
+}
+
 /* ---- aead.h ---- */
 
 struct kith_aead {
