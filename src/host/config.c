@@ -16,7 +16,8 @@
 const kith_config_key kith_config_keys[] = {
     KEY("listen", ADDRS, listen, "address to listen on, as a multiaddr; may be given several times"),
     KEY("pq", PQ, node.pq, "post-quantum channels: require (refuse others), prefer, off"),
-    KEY("level", LEVEL, node.level, "preferred ML-KEM security category: 1 (512), 3 (768) or 5 (1024)"),
+    KEY("level", LEVEL, node.level,
+        "least ML-KEM category taken of kith nodes: 1 (512), 3 (768) or 5 (1024)"),
     KEY("perf", BOOL, perf, "serve /perf/1.0.0, so that others can measure the speed to this node"),
     KEY("agent", TEXT, agent, "what identify tells others about this program"),
     KEY("dns", TEXT, dns, "name servers to ask instead of the system's, such as 10.0.0.1,[::1]:5353"),

@@ -155,6 +155,8 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
         .expected = c->expected,
         .muxers = muxers,
         .muxer_count = n->cfg.no_early_muxer ? 0 : 1,
+        .channels = n->suite_ids,
+        .channel_count = n->suite_count,
     };
     c->noise = kith_noise_new(&cfg);
     if (!c->noise) {
@@ -173,12 +175,13 @@ void kith_conn_start_(kith_conn *c, kith_time now)
         c->mss = kith_mss_listen(&n->env, find_suite, n);
         if (c->mss)
             kith_mss_take_ahead(c->mss, KITH_MSS_AHEAD_MAX);
-    } else if (n->proposed_count == 1) {
-        c->mss = kith_mss_dial(&n->env, n->suite_ids, 1);
+    } else if (n->own_count == 0) {
+        c->mss = kith_mss_dial(&n->env, n->suite_ids, n->suite_count);
     } else { /* the handshake's first message goes ahead of the answer in any case */
         if (!start_noise(c, now, 0))
             return;
-        c->mss = kith_mss_dial_ahead(&n->env, n->suite_ids, n->proposed_count, kith_noise_waiting(c->noise));
+        c->mss = kith_mss_dial_ahead(&n->env, n->suite_ids, n->own_count, n->suite_count,
+                                     kith_noise_waiting(c->noise));
     }
     if (!c->mss) {
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
@@ -417,7 +420,7 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
             if (!start_noise(c, now, (size_t)kith_mss_choice(c->mss)))
                 return;
             c->state = CONN_NOISE;
-            if (kith_mss_ahead_taken(c->mss) && kith_mss_choice(c->mss) == 0)
+            if (kith_mss_ahead_taken(c->mss))
                 kith_noise_passed(c->noise);
             noise_in(c, now, kith_mss_ahead(c->mss));
         }
@@ -489,7 +492,7 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     /* One proposal is left: if the peer refuses that, there is no connection anyway, and if not, the handshake's first message
      * behind it has saved a round trip. */
     bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
-    if (lazy && !start_noise(c, now, n->proposed_count - 1))
+    if (lazy && !start_noise(c, now, n->suite_count - 1))
         return len;
     if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise)) {
         size_t k = kith_noise_send(c->noise, now, kith_span_skip(out, len));

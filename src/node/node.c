@@ -75,27 +75,19 @@ static bool suite_allowed(const kith_node_config *cfg, const kith_noise_suite *s
 {
     if (s->kem == KITH_KEM_NONE)
         return cfg->pq != KITH_PQ_REQUIRE;
-    return cfg->pq != KITH_PQ_OFF && (s->level >= 3 || s->level == cfg->level);
+    return cfg->pq != KITH_PQ_OFF && (!s->own || s->level >= cfg->level);
 }
 
-/* The suites that the policy allows: the wanted level first, then the table's order, and last those that we take but do not
- * propose. Every proposal that a peer refuses costs a round trip, and who knows one of kith's own ids knows all of them, so of
- * these only the wanted one is worth a try. */
+/* The table begins with the weakest of kith's own, so that two kith nodes meet at the higher one of their levels. */
 static void choose_suites(kith_node *n)
 {
-    enum { WANTED, PROPOSED, TAKEN };
-    for (int round = WANTED; round <= TAKEN; round++) {
-        for (size_t i = 0; i < kith_noise_suite_count && n->suite_count < SUITES_MAX; i++) {
-            const kith_noise_suite *s = &kith_noise_suites[i];
-            bool wanted = s->kem != KITH_KEM_NONE && s->level == n->cfg.level;
-            bool own = strncmp(s->id, "/kith/", 6) == 0;
-            if ((wanted ? WANTED : own ? TAKEN : PROPOSED) != round || !suite_allowed(&n->cfg, s))
-                continue;
-            n->suites[n->suite_count] = s;
-            n->suite_ids[n->suite_count++] = kith_bytes_str(s->id);
-        }
-        if (round != TAKEN)
-            n->proposed_count = n->suite_count;
+    for (size_t i = 0; i < kith_noise_suite_count && n->suite_count < SUITES_MAX; i++) {
+        const kith_noise_suite *s = &kith_noise_suites[i];
+        if (!suite_allowed(&n->cfg, s))
+            continue;
+        n->suites[n->suite_count] = s;
+        n->suite_ids[n->suite_count++] = kith_bytes_str(s->id);
+        n->own_count += s->own;
     }
 }
 

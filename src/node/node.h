@@ -39,7 +39,7 @@ typedef struct kith_node_config {
     const kith_signer *signer; /* borrowed for the node's life */
     const char *agent;         /* copied */
     kith_pq_policy pq;
-    uint8_t level; /* preferred ML-KEM category: 1, 3 (default) or 5; the others of >= 3 are taken too */
+    uint8_t level;       /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */
     bool no_early_muxer; /* always negotiate the muxer by multistream-select */
     kith_limits limits;
     kith_time handshake_timeout; /* accept to OPEN; default 10 s */

@@ -208,10 +208,11 @@ struct kith_node {
     uint8_t pubkey[KITH_PUBKEY_ED25519_LEN];
     kith_noise_identity *noise_id;
     kith_limiter *limiter;
-    const kith_noise_suite *suites[SUITES_MAX]; /* that our policy allows, in order of preference */
+    const kith_noise_suite
+        *suites[SUITES_MAX]; /* that our policy allows, in order of preference; all proposed, all taken */
     kith_bytes suite_ids[SUITES_MAX];
-    size_t suite_count, proposed_count; /* the first ones are proposed when we dial, all are taken */
-    protocol_row *rows[PROTOCOLS_MAX];  /* NULL: a hole */
+    size_t suite_count, own_count;     /* own: kith's, the first ones */
+    protocol_row *rows[PROTOCOLS_MAX]; /* NULL: a hole */
     size_t row_count;
     kith_maddr *addrs;
     size_t addr_count;

@@ -9,21 +9,20 @@
 #include "wire/multibase.h"
 
 #define HELLO "/multistream/1.0.0"
-#define AHEAD \
-    "/kith/ahead/1" /* then '/', which part, of how many, '/', bytes as base64url; alone: I have all of them */
-#define AHEAD_HEAD_LEN (sizeof AHEAD - 1 + 4)
+#define AHEAD "/kith/ahead/1/" /* then which part, of how many, '/', bytes as base64url */
+#define AHEAD_HEAD_LEN (sizeof AHEAD - 1 + 3)
 #define AHEAD_PART 700 /* bytes; as text with its head below KITH_MSS_MSG_MAX */
 #define AHEAD_PARTS ((KITH_MSS_AHEAD_MAX + AHEAD_PART - 1) / AHEAD_PART)
 #define PREFIX_MAX 2 /* bytes of a length prefix: enough for KITH_MSS_MSG_MAX */
 
-/* Longest output that can be queued: our hello, a "na" for each try (once the other answer to what comes ahead), and the echo. */
-#define OUT_MAX \
-    (1 + sizeof HELLO + KITH_MSS_TRIES_MAX * 4 + 1 + sizeof AHEAD + PREFIX_MAX + KITH_MSS_ID_MAX + 1)
+/* Longest output that can be queued: our hello, a "na" for each try, and the echo. */
+#define OUT_MAX (1 + sizeof HELLO + KITH_MSS_TRIES_MAX * 4 + PREFIX_MAX + KITH_MSS_ID_MAX + 1)
 
 struct kith_mss {
     const kith_env *env;
     const kith_bytes *ids; /* dialer: what it proposes; NULL: a listener */
     size_t n, tried;       /* dialer: ids[tried] is proposed; listener: proposals answered with "na" */
+    size_t own;            /* dialer: ids[0..own) went ahead */
     kith_mss_find find;
     void *ctx;
     kith_buf part; /* what has arrived of a message whose end has not */
@@ -35,10 +34,11 @@ struct kith_mss {
     uint8_t prefix; /* the first byte of a two-byte length prefix */
     bool have_prefix;
     bool greeted;   /* the peer's hello is in */
-    kith_buf ahead; /* listener */
-    uint8_t part_next,
-        parts; /* dialer: answers to parts that are still to come; listener: parts that came, of how many */
-    bool ahead_whole; /* dialer: the listener has all parts; listener: we have */
+    kith_buf ahead; /* listener: all that came ahead */
+    size_t
+        ahead_head; /* listener: bytes of it in front of the payload; beyond its end: the payload is not for the choice */
+    uint8_t part_next, parts; /* dialer: parts that were answered, of how many; listener: that came */
+    uint8_t behind;           /* listener: proposals that still come and that the choice has made void */
 };
 
 static kith_err fail(kith_mss *m, kith_err e, const char *why)
@@ -96,40 +96,66 @@ kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n)
     return m;
 }
 
-kith_mss *kith_mss_dial_ahead(const kith_env *env, const kith_bytes *ids, size_t n, kith_bytes ahead)
+/* What goes ahead: how many proposals come behind it in the same flight, the ids with their lengths, a zero, the payload. */
+static kith_bytes ahead_of(const kith_bytes *ids, size_t own, size_t n, kith_bytes payload, kith_span out)
 {
-    assert(n >= 2 && ahead.len > 0 && ahead.len <= KITH_MSS_AHEAD_MAX);
+    kith_wr w = kith_wr_of(out);
+    kith_put_u8(&w, own < n);
+    for (size_t i = 0; i < own; i++) {
+        kith_put_u8(&w, (uint8_t)ids[i].len);
+        kith_put_bytes(&w, ids[i]);
+    }
+    kith_put_u8(&w, 0);
+    kith_put_bytes(&w, payload);
+    assert(!w.bad);
+    return kith_wr_bytes(&w);
+}
+
+static kith_err say_part(kith_mss *m, unsigned k, kith_bytes part)
+{
+    uint8_t text[KITH_MSS_MSG_MAX];
+    kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1)); /* and a newline */
+    kith_put_bytes(&w, kith_bytes_str(AHEAD));
+    kith_put_u8(&w, (uint8_t)('0' + k));
+    kith_put_u8(&w, (uint8_t)('0' + m->parts));
+    kith_put_u8(&w, '/');
+    kith_base_put(&w, KITH_BASE64URL, part);
+    assert(!w.bad);
+    return say(m, kith_wr_bytes(&w));
+}
+
+kith_mss *kith_mss_dial_ahead(const kith_env *env, const kith_bytes *ids, size_t own, size_t n,
+                              kith_bytes payload)
+{
+    uint8_t all[KITH_MSS_AHEAD_MAX];
+    assert(own >= 1 && own <= n && payload.len > 0);
+    kith_bytes ahead = ahead_of(ids, own, n, payload, kith_span_of(all, sizeof all));
     kith_mss *m = start(env, OUT_MAX + AHEAD_PARTS * KITH_MSS_MSG_MAX, (kith_bytes){0});
     if (!m)
         return NULL;
     m->ids = ids;
     m->n = n;
+    m->own = m->tried = own; /* ids[own] is proposed right behind */
     m->parts = (uint8_t)((ahead.len + AHEAD_PART - 1) / AHEAD_PART);
     size_t each = (ahead.len + m->parts - 1) / m->parts;
-    for (unsigned k = 1; k <= m->parts; k++) {
-        uint8_t text[KITH_MSS_MSG_MAX];
-        kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1)); /* and a newline */
-        kith_put_bytes(&w, kith_bytes_str(AHEAD "/"));
-        kith_put_u8(&w, (uint8_t)('0' + k));
-        kith_put_u8(&w, (uint8_t)('0' + m->parts));
-        kith_put_u8(&w, '/');
-        kith_base_put(&w, KITH_BASE64URL, kith_bytes_of(ahead.p, each < ahead.len ? each : ahead.len));
-        assert(!w.bad);
-        ahead = kith_bytes_skip(ahead, each < ahead.len ? each : ahead.len);
-        if (say(m, kith_wr_bytes(&w)))
-            goto fail;
+    kith_err e = KITH_OK;
+    for (unsigned k = 1; k <= m->parts && !e; k++) {
+        size_t len = each < ahead.len ? each : ahead.len;
+        e = say_part(m, k, kith_bytes_of(ahead.p, len));
+        ahead = kith_bytes_skip(ahead, len);
     }
-    if (say(m, ids[0]))
-        goto fail;
+    if (!e && own < n)
+        e = say(m, ids[own]);
+    if (e) {
+        kith_mss_free(m);
+        return NULL;
+    }
     return m;
-fail:
-    kith_mss_free(m);
-    return NULL;
 }
 
 bool kith_mss_ahead_taken(const kith_mss *m)
 {
-    return m->ids && m->ahead_whole;
+    return m->own > 0 && m->state == KITH_MSS_DONE && m->choice == 0;
 }
 
 kith_mss *kith_mss_listen(const kith_env *env, kith_mss_find find, void *ctx)
@@ -160,76 +186,139 @@ void kith_mss_take_ahead(kith_mss *m, size_t max)
 
 kith_span kith_mss_ahead(kith_mss *m)
 {
-    return !m->ids && m->state == KITH_MSS_DONE ? kith_buf_span(&m->ahead) : (kith_span){0};
+    if (m->ids || m->state != KITH_MSS_DONE || m->ahead_head > m->ahead.len)
+        return (kith_span){0};
+    return kith_span_skip(kith_buf_span(&m->ahead), m->ahead_head);
+}
+
+static kith_err chosen(kith_mss *m, size_t choice)
+{
+    m->state = KITH_MSS_DONE;
+    m->choice = (int)choice;
+    return KITH_OK;
+}
+
+static kith_err refused(kith_mss *m)
+{
+    return fail(m, KITH_EUNSUPPORTED, "the peer refused every protocol we proposed");
+}
+
+/* The answer to a part: na, or to the last one the id that the listener takes of those that went ahead. */
+static kith_err on_part_answer(kith_mss *m, kith_bytes text)
+{
+    bool last = ++m->part_next == m->parts;
+    for (size_t i = 0; last && i < m->own; i++) {
+        if (kith_bytes_eq(text, m->ids[i]))
+            return chosen(m, i);
+    }
+    if (!kith_bytes_eq_str(text, "na"))
+        return fail(m, KITH_EPROTO, "the answer is neither our proposal nor na");
+    return last && m->own == m->n ? refused(m) : KITH_OK;
 }
 
 static kith_err on_answer(kith_mss *m, kith_bytes text)
 {
     if (m->out.len > 0)
         return fail(m, KITH_EPROTO, "the answer came before our proposal was sent");
-    if (m->part_next <
-        m->parts) { /* na to a part is no news, and all of them with the last one are either taken or not */
-        m->part_next++;
-        m->ahead_whole = m->part_next == m->parts && kith_bytes_eq_str(text, AHEAD);
-        if (m->ahead_whole || kith_bytes_eq_str(text, "na"))
-            return KITH_OK;
-        return fail(m, KITH_EPROTO, "the answer is neither our proposal nor na");
-    }
-    if (kith_bytes_eq(text, m->ids[m->tried])) {
-        m->state = KITH_MSS_DONE;
-        m->choice = (int)m->tried;
-        return KITH_OK;
-    }
+    if (m->part_next < m->parts)
+        return on_part_answer(m, text);
+    if (kith_bytes_eq(text, m->ids[m->tried]))
+        return chosen(m, m->tried);
     if (!kith_bytes_eq_str(text, "na"))
         return fail(m, KITH_EPROTO, "the answer is neither our proposal nor na");
     if (++m->tried == m->n)
-        return fail(m, KITH_EUNSUPPORTED, "the peer refused every protocol we proposed");
+        return refused(m);
     return say(m, m->ids[m->tried]) ? fail(m, KITH_ENOMEM, "out of memory") : KITH_OK;
 }
 
-/* A part of what comes ahead: the next one, or it is not taken. */
-static bool take_part(kith_mss *m, kith_bytes text)
+/* A part of what comes ahead. KITH_EUNSUPPORTED: it is none, not the next one, or there is no room for it. KITH_ENOMEM. */
+static kith_err take_part(kith_mss *m, kith_bytes text)
 {
-    if (text.len <= AHEAD_HEAD_LEN || memcmp(text.p, AHEAD "/", sizeof AHEAD) != 0)
-        return false;
-    unsigned k = text.p[sizeof AHEAD] - '0', n = text.p[sizeof AHEAD + 1] - '0';
-    if (k != m->part_next + 1u || k > n || n > AHEAD_PARTS || (k > 1 && n != m->parts) ||
-        text.p[sizeof AHEAD + 2] != '/')
-        return false;
+    if (text.len <= AHEAD_HEAD_LEN || memcmp(text.p, AHEAD, sizeof AHEAD - 1) != 0)
+        return KITH_EUNSUPPORTED;
+    const uint8_t *head = text.p + sizeof AHEAD - 1;
+    unsigned k = head[0] - '0', n = head[1] - '0';
+    if (k != m->part_next + 1u || k > n || n > AHEAD_PARTS || (k > 1 && n != m->parts) || head[2] != '/')
+        return KITH_EUNSUPPORTED;
     kith_bytes coded = kith_bytes_skip(text, AHEAD_HEAD_LEN);
     kith_span room;
-    if (kith_buf_room(&m->ahead, m->env, coded.len * 3 / 4, &room))
-        return false;
+    kith_err e = kith_buf_room(&m->ahead, m->env, coded.len * 3 / 4, &room);
+    if (e)
+        return e == KITH_ENOMEM ? e : KITH_EUNSUPPORTED;
     kith_wr w = kith_wr_of(room);
     if (room.len == 0 || kith_base_get(coded, KITH_BASE64URL, &w))
-        return false;
+        return KITH_EUNSUPPORTED;
     kith_buf_add(&m->ahead, w.len);
     m->part_next++;
     m->parts = (uint8_t)n;
-    m->ahead_whole = k == n;
-    return true;
+    return KITH_OK;
+}
+
+/* All parts are there: the first id among them that we know, or an empty view; then what came ahead is dropped. The payload is
+ * the first id's alone. */
+static kith_bytes take_ahead(kith_mss *m)
+{
+    kith_rd r = kith_rd_of(kith_buf_view(&m->ahead));
+    kith_bytes found = {0};
+    int choice = -1;
+    size_t ids = 0, at = 0;
+    uint8_t behind = kith_get_u8(&r);
+    for (uint8_t len; (len = kith_get_u8(&r)) > 0 && !r.bad; ids++) {
+        kith_bytes id = kith_get_bytes(&r, len);
+        if (r.bad || choice >= 0)
+            continue;
+        choice = id.len <= KITH_MSS_ID_MAX ? m->find(m->ctx, id) : -1;
+        found = id;
+        at = ids;
+    }
+    if (r.bad || choice < 0 || behind > 1)
+        return (kith_bytes){0};
+    m->behind = behind;
+    m->choice = choice;
+    m->ahead_head = at == 0 ? m->ahead.len - r.in.len : m->ahead.len + 1;
+    return found;
+}
+
+static void forget_ahead(kith_mss *m)
+{
+    kith_buf_fini(&m->ahead, m->env);
+    kith_buf_init(&m->ahead, 0); /* and nothing more is taken */
+}
+
+static kith_err on_ahead(kith_mss *m)
+{
+    bool whole = m->part_next == m->parts;
+    kith_bytes id = whole ? take_ahead(m) : (kith_bytes){0};
+    m->tried++;
+    kith_err e = say(m, id.len > 0 ? id : kith_bytes_str("na"));
+    if (e)
+        return fail(m, KITH_ENOMEM, "out of memory");
+    if (id.len > 0)
+        m->state = m->behind > 0 ? KITH_MSS_RUNNING : KITH_MSS_DONE;
+    else if (whole)
+        forget_ahead(m);
+    return KITH_OK;
 }
 
 static kith_err on_proposal(kith_mss *m, kith_bytes text)
 {
-    if (m->ahead.max > 0 && m->tried < KITH_MSS_TRIES_MAX && take_part(m, text)) {
-        m->tried++;
-        return say(m, kith_bytes_str(m->ahead_whole ? AHEAD : "na")) ? fail(m, KITH_ENOMEM, "out of memory")
-                                                                     : KITH_OK;
-    }
-    /* "ls" may be answered "na", and so it is: nobody needs the list. */
-    int found = text.len > KITH_MSS_ID_MAX || kith_bytes_eq_str(text, "ls") ? -1 : m->find(m->ctx, text);
-    if (found >= 0) {
-        if (say(m, text))
-            return fail(m, KITH_ENOMEM, "out of memory");
-        m->state = KITH_MSS_DONE;
-        m->choice = found;
-        if (!m->ahead_whole)
-            kith_buf_fini(&m->ahead, m->env);
+    if (m->behind > 0) {
+        if (--m->behind == 0)
+            m->state = KITH_MSS_DONE;
         return KITH_OK;
     }
-    m->ahead_whole = false; /* what came belongs to the proposal right behind it */
-    kith_buf_fini(&m->ahead, m->env);
+    if (m->ahead.max > 0 && m->tried < KITH_MSS_TRIES_MAX) {
+        kith_err e = take_part(m, text);
+        if (!e)
+            return on_ahead(m);
+        if (e == KITH_ENOMEM)
+            return fail(m, e, "out of memory");
+    }
+    forget_ahead(m); /* nothing comes between the parts */
+    /* "ls" may be answered "na", and so it is: nobody needs the list. */
+    int found = text.len > KITH_MSS_ID_MAX || kith_bytes_eq_str(text, "ls") ? -1 : m->find(m->ctx, text);
+    if (found >= 0)
+        return say(m, text) ? fail(m, KITH_ENOMEM, "out of memory") : chosen(m, (size_t)found);
     if (m->tried == KITH_MSS_TRIES_MAX)
         return fail(m, KITH_ELIMIT, "too many proposals");
     m->tried++;
@@ -319,7 +408,7 @@ kith_mss_state kith_mss_status(const kith_mss *m)
 
 int kith_mss_choice(const kith_mss *m)
 {
-    return m->choice;
+    return m->state == KITH_MSS_DONE ? m->choice : -1;
 }
 
 bool kith_mss_may_pass(const kith_mss *m)
@@ -328,7 +417,7 @@ bool kith_mss_may_pass(const kith_mss *m)
         return false;
     switch (m->state) {
     case KITH_MSS_RUNNING:
-        return m->ids && m->tried == m->n - 1;
+        return m->ids && m->tried == m->n - 1 && m->part_next == m->parts;
     case KITH_MSS_DONE:
         return true;
     case KITH_MSS_FAILED:

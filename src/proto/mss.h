@@ -27,17 +27,20 @@ kith_mss *kith_mss_dial(const kith_env *env, const kith_bytes *ids, size_t n);
 kith_mss *kith_mss_listen(const kith_env *env, kith_mss_find find, void *ctx);
 void kith_mss_free(kith_mss *m);
 
-/* Bytes sent ahead: what the dialer would send right behind ids[0] goes before it, in the first flight, in messages that look
- * like proposals: a listener that takes it saves a round trip, to every other one it is a few unknown ids. docs/protocols/mss.md.
- * ahead: 1 to KITH_MSS_AHEAD_MAX bytes, borrowed for the call; n >= 2 (with one id there is may_pass). */
+/* Some ids ahead of the rest: ids[0..own) and the payload that would follow ids[0] go out in messages that look like proposals. A
+ * listener that takes them answers with one of these ids, and has the payload if that is ids[0]; to every other one they are a few
+ * unknown ids. ids[own], if there is one, is proposed in the same flight, the others one after another. docs/protocols/mss.md.
+ * 1 <= own <= n; the payload, at least a byte, is borrowed for the call and takes at most KITH_MSS_AHEAD_MAX bytes together with
+ * the own ids, one byte for each of these, and two. */
 #define KITH_MSS_AHEAD_MAX 2048
-kith_mss *kith_mss_dial_ahead(const kith_env *env, const kith_bytes *ids, size_t n, kith_bytes ahead);
-/* Dialer, DONE with choice 0: the listener has them. */
+kith_mss *kith_mss_dial_ahead(const kith_env *env, const kith_bytes *ids, size_t own, size_t n,
+                              kith_bytes payload);
+/* Dialer, DONE: the listener has the payload. */
 bool kith_mss_ahead_taken(const kith_mss *m);
-/* Listener, before its first recv: takes up to max bytes sent ahead. */
+/* Listener, before its first recv: takes up to max bytes sent ahead, ids and all. */
 void kith_mss_take_ahead(kith_mss *m, size_t max);
-/* Listener, DONE: what came ahead of the proposal that was accepted, to be read as if it came behind it; empty: nothing. The caller's
- * to change, until free. */
+/* Listener, DONE: the payload that came ahead for the id that was accepted, to be read as if it came behind it; empty: nothing. The
+ * caller's to change, until free. */
 kith_span kith_mss_ahead(kith_mss *m);
 
 /* Consumes negotiation bytes only: *used <= in.len; what follows belongs to the next layer. Once DONE or

@@ -9,14 +9,17 @@
 #include "wire/pb.h"
 
 #define PAYLOAD_MAX 8192 /* of the peer's; ML-DSA-87 key and signature with all fields take 7340 */
-#define EXT_MAX 1024     /* of our own extensions */
+#define EXT_MAX 2048     /* of our own extensions */
 #define EMPTY_MAX 256    /* records without plaintext in a row */
 
+#define XXHFS(kem) "Noise_XXhfs_25519+" kem "_ChaChaPoly_SHA256"
+
 const kith_noise_suite kith_noise_suites[] = {
-    {"/noise-mlkem768-hfs/0.2.0", "Noise_XXhfs_25519+MLKEM768_ChaChaPoly_SHA256", KITH_KEM_MLKEM768, 3},
-    {"/kith/noise-mlkem1024-hfs/1", "Noise_XXhfs_25519+MLKEM1024_ChaChaPoly_SHA256", KITH_KEM_MLKEM1024, 5},
-    {"/kith/noise-mlkem512-hfs/1", "Noise_XXhfs_25519+MLKEM512_ChaChaPoly_SHA256", KITH_KEM_MLKEM512, 1},
-    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0},
+    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true},
+    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true},
+    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true},
+    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false},
+    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false},
 };
 
 const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noise_suites[0];
@@ -32,7 +35,13 @@ const kith_noise_suite *kith_noise_suite_find(kith_bytes id)
 /* ---- identity ---- */
 
 /* NoiseHandshakePayload: libp2p noise spec, "The libp2p Handshake Payload". */
-enum { TAG_KEY = 1, TAG_SIG = 2, TAG_EXT = 4, TAG_EXT_MUXER = 2 };
+enum { TAG_KEY = 1, TAG_SIG = 2, TAG_EXT = 4, TAG_EXT_MUXER = 2, TAG_EXT_CHANNEL = 1104 };
+
+/* Names that we have, most preferred first. */
+typedef struct names {
+    const kith_bytes *list;
+    size_t count;
+} names;
 
 #define IDENTITY_LEN (2 + KITH_PUBKEY_ED25519_LEN + 2 + KITH_ED25519_SIG_LEN)
 
@@ -126,8 +135,8 @@ typedef enum change { STABLE, LEAD, LED, FOLLOW, OWING } change;
 struct kith_noise {
     const kith_env *env;
     const kith_noise_identity *identity;
-    const kith_bytes *muxers;
-    size_t muxer_count;
+    const kith_noise_suite *suite;
+    names muxers, channels;
     kith_peer_id expected;
     state state;
     bool ready_due; /* events that next owes */
@@ -159,7 +168,7 @@ struct kith_noise {
     kith_peer_id peer;
     uint8_t *peer_key; /* NULL: the key lies in the peer id */
     size_t peer_key_len;
-    kith_bytes muxer; /* the one of `muxers` that was agreed on */
+    kith_bytes muxer; /* the one of muxers that was agreed on */
     uint8_t h[KITH_SHA256_LEN];
     kith_err err;
     const char *why;
@@ -243,20 +252,24 @@ static bool die(kith_noise *n, kith_err e, const char *why)
 
 /* ---- payloads ---- */
 
+static void put_names(kith_wr *w, uint32_t tag, const names *n)
+{
+    for (size_t i = 0; i < n->count; i++)
+        kith_pb_put_bytes(w, tag, n->list[i]);
+}
+
 /* Our payload of B and C into out, IDENTITY_LEN + EXT_MAX bytes; returns its length. */
 static size_t put_payload(const kith_noise *n, uint8_t *out)
 {
     kith_wr w = kith_wr_of(kith_span_of(out, IDENTITY_LEN + EXT_MAX));
     kith_put_bytes(&w, kith_bytes_of(n->identity->payload, IDENTITY_LEN));
-    if (n->muxer_count > 0) {
-        uint8_t ext[EXT_MAX];
-        kith_wr x = kith_wr_of(kith_span_of(ext, sizeof ext));
-        for (size_t i = 0; i < n->muxer_count; i++)
-            kith_pb_put_bytes(&x, TAG_EXT_MUXER, n->muxers[i]);
-        assert(!x.bad);
+    uint8_t ext[EXT_MAX];
+    kith_wr x = kith_wr_of(kith_span_of(ext, sizeof ext));
+    put_names(&x, TAG_EXT_MUXER, &n->muxers);
+    put_names(&x, TAG_EXT_CHANNEL, &n->channels);
+    if (x.len > 0)
         kith_pb_put_bytes(&w, TAG_EXT, kith_wr_bytes(&x));
-    }
-    assert(!w.bad);
+    assert(!w.bad && !x.bad);
     return w.len;
 }
 
@@ -288,12 +301,12 @@ static bool get_payload(kith_bytes in, fields *out)
     return !r.bad;
 }
 
-/* The next muxer name of an extensions message. */
-static bool next_muxer(kith_rd *r, kith_bytes *out)
+/* The next name under this tag in an extensions message. */
+static bool next_name(kith_rd *r, uint32_t tag, kith_bytes *out)
 {
     kith_pb_field f;
     while (kith_pb_next(r, &f)) {
-        if (f.tag == TAG_EXT_MUXER && f.wire == 2) {
+        if (f.tag == tag && f.wire == 2) {
             *out = f.data;
             return true;
         }
@@ -301,51 +314,48 @@ static bool next_muxer(kith_rd *r, kith_bytes *out)
     return false;
 }
 
-static bool listed(kith_bytes ext, kith_bytes muxer)
+static bool listed(kith_bytes ext, uint32_t tag, kith_bytes name)
 {
     kith_rd r = kith_rd_of(ext);
     kith_bytes m;
-    while (next_muxer(&r, &m))
-        if (kith_bytes_eq(m, muxer))
+    while (next_name(&r, tag, &m))
+        if (kith_bytes_eq(m, name))
             return true;
     return false;
 }
 
-static kith_bytes ours(const kith_noise *n, kith_bytes muxer)
+static kith_bytes ours(const names *n, kith_bytes name)
 {
-    for (size_t i = 0; i < n->muxer_count; i++)
-        if (kith_bytes_eq(n->muxers[i], muxer))
-            return n->muxers[i];
+    for (size_t i = 0; i < n->count; i++)
+        if (kith_bytes_eq(n->list[i], name))
+            return n->list[i];
     return (kith_bytes){0};
 }
 
-/* The first of the initiator's that both have; both sides come to the same answer. Empty: none. A list beyond
- * the cap counts as none, as with go-libp2p. False: malformed. */
-static bool choose_muxer(const kith_noise *n, bool initiator, kith_bytes ext, kith_bytes *out)
+/* The first of the initiator's names that both have, as one of ours; both sides come to the same answer. Empty: none, or
+ * theirs are more than max. *count: how many theirs are. False: malformed. */
+static bool choose(const names *n, bool initiator, kith_bytes ext, uint32_t tag, size_t max, kith_bytes *out,
+                   size_t *count)
 {
     kith_rd r = kith_rd_of(ext);
     kith_bytes m;
     kith_bytes first = {0}; /* of theirs that we have */
-    size_t count = 0;
-    while (next_muxer(&r, &m)) {
-        count++;
+    *count = 0;
+    *out = (kith_bytes){0};
+    while (next_name(&r, tag, &m)) {
+        ++*count;
         if (first.len == 0)
             first = ours(n, m);
     }
-    if (r.bad)
-        return false;
-    *out = (kith_bytes){0};
-    if (count > KITH_NOISE_MUXERS_MAX)
-        return true;
+    if (r.bad || *count > max)
+        return !r.bad;
     if (!initiator) {
         *out = first;
         return true;
     }
-    for (size_t i = 0; i < n->muxer_count; i++) {
-        if (listed(ext, n->muxers[i])) {
-            *out = n->muxers[i];
-            return true;
-        }
+    for (size_t i = 0; i < n->count && out->len == 0; i++) {
+        if (listed(ext, tag, n->list[i]))
+            *out = n->list[i];
     }
     return true;
 }
@@ -357,6 +367,31 @@ static bool fail(step *s, kith_err e, const char *why)
     s->err = e;
     s->why = e == KITH_ENOMEM ? "no memory for the handshake" : why;
     return false;
+}
+
+/* A list of muxers beyond the cap counts as none, as with go-libp2p. */
+static bool choose_muxer(const kith_noise *n, step *s, kith_bytes ext)
+{
+    size_t count;
+    if (!choose(&n->muxers, n->hs->initiator, ext, TAG_EXT_MUXER, KITH_NOISE_MUXERS_MAX, &s->muxer, &count))
+        return fail(s, KITH_EPROTO, "the peer's handshake extensions are malformed");
+    return true;
+}
+
+/* multistream-select is in clear: who sits between us can have made the choice. Here the lists have come authenticated. */
+static bool check_channel(const kith_noise *n, step *s, kith_bytes ext)
+{
+    kith_bytes due;
+    size_t count;
+    if (!choose(&n->channels, n->hs->initiator, ext, TAG_EXT_CHANNEL, KITH_NOISE_CHANNELS_MAX, &due, &count))
+        return fail(s, KITH_EPROTO, "the peer's handshake extensions are malformed");
+    if (n->channels.count == 0 || (count == 0 && !n->suite->own))
+        return true; /* it is not kith */
+    if (!kith_bytes_eq_str(due, n->suite->id))
+        return fail(
+            s, KITH_EAUTH,
+            "downgrade: somebody on the way has changed which secure channel the two of us agreed on");
+    return true;
 }
 
 /* Who the peer is, by its payload. */
@@ -382,8 +417,8 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in)
         return fail(s, KITH_EPROTO, "the peer's identity key is malformed");
     if (n->expected.len > 0 && !kith_peer_id_eq(&n->expected, &s->peer))
         return fail(s, KITH_EAUTH, "the peer is not the one that was expected");
-    if (!choose_muxer(n, n->hs->initiator, p.ext, &s->muxer))
-        return fail(s, KITH_EPROTO, "the peer's handshake extensions are malformed");
+    if (!choose_muxer(n, s, p.ext) || !check_channel(n, s, p.ext))
+        return false;
     s->key = p.key;
     return true;
 }
@@ -569,8 +604,9 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg)
         return NULL;
     n->env = cfg->env;
     n->identity = cfg->identity;
-    n->muxers = cfg->muxers;
-    n->muxer_count = cfg->muxer_count;
+    n->suite = cfg->suite;
+    n->muxers = (names){cfg->muxers, cfg->muxer_count};
+    n->channels = (names){cfg->channels, cfg->channel_count};
     n->expected = cfg->expected;
     n->state = cfg->initiator ? WAIT_B : WAIT_A;
     n->hs = kith_mem_new(n->env, sizeof *n->hs);

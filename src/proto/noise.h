@@ -33,13 +33,17 @@
 /* A peer's longer early muxer list counts as none, as with go-libp2p (#1813). */
 #define KITH_NOISE_MUXERS_MAX 100
 
-/* The one table of suites: several ids may name one suite, since the upstream id may still move. In order of
- * preference. */
+/* What a peer's list of secure channels may hold. */
+#define KITH_NOISE_CHANNELS_MAX 32
+
+/* The one table of suites: several ids may name one suite, since the upstream id may still move. First those of kith's own, the
+ * weakest first; then what others speak, the strongest first. */
 typedef struct kith_noise_suite {
     const char *id;   /* multistream id */
     const char *name; /* hashed into the handshake */
     kith_kem_alg kem; /* KITH_KEM_NONE: classical XX */
     uint8_t level;    /* NIST category of the KEM: 0 (classical), 1, 3, 5 */
+    bool own;         /* only kith nodes speak it */
 } kith_noise_suite;
 
 extern const kith_noise_suite kith_noise_suites[];
@@ -64,11 +68,16 @@ typedef struct kith_noise_config {
     const kith_bytes *
         muxers; /* stream_muxers for the extensions, in preference; borrowed until free; n 0: no extensions */
     size_t muxer_count;
+    /* The ids of the secure channels that we have proposed (in this order) or take, the suite's among them. Where the peer
+     * says the same of itself, the suite must be what the two lists lead to. Borrowed until free; n 0: neither told nor
+     * checked. */
+    const kith_bytes *channels;
+    size_t channel_count;
 } kith_noise_config;
 
 typedef struct kith_noise kith_noise;
 
-/* NULL: no memory. The muxers' names take at most 1000 bytes together, with two for each. */
+/* NULL: no memory. The muxers' names take at most 1000 bytes together, with two for each; so do the channels', with three. */
 kith_noise *kith_noise_new(const kith_noise_config *cfg);
 /* With work under way the machine stays until kith_noise_worked, which then frees it. */
 void kith_noise_free(kith_noise *n);

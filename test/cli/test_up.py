@@ -12,7 +12,7 @@ import time
 
 from kith_cli import Up, cpu_seconds, environment, eventually, homes, kith, run, skip, start, KITH, SLOW
 
-CHANNEL = "/noise-mlkem768-hfs/0.2.0"
+CHANNEL = "/kith/noise-mlkem768-hfs/1"
 
 
 def events_tell_who_comes_and_goes():

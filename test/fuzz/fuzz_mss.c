@@ -26,9 +26,10 @@ static void run(kith_bytes in, bool dialer, size_t piece, size_t fail, outcome *
     const kith_env *env = tape_env_init(&e, fail);
     const kith_bytes ids[] = {kith_bytes_str("/b"), kith_bytes_str("/a"), kith_bytes_str("/noise")};
     memset(o, 0, sizeof *o);
-    kith_mss *m = !dialer     ? kith_mss_listen(env, find, NULL)
-                  : fail >= 4 ? kith_mss_dial_ahead(env, ids, 3, kith_bytes_str("ahead"))
-                              : kith_mss_dial(env, ids, 3);
+    kith_mss *m = !dialer ? kith_mss_listen(env, find, NULL)
+                  : fail >= 4
+                      ? kith_mss_dial_ahead(env, ids, fail - 3 < 3 ? fail - 3 : 3, 3, kith_bytes_str("ahead"))
+                      : kith_mss_dial(env, ids, 3);
     if (!m) {
         assert(fail && e.held == 0);
         return;

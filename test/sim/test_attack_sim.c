@@ -1406,9 +1406,9 @@ static void a_stranger_costs_so_much_and_no_more(void **state)
     enum { SILENT, HALF_A_PROPOSAL, AHEAD, HALF_AN_A, HALF_A_C, STAGES };
     static const char *const names[] = {"says nothing", "half a proposal", "sends ahead", "half a message A",
                                         "half a message C"};
-    static uint8_t all[16 * 1024], ahead[KITH_MSS_AHEAD_MAX], filler[12 * 1024];
+    static uint8_t all[16 * 1024], ahead[KITH_MSS_AHEAD_MAX - 40], filler[12 * 1024];
     static const char hello[] = "\x13/multistream/1.0.0\n";
-    const kith_bytes ids[] = {kith_bytes_str("/noise-mlkem768-hfs/0.2.0"), kith_bytes_str("/noise")};
+    const kith_bytes ids[] = {kith_bytes_str("/kith/noise-mlkem768-hfs/1"), kith_bytes_str("/noise")};
     for (int stage = 0; stage < STAGES; stage++) {
         arena a;
         start(&a);
@@ -1429,9 +1429,10 @@ static void a_stranger_costs_so_much_and_no_more(void **state)
                 kith_put_uvarint(&w, KITH_MSS_MSG_MAX);
                 kith_put_bytes(&w, kith_bytes_of(filler, KITH_MSS_MSG_MAX - 1));
             } else if (stage == AHEAD) {
-                kith_mss *m = kith_mss_dial_ahead(&a.env_honest, ids, 2, kith_bytes_of(ahead, sizeof ahead));
+                kith_mss *m =
+                    kith_mss_dial_ahead(&a.env_honest, ids, 1, 2, kith_bytes_of(ahead, sizeof ahead));
                 w.len = kith_mss_send(m, kith_span_of(all, sizeof all));
-                w.len -= 1 + ids[0].len + 1; /* the proposal that they go with */
+                w.len -= 1 + ids[1].len + 1; /* the proposal behind it, which makes the answer final */
                 kith_mss_free(m);
                 kith_put_uvarint(&w, KITH_MSS_MSG_MAX);
                 kith_put_bytes(&w, kith_bytes_of(filler, KITH_MSS_MSG_MAX - 1));

@@ -452,19 +452,34 @@ static size_t step(void)
     return kith_toy_crypto ? 1 : 3;
 }
 
+/* Nobody relies on what a negotiation says besides the choice: the ids further down the list that goes ahead, the proposal that
+ * the choice has made void. A bit flipped there changes nothing at all. */
+static bool harmless(const lab *l, fault f, size_t at)
+{
+    static const size_t first_flight = 1800;
+    return f == FLIP && at < first_flight && l->told.connected == 1 && l->told.identified == 1 &&
+           l->told.over == 0;
+}
+
 static void a_fault_at_every_byte(fault f, const kind *k)
 {
+    static const size_t idle_words = 80; /* an id and its length, in base64; a proposal */
     lab l;
     start(&l, k);
     size_t n = measure(&l, k);
     kith_usage base = kith_node_usage(l.node[VICTIM]);
-    size_t memory = l.heap.held, conversations = 0;
+    size_t memory = l.heap.held, conversations = 0, unharmed = 0;
     kith_time slowest = 0;
     for (size_t at = 0; at < n; at += at < 100 ? 1 : step()) {
         kith_time from = l.now;
         conversations++;
         converse(&l, k, f, at);
         honest_ping(&l);
+        if (harmless(&l, f, at)) {
+            assert_in_range(++unharmed, 1, idle_words);
+            part(&l);
+            continue;
+        }
         bool over = wait_until(&l, from + LONGEST, victim_is_rid_of_it);
         if (!over || !told_well(&l.told, f) || l.heap.held != memory)
             print_error(

@@ -146,7 +146,7 @@ static void two_nodes_meet_and_know_each_other(void **state)
     assert_int_equal(t.sa.addr_count, 1);
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
-    assert_string_equal(f.suite->id, "/noise-mlkem768-hfs/0.2.0");
+    assert_string_equal(f.suite->id, "/kith/noise-mlkem768-hfs/1");
     assert_true(f.early_muxer);
     assert_true(kith_conn_supports(c, echo_id[0]));
     assert_true(kith_conn_supports(c, kith_bytes_str(KITH_PING_ID)));
@@ -170,7 +170,7 @@ static void the_first_byte_is_answered_after_three_round_trips_from_syn(void **s
     assert_in_range(sim_now(t.s) - start, KITH_MS(40), KITH_MS(42));
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
-    assert_string_equal(f.suite->id, "/noise-mlkem768-hfs/0.2.0");
+    assert_string_equal(f.suite->id, "/kith/noise-mlkem768-hfs/1");
     sim_caller m = {.seed = 3, .total = 1};
     assert_non_null(call(t.a, sim_now(t.s), c, &m));
     sim_run(t.s, sim_now(t.s) + KITH_MS(30));
@@ -179,10 +179,9 @@ static void the_first_byte_is_answered_after_three_round_trips_from_syn(void **s
     sim_free(t.s);
 }
 
-static int find_hybrid(void *ctx, kith_bytes id)
+static int find_id(void *ctx, kith_bytes id)
 {
-    (void)ctx;
-    return kith_bytes_eq_str(id, "/noise-mlkem768-hfs/0.2.0") ? 0 : -1;
+    return kith_bytes_eq_str(id, ctx) ? 0 : -1;
 }
 
 static void hear(kith_noise *noise, kith_span in)
@@ -203,32 +202,38 @@ static size_t answer(kith_mss *mss, kith_noise *noise, uint8_t *buf, size_t n, s
 {
     size_t used = 0, len = 0;
     assert_int_equal(kith_mss_recv(mss, kith_bytes_of(buf, n), &used), KITH_OK);
-    if (kith_mss_status(mss) == KITH_MSS_DONE && kith_mss_ahead(mss).len > 0 && !kith_mss_may_pass(mss))
-        hear(noise, kith_mss_ahead(mss));
     hear(noise, kith_span_of(buf + used, n - used));
     for (size_t k; (k = kith_mss_send(mss, kith_span_of(buf + len, size - len))) > 0;)
         len += k;
     return len + kith_noise_send(noise, 0, kith_span_of(buf + len, size - len));
 }
 
-static void a_hybrid_listener_that_takes_nothing_ahead_costs_one_flight_more(void **state)
+/* What goes ahead costs nobody a flight who does not take it: the hybrid of others has its proposal in the first one, the classical
+ * channel in the second. */
+static void a_listener_that_takes_nothing_ahead_costs_one_flight_more(void **state)
 {
     (void)state;
     static uint8_t buf[65536];
-    for (unsigned takes = 0; takes < 2; takes++) {
+    static const struct {
+        const char *id;
+        kith_pq_policy pq;
+    } cases[] = {{"/noise-mlkem768-hfs/0.2.0", KITH_PQ_PREFER},
+                 {"/noise-mlkem768-hfs/0.2.0", KITH_PQ_REQUIRE},
+                 {"/noise", KITH_PQ_PREFER}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         two t;
-        start_two(&t, 5, NULL, NULL);
+        kith_node_config ca = config();
+        ca.pq = cases[i].pq;
+        start_two(&t, 5, &ca, NULL);
         const kith_env *env = sim_env(t.b);
         kith_node *n = sim_node(t.a);
         uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
         kith_signer *signer = kith_signer_new(seed);
         kith_noise_config cfg = {.env = env,
-                                 .suite = kith_noise_suite_find(kith_bytes_str("/noise-mlkem768-hfs/0.2.0")),
+                                 .suite = kith_noise_suite_find(kith_bytes_str(cases[i].id)),
                                  .identity = kith_noise_identity_new(env, signer)};
         kith_noise *noise = kith_noise_new(&cfg);
-        kith_mss *mss = kith_mss_listen(env, find_hybrid, NULL);
-        if (takes)
-            kith_mss_take_ahead(mss, KITH_MSS_AHEAD_MAX);
+        kith_mss *mss = kith_mss_listen(env, find_id, (void *)(uintptr_t)cases[i].id);
         kith_maddr any;
         kith_maddr_from_tcp(kith_bytes_of((uint8_t[]){10, 9, 9, 9}, 4), 1, &any);
         uint64_t id;
@@ -250,7 +255,7 @@ static void a_hybrid_listener_that_takes_nothing_ahead_costs_one_flight_more(voi
             }
         }
         assert_true(kith_noise_ready(noise));
-        assert_int_equal(flights, takes ? 2 : 3);
+        assert_int_equal(flights, 3);
         kith_node_link_failed(n, 0, c, KITH_ERESET, "over");
         while (kith_node_next(n, 0, &ev))
             ;
@@ -420,12 +425,14 @@ static void policies_meet_or_refuse(void **state)
 {
     (void)state;
     static const policy_case cases[] = {
-        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, 2, "/noise-mlkem768-hfs/0.2.0"},
-        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, 2, "/noise-mlkem768-hfs/0.2.0"},
-        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 3, 5, 2, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, 2, "/kith/noise-mlkem768-hfs/1"},
+        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, 2, "/kith/noise-mlkem768-hfs/1"},
+        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 3, 5, 3, "/kith/noise-mlkem1024-hfs/1"},
         {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 5, 3, 2, "/kith/noise-mlkem1024-hfs/1"},
         {KITH_PQ_PREFER, KITH_PQ_REQUIRE, 1, 1, 2, "/kith/noise-mlkem512-hfs/1"},
-        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 3, 4, "/noise-mlkem768-hfs/0.2.0"},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 3, 3, "/kith/noise-mlkem768-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 5, 3, "/kith/noise-mlkem1024-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 5, 1, 2, "/kith/noise-mlkem1024-hfs/1"},
         {KITH_PQ_OFF, KITH_PQ_PREFER, 3, 3, 2, "/noise"},
         {KITH_PQ_PREFER, KITH_PQ_OFF, 3, 3, 3, "/noise"},
         {KITH_PQ_REQUIRE, KITH_PQ_OFF, 3, 3, 0, NULL},
@@ -457,6 +464,153 @@ static void policies_meet_or_refuse(void **state)
             assert_int_equal(t.sb.connected, 0);
         }
         sim_free(t.s);
+    }
+}
+
+/* Somebody between the two who reads and writes multistream-select as it pleases: to each it plays the other one, and lets
+ * nothing be chosen but `only`. From then on it passes on what it cannot read. */
+typedef struct middle {
+    const char *only;
+    kith_mss *to_dialer, *to_listener;
+    kith_bytes ids[1];
+} middle;
+
+static void middle_init(middle *m, const kith_env *env, const char *only)
+{
+    *m = (middle){.only = only};
+    m->ids[0] = kith_bytes_str(only);
+    m->to_dialer = kith_mss_listen(env, find_id, (void *)(uintptr_t)only);
+    m->to_listener = kith_mss_dial(env, m->ids, 1);
+    kith_mss_take_ahead(m->to_dialer, KITH_MSS_AHEAD_MAX);
+}
+
+static void middle_fini(middle *m)
+{
+    kith_mss_free(m->to_dialer);
+    kith_mss_free(m->to_listener);
+}
+
+typedef struct end {
+    kith_node *node;
+    kith_conn *conn; /* NULL: closed */
+    bool connected, dialed;
+    kith_err err;
+    const char *why;
+    const char *suite;
+} end;
+
+/* What the node has to tell; what it has to compute is computed. */
+static void listen_to(end *e)
+{
+    kith_node_event ev;
+    kith_conn_facts f;
+    while (kith_node_next(e->node, 0, &ev)) {
+        if (ev.kind == KITH_NODE_WORK) {
+            kith_node_work(ev.conn);
+            kith_node_worked(e->node, 0, ev.conn);
+        } else if (ev.kind == KITH_NODE_CONNECTED) {
+            e->connected = true;
+            kith_conn_facts_get(ev.conn, &f);
+            e->suite = f.suite->id;
+        } else if (ev.kind == KITH_NODE_DIALED) {
+            e->dialed = true;
+            e->err = ev.err;
+            e->why = ev.why;
+        } else if (ev.kind == KITH_NODE_CLOSE) {
+            e->conn = NULL;
+        }
+    }
+}
+
+static void hand_over(end *to, uint8_t *buf, size_t n)
+{
+    if (n > 0 && to->conn)
+        kith_node_recv(to->node, 0, to->conn, kith_span_of(buf, n));
+    listen_to(to);
+}
+
+/* What `from` sends goes on to the other, without what belongs to a negotiation; then m's own words to both. */
+static void pass(kith_mss *m, end *from, end *to)
+{
+    static uint8_t buf[65536];
+    size_t used = 0, n = 0;
+    if (from->conn)
+        n = kith_node_send(from->node, 0, from->conn, kith_span_of(buf, sizeof buf));
+    kith_err e = kith_mss_recv(m, kith_bytes_of(buf, n), &used);
+    if (!e)
+        hand_over(to, buf + used, n - used);
+    hand_over(from, buf, kith_mss_send(m, kith_span_of(buf, sizeof buf)));
+}
+
+/* What became of it, on the dialer's side. */
+static kith_err under_attack(const char *only, const kith_node_config *da, const kith_node_config *db,
+                             const char **why)
+{
+    two t;
+    start_two(&t, 5, da, db);
+    end a = {.node = sim_node(t.a)}, b = {.node = sim_node(t.b)};
+    middle m;
+    middle_init(&m, sim_env(t.b), only);
+    kith_maddr any;
+    uint64_t id;
+    kith_node_event ev;
+    kith_maddr_from_tcp(kith_bytes_of((uint8_t[]){10, 9, 9, 9}, 4), 1, &any);
+    assert_int_equal(kith_node_dial(a.node, 0, NULL, &any, 1, &id), KITH_OK);
+    assert_true(kith_node_next(a.node, 0, &ev) && ev.kind == KITH_NODE_DIAL);
+    a.conn = ev.conn;
+    kith_node_connected(a.node, 0, a.conn, NULL, NULL);
+    assert_int_equal(kith_node_accept(b.node, 0, &any, NULL, &b.conn, why), KITH_OK);
+    for (int round = 0; round < 10; round++) {
+        pass(m.to_listener, &b, &a);
+        pass(m.to_dialer, &a, &b);
+    }
+    assert_true(a.dialed);
+    assert_int_equal(a.connected, !a.err);
+    assert_int_equal(b.connected, !a.err); /* not even half of a connection */
+    if (!a.err)
+        assert_string_equal(a.suite, only);
+    *why = a.why;
+    middle_fini(&m);
+    sim_free(t.s);
+    return a.err;
+}
+
+static void who_edits_the_choice_of_the_channel_is_found_out(void **state)
+{
+    (void)state;
+    static const struct {
+        kith_pq_policy dialer, listener;
+        uint8_t level_d, level_l;
+        const char *only;
+        kith_err err;
+    } cases[] = {
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, "/noise", KITH_EAUTH},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, "/noise-mlkem768-hfs/0.2.0", KITH_EAUTH},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, "/kith/noise-mlkem1024-hfs/1", KITH_EAUTH},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 1, 1, "/kith/noise-mlkem768-hfs/1", KITH_EAUTH},
+        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, "/noise-mlkem768-hfs/0.2.0", KITH_EAUTH},
+        {KITH_PQ_PREFER, KITH_PQ_REQUIRE, 3, 3, "/noise-mlkem768-hfs/0.2.0", KITH_EAUTH},
+        {KITH_PQ_REQUIRE, KITH_PQ_REQUIRE, 1, 3, "/kith/noise-mlkem1024-hfs/1", KITH_EAUTH},
+        /* nobody's policy has it */
+        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, 3, 3, "/noise", KITH_EPOLICY},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 3, "/kith/noise-mlkem512-hfs/1", KITH_EPOLICY},
+        /* it comes to what they would have chosen */
+        {KITH_PQ_PREFER, KITH_PQ_OFF, 3, 3, "/noise", KITH_OK},
+        {KITH_PQ_OFF, KITH_PQ_OFF, 3, 3, "/noise", KITH_OK},
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, 3, 5, "/kith/noise-mlkem1024-hfs/1", KITH_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kith_node_config ca = config(), cb = config();
+        const char *why = NULL;
+        ca.pq = cases[i].dialer;
+        ca.level = cases[i].level_d;
+        cb.pq = cases[i].listener;
+        cb.level = cases[i].level_l;
+        assert_int_equal(under_attack(cases[i].only, &ca, &cb, &why), cases[i].err);
+        if (cases[i].err == KITH_EAUTH)
+            assert_string_equal(
+                why,
+                "downgrade: somebody on the way has changed which secure channel the two of us agreed on");
     }
 }
 
@@ -1174,12 +1328,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_nodes_meet_and_know_each_other),
         cmocka_unit_test(the_first_byte_is_answered_after_three_round_trips_from_syn),
-        cmocka_unit_test(a_hybrid_listener_that_takes_nothing_ahead_costs_one_flight_more),
+        cmocka_unit_test(a_listener_that_takes_nothing_ahead_costs_one_flight_more),
         cmocka_unit_test(streams_echo_and_close_in_good_order),
         cmocka_unit_test(an_unknown_protocol_is_refused_and_nothing_else_suffers),
         cmocka_unit_test(the_second_choice_of_protocols_is_taken),
         cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
         cmocka_unit_test(policies_meet_or_refuse),
+        cmocka_unit_test(who_edits_the_choice_of_the_channel_is_found_out),
         cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
         cmocka_unit_test(a_dialed_peer_must_be_who_was_named),
         cmocka_unit_test(a_second_dial_uses_the_open_connection),

@@ -67,10 +67,13 @@ static void assert_failed(const side *s, kith_err err, const char *why)
 
 /* ---- what should happen ---- */
 
-static void the_table_names_each_suite_once_and_prefers_the_hybrid(void **state)
+static void the_table_names_each_suite_once_and_in_order(void **state)
 {
     (void)state;
-    assert_string_equal(kith_noise_suites[0].id, "/noise-mlkem768-hfs/0.2.0");
+    for (size_t i = 1; i < kith_noise_suite_count; i++) {
+        const kith_noise_suite *a = &kith_noise_suites[i - 1], *b = a + 1;
+        assert_true(a->own != b->own ? a->own : a->own ? a->level < b->level : a->level > b->level);
+    }
     assert_string_equal(kith_noise_suites[kith_noise_suite_count - 1].id, "/noise");
     for (size_t i = 0; i < kith_noise_suite_count; i++)
         assert_ptr_equal(kith_noise_suite_find(kith_bytes_str(kith_noise_suites[i].id)),
@@ -87,6 +90,7 @@ static void every_suite_shakes_hands_in_messages_of_the_known_sizes(void **state
         size_t a, b, c; /* post-quantum.md 2.2, with the 2 bytes of length */
     } sizes[] = {{"/noise-mlkem768-hfs/0.2.0", 1218, 1306, 170},
                  {"/kith/noise-mlkem1024-hfs/1", 1602, 1786, 170},
+                 {"/kith/noise-mlkem768-hfs/1", 1218, 1306, 170},
                  {"/kith/noise-mlkem512-hfs/1", 834, 986, 170},
                  {"/noise", 34, 202, 170}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -737,8 +741,9 @@ static void suites_and_prologues_must_agree(void **state)
             renew(&alice, &a);
             renew(&bob, &b);
             pair_shake(&alice, &bob);
-            assert_int_equal(alice.ready && bob.ready, i == r);
-            assert_false(i != r && (alice.ready || bob.ready));
+            bool same = strcmp(kith_noise_suites[i].name, kith_noise_suites[r].name) == 0;
+            assert_int_equal(alice.ready && bob.ready, same);
+            assert_false(!same && (alice.ready || bob.ready));
         }
         kith_noise_config a = side_config(&alice, &kith_noise_suites[i], true);
         kith_noise_config b = side_config(&bob, &kith_noise_suites[i], false);
@@ -754,6 +759,137 @@ static void suites_and_prologues_must_agree(void **state)
         assert_failed(&alice, KITH_ECRYPTO, "the handshake message does not authenticate");
         assert_false(bob.ready);
     }
+    end();
+}
+
+/* ---- what somebody on the way has done to multistream-select ---- */
+
+#define UP "/noise-mlkem768-hfs/0.2.0"
+#define K1 "/kith/noise-mlkem512-hfs/1"
+#define K3 "/kith/noise-mlkem768-hfs/1"
+#define K5 "/kith/noise-mlkem1024-hfs/1"
+#define DOWNGRADE "downgrade: somebody on the way has changed which secure channel the two of us agreed on"
+
+static size_t channels_of(const char *text, kith_bytes *out)
+{
+    size_t n = 0;
+    for (const char *p = text; *p; n++) {
+        size_t len = strcspn(p, " ");
+        out[n] = kith_bytes_of(p, len);
+        p += len + (p[len] == ' ');
+    }
+    return n;
+}
+
+/* The handshake of a suite between a dialer that has proposed, and a listener that takes, so much. */
+static void shake_in(const char *suite, const char *proposed, const char *taken)
+{
+    static kith_bytes a_list[40], b_list[40];
+    kith_noise_config a = side_config(&alice, suite_of(suite), true),
+                      b = side_config(&bob, suite_of(suite), false);
+    a.channels = a_list;
+    a.channel_count = channels_of(proposed, a_list);
+    b.channels = b_list;
+    b.channel_count = channels_of(taken, b_list);
+    renew(&alice, &a);
+    renew(&bob, &b);
+    pair_shake(&alice, &bob);
+}
+
+static void the_suite_is_what_the_two_lists_lead_to_or_there_is_no_connection(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *suite, *proposed, *taken;
+        bool right;
+    } cases[] = {
+        {K3, K3 " " K5 " " UP " /noise", K3 " " K5 " " UP " /noise", true},
+        {K5, K3 " " K5 " " UP " /noise", K5 " " UP " /noise", true},
+        {K3, K1 " " K3 " " K5 " " UP " /noise", K3 " " K5 " " UP " /noise", true},
+        {UP, UP " /noise", K3 " " K5 " " UP " /noise", true},
+        {"/noise", "/noise", K3 " " K5 " " UP " /noise", true},
+        {"/noise", K3 " " K5 " " UP " /noise", "/noise", true},
+        /* the proposals taken away, or answered na in the listener's name */
+        {"/noise", K3 " " K5 " " UP " /noise", K3 " " K5 " " UP " /noise", false},
+        {UP, K3 " " K5 " " UP " /noise", K3 " " K5 " " UP " /noise", false},
+        {UP, K3 " " K5 " " UP, K5 " " UP, false},
+        {"/noise", UP " /noise", K3 " " UP " /noise", false},
+        /* put in another order */
+        {K5, K3 " " K5 " " UP " /noise", K3 " " K5 " " UP " /noise", false},
+        {K1, K3 " " K1, K1 " " K3, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        shake_in(cases[i].suite, cases[i].proposed, cases[i].taken);
+        assert_int_equal(alice.ready && bob.ready, cases[i].right);
+        if (!cases[i].right)
+            assert_failed(&alice, KITH_EAUTH, DOWNGRADE);
+    }
+    end();
+}
+
+/* Alike when the dialer does not look: mallory proposes so much, bob takes all of it. */
+static void a_listener_sees_it_too(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *proposed, *taken;
+        bool right;
+    } cases[] = {
+        {"/noise", K3 " " UP " /noise", true},
+        {K3 " " UP " /noise", "/noise", true},
+        {K3 " " UP " /noise", K3 " " UP " /noise", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kith_bytes taken[8], proposed[8];
+        uint8_t buf[2048], ext[512];
+        kith_wr x = kith_wr_of(kith_span_of(ext, sizeof ext));
+        size_t n = channels_of(cases[i].proposed, proposed);
+        for (size_t k = 0; k < n; k++)
+            kith_pb_put_bytes(&x, 1104, proposed[k]);
+        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+        (void)kith_put_room(&w, twisted_payload(HONEST, buf, sizeof buf).len);
+        kith_pb_put_bytes(&w, 4, kith_wr_bytes(&x));
+        kith_noise_config cfg = side_config(&bob, XX, false);
+        cfg.channels = taken;
+        cfg.channel_count = channels_of(cases[i].taken, taken);
+        renew(&bob, &cfg);
+        rogue r;
+        rogue_begin(&r, XX, true);
+        rogue_write(&r, (kith_bytes){0}, &bob);
+        rogue_read(&r, &bob);
+        rogue_write(&r, kith_wr_bytes(&w), &bob);
+        rogue_end(&r);
+        assert_int_equal(bob.ready, cases[i].right);
+        if (!cases[i].right)
+            assert_failed(&bob, KITH_EAUTH, DOWNGRADE);
+        side_reset(&bob);
+    }
+    end();
+}
+
+static void a_peer_without_a_list_is_not_kith_and_kiths_own_suites_need_one(void **state)
+{
+    (void)state;
+    shake_in("/noise", "", K3 " " UP " /noise");
+    assert_true(alice.ready && bob.ready);
+    shake_in(UP, K3 " " UP " /noise", "");
+    assert_true(alice.ready && bob.ready);
+    shake_in(K3, K3 " " UP " /noise", "");
+    assert_failed(&alice, KITH_EAUTH, DOWNGRADE);
+    end();
+}
+
+static void a_list_of_channels_has_a_cap(void **state)
+{
+    (void)state;
+    char at[512] = "/noise", beyond[512];
+    for (int i = 1; i < KITH_NOISE_CHANNELS_MAX; i++)
+        strcat(at, " /x");
+    snprintf(beyond, sizeof beyond, "%s /x", at);
+    shake_in("/noise", "/noise", at);
+    assert_true(alice.ready && bob.ready);
+    shake_in("/noise", "/noise", beyond);
+    assert_failed(&alice, KITH_EAUTH, DOWNGRADE);
     end();
 }
 
@@ -1259,7 +1395,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table_names_each_suite_once_and_prefers_the_hybrid),
+        cmocka_unit_test(the_table_names_each_suite_once_and_in_order),
         cmocka_unit_test(every_suite_shakes_hands_in_messages_of_the_known_sizes),
         cmocka_unit_test(records_of_every_size_arrive_both_ways),
         cmocka_unit_test(room_leaves_space_for_length_and_tag),
@@ -1277,6 +1413,10 @@ int main(void)
         cmocka_unit_test(key_shares_of_low_order_are_refused),
         cmocka_unit_test(a_malformed_ml_kem_key_is_refused),
         cmocka_unit_test(suites_and_prologues_must_agree),
+        cmocka_unit_test(the_suite_is_what_the_two_lists_lead_to_or_there_is_no_connection),
+        cmocka_unit_test(a_listener_sees_it_too),
+        cmocka_unit_test(a_peer_without_a_list_is_not_kith_and_kiths_own_suites_need_one),
+        cmocka_unit_test(a_list_of_channels_has_a_cap),
         cmocka_unit_test(every_flipped_byte_of_an_xx_handshake_is_fatal),
         cmocka_unit_test(every_flipped_byte_of_an_hfs_handshake_is_fatal),
         cmocka_unit_test(every_truncation_of_an_xx_handshake_fails_or_waits),
