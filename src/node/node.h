@@ -14,7 +14,7 @@
  *
  *     DIALING -> SECURING (mss) -> NOISE -> MUXING (mss, unless early) -> OPEN -> CLOSING -> gone
  *
- * Memory: an idle OPEN connection holds no buffers; a stranger costs 2 KiB, and up to 12 KiB while a message of
+ * Memory: an idle OPEN connection holds no buffers; a stranger costs 2 KiB, and up to 13 KiB while a message of
  * its handshake is not whole or is worked on, besides what it sends behind that (as much as a host reads from it before WORK) and what
  * OpenSSL holds (proto/noise.h). */
 #ifndef KITH_NODE_NODE_H

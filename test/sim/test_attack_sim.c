@@ -1481,7 +1481,7 @@ static void a_stranger_costs_so_much_and_no_more(void **state)
             assert_string_equal(a.why, "the handshake message is too long");
         }
         print_message("a stranger who %s: %zu bytes\n", names[stage], each);
-        assert_in_range(each, 500, stage < HALF_AN_A ? 6 * KIB : 12 * KIB);
+        assert_in_range(each, 500, stage < HALF_AN_A ? 6 * KIB : 13 * KIB);
         wait(&a, KITH_SEC(11));
         assert_int_equal(kith_node_usage(a.node).handshakes, 0);
         assert_in_range(a.memory, 0, before + 4 * KIB); /* tables keep their size */
