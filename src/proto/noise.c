@@ -15,11 +15,11 @@
 #define XXHFS(kem) "Noise_XXhfs_25519+" kem "_ChaChaPoly_SHA256"
 
 const kith_noise_suite kith_noise_suites[] = {
-    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true},
-    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true},
-    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true},
-    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false},
-    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false},
+    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true, 0},
+    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 0},
+    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 0},
+    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false, 0},
+    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false, 0},
 };
 
 const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noise_suites[0];

@@ -27,6 +27,7 @@
 #define KITH_NOISE_RECORD_MAX 65535 /* ciphertext of a message, after its 2-byte length */
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
+#define KITH_NOISE_PSK_LEN 32
 /* What a peer may send behind a message of the handshake while that is worked on: its first records follow the last message at once.
  * More ends the handshake: do not read from a peer meanwhile. */
 #define KITH_NOISE_AHEAD_MAX (256u * 1024)
@@ -44,6 +45,7 @@ typedef struct kith_noise_suite {
     kith_kem_alg kem; /* KITH_KEM_NONE: classical XX */
     uint8_t level;    /* NIST category of the KEM: 0 (classical), 1, 3, 5 */
     bool own;         /* only kith nodes speak it */
+    uint8_t psk;      /* bit i: the modifier psk<i>; 0: none */
 } kith_noise_suite;
 
 extern const kith_noise_suite kith_noise_suites[];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The Noise handshakes XX and XXhfs, driven by their token lists. */
+/* The Noise handshakes XX and XXhfs, with or without psk modifiers, driven by their token lists. */
 #include "proto/noise_core.h"
 
 #include <assert.h>
@@ -50,16 +50,34 @@ static void mix_hash(kith_noise_hs *hs, kith_bytes in)
     kith_sha256_2(kith_bytes_of(hs->h, sizeof hs->h), in, hs->h);
 }
 
+static void set_key(kith_noise_hs *hs, const uint8_t k[KITH_AEAD_KEY_LEN])
+{
+    kith_aead_rekey(hs->seal, k);
+    kith_aead_rekey(hs->open, k);
+    hs->keyed = true;
+    hs->n = 0;
+}
+
 static void mix_key(kith_noise_hs *hs, const uint8_t secret[32])
 {
     uint8_t out[64]; /* ck, k */
     kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), kith_bytes_of(secret, 32), (kith_bytes){0},
                      kith_span_of(out, sizeof out));
     memcpy(hs->ck, out, 32);
-    kith_aead_rekey(hs->seal, out + 32);
-    kith_aead_rekey(hs->open, out + 32);
-    hs->keyed = true;
-    hs->n = 0;
+    set_key(hs, out + 32);
+    kith_wipe(out, sizeof out);
+}
+
+/* MixKeyAndHash of the next pre-shared key. */
+static void mix_psk(kith_noise_hs *hs)
+{
+    uint8_t out[96]; /* ck, what is hashed, k */
+    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), kith_bytes_of(hs->psk, KITH_NOISE_PSK_LEN),
+                     (kith_bytes){0}, kith_span_of(out, sizeof out));
+    hs->psk += KITH_NOISE_PSK_LEN;
+    memcpy(hs->ck, out, 32);
+    mix_hash(hs, kith_bytes_of(out + 32, 32));
+    set_key(hs, out + 64);
     kith_wipe(out, sizeof out);
 }
 
@@ -117,6 +135,32 @@ static const token *message(const kith_noise_hs *hs, unsigned i)
     return hs->suite->kem == KITH_KEM_NONE ? xx[i] : xxhfs[i];
 }
 
+/* The modifiers psk0 to psk3, Noise 9.4: a token before the first message's others, or behind those of message i. */
+static bool has_psk(const kith_noise_hs *hs, unsigned modifier)
+{
+    return hs->suite->psk >> modifier & 1;
+}
+
+static void psk_before(kith_noise_hs *hs)
+{
+    if (hs->done == 0 && has_psk(hs, 0))
+        mix_psk(hs);
+}
+
+static void psk_behind(kith_noise_hs *hs)
+{
+    if (has_psk(hs, hs->done + 1))
+        mix_psk(hs);
+}
+
+/* Noise 9.2: with a psk anywhere, an ephemeral is mixed into the key too, so that no two messages have one key and nonce. */
+static void mix_e(kith_noise_hs *hs, const uint8_t e[KITH_X25519_LEN])
+{
+    mix_hash(hs, kith_bytes_of(e, KITH_X25519_LEN));
+    if (hs->suite->psk)
+        mix_key(hs, e);
+}
+
 static kith_err mix_dh(kith_noise_hs *hs, const kith_dh *ours, const uint8_t theirs[KITH_X25519_LEN])
 {
     uint8_t secret[KITH_X25519_LEN];
@@ -146,7 +190,7 @@ static kith_err write_e(kith_noise_hs *hs, uint8_t **out)
     if (!hs->e)
         return fail(hs, KITH_ENOMEM, NULL);
     kith_dh_public(hs->e, *out);
-    mix_hash(hs, kith_bytes_of(*out, KITH_X25519_LEN));
+    mix_e(hs, *out);
     *out += KITH_X25519_LEN;
     return KITH_OK;
 }
@@ -249,7 +293,7 @@ static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
         if (e)
             return e;
         memcpy(hs->re, clear.p, sizeof hs->re);
-        mix_hash(hs, kith_span_bytes(clear));
+        mix_e(hs, hs->re);
         return KITH_OK;
     case E1:
         e = take_open(hs, in, kith_kem_ek_len(hs->suite->kem), &plain);
@@ -304,6 +348,11 @@ void kith_noise_hs_fini(kith_noise_hs *hs)
     kith_wipe(hs, sizeof *hs);
 }
 
+void kith_noise_hs_set_psks(kith_noise_hs *hs, const uint8_t *psks)
+{
+    hs->psk = psks;
+}
+
 void kith_noise_hs_draw(kith_noise_hs *hs, const kith_env *env)
 {
     size_t kem = hs->suite->kem == KITH_KEM_NONE ? 0 : hs->initiator ? KITH_KEM_SEED_LEN : KITH_KEM_COIN_LEN;
@@ -320,6 +369,7 @@ static size_t keys_len(const kith_noise_hs *hs, unsigned i, bool *keyed)
         switch (*t) {
         case E:
             len += KITH_X25519_LEN;
+            *keyed = *keyed || hs->suite->psk;
             break;
         case E1:
             len += sealed_len(*keyed, kith_kem_ek_len(hs->suite->kem));
@@ -359,11 +409,13 @@ size_t kith_noise_hs_answer_len(const kith_noise_hs *hs, size_t payload_len)
 
 kith_err kith_noise_hs_write_keys(kith_noise_hs *hs, uint8_t *out, uint8_t **payload_at)
 {
+    psk_before(hs);
     for (const token *t = message(hs, hs->done); *t != END; t++) {
         kith_err e = write_token(hs, *t, &out);
         if (e)
             return e;
     }
+    psk_behind(hs);
     *payload_at = out;
     return KITH_OK;
 }
@@ -384,11 +436,13 @@ kith_err kith_noise_hs_write(kith_noise_hs *hs, kith_bytes payload, uint8_t *out
 
 kith_err kith_noise_hs_read_keys(kith_noise_hs *hs, kith_span msg, kith_span *rest)
 {
+    psk_before(hs);
     for (const token *t = message(hs, hs->done); *t != END; t++) {
         kith_err e = read_token(hs, *t, &msg);
         if (e)
             return e;
     }
+    psk_behind(hs);
     *rest = msg;
     return KITH_OK;
 }

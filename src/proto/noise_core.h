@@ -7,6 +7,8 @@
  *   B <- e, ee, s, es              e, ee, ekem1, s, es
  *   C -> s, se                     s, se
  *
+ * The modifiers psk0 to psk3 (suite.psk) put a psk at the beginning of A, or at the end of A, B or C.
+ *
  * Spec: Noise rev 34; Noise HFS r1, with the ciphertext of ekem1 encrypted before its secret is mixed in. */
 #ifndef KITH_PROTO_NOISE_CORE_H
 #define KITH_PROTO_NOISE_CORE_H
@@ -37,6 +39,7 @@ typedef struct kith_noise_hs {
     bool initiator;
     unsigned done;          /* messages that are behind us: 0..3 */
     bool keyed;             /* a MixKey has happened */
+    const uint8_t *psk;     /* the next pre-shared key; borrowed */
     uint64_t n;             /* nonce of the symmetric state, for both directions */
     kith_aead *seal, *open; /* the same key */
     uint8_t h[KITH_SHA256_LEN];
@@ -55,6 +58,10 @@ KITH_CHECK kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite
                                        const kith_dh *s, kith_bytes prologue);
 /* Wipes. */
 void kith_noise_hs_fini(kith_noise_hs *hs);
+
+/* The keys of a suite with psk modifiers, KITH_NOISE_PSK_LEN bytes for each, in the order of their use. Borrowed until fini. Before the
+ * first message that uses one. */
+void kith_noise_hs_set_psks(kith_noise_hs *hs, const uint8_t *psks);
 
 /* Takes what our first message (A, B) needs of randomness, in this order: the ephemeral's 32 bytes; then the initiator e1's 64
  * (d || z), or the responder the 32 of the encapsulation. Before that message is written. */
