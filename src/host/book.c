@@ -16,6 +16,7 @@
 
 #define SCHEMA_VERSION 1
 #define BUSY_MS 2000
+#define GATHER_MS 100 /* a transaction costs as much as ten notes */
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS peers("
@@ -102,6 +103,10 @@ struct kith_book {
     bool working;
     kith_list queue; /* of the loop */
     size_t queued;
+    bool asked;       /* a question is in the queue */
+    uint64_t next_ms; /* the loop's time before which no batch is begun for notes alone */
+    uv_timer_t pause;
+    bool closing, closed;
     kith_list batch; /* of the worker, while working */
     kith_host *host; /* watched */
     kith_observer watch;
@@ -226,6 +231,9 @@ kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, cons
         free(b);
         return NULL;
     }
+    uv_timer_init(loop, &b->pause);
+    uv_unref((uv_handle_t *)&b->pause);
+    b->pause.data = b;
     return b;
 }
 
@@ -487,17 +495,41 @@ static void take_queue(kith_book *b)
     for (kith_link *k; (k = kith_list_pop(&b->queue));)
         kith_list_push(&b->batch, k);
     b->queued = 0;
+    b->asked = false;
+}
+
+static void on_pause(uv_timer_t *t)
+{
+    kick(t->data);
+}
+
+/* Notes that come in quick succession share a transaction, unless somebody wants to read them. */
+static bool gathers(const kith_book *b)
+{
+    return uv_now(b->loop) < b->next_ms && !b->asked && !b->closing && b->queued < KITH_BOOK_QUEUE_MAX / 2;
 }
 
 static void kick(kith_book *b)
 {
     if (b->working || kith_list_empty(&b->queue))
         return;
+    if (gathers(b)) {
+        if (!uv_is_active((uv_handle_t *)&b->pause))
+            uv_timer_start(&b->pause, on_pause, b->next_ms - uv_now(b->loop), 0);
+        return;
+    }
     take_queue(b);
+    b->next_ms = uv_now(b->loop) + GATHER_MS;
     b->working = true;
     int e = uv_queue_work(b->loop, &b->work, on_work, on_worked);
     assert(e == 0); /* fails only without a work function */
     (void)e;
+}
+
+static void on_closed(uv_handle_t *pause)
+{
+    kith_book *b = pause->data;
+    b->closed = true;
 }
 
 void kith_book_close(kith_book *b)
@@ -506,7 +538,12 @@ void kith_book_close(kith_book *b)
         return;
     if (b->host)
         kith_host_unobserve(b->host, &b->watch);
+    b->closing = true;
+    kick(b);
     while (b->working) /* its callback starts the next batch */
+        uv_run(b->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&b->pause, on_closed);
+    while (!b->closed)
         uv_run(b->loop, UV_RUN_ONCE);
     db_close(b);
     free(b);
@@ -537,6 +574,7 @@ static void submit(kith_book *b, job *j)
 {
     kith_list_push(&b->queue, &j->link);
     b->queued++;
+    b->asked = b->asked || j->kind == JOB_ASK;
     kick(b);
 }
 

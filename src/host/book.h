@@ -2,7 +2,8 @@
 /* The peer book: who was met, where, and how it went. One SQLite file (WAL), which survives kill -9.
  *
  * What is noted goes to a queue and from there to the file in one transaction per batch, on libuv's thread pool;
- * the loop never waits for the disk. Questions are answered the same way, and see everything noted before them.
+ * the loop never waits for the disk. A lone note is written at once; those of the next tenth of a second wait for each other, so a crowd
+ * costs ten transactions a second. Questions do not wait, are answered the same way, and see everything noted before them.
  * A damaged file is put aside as <path>.damaged and a new one begun, when it is opened or whenever it shows.
  * Caps: KITH_BOOK_PEERS_MAX peers (those not seen for longest go first), KITH_BOOK_ADDRS_MAX addresses of each,
  * KITH_BOOK_QUEUE_MAX notes waiting (newer ones are dropped: the next meeting brings them again). */

@@ -146,17 +146,70 @@ static void a_peer_keeps_its_best_addresses(void **state)
     kith_book_close(b);
 }
 
-static int count_peers(void)
+/* The first number that a question to the file itself gives. */
+static int number(sqlite3 *db, const char *question)
 {
-    sqlite3 *db;
     sqlite3_stmt *st;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM peers", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, question, -1, &st, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(st), SQLITE_ROW);
     int n = sqlite3_column_int(st, 0);
     sqlite3_finalize(st);
+    return n;
+}
+
+static int count_peers(void)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    int n = number(db, "SELECT count(*) FROM peers");
     sqlite3_close(db);
     return n;
+}
+
+static void nothing(uv_timer_t *t)
+{
+    (void)t;
+}
+
+static void notes_in_quick_succession_share_a_transaction(void **state)
+{
+    (void)state;
+    enum { NOTES = 200 };
+    fresh();
+    kith_book *b = open_book();
+    uv_timer_t beat; /* what the sockets of a host are to its loop */
+    uv_timer_init(&loop, &beat);
+    uv_timer_start(&beat, nothing, 1, 1);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    kith_maddr x = addr(1, 1);
+    int there = 0, first = 0, writes = 0;
+    uv_update_time(&loop);
+    uint64_t begin = uv_now(&loop);
+    for (unsigned i = 0; there < NOTES; i++) {
+        kith_peer_id p = peer(i);
+        if (i < NOTES)
+            kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0);
+        uv_run(&loop, UV_RUN_ONCE);
+        int n = number(db, "SELECT count(*) FROM peers");
+        writes += n > there;
+        there = n;
+        if (writes == 1 && !first)
+            first = n;
+        assert_true(uv_now(&loop) < begin + 20000);
+    }
+    assert_true(first < NOTES); /* the first did not wait for the others */
+    assert_in_range(writes, 2, 2 + (uv_now(&loop) - begin) / 100);
+    sqlite3_close(db);
+
+    for (unsigned i = NOTES; i < NOTES + 2; i++) {
+        kith_peer_id p = peer(i);
+        kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0);
+    }
+    kith_book_close(b); /* waits for nobody */
+    assert_int_equal(count_peers(), NOTES + 2);
+    uv_close((uv_handle_t *)&beat, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
 }
 
 static void the_book_has_a_cap_and_forgets_the_stale(void **state)
@@ -567,6 +620,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_noted_is_found_best_first),
         cmocka_unit_test(a_peer_keeps_its_best_addresses),
         cmocka_unit_test(the_book_has_a_cap_and_forgets_the_stale),
+        cmocka_unit_test(notes_in_quick_succession_share_a_transaction),
         cmocka_unit_test(a_flood_of_notes_is_cut),
         cmocka_unit_test(a_damaged_file_is_put_aside),
         cmocka_unit_test(any_damage_to_the_file_leaves_a_book_that_works),
