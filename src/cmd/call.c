@@ -235,8 +235,11 @@ static int run_local(const cmd_args *args, call *c)
     l.s.on_interrupt = on_interrupt;
     l.s.on_stop = on_stop;
     l.s.ctx = &l;
-    kith_service_config cfg = {
-        .host = l.s.host, .book = l.s.book, .identity_file = file, .version = KITH_VERSION};
+    kith_service_config cfg = {.host = l.s.host,
+                               .book = l.s.book,
+                               .identity = l.s.identity,
+                               .identity_file = file,
+                               .version = KITH_VERSION};
     l.service = kith_service_new(&cfg);
     l.client = l.service ? kith_rpc_client_new(kith_service_methods, l.service, on_message, &l) : NULL;
     if (l.client) {

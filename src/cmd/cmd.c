@@ -99,12 +99,28 @@ typedef struct match {
     bool many, ok, key;
 } match;
 
-static match find_option(const cmd *c, const char *name, size_t len, char letter)
+const cmd_option cmd_node_options[] = {
+    {.name = "config", .arg = "FILE", .help = "read this file, not the usual kith.ini"},
+    {.name = "passphrase-fd", .arg = "N", .help = "read the identity's passphrase from this descriptor"},
+    {0},
+};
+
+static match find_in(const cmd_option *o, const char *name, size_t len, char letter)
 {
-    for (const cmd_option *o = c->options; o && o->name; o++) {
+    for (; o && o->name; o++) {
         if (letter ? o->letter == letter : strlen(o->name) == len && strncmp(o->name, name, len) == 0)
             return (match){.name = o->name, .arg = o->arg, .many = o->many, .ok = true};
     }
+    return (match){0};
+}
+
+static match find_option(const cmd *c, const char *name, size_t len, char letter)
+{
+    match m = find_in(c->options, name, len, letter);
+    if (!m.ok && c->node && !letter)
+        m = find_in(cmd_node_options, name, len, letter);
+    if (m.ok)
+        return m;
     char key[64];
     if (!c->node || letter || len >= sizeof key)
         return (match){0};
@@ -117,8 +133,6 @@ static match find_option(const cmd *c, const char *name, size_t len, char letter
                        .many = k->type == KITH_CONFIG_ADDRS,
                        .ok = true,
                        .key = true};
-    if (strcmp(key, "config") == 0)
-        return (match){.name = "config", .arg = "FILE", .ok = true};
     return (match){0};
 }
 
@@ -128,6 +142,8 @@ static int unknown_option(const cmd *c, const char *arg)
     size_t n = 0;
     char typed[64];
     for (const cmd_option *o = c->options; o && o->name && n < 64; o++)
+        names[n++] = o->name;
+    for (const cmd_option *o = cmd_node_options; c->node && o->name && n < 128; o++)
         names[n++] = o->name;
     for (size_t i = 0; c->node && i < kith_config_key_count && n < 128; i++)
         names[n++] = kith_config_keys[i].name;
@@ -221,7 +237,7 @@ int cmd_main(int argc, char **argv)
         cmd_help(c);
         code = EXIT_OK;
     } else if (code == EXIT_OK) {
-        code = c->call ? call_run(&args) : c->run(&args);
+        code = c->run ? c->run(&args) : call_run(&args);
     }
     free(rest);
     return code;

@@ -58,13 +58,16 @@ typedef struct cmd {
     bool node;                 /* runs a node: takes every configuration key as an option too */
     size_t args_min, args_max;
     int (*run)(const cmd_args *args);
-    /* Instead of run, for what is one method of a node (cmd/call.h): fills in the call; works in the console of
-     * `kith up` too. EXIT_OK, or it has complained. */
+    /* For what is one method of a node (cmd/call.h): fills in the call; works in the console of `kith up` too. EXIT_OK, or it has
+     * complained. Usually instead of run; with both, run decides what a shell's command line does. */
     int (*call)(const cmd_args *args, struct call *out);
 } cmd;
 
 extern const cmd *const cmd_table[]; /* ended by NULL */
 const cmd *cmd_find(const char *name);
+
+/* The options of every command that runs a node, besides the configuration keys; ended by a NULL name. */
+extern const cmd_option cmd_node_options[];
 
 /* Whether an option was given; and its (last) value, or NULL. */
 bool cmd_has(const cmd_args *a, const char *name);

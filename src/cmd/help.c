@@ -27,15 +27,14 @@ static void option_line(const cmd_option *o)
 
 void cmd_help(const cmd *c)
 {
-    static const cmd_option config = {
-        .name = "config", .arg = "FILE", .help = "read this file, not the usual kith.ini"};
     printf("kith %s: %s\n\nusage: kith %s %s\n\n%s\n", c->name, c->summary, c->name, c->usage, c->about);
     if (c->options || c->node)
         printf("\noptions:\n");
     for (const cmd_option *o = c->options; o && o->name; o++)
         option_line(o);
     if (c->node) {
-        option_line(&config);
+        for (const cmd_option *o = cmd_node_options; o->name; o++)
+            option_line(o);
         printf("\nEvery configuration key is an option too, such as --listen, --pq or --limits.conns;\n"
                "'kith config' lists them.\n");
     }
@@ -94,9 +93,11 @@ static void man_one(const cmd *c)
     printf("\n.SH DESCRIPTION\n");
     roff(c->about);
     printf("\n");
-    if (c->options)
+    if (c->options || c->node)
         printf(".SH OPTIONS\n");
     for (const cmd_option *o = c->options; o && o->name; o++)
+        man_entry("--", o->name, o->arg, o->help);
+    for (const cmd_option *o = cmd_node_options; c->node && o->name; o++)
         man_entry("--", o->name, o->arg, o->help);
     if (c->node)
         printf(".SH CONFIGURATION\nThese keys stand in kith.ini, and each is an option.\n");
@@ -123,6 +124,8 @@ static void complete_bash(void)
         printf("    %s) words='--help", c->name);
         for (const cmd_option *o = c->options; o && o->name; o++)
             printf(" --%s", o->name);
+        for (const cmd_option *o = cmd_node_options; c->node && o->name; o++)
+            printf(" --%s", o->name);
         for (size_t k = 0; c->node && k < kith_config_key_count; k++)
             printf(" --%s", kith_config_keys[k].name);
         printf("' ;;\n");
@@ -140,6 +143,8 @@ static void complete_fish(void)
         for (const cmd_option *o = c->options; o && o->name; o++)
             printf("complete -c kith -n '__fish_seen_subcommand_from %s' -l %s%s\n", c->name, o->name,
                    o->arg ? " -r" : "");
+        for (const cmd_option *o = cmd_node_options; c->node && o->name; o++)
+            printf("complete -c kith -n '__fish_seen_subcommand_from %s' -l %s -r\n", c->name, o->name);
         for (size_t k = 0; c->node && k < kith_config_key_count; k++)
             printf("complete -c kith -n '__fish_seen_subcommand_from %s' -l %s\n", c->name,
                    kith_config_keys[k].name);

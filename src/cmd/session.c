@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/passphrase.h"
 #include "crypto/crypto.h"
-#include "host/identity.h"
 #include "host/paths.h"
 #include "host/reach.h"
 
@@ -48,20 +48,40 @@ int session_read_config(kith_config *c, const cmd_args *args)
     return EXIT_OK;
 }
 
-static int load_identity(session *s)
+int session_load_identity(session *s, const cmd_args *args)
 {
-    char path[KITH_PATH_MAX];
-    const char *why;
-    bool made;
+    char path[KITH_PATH_MAX], name[KITH_PATH_MAX + 32];
+    const char *why = NULL;
     int e = kith_path_make(KITH_PLACE_CONFIG);
     if (e || !kith_path(KITH_PLACE_CONFIG, "identity", path))
         return cmd_fail(EXIT_CONFIG, "cannot make the configuration folder: %s", strerror(-e));
+    snprintf(name, sizeof name, "the identity file %s", path);
     if (kith_crypto_init())
-        return cmd_fail(EXIT_FAILED, "%s lacks ML-KEM: OpenSSL 3.5 or newer is needed",
+        return cmd_fail(EXIT_FAILED, "%s lacks ML-KEM or ML-DSA: OpenSSL 3.5 or newer is needed",
                         kith_crypto_version());
-    if (kith_identity_load(path, &s->signer, &made, &why))
-        return cmd_fail(EXIT_CONFIG, "cannot use the identity file %s: %s", path, why ? why : "no memory");
-    return EXIT_OK;
+    if (kith_identity_load(path, &s->identity, &why))
+        return cmd_fail(EXIT_CONFIG, "cannot use %s: %s", name, why ? why : "no memory");
+    int code = passphrase_unlock(args, s->identity, name);
+    if (!code) {
+        kith_err bad = kith_identity_keys(s->identity, &s->signer, &s->pq_signer);
+        if (bad)
+            code =
+                cmd_fail(EXIT_CONFIG, "cannot use %s: %s", name,
+                         bad == KITH_EFORMAT ? "its keys are not those that it names" : kith_err_text(bad));
+    }
+    if (code)
+        session_drop_identity(s);
+    return code;
+}
+
+void session_drop_identity(session *s)
+{
+    kith_signer_free(s->signer);
+    kith_pq_signer_free(s->pq_signer);
+    kith_identity_free(s->identity);
+    s->signer = NULL;
+    s->pq_signer = NULL;
+    s->identity = NULL;
 }
 
 static void on_signal(uv_signal_t *sig, int number)
@@ -92,11 +112,12 @@ static void watch_signals(session *s)
 
 int session_start(session *s, const cmd_args *args)
 {
-    *s = (session){.code = -1, .json = cmd_has(args, "json")};
+    s->code = -1;
+    s->json = cmd_has(args, "json");
     signal(SIGPIPE, SIG_IGN);
     int code = session_read_config(&s->config, args);
-    if (!code)
-        code = load_identity(s);
+    if (!code && !s->identity)
+        code = session_load_identity(s, args);
     if (code)
         return code;
     kith_host_config cfg = {.node = s->config.node, .log = on_log};
@@ -106,7 +127,7 @@ int session_start(session *s, const cmd_args *args)
     cfg.dns = s->config.dns;
     s->host = kith_host_new(&cfg, &why);
     if (!s->host) {
-        kith_signer_free(s->signer);
+        session_drop_identity(s);
         return cmd_fail(EXIT_FAILED, "cannot start: %s", why);
     }
     watch_signals(s);
@@ -128,7 +149,7 @@ int session_run(session *s)
     kith_host_run(s->host);
     kith_book_close(s->book);
     kith_host_free(s->host);
-    kith_signer_free(s->signer);
+    session_drop_identity(s);
     return s->code < 0 ? EXIT_OK : s->code;
 }
 

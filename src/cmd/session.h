@@ -10,10 +10,13 @@
 #include "cmd/cmd.h"
 #include "host/book.h"
 #include "host/config.h"
+#include "host/identity.h"
 
 typedef struct session {
     kith_config config;
+    kith_identity *identity; /* its facts; the keys are the two below */
     kith_signer *signer;
+    kith_pq_signer *pq_signer;
     kith_host *host;
     kith_book *book;                 /* NULL: not opened, or it cannot be used */
     int code;                        /* what the command will exit with; negative: not decided */
@@ -30,7 +33,12 @@ typedef struct session {
 void session_default_config(kith_config *c);
 int session_read_config(kith_config *c, const cmd_args *args);
 
-/* Reads configuration and options, loads the identity, makes the host. EXIT_OK, or it has complained. */
+/* Loads the identity and makes its keys, asking for its passphrase: for a command that loses its terminal before it starts. s: zeroed. EXIT_OK, or
+ * it has complained. */
+int session_load_identity(session *s, const cmd_args *args);
+void session_drop_identity(session *s);
+
+/* Reads configuration and options, loads the identity unless that was done, makes the host. s: zeroed. EXIT_OK, or it has complained. */
 int session_start(session *s, const cmd_args *args);
 /* Runs the loop until session_end; then frees everything and returns the exit code. */
 int session_run(session *s);

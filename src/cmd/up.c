@@ -205,6 +205,7 @@ static int begin(up *u)
     kith_host_observe(u->s.host, &u->watch);
     kith_service_config cfg = {.host = u->s.host,
                                .book = u->s.book,
+                               .identity = u->s.identity,
                                .identity_file = u->identity,
                                .version = KITH_VERSION,
                                .standing = true,
@@ -258,8 +259,13 @@ static int run(const cmd_args *args)
 {
     up u = {0};
     int ready = -1, lock = -1, code;
-    if (cmd_has(args, "detach") && (code = detach_begin(&ready)) >= 0)
-        return code;
+    if (cmd_has(args, "detach")) {
+        code = session_load_identity(&u.s, args); /* may ask for a passphrase, so while there is a terminal */
+        if (code || (code = detach_begin(&ready)) >= 0) {
+            session_drop_identity(&u.s);
+            return code;
+        }
+    }
     code = take_home(&lock);
     if (!code)
         code = session_start(&u.s, args);

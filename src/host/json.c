@@ -48,3 +48,21 @@ json_t *kith_json_conn(const kith_conn *c)
                      f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer", f.early_muxer,
                      "agent", kith_json_text(f.agent));
 }
+
+json_t *kith_json_identity(const kith_identity_facts *f)
+{
+    char cid[81], pq_id[KITH_PQ_ID_TEXT_LEN + 1];
+    kith_peer_id_cid_text(&f->peer, cid);
+    json_t *o =
+        json_pack("{s:o, s:s, s:s}", "peer", kith_json_peer(&f->peer), "cid", cid, "key_type", "ed25519");
+    if (f->alg == KITH_SIG_NONE)
+        return o;
+    const kith_sig_info *info = kith_sig_info_of(f->alg);
+    kith_pq_id_text(&f->pq_id, pq_id);
+    json_t *pq = json_pack("{s:s, s:s, s:i, s:I, s:i, s:b}", "pq_id", pq_id, "pq_algorithm", info->name,
+                           "pq_category", info->category, "pq_sequence", (json_int_t)f->seq, "successors",
+                           (int)f->successors, "encrypted", (int)f->encrypted);
+    json_object_update(o, pq);
+    json_decref(pq);
+    return o;
+}

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "host/identity.h"
 #include "node/node.h"
 
 /* A string; whatever is not UTF-8 in it becomes '?'. NULL only without memory. */
@@ -15,5 +16,8 @@ json_t *kith_json_addr(const kith_maddr *a);
 
 /* peer addr direction secure_channel pq muxer early_muxer agent */
 json_t *kith_json_conn(const kith_conn *c);
+
+/* peer cid key_type pq_id pq_algorithm pq_category pq_sequence successors encrypted; without the pq ones for an identity of version 1 */
+json_t *kith_json_identity(const kith_identity_facts *f);
 
 #endif

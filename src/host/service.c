@@ -546,11 +546,11 @@ static void run_id(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     (void)params;
     kith_service *s = ctx;
-    const kith_peer_id *id = kith_node_id(node_of(s));
-    char cid[81];
-    kith_peer_id_cid_text(id, cid);
-    json_t *r = json_pack("{s:o, s:s, s:s, s:o}", "peer", kith_json_peer(id), "cid", cid, "key_type",
-                          "ed25519", "file", kith_json_text(s->cfg.identity_file));
+    kith_identity_facts facts = {.peer = *kith_node_id(node_of(s))};
+    if (s->cfg.identity)
+        facts = kith_identity_facts_of(s->cfg.identity);
+    json_t *r = kith_json_identity(&facts);
+    json_object_set_new(r, "file", kith_json_text(s->cfg.identity_file));
     if (s->cfg.standing)
         json_object_set_new(r, "addrs", own_addrs(s));
     kith_rpc_result(call, r);

@@ -5,14 +5,16 @@
 #define KITH_HOST_SERVICE_H
 
 #include "host/book.h"
+#include "host/identity.h"
 #include "host/rpc.h"
 
 typedef struct kith_service kith_service;
 
 typedef struct kith_service_config {
     kith_host *host;
-    kith_book *book;           /* may be NULL */
-    const char *identity_file; /* for `id` */
+    kith_book *book;               /* may be NULL */
+    const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
+    const char *identity_file;
     const char *version;
     bool standing;           /* a node that stays (kith up), not one that lives for a command */
     void (*stop)(void *ctx); /* for `stop` */

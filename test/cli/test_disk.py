@@ -63,6 +63,30 @@ def an_identity_is_made_whole_or_not_at_all():
         assert kith(home, "id").out == me  # reading needs no room
 
 
+def an_identity_outlives_a_change_for_which_there_is_no_room():
+    with small_disk() as (disk, other):
+        home = disk / "home"
+        home.mkdir(mode=0o700)
+        old = "kith identity 1\ned25519-seed " + "07" * 32 + "\n"
+        (home / "identity").write_text(old)
+        os.chmod(home / "identity", 0o600)
+        fill(disk)
+        kith(home, "id", code=3, err="No space left on device")
+        assert (home / "identity").read_text() == old and len(list(home.iterdir())) == 1
+        make_room(disk)
+        me = kith(home, "id", "--json").json()
+        now = (home / "identity").read_text()
+        assert "07" * 32 in now
+        fill(disk)
+        for args in (["rotate"], ["new", "--replace"]):
+            kith(home, "id", *args, code=10, err="No space left on device")
+            assert (home / "identity").read_text() == now and len(list(home.iterdir())) == 1
+        kith(home, "id", "export", "--plain", home / "out", code=10, err="No space left on device")
+        assert not (home / "out").exists()
+        make_room(disk)
+        assert kith(home, "id", "rotate", "--json").json()["peer"] == me["peer"]
+
+
 def a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room():
     with small_disk() as (disk, other):
         home = disk / "home"
@@ -191,7 +215,8 @@ tests = [a_node_that_is_killed_under_load_has_its_book]
 if tried.returncode:
     print("skipped: full disks: no right to mount a tmpfs")
 else:
-    tests += [an_identity_is_made_whole_or_not_at_all, a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room,
+    tests += [an_identity_is_made_whole_or_not_at_all, an_identity_outlives_a_change_for_which_there_is_no_room,
+              a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room,
               a_disk_that_fills_up_costs_what_is_learnt_meanwhile_and_nothing_else, a_log_that_cannot_grow_stops_nobody,
               no_place_for_the_control_socket_is_told]
 run(*tests)
