@@ -18,7 +18,6 @@
 #define TURN_LIGHT 128      /* and waits if it has cost more than that */
 #define TURN_STRANGERS 4096 /* all inbound connections before authentication: one handshake message */
 #define READ_COST 64        /* of any read, however short */
-#define READ_CHEAP 2560     /* a read of READ_BUF in large records costs a little less; more is dear */
 #define READ_MIN 2048       /* a read's size doubles from here up to READ_BUF, each time after */
 #define PATIENCE_MIN 32     /* so many full reads that were cheap: 8 MiB for all the way; */
 #define PATIENCE_MAX 4096   /* and after each that was dear twice as many, up to 1 GiB */

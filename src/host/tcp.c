@@ -310,6 +310,12 @@ static void wait_for_turn(sock *s)
         kith_list_push(&s->host->waiting[is_stranger(s)], &s->waiting);
 }
 
+/* What a read of n bytes in large records costs, or a little more. */
+static uint64_t cheap(size_t n)
+{
+    return n / 100 + 2 * READ_COST;
+}
+
 /* libuv reads up to 32 buffers in a row as long as they come out full, and knows nothing of what they cost. So this counts it, and sets
  * the size of the next: a peer whose bytes are dear gets few at a time, and more again only after many that were cheap, each time twice
  * as many. */
@@ -324,7 +330,7 @@ static void account(sock *s, bool stranger, size_t n, uint64_t cost)
     h->spent += cost;
     if (stranger)
         h->by_strangers += cost;
-    if (cost > READ_CHEAP) {
+    if (cost > TURN_PEER && cost > cheap(n)) {
         s->read_max = n * TURN_PEER / cost;
         s->read_max = s->read_max < READ_MIN ? READ_MIN : s->read_max;
         s->patience = s->patience < PATIENCE_MAX ? s->patience * 2 : s->patience;
