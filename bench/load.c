@@ -295,6 +295,8 @@ static bool events(client *c)
             c->conn = ev.conn;
             hook_up(c);
             break;
+        case KITH_NODE_KEY: /* qkd is off */
+            break;
         case KITH_NODE_WORK:
             kith_node_work(ev.conn);
             kith_node_worked(c->node, now(), ev.conn);

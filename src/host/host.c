@@ -179,6 +179,8 @@ static void dispatch(kith_host *h, const kith_node_event *ev)
     case KITH_NODE_RESOLVE:
         kith_dns_resolve_(h, ev->resolve_id, &ev->addr);
         break;
+    case KITH_NODE_KEY: /* qkd is off */
+        break;
     case KITH_NODE_WORK:
         kith_node_work(ev->conn);
         kith_node_worked(h->node, kith_host_now(h), ev->conn);

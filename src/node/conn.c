@@ -2,7 +2,10 @@
 /* One connection: the stack of multistream-select, Noise and yamux, and the streams on top. */
 #include <assert.h>
 
+#include "crypto/crypto.h"
 #include "node/node_impl.h"
+
+#define KEY_SIZE (KITH_NOISE_PSK_LEN + KITH_NOISE_KEY_NAME_LEN)
 
 static const kith_bytes muxers[] = {{(const uint8_t *)KITH_YAMUX_ID, sizeof KITH_YAMUX_ID - 1}};
 
@@ -46,9 +49,27 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
 
 /* Releases the protocol layers and the place under the caps; the struct stays until the owner was told. A machine that is worked on
  * stays too, and goes when that is told: `working`. */
+static void key_drop(kith_conn *c)
+{
+    if (c->key)
+        kith_wipe(c->key, KEY_SIZE);
+    kith_mem_free(&c->node->env, c->key, KEY_SIZE);
+    c->key = NULL;
+}
+
+static void early_drop(kith_conn *c)
+{
+    kith_mem_free(&c->node->env, c->early, EARLY_MAX);
+    c->early = NULL;
+    c->early_len = 0;
+}
+
 static void tear_down(kith_conn *c)
 {
     kith_node *n = c->node;
+    kith_link_remove(&c->keying);
+    key_drop(c);
+    early_drop(c);
     kith_mss_free(c->mss);
     kith_noise_free(c->noise);
     if (c->note.bits & CONN_WORK) { /* nobody has begun */
@@ -115,6 +136,7 @@ void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, 
     c->err = err;
     c->why = why;
     c->state = CONN_CLOSING;
+    kith_link_remove(&c->keying);
     KITH_EACH (&c->streams, k)
         kith_stream_end_(KITH_OF(k, kith_stream, in_conn), now, err == KITH_ECLOSED ? KITH_ERESET : err);
     if (was_open)
@@ -139,14 +161,21 @@ static void fail(kith_conn *c, kith_time now, kith_err err, const char *why)
     kith_conn_end_(c, now, err, why, true);
 }
 
-/* Starts the handshake of a suite, unless that is the one under way. */
+/* The node's suites that do not concern a connection, the first ones: who dials without a key proposes none that wants one. */
+static size_t left_out(const kith_conn *c)
+{
+    return c->inbound || c->key ? 0 : c->node->psk_count;
+}
+
+/* Starts the handshake of one of the connection's suites, unless that is the one under way. */
 static bool start_noise(kith_conn *c, kith_time now, size_t suite)
 {
     kith_node *n = c->node;
-    if (c->noise && c->suite == n->suites[suite])
+    size_t out = left_out(c);
+    if (c->noise && c->suite == n->suites[out + suite])
         return true;
     kith_noise_free(c->noise); /* of a suite that the peer has refused */
-    c->suite = n->suites[suite];
+    c->suite = n->suites[out + suite];
     kith_noise_config cfg = {
         .env = &n->env,
         .suite = c->suite,
@@ -155,8 +184,11 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
         .expected = c->expected,
         .muxers = muxers,
         .muxer_count = n->cfg.no_early_muxer ? 0 : 1,
-        .channels = n->suite_ids,
-        .channel_count = n->suite_count,
+        .channels = n->suite_ids + out,
+        .channel_count = n->suite_count - out,
+        .psk = c->key,
+        .key_name = c->key ? c->key + KITH_NOISE_PSK_LEN : NULL,
+        .psk_required = n->cfg.qkd == KITH_QKD_REQUIRED,
     };
     c->noise = kith_noise_new(&cfg);
     if (!c->noise) {
@@ -166,28 +198,137 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
     return true;
 }
 
-void kith_conn_start_(kith_conn *c, kith_time now)
+/* Begins to talk: a listener to listen, a dialer with what it proposes. */
+static void begin(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
-    c->state = CONN_SECURING;
-    c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
+    size_t out = left_out(c);
+    const kith_bytes *ids = n->suite_ids + out;
+    size_t own = n->own_count - out, count = n->suite_count - out;
     if (c->inbound) {
         c->mss = kith_mss_listen(&n->env, find_suite, n);
         if (c->mss)
             kith_mss_take_ahead(c->mss, KITH_MSS_AHEAD_MAX);
-    } else if (n->own_count == 0) {
-        c->mss = kith_mss_dial(&n->env, n->suite_ids, n->suite_count);
+    } else if (own == 0) {
+        c->mss = kith_mss_dial(&n->env, ids, count);
     } else { /* the handshake's first message goes ahead of the answer in any case */
         if (!start_noise(c, now, 0))
             return;
-        c->mss = kith_mss_dial_ahead(&n->env, n->suite_ids, n->own_count, n->suite_count,
-                                     kith_noise_waiting(c->noise));
+        c->mss = kith_mss_dial_ahead(&n->env, ids, own, count, kith_noise_waiting(c->noise));
     }
     if (!c->mss) {
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
         return;
     }
     kith_conn_pump_(c, now);
+}
+
+/* The host is to get a key; nothing happens before its answer. */
+static void ask_key(kith_conn *c, kith_bytes name)
+{
+    c->key_id = c->node->next_id++;
+    c->key_name = name;
+    kith_list_push(&c->node->keying, &c->keying);
+    kith_note_(c->node, &c->note, CONN_KEY);
+}
+
+void kith_conn_start_(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    c->state = CONN_SECURING;
+    c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
+    if (c->inbound || n->cfg.qkd == KITH_QKD_OFF) {
+        begin(c, now);
+        return;
+    }
+    ask_key(c, (kith_bytes){0});
+    kith_conn_pump_(c, now);
+}
+
+/* What an answer without a key means. False: the end of the connection. */
+static bool do_without(kith_conn *c, kith_time now, const kith_node_key_answer *a)
+{
+    c->qkd = a->unknown ? KITH_QKD_STATE_OFF : KITH_QKD_STATE_FAILED;
+    c->qkd_why = a->why;
+    if (c->node->cfg.qkd != KITH_QKD_REQUIRED)
+        return true;
+    kith_conn_end_(c, now, KITH_EPOLICY, a->why, false);
+    return false;
+}
+
+/* What the peer said meanwhile is read now. */
+static void hear_early(kith_conn *c, kith_time now)
+{
+    uint8_t heard[EARLY_MAX];
+    size_t len = c->early_len;
+    if (len == 0 || c->state != CONN_SECURING)
+        return;
+    memcpy(heard, c->early, len);
+    early_drop(c);
+    c->bytes_in -= len; /* they were counted when they came */
+    kith_conn_recv_(c, now, kith_span_of(heard, len));
+}
+
+static void keep_early(kith_conn *c, kith_time now, kith_span in)
+{
+    if (!c->early)
+        c->early = kith_mem_new(&c->node->env, EARLY_MAX);
+    if (!c->early) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+    } else if (in.len > EARLY_MAX - c->early_len) {
+        kith_conn_end_(c, now, KITH_EPROTO, "the peer spoke before it was spoken to", false);
+    } else {
+        memcpy(c->early + c->early_len, in.p, in.len);
+        c->early_len += in.len;
+    }
+}
+
+static void noise_events(kith_conn *c, kith_time now);
+
+void kith_conn_key_(kith_conn *c, kith_time now, const kith_node_key_answer *a)
+{
+    kith_node *n = c->node;
+    c->key_name = (kith_bytes){0};
+    c->key_simulated = a->simulated;
+    if (!a->key && !do_without(c, now, a))
+        return;
+    if (c->inbound) {
+        if (a->key)
+            c->qkd = a->simulated ? KITH_QKD_STATE_SIMULATED : KITH_QKD_STATE_ON;
+        kith_noise_key(c->noise, a->key, a->key && a->peer.len > 0 ? &a->peer : NULL);
+        noise_events(c, now);
+        kith_conn_pump_(c, now);
+        return;
+    }
+    if (a->key) {
+        c->key = kith_mem_new(&n->env, KEY_SIZE);
+        if (!c->key) {
+            kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+            return;
+        }
+        memcpy(c->key, a->key, KITH_NOISE_PSK_LEN);
+        memcpy(c->key + KITH_NOISE_PSK_LEN, a->name, KITH_NOISE_KEY_NAME_LEN);
+    }
+    begin(c, now);
+    hear_early(c, now);
+}
+
+/* Whether the key that was asked for is in the channel: known once that is open. */
+static void judge_key(kith_conn *c)
+{
+    if (c->node->cfg.qkd == KITH_QKD_OFF)
+        return;
+    if (!c->suite->psk && (c->inbound || c->key)) {
+        c->qkd = KITH_QKD_STATE_OFF;
+        c->qkd_why = c->inbound ? "the peer proposed no QKD key" : "the peer takes no QKD key";
+    } else if (!c->inbound && c->suite->psk) {
+        bool keyed = kith_noise_keyed(c->noise);
+        c->qkd = !keyed             ? KITH_QKD_STATE_FAILED
+                 : c->key_simulated ? KITH_QKD_STATE_SIMULATED
+                                    : KITH_QKD_STATE_ON;
+        c->qkd_why = keyed ? NULL : "the peer did not get the key from its KME";
+    }
+    key_drop(c);
 }
 
 static uint64_t peer_key(const kith_node *n, const kith_peer_id *peer)
@@ -275,6 +416,7 @@ static void secured(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
     c->secured = true;
+    judge_key(c);
     kith_link_remove(&c->stranger);
     if (c->inbound)
         kith_limiter_secured(n->limiter);
@@ -358,6 +500,9 @@ static void noise_events(kith_conn *c, kith_time now)
     while (c->state != CONN_CLOSING && c->state != CONN_DEAD && kith_noise_next(c->noise, &ev)) {
         c->cost += COST_RECORD;
         switch (ev.kind) {
+        case KITH_NOISE_KEY:
+            ask_key(c, ev.data);
+            break;
         case KITH_NOISE_WORK:
             c->working = c->noise;
             c->cost += COST_HANDSHAKE;
@@ -403,13 +548,19 @@ void kith_conn_worked_(kith_conn *c, kith_time now)
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
 {
     c->bytes_in += in.len;
+    if (c->state == CONN_SECURING && !c->mss) {
+        keep_early(c, now, in);
+        return;
+    }
     if (c->state == CONN_SECURING) {
         size_t used = 0;
         kith_err e = kith_mss_recv(c->mss, kith_span_bytes(in), &used);
         if (e) {
             const char *why = kith_mss_why(c->mss);
             if (e == KITH_EUNSUPPORTED)
-                why = c->node->cfg.pq == KITH_PQ_REQUIRE
+                why = c->node->cfg.qkd == KITH_QKD_REQUIRED
+                          ? "the peer does not agree on a QKD key, and qkd = required"
+                      : c->node->cfg.pq == KITH_PQ_REQUIRE
                           ? "the peer speaks no post-quantum channel, and pq = require"
                           : "the peer speaks no secure channel that we allow";
             fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, why);
@@ -492,7 +643,7 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     /* One proposal is left: if the peer refuses that, there is no connection anyway, and if not, the handshake's first message
      * behind it has saved a round trip. */
     bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
-    if (lazy && !start_noise(c, now, n->suite_count - 1))
+    if (lazy && !start_noise(c, now, n->suite_count - left_out(c) - 1))
         return len;
     if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise)) {
         size_t k = kith_noise_send(c->noise, now, kith_span_skip(out, len));

@@ -78,17 +78,27 @@ static bool suite_allowed(const kith_node_config *cfg, const kith_noise_suite *s
     return cfg->pq != KITH_PQ_OFF && (!s->own || s->level >= cfg->level);
 }
 
-/* The table begins with the weakest of kith's own, so that two kith nodes meet at the higher one of their levels. */
-static void choose_suites(kith_node *n)
+static void add_suites(kith_node *n, const kith_noise_suite *list, size_t count)
 {
-    for (size_t i = 0; i < kith_noise_suite_count && n->suite_count < SUITES_MAX; i++) {
-        const kith_noise_suite *s = &kith_noise_suites[i];
+    for (size_t i = 0; i < count && n->suite_count < SUITES_MAX; i++) {
+        const kith_noise_suite *s = &list[i];
         if (!suite_allowed(&n->cfg, s))
             continue;
         n->suites[n->suite_count] = s;
         n->suite_ids[n->suite_count++] = kith_bytes_str(s->id);
         n->own_count += s->own;
+        n->psk_count += s->psk != 0;
     }
+}
+
+/* The tables begin with the weakest of kith's own, so that two kith nodes meet at the higher one of their levels; a key in addition
+ * goes before any level. */
+static void choose_suites(kith_node *n)
+{
+    if (n->cfg.qkd != KITH_QKD_OFF)
+        add_suites(n, kith_noise_psk_suites, kith_noise_psk_suite_count);
+    if (n->cfg.qkd != KITH_QKD_REQUIRED)
+        add_suites(n, kith_noise_suites, kith_noise_suite_count);
 }
 
 kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
@@ -116,6 +126,7 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
     kith_list_init(&n->jobs);
     kith_list_init(&n->lookups);
     kith_list_init(&n->strangers);
+    kith_list_init(&n->keying);
     n->next_id = 1;
     n->seed[0] = kith_rand_u64(&n->env);
     n->seed[1] = kith_rand_u64(&n->env);
@@ -382,6 +393,18 @@ void kith_node_work(kith_conn *c)
     kith_noise_work(c->working);
 }
 
+void kith_node_key(kith_node *n, kith_time now, uint64_t key_id, const kith_node_key_answer *answer)
+{
+    KITH_EACH (&n->keying, k) {
+        kith_conn *c = KITH_OF(k, kith_conn, keying);
+        if (c->key_id != key_id)
+            continue;
+        kith_link_remove(&c->keying);
+        kith_conn_key_(c, now, answer);
+        return;
+    }
+}
+
 void kith_node_worked(kith_node *n, kith_time now, kith_conn *c)
 {
     (void)n;
@@ -579,6 +602,14 @@ static bool tell_conn(kith_node *n, kith_time now, kith_conn *c, kith_node_event
             return false; /* given up meanwhile; the host never hears of it, CLOSE is told all the same */
         ev->kind = KITH_NODE_DIAL;
         return true;
+    case CONN_KEY:
+        if (!kith_link_in(&c->keying))
+            return false; /* given up meanwhile */
+        ev->kind = KITH_NODE_KEY;
+        ev->key_id = c->key_id;
+        ev->key_name = c->key_name;
+        ev->peer = c->expected;
+        return true;
     case CONN_WORK:
         ev->kind = KITH_NODE_WORK;
         return true;
@@ -744,6 +775,8 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .open = c->state == CONN_OPEN,
         .suite = c->suite,
         .muxer = KITH_YAMUX_ID,
+        .qkd = (kith_qkd_state)c->qkd,
+        .qkd_why = c->qkd_why,
         .early_muxer = c->early_muxer,
         .opened_at = c->opened_at,
         .rtt = c->yamux ? kith_yamux_rtt(c->yamux) : 0,

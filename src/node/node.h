@@ -34,12 +34,25 @@ typedef struct kith_stream kith_stream; /* valid until the call after its STREAM
 /* Which secure channels we offer and take. require: only post-quantum ones; off: only /noise. */
 typedef enum kith_pq_policy { KITH_PQ_PREFER, KITH_PQ_REQUIRE, KITH_PQ_OFF } kith_pq_policy;
 
+/* Whether handshakes mix in a key of quantum key distribution, which both ends' hosts get from elsewhere (kith_node_key). required:
+ * no connection without; preferred: tried with peers that have it, and said when it fails. Needs pq other than off. */
+typedef enum kith_qkd_policy { KITH_QKD_OFF, KITH_QKD_PREFERRED, KITH_QKD_REQUIRED } kith_qkd_policy;
+
+/* What came of it on one connection. simulated: as on, with a key that only plays one. */
+typedef enum kith_qkd_state {
+    KITH_QKD_STATE_OFF,
+    KITH_QKD_STATE_ON,
+    KITH_QKD_STATE_SIMULATED,
+    KITH_QKD_STATE_FAILED,
+} kith_qkd_state;
+
 typedef struct kith_node_config {
     kith_env env;
     const kith_signer *signer; /* borrowed for the node's life */
     const char *agent;         /* copied */
     kith_pq_policy pq;
-    uint8_t level;       /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */
+    uint8_t level; /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */
+    kith_qkd_policy qkd;
     bool no_early_muxer; /* always negotiate the muxer by multistream-select */
     kith_limits limits;
     kith_time handshake_timeout; /* accept to OPEN; default 10 s */
@@ -115,6 +128,17 @@ void kith_node_worked(kith_node *n, kith_time now, kith_conn *c);
 void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const kith_maddr *addrs,
                         size_t count, kith_err err);
 
+/* The answer to a KEY event. All is copied but why, which must live as long as the node. */
+typedef struct kith_node_key_answer {
+    const uint8_t *key;  /* KITH_NOISE_PSK_LEN bytes, used once; NULL: none, and why says why */
+    const uint8_t *name; /* outbound: KITH_NOISE_KEY_NAME_LEN bytes, by which the peer's host finds it */
+    kith_peer_id peer;   /* inbound: with whom it is shared; nobody else may use it */
+    bool simulated;
+    bool unknown; /* no key, because there is nothing to get it from for this peer: off, and not failed */
+    const char *why;
+} kith_node_key_answer;
+void kith_node_key(kith_node *n, kith_time now, uint64_t key_id, const kith_node_key_answer *answer);
+
 /* A connection with something to send, or NULL: each in turn, those with little to say first. Call send on it; ask again until there is
  * none. When its socket is full call kith_node_blocked, and kith_node_writable when it is not any more: until then the connection is not
  * offered. */
@@ -163,6 +187,8 @@ typedef enum kith_node_event_kind {
     /* for the host to act on */
     KITH_NODE_DIAL,    /* connect conn's socket to addr (ip4/ip6 + tcp) */
     KITH_NODE_RESOLVE, /* look up addr (dns, dns4, dns6, dnsaddr), answer with kith_node_resolved(resolve_id) */
+    KITH_NODE_KEY, /* a QKD key is wanted: a new one to share with peer (key_name empty; peer.len 0: whoever is there), or that of
+                      * key_name. Answer with kith_node_key(key_id); an answer that comes too late does nothing */
     KITH_NODE_WORK,  /* let kith_node_work(conn) run where it holds nothing up, then tell kith_node_worked */
     KITH_NODE_CLOSE, /* close conn's socket; conn is dead after the next call, or when its work is told */
     /* for the application */
@@ -182,7 +208,9 @@ typedef struct kith_node_event {
     kith_conn *conn;
     kith_stream *stream;
     kith_maddr addr;
-    uint64_t resolve_id, dial_id;
+    uint64_t resolve_id, dial_id, key_id;
+    kith_peer_id peer;   /* KEY */
+    kith_bytes key_name; /* KEY: valid until the next call */
     kith_err err;
     const char *why;                /* static, or NULL */
     const kith_identify_info *info; /* valid until the next call */
@@ -204,6 +232,8 @@ typedef struct kith_conn_facts {
     bool inbound, open;
     const kith_noise_suite *suite; /* NULL before it is chosen */
     const char *muxer;             /* "/yamux/1.0.0" */
+    kith_qkd_state qkd;
+    const char *qkd_why; /* off or failed under a policy other than off: why; else NULL */
     bool early_muxer;
     kith_time opened_at;
     kith_time rtt;                /* 0: unknown */

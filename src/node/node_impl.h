@@ -11,6 +11,7 @@
 
 #define PROTOCOLS_MAX 128          /* rows that a node serves */
 #define SUITES_MAX 8               /* entries of kith_noise_suites that a policy can allow */
+#define EARLY_MAX 64               /* a listener's hello takes 20; it says no more before it is spoken to */
 #define PEER_PROTOCOLS_MAX 4096    /* bytes of protocol ids remembered per connection */
 #define DIAL_TARGETS_MAX 24        /* addresses tried for one dial, names resolved included */
 #define DIAL_LOOKUP_DEPTH 4        /* dnsaddr inside dnsaddr */
@@ -45,12 +46,13 @@ typedef struct note {
 /* Told from the lowest to the highest. */
 enum {
     CONN_DIAL = 1,
-    CONN_WORK = 2,
-    CONN_CONNECTED = 4,
-    CONN_UNASKED = 8, /* identify could not even be asked */
-    CONN_DISCONNECTED = 16,
-    CONN_REFUSED = 32,
-    CONN_CLOSE = 64
+    CONN_KEY = 2,
+    CONN_WORK = 4,
+    CONN_CONNECTED = 8,
+    CONN_UNASKED = 16, /* identify could not even be asked */
+    CONN_DISCONNECTED = 32,
+    CONN_REFUSED = 64,
+    CONN_CLOSE = 128
 };
 enum { STREAM_OPENED = 1, STREAM_READY = 2, STREAM_GONE = 4 };
 
@@ -90,6 +92,16 @@ struct kith_conn {
     kith_mss *mss;
     kith_noise *noise;
     kith_noise *working; /* its work is asked for and not told: noise, or what was noise before the end */
+    kith_link
+        keying; /* node->keying: a key is asked for, under this id; inbound: of this name, which lies in noise */
+    uint64_t key_id;
+    kith_bytes key_name;
+    uint8_t *key; /* outbound, until the handshake is over: the key, then its name */
+    bool key_simulated;
+    uint8_t qkd; /* kith_qkd_state */
+    const char *qkd_why;
+    uint8_t *early; /* what the peer said while the key was asked for: EARLY_MAX */
+    size_t early_len;
     kith_yamux *yamux;
     kith_conn *peer_next; /* the next OPEN one to the same peer, newer */
     kith_list streams;
@@ -211,12 +223,13 @@ struct kith_node {
     const kith_noise_suite
         *suites[SUITES_MAX]; /* that our policy allows, in order of preference; all proposed, all taken */
     kith_bytes suite_ids[SUITES_MAX];
-    size_t suite_count, own_count;     /* own: kith's, the first ones */
+    size_t suite_count, own_count;     /* own: kith's, the first ones; */
+    size_t psk_count;                  /* of these, the first ones want a key */
     protocol_row *rows[PROTOCOLS_MAX]; /* NULL: a hole */
     size_t row_count;
     kith_maddr *addrs;
     size_t addr_count;
-    kith_list conns, writers, notes, jobs, lookups, strangers;
+    kith_list conns, writers, notes, jobs, lookups, strangers, keying;
     kith_time trim_after; /* TRIM_PAUSE */
     size_t conn_count;
     kith_map by_peer; /* seeded hash of the peer id -> its first OPEN connection */
@@ -249,6 +262,7 @@ void kith_conn_free_(kith_conn *c);
 void kith_conn_start_(kith_conn *c, kith_time now);
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in);
 void kith_conn_worked_(kith_conn *c, kith_time now);
+void kith_conn_key_(kith_conn *c, kith_time now, const kith_node_key_answer *a);
 size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out);
 /* The connection is over. flush: what is queued (a GoAway) may still leave. */
 void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, bool flush);

@@ -24,12 +24,27 @@ const kith_noise_suite kith_noise_suites[] = {
 
 const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noise_suites[0];
 
+#define XXHFS_PSK2(kem) "Noise_XXhfs+psk2_25519+" kem "_ChaChaPoly_SHA256"
+
+const kith_noise_suite kith_noise_psk_suites[] = {
+    {"/kith/noise-mlkem768-hfs-psk/1", XXHFS_PSK2("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 1 << 2},
+    {"/kith/noise-mlkem1024-hfs-psk/1", XXHFS_PSK2("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 1 << 2},
+};
+
+const size_t kith_noise_psk_suite_count = sizeof kith_noise_psk_suites / sizeof kith_noise_psk_suites[0];
+
+static const kith_noise_suite *find(const kith_noise_suite *list, size_t count, kith_bytes id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (kith_bytes_eq_str(id, list[i].id))
+            return &list[i];
+    return NULL;
+}
+
 const kith_noise_suite *kith_noise_suite_find(kith_bytes id)
 {
-    for (size_t i = 0; i < kith_noise_suite_count; i++)
-        if (kith_bytes_eq_str(id, kith_noise_suites[i].id))
-            return &kith_noise_suites[i];
-    return NULL;
+    const kith_noise_suite *s = find(kith_noise_suites, kith_noise_suite_count, id);
+    return s ? s : find(kith_noise_psk_suites, kith_noise_psk_suite_count, id);
 }
 
 /* ---- identity ---- */
@@ -125,6 +140,7 @@ typedef struct step {
     kith_peer_id peer;
     kith_bytes key; /* view into msg */
     kith_bytes muxer;
+    size_t front, answer_front; /* bytes before Noise's own: front_len */
     size_t len;
     uint8_t msg[]; /* len bytes */
 } step;
@@ -141,7 +157,12 @@ struct kith_noise {
     state state;
     bool ready_due; /* events that next owes */
     bool failed_due;
-    bool gone;         /* freed while a step was under way */
+    bool gone;       /* freed while a step was under way */
+    bool key_wanted; /* the step waits for the key of a name, */
+    bool work_due;   /* or for next to tell of its work */
+    bool keyed;      /* psk is one that both sides have */
+    bool psk_required;
+    uint8_t psk[KITH_NOISE_PSK_LEN];
     step *step;        /* under way, or NULL */
     unsigned empties;  /* records without plaintext in a row */
     kith_noise_hs *hs; /* until OPEN */
@@ -176,6 +197,7 @@ struct kith_noise {
 
 static void hs_free(kith_noise *n)
 {
+    kith_wipe(n->psk, sizeof n->psk);
     if (!n->hs)
         return;
     kith_noise_hs_fini(n->hs);
@@ -214,6 +236,7 @@ static void step_free(kith_noise *n)
     kith_mem_free(n->env, s->answer, s->answer_size);
     kith_mem_free(n->env, s, s->size);
     n->step = NULL;
+    n->key_wanted = n->work_due = false;
 }
 
 static void ciphers_free(kith_noise *n)
@@ -360,6 +383,25 @@ static bool choose(const names *n, bool initiator, kith_bytes ext, uint32_t tag,
     return true;
 }
 
+/* ---- keys from elsewhere ---- */
+
+/* What stands before Noise's own message i in a suite with a psk: before A the key's name; before B whether the responder has the
+ * key, 1 or 0. The name is the prologue, and who changes the byte changes the key under which the other end reads B. */
+static size_t front_len(const kith_noise_suite *suite, unsigned i)
+{
+    return !suite->psk ? 0 : i == 0 ? KITH_NOISE_KEY_NAME_LEN : i == 1 ? 1 : 0;
+}
+
+static void use_key(kith_noise *n, const uint8_t *psk)
+{
+    n->keyed = psk != NULL;
+    if (psk)
+        memcpy(n->psk, psk, sizeof n->psk);
+    else
+        memset(n->psk, 0, sizeof n->psk);
+    kith_noise_hs_set_psks(n->hs, n->psk);
+}
+
 /* ---- a step: what is heavy, on any thread ---- */
 
 static bool fail(step *s, kith_err e, const char *why)
@@ -427,7 +469,8 @@ static bool read_message(const kith_noise *n, step *s)
 {
     kith_bytes payload = {0};
     bool named = n->hs->done > 0; /* A names nobody: XX allows bytes there, libp2p gives them no meaning */
-    kith_err e = kith_noise_hs_read(n->hs, kith_span_of(s->msg, s->len), &payload);
+    kith_span msg = kith_span_skip(kith_span_of(s->msg, s->len), s->front);
+    kith_err e = kith_noise_hs_read(n->hs, msg, &payload);
     if (e)
         return fail(s, e, n->hs->why);
     return !named || authenticate(n, s, payload);
@@ -437,10 +480,13 @@ static bool write_answer(const kith_noise *n, step *s)
 {
     uint8_t payload[IDENTITY_LEN + EXT_MAX];
     size_t len = put_payload(n, payload);
-    s->answer_len = 2 + kith_noise_hs_len(n->hs, len);
+    uint8_t *at = s->answer + 2 + s->answer_front;
+    s->answer_len = 2 + s->answer_front + kith_noise_hs_len(n->hs, len);
     assert(s->answer_len <= s->answer_size);
     kith_store_be16(s->answer, (uint16_t)(s->answer_len - 2));
-    kith_err e = kith_noise_hs_write(n->hs, kith_bytes_of(payload, len), s->answer + 2);
+    if (s->answer_front)
+        s->answer[2] = n->keyed;
+    kith_err e = kith_noise_hs_write(n->hs, kith_bytes_of(payload, len), at);
     return !e || fail(s, e, n->hs->why);
 }
 
@@ -493,6 +539,24 @@ static void keep_rest(kith_noise *n)
     n->ahead_len = in.len;
 }
 
+/* What stands before A and B in a suite with a psk. False: the machine has died. */
+static bool read_front(kith_noise *n, const step *s)
+{
+    if (n->state == WAIT_A) {
+        kith_noise_hs_set_prologue(n->hs, kith_bytes_of(s->msg, s->front));
+        n->key_wanted = true;
+        return true;
+    }
+    if (s->msg[0] > 1)
+        return die(n, KITH_EPROTO, "the handshake message is malformed");
+    if (s->msg[0] == 1)
+        return true;
+    if (n->psk_required)
+        return die(n, KITH_EPOLICY, "the peer did not get the key that was to be mixed in");
+    use_key(n, NULL);
+    return true;
+}
+
 /* False: the machine has died. */
 static bool begin_step(kith_noise *n, kith_span msg)
 {
@@ -500,11 +564,14 @@ static bool begin_step(kith_noise *n, kith_span msg)
     step *s = kith_mem_resize(n->env, NULL, 0, size);
     if (!s)
         return die(n, KITH_ENOMEM, "no memory for the handshake");
-    *s = (step){.size = size, .len = msg.len};
+    *s = (step){.size = size,
+                .len = msg.len,
+                .front = front_len(n->suite, n->hs->done),
+                .answer_front = front_len(n->suite, n->hs->done + 1)};
     memcpy(s->msg, msg.p, msg.len);
     n->step = s;
     if (n->state != WAIT_C) {
-        s->answer_size = 2 + kith_noise_hs_answer_len(n->hs, IDENTITY_LEN + EXT_MAX);
+        s->answer_size = 2 + s->answer_front + kith_noise_hs_answer_len(n->hs, IDENTITY_LEN + EXT_MAX);
         s->answer = kith_mem_new(n->env, s->answer_size);
         if (!s->answer)
             return die(n, KITH_ENOMEM, "no memory for the handshake");
@@ -514,7 +581,7 @@ static bool begin_step(kith_noise *n, kith_span msg)
         part_free(n);
     if (n->state == WAIT_A)
         kith_noise_hs_draw(n->hs, n->env);
-    return true;
+    return s->front == 0 || read_front(n, s);
 }
 
 static void open_transport(kith_noise *n)
@@ -585,16 +652,19 @@ void kith_noise_worked(kith_noise *n, kith_time now)
 }
 
 /* Two key pairs and no signature, a tenth of a millisecond at every level; and it is we who want to dial. So it happens at once. */
-static kith_err write_a(kith_noise *n)
+static kith_err write_a(kith_noise *n, const uint8_t *key_name)
 {
-    size_t len = kith_noise_hs_len(n->hs, 0);
+    size_t front = front_len(n->suite, 0);
+    size_t len = front + kith_noise_hs_len(n->hs, 0);
     n->out = kith_mem_new(n->env, 2 + len);
     if (!n->out)
         return KITH_ENOMEM;
     n->out_size = n->out_len = 2 + len;
     kith_store_be16(n->out, (uint16_t)len);
+    if (front)
+        memcpy(n->out + 2, key_name, front);
     kith_noise_hs_draw(n->hs, n->env);
-    return kith_noise_hs_write(n->hs, (kith_bytes){0}, n->out + 2);
+    return kith_noise_hs_write(n->hs, (kith_bytes){0}, n->out + 2 + front);
 }
 
 kith_noise *kith_noise_new(const kith_noise_config *cfg)
@@ -609,23 +679,32 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg)
     n->channels = (names){cfg->channels, cfg->channel_count};
     n->expected = cfg->expected;
     n->state = cfg->initiator ? WAIT_B : WAIT_A;
+    n->psk_required = cfg->psk_required;
     n->hs = kith_mem_new(n->env, sizeof *n->hs);
-    if (!n->hs || kith_noise_hs_init(n->hs, cfg->suite, cfg->initiator, cfg->identity->s, cfg->prologue) ||
-        (cfg->initiator && write_a(n))) {
-        kith_noise_free(n);
-        return NULL;
+    if (!n->hs || kith_noise_hs_init(n->hs, cfg->suite, cfg->initiator, cfg->identity->s, cfg->prologue))
+        goto fail;
+    if (cfg->suite->psk && cfg->initiator) {
+        assert(cfg->prologue.len == 0);
+        kith_noise_hs_set_prologue(n->hs, kith_bytes_of(cfg->key_name, KITH_NOISE_KEY_NAME_LEN));
+        use_key(n, cfg->psk);
     }
+    if (cfg->initiator && write_a(n, cfg->key_name))
+        goto fail;
     return n;
+fail:
+    kith_noise_free(n);
+    return NULL;
 }
 
 void kith_noise_free(kith_noise *n)
 {
     if (!n)
         return;
-    if (n->step) { /* somebody computes with it */
+    if (n->step && !n->key_wanted && !n->work_due) { /* somebody computes with it */
         n->gone = true;
         return;
     }
+    step_free(n);
     hs_free(n);
     out_free(n);
     part_free(n);
@@ -647,7 +726,7 @@ static bool length_ok(kith_noise *n, size_t len)
             return die(n, KITH_EPROTO, "a record is shorter than its tag");
         return true;
     }
-    size_t least = kith_noise_hs_len(n->hs, 0);
+    size_t least = front_len(n->suite, n->hs->done) + kith_noise_hs_len(n->hs, 0);
     bool no_payload =
         n->state == WAIT_A && n->hs->suite->kem != KITH_KEM_NONE; /* post-quantum.md: A is exactly e and e1 */
     if (len < least)
@@ -827,6 +906,11 @@ void kith_noise_recv(kith_noise *n, kith_time now, kith_span in)
 bool kith_noise_next(kith_noise *n, kith_noise_event *ev)
 {
     for (;;) {
+        if (n->step && n->work_due) {
+            n->work_due = false;
+            *ev = (kith_noise_event){.kind = KITH_NOISE_WORK};
+            return true;
+        }
         if (n->step)
             return false;
         if (n->part_whole)
@@ -845,11 +929,13 @@ bool kith_noise_next(kith_noise *n, kith_noise_event *ev)
         case WAIT_A:
         case WAIT_B:
         case WAIT_C:
-            if (begin_step(n, msg)) {
-                *ev = (kith_noise_event){.kind = KITH_NOISE_WORK};
-                return true;
-            }
-            break;
+            if (!begin_step(n, msg))
+                break;
+            *ev = (kith_noise_event){.kind = KITH_NOISE_WORK};
+            if (n->key_wanted)
+                *ev = (kith_noise_event){.kind = KITH_NOISE_KEY,
+                                         .data = kith_bytes_of(n->step->msg, n->step->front)};
+            return true;
         case OPEN:
             if (read_record(n, msg, ev))
                 return true;
@@ -862,6 +948,16 @@ bool kith_noise_next(kith_noise *n, kith_noise_event *ev)
             return true;
         }
     }
+}
+
+void kith_noise_key(kith_noise *n, const uint8_t *psk, const kith_peer_id *expected)
+{
+    assert(n->step && n->key_wanted);
+    n->key_wanted = false;
+    n->work_due = true;
+    if (expected)
+        n->expected = *expected;
+    use_key(n, psk);
 }
 
 /* ---- output ---- */
@@ -912,6 +1008,11 @@ size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len)
 bool kith_noise_ready(const kith_noise *n)
 {
     return n->state == OPEN;
+}
+
+bool kith_noise_keyed(const kith_noise *n)
+{
+    return n->keyed;
 }
 
 const kith_peer_id *kith_noise_peer(const kith_noise *n)

@@ -28,6 +28,7 @@
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
 #define KITH_NOISE_PSK_LEN 32
+#define KITH_NOISE_KEY_NAME_LEN 52 /* what a key goes by: bytes that mean something to those who have it */
 /* What a peer may send behind a message of the handshake while that is worked on: its first records follow the last message at once.
  * More ends the handshake: do not read from a peer meanwhile. */
 #define KITH_NOISE_AHEAD_MAX (256u * 1024)
@@ -50,6 +51,9 @@ typedef struct kith_noise_suite {
 
 extern const kith_noise_suite kith_noise_suites[];
 extern const size_t kith_noise_suite_count;
+/* Those that mix in a key which both sides have from elsewhere, such as from quantum key distribution: psk2. */
+extern const kith_noise_suite kith_noise_psk_suites[];
+extern const size_t kith_noise_psk_suite_count;
 /* NULL: unknown. */
 const kith_noise_suite *kith_noise_suite_find(kith_bytes id);
 
@@ -75,6 +79,10 @@ typedef struct kith_noise_config {
      * checked. */
     const kith_bytes *channels;
     size_t channel_count;
+    /* An initiator's in a suite with a psk: the key and its name, in clear to all. Copied. */
+    const uint8_t *psk, *key_name;
+    bool
+        psk_required; /* not without it; else both sides go on with zeros in its place when the responder has it not */
 } kith_noise_config;
 
 typedef struct kith_noise kith_noise;
@@ -85,6 +93,7 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg);
 void kith_noise_free(kith_noise *n);
 
 typedef enum kith_noise_event_kind {
+    KITH_NOISE_KEY, /* a responder: the key of this name (data) is wanted. Nothing happens before kith_noise_key */
     KITH_NOISE_WORK,   /* call kith_noise_work, then kith_noise_worked: once each. Nothing happens before */
     KITH_NOISE_READY,  /* complete, the peer authenticated; an initiator's last message still waits in send */
     KITH_NOISE_DATA,   /* plaintext */
@@ -101,6 +110,8 @@ typedef struct kith_noise_event {
 /* Takes all of in and borrows it until next has returned false. Writable: records are decrypted in place. */
 void kith_noise_recv(kith_noise *n, kith_time now, kith_span in);
 bool kith_noise_next(kith_noise *n, kith_noise_event *ev);
+/* After KEY, once. psk NULL: we have it not. Copied. expected: as in the config, of whom the key is shared with; NULL: anyone. */
+void kith_noise_key(kith_noise *n, const uint8_t *psk, const kith_peer_id *expected);
 /* After WORK: computes, on any thread, while others call everything else here (but kith_noise_worked). Takes no memory of env's. */
 void kith_noise_work(kith_noise *n);
 /* It has computed; or, if the machine was freed meanwhile, it need not have: then n is gone after the call. */
@@ -121,6 +132,8 @@ size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len);
 
 bool kith_noise_ready(const kith_noise *n);
 
+/* Once ready: a psk that both sides had has been mixed in. */
+bool kith_noise_keyed(const kith_noise *n);
 /* Once ready. Views live as long as the machine. */
 const kith_peer_id *kith_noise_peer(const kith_noise *n);
 kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */

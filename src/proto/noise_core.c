@@ -322,18 +322,25 @@ static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
 
 /* ---- the handshake ---- */
 
-kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite *suite, bool initiator,
-                            const kith_dh *s, kith_bytes prologue)
+void kith_noise_hs_set_prologue(kith_noise_hs *hs, kith_bytes prologue)
 {
-    static const uint8_t no_key[KITH_AEAD_KEY_LEN];
-    *hs = (kith_noise_hs){.suite = suite, .s = s, .initiator = initiator};
-    kith_bytes name = kith_bytes_str(suite->name);
+    kith_bytes name = kith_bytes_str(hs->suite->name);
+    assert(hs->done == 0);
+    memset(hs->h, 0, sizeof hs->h);
     if (name.len <= sizeof hs->h)
         memcpy(hs->h, name.p, name.len); /* padded with zeros */
     else
         kith_sha256(name, hs->h);
     memcpy(hs->ck, hs->h, sizeof hs->ck);
     mix_hash(hs, prologue);
+}
+
+kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite *suite, bool initiator,
+                            const kith_dh *s, kith_bytes prologue)
+{
+    static const uint8_t no_key[KITH_AEAD_KEY_LEN];
+    *hs = (kith_noise_hs){.suite = suite, .s = s, .initiator = initiator};
+    kith_noise_hs_set_prologue(hs, prologue);
     hs->seal = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, no_key, true);
     hs->open = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, no_key, false);
     return hs->seal && hs->open ? KITH_OK : fail(hs, KITH_ENOMEM, NULL);

@@ -59,6 +59,8 @@ KITH_CHECK kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite
 /* Wipes. */
 void kith_noise_hs_fini(kith_noise_hs *hs);
 
+/* Another prologue than init's: of a responder who learns it only with the first message. Before that is read. */
+void kith_noise_hs_set_prologue(kith_noise_hs *hs, kith_bytes prologue);
 /* The keys of a suite with psk modifiers, KITH_NOISE_PSK_LEN bytes for each, in the order of their use. Borrowed until fini. Before the
  * first message that uses one. */
 void kith_noise_hs_set_psks(kith_noise_hs *hs, const uint8_t *psks);

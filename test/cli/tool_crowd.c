@@ -330,6 +330,8 @@ static bool events(peer *p)
             p->conn = ev.conn;
             hook_up(p);
             break;
+        case KITH_NODE_KEY: /* qkd is off */
+            break;
         case KITH_NODE_WORK:
             kith_node_work(ev.conn);
             kith_node_worked(p->node, now(), ev.conn);

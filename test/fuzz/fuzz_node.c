@@ -109,6 +109,8 @@ static void events(rig *r, int me)
             else
                 kith_node_link_failed(s->node, r->now, ev.conn, KITH_EIO, "no socket is left");
             break;
+        case KITH_NODE_KEY: /* qkd is off */
+            break;
         case KITH_NODE_WORK:
             begin_work(r, s, ev.conn);
             break;

@@ -31,6 +31,12 @@ static inline void fuzz_machine(side *s, const kith_noise_suite *suite, bool ini
     kith_noise_config cfg = side_config(s, suite, initiator);
     cfg.muxers = muxers;
     cfg.muxer_count = initiator ? 2 : 1;
+    static const uint8_t psk[KITH_NOISE_PSK_LEN] = {7}, name[KITH_NOISE_KEY_NAME_LEN] = {8};
+    if (suite->psk && initiator) {
+        cfg.psk = psk;
+        cfg.key_name = name;
+    }
+    s->psk = suite->psk ? psk : NULL;
     s->dice.seed = initiator ? 11 : 22;
     s->noise = kith_noise_new(&cfg);
     assert(s->noise);

@@ -263,6 +263,7 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
     switch (ev->kind) {
     case KITH_NODE_DIAL:
     case KITH_NODE_RESOLVE:
+    case KITH_NODE_KEY:
     case KITH_NODE_WORK:
     case KITH_NODE_CLOSE:
     case KITH_NODE_CONNECTED:

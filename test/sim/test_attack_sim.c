@@ -97,6 +97,8 @@ static bad *bad_of(kith_conn *c)
 static void on_event(arena *a, const kith_node_event *ev)
 {
     switch (ev->kind) {
+    case KITH_NODE_KEY: /* qkd is off */
+        break;
     case KITH_NODE_WORK:
         kith_node_work(ev->conn);
         kith_node_worked(a->node, a->now, ev->conn);
@@ -169,6 +171,8 @@ static void on_honest_event(arena *a, const kith_node_event *ev)
     switch (ev->kind) {
     case KITH_NODE_DIAL:
         a->to_node = ev->conn;
+        break;
+    case KITH_NODE_KEY: /* qkd is off */
         break;
     case KITH_NODE_WORK:
         kith_node_work(ev->conn);

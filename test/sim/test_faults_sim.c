@@ -135,6 +135,8 @@ static void look(lab *l, int i)
             w = l->dialing_wild ? &l->wild : &l->calm;
             w->end[0] = ev.conn;
             break;
+        case KITH_NODE_KEY: /* qkd is off */
+            break;
         case KITH_NODE_WORK:
             kith_node_work(ev.conn);
             kith_node_worked(l->node[i], l->now, ev.conn);

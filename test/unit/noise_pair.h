@@ -75,6 +75,12 @@ typedef struct side {
     int ready, failed, datas;
     kith_err err;
     const char *why;
+    /* of a responder in a suite with a psk */
+    const uint8_t *psk; /* what it answers with */
+    const kith_peer_id *sharer;
+    uint8_t key_name[KITH_NOISE_KEY_NAME_LEN];
+    int asked;
+    bool late;    /* it does not answer by itself */
     uint8_t *got; /* plaintext, one after the other */
     size_t got_len;
 } side;
@@ -101,7 +107,7 @@ static inline void side_reset(side *s)
 {
     kith_noise_free(s->noise);
     s->noise = NULL;
-    s->ready = s->failed = s->datas = 0;
+    s->ready = s->failed = s->datas = s->asked = 0;
     s->err = KITH_OK;
     s->why = NULL;
     free(s->got);
@@ -140,6 +146,13 @@ static inline void side_drain(side *s)
     kith_noise_event ev;
     while (kith_noise_next(s->noise, &ev)) {
         switch (ev.kind) {
+        case KITH_NOISE_KEY:
+            assert(ev.data.len == sizeof s->key_name);
+            memcpy(s->key_name, ev.data.p, ev.data.len);
+            s->asked++;
+            if (!s->late)
+                kith_noise_key(s->noise, s->psk, s->sharer);
+            break;
         case KITH_NOISE_WORK:
             side_work(s);
             kith_noise_worked(s->noise, 0);

@@ -69,6 +69,8 @@ static void look(wire *w, int i)
         case KITH_NODE_DIAL:
             s->conn = ev.conn;
             break;
+        case KITH_NODE_KEY: /* qkd is off */
+            break;
         case KITH_NODE_WORK:
             if (s->late) {
                 assert_null(s->working);
