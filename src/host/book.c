@@ -3,19 +3,15 @@
 #include "host/book.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/list.h"
+#include "host/db.h"
 
 #define SCHEMA_VERSION 1
-#define BUSY_MS 2000
 #define GATHER_MS 100 /* a transaction costs as much as ten notes */
 
 static const char schema[] =
@@ -141,39 +137,22 @@ static uint64_t unix_now(void)
 
 /* ---- the file ---- */
 
+static const kith_db_plan plan = {
+    .pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    .schema = schema,
+    .version = SCHEMA_VERSION,
+    .sql = sql,
+    .count = STATEMENTS,
+};
+
 static void db_close(kith_book *b)
 {
-    for (int i = 0; i < STATEMENTS; i++)
-        sqlite3_finalize(b->stmts[i]);
-    memset(b->stmts, 0, sizeof b->stmts);
-    sqlite3_close(b->db);
-    b->db = NULL;
+    kith_db_close(&plan, &b->db, b->stmts);
 }
 
 static int db_open(kith_book *b)
 {
-    /* SQLite gives its other files the mode of this one. */
-    int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        close(fd);
-    int e = sqlite3_open_v2(b->path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (!e)
-        e = sqlite3_busy_timeout(b->db, BUSY_MS);
-    if (!e)
-        e = sqlite3_exec(b->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
-                         NULL, NULL, NULL);
-    sqlite3_stmt *v = NULL;
-    if (!e)
-        e = sqlite3_prepare_v2(b->db, "PRAGMA user_version", -1, &v, NULL);
-    int version = !e && sqlite3_step(v) == SQLITE_ROW ? sqlite3_column_int(v, 0) : -1;
-    sqlite3_finalize(v);
-    if (!e && version > SCHEMA_VERSION)
-        return SQLITE_MISMATCH;
-    if (!e && version == 0)
-        e = sqlite3_exec(b->db, schema, NULL, NULL, NULL);
-    for (int i = 0; i < STATEMENTS && !e; i++)
-        e = sqlite3_prepare_v3(b->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &b->stmts[i], NULL);
-    return e;
+    return kith_db_open(b->path, &plan, &b->db, b->stmts);
 }
 
 /* Out of the way, so that what is in it can still be looked at. The -wal and -shm files belong to it. */
@@ -186,11 +165,6 @@ static void put_aside(const char *path)
             snprintf(to, sizeof to, "%s.damaged%s", path, parts[i]) < (int)sizeof to)
             (void)rename(from, to);
     }
-}
-
-static bool is_damage(int e)
-{
-    return e == SQLITE_NOTADB || e == SQLITE_CORRUPT;
 }
 
 /* The file is damaged: a new one takes its place. */
@@ -215,14 +189,13 @@ kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, cons
     kith_list_init(&b->batch);
     int e =
         (size_t)snprintf(b->path, sizeof b->path, "%s", path) < sizeof b->path ? db_open(b) : SQLITE_CANTOPEN;
-    if (is_damage(e)) {
+    if (kith_db_damaged(e)) {
         *damaged = true;
         e = begin_anew(b);
     }
     *why = NULL;
     if (e) {
-        snprintf(text, sizeof text, "%s",
-                 e == SQLITE_MISMATCH ? "it was made by a newer kith" : sqlite3_errstr(e));
+        snprintf(text, sizeof text, "%s", kith_db_words(e));
         *why = text;
         db_close(b);
         b->failing = true;
@@ -404,14 +377,14 @@ static void answer_batch(kith_book *b)
  * file never gives: then the whole file is looked at, which takes its time and happens once. */
 static bool was_damage(kith_book *b)
 {
-    if (b->error == SQLITE_OK || b->error == SQLITE_FULL || is_damage(b->error))
-        return is_damage(b->error);
+    if (b->error == SQLITE_OK || b->error == SQLITE_FULL || kith_db_damaged(b->error))
+        return kith_db_damaged(b->error);
     sqlite3_stmt *st = NULL;
     int e = sqlite3_prepare_v2(b->db, "PRAGMA integrity_check(1)", -1, &st, NULL);
     if (!e)
         e = sqlite3_step(st);
     const char *found = e == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
-    bool damaged = is_damage(e) || (found && strcmp(found, "ok") != 0);
+    bool damaged = kith_db_damaged(e) || (found && strcmp(found, "ok") != 0);
     sqlite3_finalize(st);
     return damaged;
 }

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Opening SQLite files. */
+#include "host/db.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUSY_MS 2000 /* for other processes that write */
+
+int kith_db_open(const char *path, const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts)
+{
+    /* SQLite gives its other files the mode of this one. */
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    int e = sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (!e)
+        e = sqlite3_busy_timeout(*db, BUSY_MS);
+    if (!e)
+        e = sqlite3_exec(*db, plan->pragmas, NULL, NULL, NULL);
+    sqlite3_stmt *v = NULL;
+    if (!e)
+        e = sqlite3_prepare_v2(*db, "PRAGMA user_version", -1, &v, NULL);
+    if (!e) {
+        int got = sqlite3_step(v);
+        e = got == SQLITE_ROW ? SQLITE_OK : got == SQLITE_DONE ? SQLITE_CORRUPT : got;
+    }
+    int version = e ? -1 : sqlite3_column_int(v, 0);
+    sqlite3_finalize(v);
+    if (!e && version > plan->version)
+        return SQLITE_MISMATCH;
+    if (!e && version == 0)
+        e = sqlite3_exec(*db, plan->schema, NULL, NULL, NULL);
+    for (size_t i = 0; i < plan->count && !e; i++)
+        e = sqlite3_prepare_v3(*db, plan->sql[i], -1, SQLITE_PREPARE_PERSISTENT, &stmts[i], NULL);
+    return e;
+}
+
+void kith_db_close(const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        sqlite3_finalize(stmts[i]);
+    memset(stmts, 0, plan->count * sizeof *stmts);
+    sqlite3_close(*db);
+    *db = NULL;
+}
+
+bool kith_db_damaged(int code)
+{
+    return code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
+}
+
+const char *kith_db_words(int code)
+{
+    return code == SQLITE_MISMATCH ? "it was made by a newer kith" : sqlite3_errstr(code);
+}

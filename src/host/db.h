@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* SQLite files of ours: opened alike, with their statements prepared. */
+#ifndef KITH_HOST_DB_H
+#define KITH_HOST_DB_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct kith_db_plan {
+    const char *pragmas; /* run at every opening */
+    const char *schema;  /* run on an empty file; sets user_version to version */
+    int version;
+    const char *const *sql; /* the statements */
+    size_t count;
+} kith_db_plan;
+
+/* Opens or makes the file (mode 0600, and SQLite's files beside it too) and prepares the statements. SQLite's code; SQLITE_MISMATCH:
+ * a newer kith made it. Close it whatever this returns. Used by one thread at a time. */
+int kith_db_open(const char *path, const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts);
+void kith_db_close(const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts);
+
+/* Whether a code says that the file itself is broken. */
+bool kith_db_damaged(int code);
+/* The code in words. */
+const char *kith_db_words(int code);
+
+#endif
