@@ -84,6 +84,26 @@ void session_drop_identity(session *s)
     s->identity = NULL;
 }
 
+/* A file that cannot be read is no reason to trust everybody. */
+static int open_trust(session *s)
+{
+    char path[KITH_PATH_MAX];
+    const char *why;
+    int e = kith_path_make(KITH_PLACE_STATE);
+    if (e || !kith_path(KITH_PLACE_STATE, "trust.db", path))
+        return cmd_fail(EXIT_DISK, "cannot make the state folder: %s", strerror(-e));
+    s->trust = kith_trust_open(path, &why);
+    if (!s->trust)
+        return cmd_fail(
+            EXIT_DAMAGED,
+            "cannot read whom to trust from %s: %s; bring it back from a copy, or move it away to begin anew: every "
+            "peer is then met for the first time",
+            path, why);
+    kith_trust_on_trouble(s->trust, on_log, NULL);
+    kith_trust_set_policy(s->trust, s->config.node.pq);
+    return EXIT_OK;
+}
+
 static void on_signal(uv_signal_t *sig, int number)
 {
     session *s = sig->data;
@@ -120,16 +140,25 @@ int session_start(session *s, const cmd_args *args)
         code = session_load_identity(s, args);
     if (code)
         return code;
+    code = open_trust(s);
+    if (code) {
+        session_drop_identity(s);
+        return code;
+    }
     kith_host_config cfg = {.node = s->config.node, .log = on_log};
     const char *why;
     cfg.node.signer = s->signer;
     cfg.node.agent = s->config.agent;
+    cfg.node.trust = kith_trust_ask;
+    cfg.node.trust_ctx = s->trust;
     cfg.dns = s->config.dns;
     s->host = kith_host_new(&cfg, &why);
     if (!s->host) {
+        kith_trust_close(s->trust);
         session_drop_identity(s);
         return cmd_fail(EXIT_FAILED, "cannot start: %s", why);
     }
+    kith_trust_attach(s->trust, kith_host_loop(s->host));
     watch_signals(s);
     return EXIT_OK;
 }
@@ -148,6 +177,7 @@ int session_run(session *s)
     kith_host_on_stop(s->host, close_handles, s);
     kith_host_run(s->host);
     kith_book_close(s->book);
+    kith_trust_close(s->trust);
     kith_host_free(s->host);
     session_drop_identity(s);
     return s->code < 0 ? EXIT_OK : s->code;

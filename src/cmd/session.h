@@ -11,6 +11,7 @@
 #include "host/book.h"
 #include "host/config.h"
 #include "host/identity.h"
+#include "host/trust_store.h"
 
 typedef struct session {
     kith_config config;
@@ -18,6 +19,7 @@ typedef struct session {
     kith_signer *signer;
     kith_pq_signer *pq_signer;
     kith_host *host;
+    kith_trust *trust;               /* whom this node knows; always there */
     kith_book *book;                 /* NULL: not opened, or it cannot be used */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */

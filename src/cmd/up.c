@@ -83,19 +83,50 @@ static void say_disconnected(const up *u, FILE *f, const kith_node_event *ev)
     fprintf(f, "disconnected %s: %s\n", peer, why);
 }
 
+/* Somebody who proved who it is and is not wanted: unlike the many who never come so far, a matter for the user. */
+static void say_refused(const up *u, FILE *f, const kith_node_event *ev)
+{
+    kith_conn_facts facts;
+    char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
+    kith_conn_facts_get(ev->conn, &facts);
+    kith_peer_id_text(&facts.peer, peer);
+    kith_maddr_text(&ev->addr, addr);
+    if (u->s.json) {
+        session_print_to(f,
+                         json_pack("{s:s, s:s, s:s, s:o, s:s}", "event", "refused", "peer", peer, "addr",
+                                   addr, "reason", kith_json_text(ev->why), "error", kith_err_name(ev->err)));
+        return;
+    }
+    stamp(u, f);
+    fprintf(f, "refused from %s %s: ", peer, addr);
+    call_print(f, ev->why);
+    fputc('\n', f);
+}
+
+static bool tells(const kith_node_event *ev)
+{
+    kith_conn_facts facts;
+    if (ev->kind != KITH_NODE_REFUSED)
+        return ev->kind == KITH_NODE_IDENTIFIED || ev->kind == KITH_NODE_DISCONNECTED;
+    kith_conn_facts_get(ev->conn, &facts);
+    return facts.peer.len > 0 && (ev->err == KITH_EAUTH || ev->err == KITH_EPOLICY);
+}
+
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
     const up *u = ctx;
     char *text = NULL;
     size_t len = 0;
-    if (ev->kind != KITH_NODE_IDENTIFIED && ev->kind != KITH_NODE_DISCONNECTED)
+    if (!tells(ev))
         return;
     FILE *f = open_memstream(&text, &len);
     if (!f)
         return;
     if (ev->kind == KITH_NODE_IDENTIFIED)
         say_connected(u, f, ev->conn);
+    else if (ev->kind == KITH_NODE_REFUSED)
+        say_refused(u, f, ev);
     else
         say_disconnected(u, f, ev);
     fclose(f);

@@ -5,7 +5,7 @@
 
 #include "host/book.h"
 
-#define KITH_WHY_MAX 640
+#define KITH_WHY_MAX 1024
 
 /* A multiaddr with or without /p2p (addr.len > 0), or a peer id alone (addr.len 0). KITH_EFORMAT: why says what is wrong. */
 KITH_CHECK kith_err kith_target_parse(const char *text, kith_peer_id *peer, kith_maddr *addr,

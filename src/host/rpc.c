@@ -129,7 +129,7 @@ void kith_rpc_result(kith_rpc_call *call, json_t *result)
 
 void kith_rpc_error(kith_rpc_call *call, kith_err err, const char *stage, const char *fmt, ...)
 {
-    char text[640];
+    char text[1200];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -144,7 +144,7 @@ void kith_rpc_error(kith_rpc_call *call, kith_err err, const char *stage, const 
 
 void kith_rpc_bad_params(kith_rpc_call *call, const char *fmt, ...)
 {
-    char text[640];
+    char text[1200];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);

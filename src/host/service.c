@@ -349,6 +349,13 @@ static void on_progress(uv_timer_t *t)
                                       "received", (json_int_t)received));
 }
 
+static bool conn_open(const kith_conn *c)
+{
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    return f.open;
+}
+
 static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
@@ -371,6 +378,8 @@ static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
         json_object_set_new(result, "download_bytes", json_integer((json_int_t)r.download_bytes));
         json_object_set_new(result, "download_seconds", json_real((double)r.download_time / 1e9));
         op_result(o, result);
+    } else if (!o->opened && ev->err != KITH_EUNSUPPORTED && !conn_open(o->conn)) {
+        op_error(o, KITH_ECLOSED, NULL, "the peer closed the connection at once; its log may say why");
     } else if (ev->err == KITH_EUNSUPPORTED || (ev->err == KITH_ERESET && !o->opened)) {
         /* A peer that gets data right behind a proposal that it refuses resets the stream. */
         op_error(o, KITH_EUNSUPPORTED, NULL,

@@ -426,8 +426,8 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, co
     if (!conn) {
         bool no = err == KITH_EAUTH || err == KITH_EPOLICY || err == KITH_EUNSUPPORTED || err == KITH_ECRYPTO;
         fail(f, no ? KITH_FETCH_REFUSED : KITH_FETCH_UNREACHABLE, KITH_SHARE_NONE,
-             "cannot reach the sharer: %s; is its 'kith share' still running, and the ticket a recent one?",
-             why ? why : kith_err_text(err));
+             "cannot reach the sharer: %s%s", why ? why : kith_err_text(err),
+             no ? "" : "; is its 'kith share' still running, and the ticket a recent one?");
         return;
     }
     f->conn = conn;

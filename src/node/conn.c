@@ -99,6 +99,7 @@ void kith_conn_free_(kith_conn *c)
     tear_down(c);
     assert(!c->working);
     kith_mem_free(&n->env, c->protocols, c->protocols_len);
+    kith_reason_drop_(n, c->reason);
     kith_timer_unclaim_(n, &c->timer);
     kith_link_remove(&c->note.link);
     kith_link_remove(&c->writer);
@@ -411,6 +412,26 @@ static void open_up(kith_conn *c, kith_time now)
     kith_identify_ask_(c, now);
 }
 
+/* Asks whoever decides about trust. False: refused, and the connection is over. */
+static bool trusted(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    if (!n->cfg.trust)
+        return true;
+    char why[KITH_REASON_MAX] = "";
+    kith_contact contact = {.peer = c->peer, .suite = c->suite, .inbound = c->inbound};
+    kith_err e = n->cfg.trust(n->cfg.trust_ctx, &contact, why);
+    if (!e)
+        return true;
+    c->reason = KITH_NEW(&n->env, reason);
+    if (c->reason) {
+        c->reason->refs = 1;
+        memcpy(c->reason->text, why, sizeof why - 1);
+    }
+    kith_conn_end_(c, now, e, c->reason ? c->reason->text : kith_err_text(e), false);
+    return false;
+}
+
 static void secured(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
@@ -420,6 +441,8 @@ static void secured(kith_conn *c, kith_time now)
     kith_link_remove(&c->stranger);
     if (c->inbound)
         kith_limiter_secured(n->limiter);
+    if (!trusted(c, now))
+        return;
     kith_bytes early = kith_noise_muxer(c->noise);
     if (early.len > 0) {
         c->early_muxer = true;

@@ -38,12 +38,15 @@ static int weight(kith_err e)
     return 0;
 }
 
-static void note_failure(dial_job *j, kith_err err, const char *why)
+/* why is static, or in r. */
+static void note_failure(kith_node *n, dial_job *j, kith_err err, const char *why, reason *r)
 {
-    if (weight(err) >= weight(j->err)) {
-        j->err = err;
-        j->why = why;
-    }
+    if (weight(err) < weight(j->err))
+        return;
+    kith_reason_drop_(n, j->reason);
+    j->err = err;
+    j->why = why;
+    j->reason = kith_reason_share_(r);
 }
 
 static void answer(kith_node *n, dial_waiter *w, kith_conn *c, kith_err err, const char *why)
@@ -60,14 +63,17 @@ static void finish(kith_node *n, kith_time now, dial_job *j, kith_conn *won)
 {
     kith_link_remove(&j->link);
     kith_timer_unclaim_(n, &j->timer);
-    for (kith_link *k; (k = kith_list_first(&j->waiters));)
-        answer(n, KITH_OF(k, dial_waiter, link), won,
+    for (kith_link *k; (k = kith_list_first(&j->waiters));) {
+        dial_waiter *w = KITH_OF(k, dial_waiter, link);
+        w->reason = kith_reason_share_(j->reason);
+        answer(n, w, won,
                won      ? KITH_OK
                : j->err ? j->err
                         : KITH_ENOTFOUND,
                won      ? NULL
                : j->why ? j->why
                         : "no usable address");
+    }
     KITH_EACH (&n->lookups, k) {
         lookup *l = KITH_OF(k, lookup, link);
         if (l->job == j)
@@ -81,6 +87,7 @@ static void finish(kith_node *n, kith_time now, dial_job *j, kith_conn *won)
         if (c != won)
             kith_conn_end_(c, now, KITH_ECLOSED, "another address was faster", true);
     }
+    kith_reason_drop_(n, j->reason);
     KITH_FREE(&n->env, j);
 }
 
@@ -126,7 +133,7 @@ static kith_err start_socket(kith_node *n, kith_time now, dial_job *j, const dia
     const char *why = NULL;
     kith_err e = kith_limiter_dial(n->limiter, &why);
     if (e) {
-        note_failure(j, e, why);
+        note_failure(n, j, e, why, NULL);
         return e;
     }
     kith_conn *c;
@@ -151,7 +158,7 @@ static void start_target(kith_node *n, kith_time now, dial_job *j, dial_target *
     t->state = TARGET_ACTIVE;
     kith_err e = t->rank == KITH_RANK_NAME ? start_lookup(n, j, t) : start_socket(n, now, j, t);
     if (e)
-        note_failure(j, e, j->why);
+        note_failure(n, j, e, j->why, j->reason);
     else
         j->active++;
 }
@@ -195,7 +202,7 @@ void kith_dialer_conn_failed_(kith_node *n, kith_time now, kith_conn *c)
 {
     dial_job *j = c->job;
     c->job = NULL;
-    note_failure(j, c->err, c->why);
+    note_failure(n, j, c->err, c->why, c->reason);
     assert(j->active > 0);
     j->active--;
     advance(n, now, j);
@@ -228,6 +235,7 @@ void kith_dialer_forget_(kith_node *n, const kith_conn *c)
             w->conn = NULL;
             w->err = c->err ? c->err : KITH_ECLOSED;
             w->why = c->why;
+            w->reason = kith_reason_share_(c->reason);
         }
     }
 }
@@ -248,6 +256,7 @@ void kith_dialer_free_all_(kith_node *n)
         dial_job *j = KITH_OF(k, dial_job, link);
         KITH_EACH (&j->waiters, i)
             KITH_FREE(&n->env, KITH_OF(i, dial_waiter, link));
+        kith_reason_drop_(n, j->reason);
         KITH_FREE(&n->env, j);
     }
     KITH_EACH (&n->lookups, k)
@@ -364,8 +373,9 @@ void kith_node_resolved(kith_node *n, kith_time now, uint64_t resolve_id, const 
             (void)add_target(j, &addrs[i],
                              depth); /* those of other peers or transports are left out: dnsaddr lists many */
         if (j->target_count == before)
-            note_failure(j, err ? err : KITH_ENOTFOUND,
-                         count ? "the name has no address that can be dialled" : "the name was not found");
+            note_failure(n, j, err ? err : KITH_ENOTFOUND,
+                         count ? "the name has no address that can be dialled" : "the name was not found",
+                         NULL);
         advance(n, now, j);
         return;
     }

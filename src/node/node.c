@@ -52,6 +52,25 @@ void kith_writer_(kith_conn *c)
         kith_list_push_front(&c->node->writers, &c->writer);
 }
 
+reason *kith_reason_share_(reason *r)
+{
+    if (r)
+        r->refs++;
+    return r;
+}
+
+void kith_reason_drop_(kith_node *n, reason *r)
+{
+    if (r && --r->refs == 0)
+        KITH_FREE(&n->env, r);
+}
+
+static void waiter_free(kith_node *n, dial_waiter *w)
+{
+    kith_reason_drop_(n, w->reason);
+    KITH_FREE(&n->env, w);
+}
+
 /* ---- life ---- */
 
 void kith_node_config_default(kith_node_config *cfg)
@@ -175,10 +194,10 @@ void kith_node_free(kith_node *n)
     for (kith_link *k; (k = kith_list_pop(&n->notes));) {
         note *t = KITH_OF(k, note, link);
         if (t->kind == NOTE_ANSWER)
-            KITH_FREE(&n->env, KITH_OF(t, dial_waiter, note));
+            waiter_free(n, KITH_OF(t, dial_waiter, note));
     }
     if (n->dead_waiter)
-        KITH_FREE(&n->env, n->dead_waiter);
+        waiter_free(n, n->dead_waiter);
     kith_dialer_free_all_(n);
     for (size_t i = 0; i < n->row_count; i++) {
         if (n->rows[i])
@@ -567,7 +586,7 @@ static void bury(kith_node *n)
     else if (n->dead_conn)
         kith_conn_free_(n->dead_conn);
     if (n->dead_waiter)
-        KITH_FREE(&n->env, n->dead_waiter);
+        waiter_free(n, n->dead_waiter);
     n->dead_stream = NULL;
     n->dead_conn = NULL;
     n->dead_waiter = NULL;

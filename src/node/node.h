@@ -25,6 +25,7 @@
 #include "proto/noise.h"
 #include "proto/stream.h"
 #include "wire/multiaddr.h"
+#include "wire/pq_id.h"
 
 typedef struct kith_node kith_node;
 typedef struct kith_conn
@@ -46,6 +47,20 @@ typedef enum kith_qkd_state {
     KITH_QKD_STATE_FAILED,
 } kith_qkd_state;
 
+/* What a finished handshake has proven. Views live for the call. */
+typedef struct kith_contact {
+    kith_peer_id peer;
+    kith_pq_id pq;    /* of its post-quantum key; len 0: it proved none */
+    kith_sig_alg sig; /* that key's algorithm */
+    const kith_noise_suite *suite;
+    bool inbound;
+    const kith_bytes
+        *successors; /* statements that came with it, the oldest first; nobody has looked at them yet */
+    size_t successor_count;
+} kith_contact;
+
+#define KITH_REASON_MAX 512 /* bytes of a refusal's reason, with NUL */
+
 typedef struct kith_node_config {
     kith_env env;
     const kith_signer *signer; /* borrowed for the node's life */
@@ -65,6 +80,11 @@ typedef struct kith_node_config {
      * wire, both directions together, default 64 GiB. KITH_NEVER and UINT64_MAX: never. */
     kith_time rekey_after_time;
     uint64_t rekey_after_bytes;
+    /* Asked once for every connection, after its handshake and before it is OPEN or carries anything of an application. Anything but KITH_OK
+     * ends the connection, and the sentence in why reaches whoever dialled and the REFUSED event. Called from inside other calls: it must
+     * neither call the node nor wait. NULL: everybody is welcome. */
+    kith_err (*trust)(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX]);
+    void *trust_ctx;
 } kith_node_config;
 
 void kith_node_config_default(kith_node_config *cfg);
@@ -212,7 +232,7 @@ typedef struct kith_node_event {
     kith_peer_id peer;   /* KEY */
     kith_bytes key_name; /* KEY: valid until the next call */
     kith_err err;
-    const char *why;                /* static, or NULL */
+    const char *why;                /* static, or valid until the next call, or NULL */
     const kith_identify_info *info; /* valid until the next call */
 } kith_node_event;
 

@@ -74,6 +74,12 @@ typedef enum conn_state {
 
 typedef struct dial_job dial_job;
 
+/* A `why` that was made for one connection; shared with its dial and with those who wait for that. */
+typedef struct reason {
+    uint32_t refs;
+    char text[KITH_REASON_MAX];
+} reason;
+
 struct kith_conn {
     note note;
     kith_link all;      /* node->conns */
@@ -129,6 +135,7 @@ struct kith_conn {
     kith_err err;
     kith_err unasked; /* why CONN_UNASKED */
     const char *why;
+    reason *reason; /* holds why; or NULL: that is static */
 };
 
 typedef enum stream_role {
@@ -178,6 +185,7 @@ typedef struct dial_waiter {
     kith_conn *conn;
     kith_err err;
     const char *why;
+    reason *reason; /* as in kith_conn */
 } dial_waiter;
 
 typedef enum target_state { TARGET_WAITING, TARGET_ACTIVE, TARGET_DONE } target_state;
@@ -198,6 +206,7 @@ struct dial_job {
     kith_time next_start;
     kith_err err; /* the most telling failure so far */
     const char *why;
+    reason *reason; /* as in kith_conn */
 };
 
 /* A name to be looked up by the host. */
@@ -254,7 +263,9 @@ struct kith_node {
 void kith_note_(kith_node *n, note *t, unsigned bits);
 kith_err kith_timer_claim_(kith_node *n); /* room in the heap for one more owner */
 void kith_timer_unclaim_(kith_node *n, node_timer *t);
-void kith_writer_(kith_conn *c); /* it may have output */
+void kith_writer_(kith_conn *c);       /* it may have output */
+reason *kith_reason_share_(reason *r); /* NULL is fine in both */
+void kith_reason_drop_(kith_node *n, reason *r);
 
 /* ---- conn.c ---- */
 kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **out);

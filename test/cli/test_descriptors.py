@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 
 from kith_cli import Up, eventually, homes, kith, run, skip, start, LOOPBACK
@@ -47,9 +48,17 @@ def gaps(up):
     return max(fds) + 1 - len(fds)
 
 
+def noted(up):
+    """The peer's first meeting is in the file, and the file that SQLite needs meanwhile is closed: no more gap will come of it."""
+    db = pathlib.Path(up.home) / "trust.db"
+    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as c:
+        return c.execute("SELECT count(*) FROM peers").fetchone()[0] == 1 and not db.with_name("trust.db-journal").exists()
+
+
 def a_node_without_descriptors_says_so_and_keeps_its_peers():
     with homes("a", "b", "c") as (a, b, c), Up(a) as up, Up(b) as friend, Up(c) as stranger:
         kith(a, "dial", friend.addr)
+        eventually(lambda: noted(up), "the meeting is noted")
         clients = take_descriptors(up, 4)
         assert gaps(up) == 0
         limit(up.pid, 1)  # one is left, and a request takes it

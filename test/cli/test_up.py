@@ -57,7 +57,7 @@ def ping_answers_and_sums_up():
 
 
 def perf_needs_to_be_served_and_then_measures():
-    with homes("a", "b") as (a, b):
+    with homes("a", "b", "c") as (a, b, c):
         with Up(a) as up:
             kith(b, "perf", up.addr, code=5, err="kith up --perf")
         with Up(a, "--perf") as up:
@@ -67,7 +67,7 @@ def perf_needs_to_be_served_and_then_measures():
             assert r["secure_channel"] == CHANNEL and r["muxer"] == "/yamux/1.0.0", r
             r = kith(b, "perf", up.addr, "--upload", 0, "--download", 1, "--json").json()
             assert (r["upload_bytes"], r["download_bytes"]) == (0, 1), r
-            r = kith(b, "perf", up.addr, "--upload", 1000, "--pq", "off", "--json").json()
+            r = kith(c, "perf", up.addr, "--upload", 1000, "--pq", "off", "--json").json()
             assert r["pq"] is False and r["secure_channel"] == "/noise", r
 
 

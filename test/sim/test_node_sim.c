@@ -27,6 +27,7 @@ typedef struct seen {
     unsigned connected, identified, updated, disconnected, refused, dialed, dial_failed, opened, gone;
     kith_err last_err, refused_err, dial_err, gone_err;
     const char *why, *dial_why;
+    char *told; /* KITH_REASON_MAX bytes for a copy of the last refusal; or NULL */
     char agent[64];
     size_t addr_count;
     bool has_record;
@@ -74,6 +75,8 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
     case KITH_NODE_REFUSED:
         s->refused++;
         s->refused_err = ev->err;
+        if (s->told)
+            snprintf(s->told, KITH_REASON_MAX, "%s", ev->why);
         s->why = ev->why;
         break;
     case KITH_NODE_DIALED:
@@ -81,6 +84,8 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
         s->dial_failed += ev->conn == NULL;
         s->dial_err = ev->err;
         s->dial_why = ev->why;
+        if (s->told && ev->why)
+            snprintf(s->told, KITH_REASON_MAX, "%s", ev->why);
         break;
     case KITH_NODE_STREAM_OPENED:
         s->opened++;
@@ -657,6 +662,74 @@ static void a_dialed_peer_must_be_who_was_named(void **state)
     assert_int_equal(kith_node_conn_count(sim_node(t.a)), 0);
     assert_int_equal(kith_node_conn_count(sim_node(t.b)), 0);
     sim_free(t.s);
+}
+
+/* ---- trust ---- */
+
+typedef struct judge {
+    kith_err verdict;
+    unsigned asked, asked_inbound, connected_before;
+    const seen *own;
+} judge;
+
+static kith_err decide(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
+{
+    judge *j = ctx;
+    j->asked++;
+    j->asked_inbound += c->inbound;
+    j->connected_before += j->own->connected;
+    assert_true(c->peer.len > 0 && c->suite);
+    snprintf(why, KITH_REASON_MAX, "%s is not wanted today", c->inbound ? "who came" : "who was called");
+    return j->verdict;
+}
+
+/* Who is asked last refuses: the dialler before it opens, the listener before it answers anything. */
+static void whoever_is_not_trusted_gets_no_connection(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 3; round++) { /* both agree; the dialler refuses; the listener does */
+        two t;
+        char told[KITH_REASON_MAX] = "";
+        judge ja = {.verdict = round == 1 ? KITH_EAUTH : KITH_OK},
+              jb = {.verdict = round == 2 ? KITH_EPOLICY : KITH_OK};
+        kith_node_config ca = config(), cb = config();
+        ca.trust = cb.trust = decide;
+        ca.trust_ctx = &ja;
+        cb.trust_ctx = &jb;
+        start_two(&t, 60, &ca, &cb);
+        t.sa.told = round == 1 ? told : NULL;
+        t.sb.told = round == 2 ? told : NULL;
+        ja.own = &t.sa;
+        jb.own = &t.sb;
+        uint64_t id, again;
+        for (int i = 0; i < 2; i++) /* two wait for one dial */
+            assert_int_equal(
+                kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, i ? &again : &id),
+                KITH_OK);
+        sim_drive(t.a);
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(5));
+        assert_int_equal(ja.asked, 1);
+        assert_int_equal(ja.asked_inbound, 0);
+        assert_int_equal(ja.connected_before + jb.connected_before, 0);
+        assert_int_equal(jb.asked, round == 1 ? 0 : 1);
+        assert_int_equal(jb.asked_inbound, jb.asked);
+        if (round == 1) {
+            assert_int_equal(t.sa.dial_failed, 2);
+            assert_int_equal(t.sa.dial_err, KITH_EAUTH);
+            assert_string_equal(told, "who was called is not wanted today");
+        }
+        if (round == 2) {
+            assert_int_equal(t.sb.refused, 1);
+            assert_int_equal(t.sb.refused_err, KITH_EPOLICY);
+            assert_string_equal(told, "who came is not wanted today");
+            assert_int_equal(t.sa.identified, 0);
+        }
+        assert_int_equal(t.sb.connected, round == 0 ? 1 : 0);
+        assert_int_equal(t.sa.connected, round == 1 ? 0 : 1);
+        assert_int_equal(kith_node_conn_count(sim_node(t.a)), round == 0 ? 1 : 0);
+        assert_int_equal(kith_node_conn_count(sim_node(t.b)), round == 0 ? 1 : 0);
+        sim_free(t.s);
+    }
 }
 
 /* ---- dialling ---- */
@@ -1338,6 +1411,7 @@ int main(void)
         cmocka_unit_test(who_edits_the_choice_of_the_channel_is_found_out),
         cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
         cmocka_unit_test(a_dialed_peer_must_be_who_was_named),
+        cmocka_unit_test(whoever_is_not_trusted_gets_no_connection),
         cmocka_unit_test(a_second_dial_uses_the_open_connection),
         cmocka_unit_test(several_dials_to_one_peer_share_their_sockets),
         cmocka_unit_test(a_dial_that_everybody_cancelled_leaves_nothing),
