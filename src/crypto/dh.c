@@ -22,8 +22,9 @@ kith_dh *kith_dh_new(const uint8_t secret[KITH_X25519_LEN])
     if (!k->key || EVP_PKEY_get_raw_public_key(k->key, k->pub, &n) != 1) {
         kith_dh_free(k);
         (void)kith_crypto_err(KITH_ENOMEM);
-        return NULL;
+        k = NULL;
     }
+    kith_stack_wipe();
     return k;
 }
 
@@ -59,5 +60,6 @@ out:
     kith_wipe(secret, sizeof secret);
     EVP_PKEY_CTX_free(c);
     EVP_PKEY_free(pub);
+    kith_stack_wipe();
     return e ? kith_crypto_err(e) : KITH_OK;
 }

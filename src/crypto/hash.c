@@ -151,4 +151,5 @@ void kith_hkdf_sha256(kith_bytes salt, kith_bytes ikm, kith_bytes info, kith_spa
     kith_wipe(&k, sizeof k);
     kith_wipe(prk, sizeof prk);
     kith_wipe(t, sizeof t);
+    kith_stack_wipe();
 }

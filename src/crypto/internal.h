@@ -31,6 +31,10 @@ typedef struct kith_thread {
  * so. */
 kith_thread *kith_crypto_thread(void);
 
+/* Zeroes the stack below the caller, 16 KiB of it: what functions that have returned kept there of secrets (registers that had to make
+ * room, words of a hash's block), which nobody else can wipe. An eighth of a microsecond. */
+void kith_stack_wipe(void);
+
 /* Empties OpenSSL's error queue of this thread and passes e on: the queue must not carry our refusals into
  * somebody's TLS code. */
 kith_err kith_crypto_err(kith_err e);

@@ -68,6 +68,7 @@ kith_kem *kith_kem_new(kith_kem_alg alg, const uint8_t seed[KITH_KEM_SEED_LEN])
         key = NULL;
     EVP_PKEY_CTX_free(c);
     kith_wipe(copy, sizeof copy);
+    kith_stack_wipe();
     return wrap(alg, key);
 }
 
@@ -114,6 +115,7 @@ kith_err kith_kem_encaps(kith_kem_alg alg, kith_bytes ek, const uint8_t coin[KIT
     EVP_PKEY_CTX_free(c);
     EVP_PKEY_free(pub);
     kith_wipe(copy, sizeof copy);
+    kith_stack_wipe();
     return e ? kith_crypto_err(e) : KITH_OK;
 }
 
@@ -128,5 +130,6 @@ kith_err kith_kem_decaps(const kith_kem *k, kith_bytes ct, uint8_t shared[KITH_K
         EVP_PKEY_decapsulate(c, shared, &n, ct.p, ct.len) == 1)
         e = KITH_OK;
     EVP_PKEY_CTX_free(c);
+    kith_stack_wipe();
     return e ? kith_crypto_err(e) : KITH_OK;
 }
