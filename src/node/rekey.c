@@ -60,6 +60,8 @@ void kith_rekey_pump_(kith_conn *c, kith_time now)
         ask(c, now);
 }
 
+/* What it computes is not charged to the connection (kith_conn_cost): few questions are answered a minute, one at a time, and after much
+ * traffic, and a host would take a transfer that changes its keys for one whose every byte is dear. */
 void *kith_rekey_answer_(kith_conn *c, kith_time now, bool *often)
 {
     /* One who dialled is not asked, so two can never ask each other at once. */
@@ -78,7 +80,6 @@ kith_err kith_rekey_heard_(kith_stream *s)
     kith_noise_keys keys;
     if (!kith_rekey_take(s->machine, &keys))
         return KITH_OK;
-    s->conn->cost += COST_HANDSHAKE;
     kith_err e = kith_noise_prepare(s->conn->noise, &keys, s->role == ROLE_REKEY_ASK);
     kith_wipe(&keys, sizeof keys);
     if (!e)
