@@ -42,11 +42,11 @@ json_t *kith_json_conn(const kith_conn *c)
 {
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
-    return json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:b, s:o}", "peer", kith_json_peer(&f.peer), "addr",
+    return json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:b, s:I, s:o}", "peer", kith_json_peer(&f.peer), "addr",
                      kith_json_addr(&f.remote), "direction", f.inbound ? "inbound" : "outbound",
                      "secure_channel", f.suite ? f.suite->id : "", "pq",
                      f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer", f.early_muxer,
-                     "agent", kith_json_text(f.agent));
+                     "rekeys", (json_int_t)f.rekeys, "agent", kith_json_text(f.agent));
 }
 
 json_t *kith_json_identity(const kith_identity_facts *f)

@@ -14,7 +14,7 @@ json_t *kith_json_text(const char *text);
 json_t *kith_json_peer(const kith_peer_id *id);
 json_t *kith_json_addr(const kith_maddr *a);
 
-/* peer addr direction secure_channel pq muxer early_muxer agent */
+/* peer addr direction secure_channel pq muxer early_muxer rekeys (how often the keys were refreshed) agent */
 json_t *kith_json_conn(const kith_conn *c);
 
 /* peer cid key_type pq_id pq_algorithm pq_category pq_sequence successors encrypted; without the pq ones for an identity of version 1 */

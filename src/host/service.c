@@ -468,7 +468,6 @@ static json_t *conn_details(const kith_service *s, const kith_conn *c)
     json_object_set_new(o, "bytes_in", json_integer((json_int_t)f.bytes_in));
     json_object_set_new(o, "bytes_out", json_integer((json_int_t)f.bytes_out));
     json_object_set_new(o, "rtt_ms", f.rtt ? json_real((double)f.rtt / 1e6) : json_null());
-    json_object_set_new(o, "rekeys", json_integer((json_int_t)f.rekeys));
     json_object_set_new(o, "keyed_seconds", json_integer((json_int_t)seconds_since(s, f.keyed_at)));
     json_object_set_new(o, "keyed_bytes", json_integer((json_int_t)f.keyed_bytes));
     json_object_set_new(o, "path", json_string("direct")); /* there is no other one yet */
