@@ -41,12 +41,18 @@ static inline void kith_list_push(kith_list *l, kith_link *k)
     l->head.prev = k;
 }
 
+/* Behind another link; behind the list's head: to the front. */
+static inline void kith_link_insert(kith_link *at, kith_link *k)
+{
+    k->next = at->next;
+    k->prev = at;
+    at->next->prev = k;
+    at->next = k;
+}
+
 static inline void kith_list_push_front(kith_list *l, kith_link *k)
 {
-    k->next = l->head.next;
-    k->prev = &l->head;
-    l->head.next->prev = k;
-    l->head.next = k;
+    kith_link_insert(&l->head, k);
 }
 
 /* Does nothing for a link in no list. */

@@ -77,6 +77,13 @@ kith_host *kith_host_new(const kith_host_config *cfg, const char **why)
         free(h);
         return NULL;
     }
+    e = kith_workers_init(&h->workers, &h->loop, 0);
+    if (e) {
+        *why = uv_strerror(e);
+        uv_loop_close(&h->loop);
+        free(h);
+        return NULL;
+    }
     uv_prepare_init(&h->loop, &h->prepare);
     uv_timer_init(&h->loop, &h->timer);
     uv_idle_init(&h->loop, &h->idle);
@@ -182,8 +189,7 @@ static void dispatch(kith_host *h, const kith_node_event *ev)
     case KITH_NODE_KEY: /* qkd is off */
         break;
     case KITH_NODE_WORK:
-        kith_node_work(ev->conn);
-        kith_node_worked(h->node, kith_host_now(h), ev->conn);
+        kith_tcp_work_(h, ev->conn);
         break;
     case KITH_NODE_CLOSE:
         kith_tcp_close_(h, ev->conn);
@@ -275,6 +281,7 @@ static void close_own(kith_host *h)
     if (h->closed)
         return;
     h->closed = true;
+    kith_workers_stop(&h->workers);
     kith_dns_close_(h);
     kith_tcp_close_all_(h);
     for (kith_link *k; (k = kith_list_pop(&h->dials));) {

@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "host/host.h"
+#include "host/workers.h"
 
 #define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
 #define WRITE_BUF (128u * 1024)
@@ -63,6 +64,7 @@ struct kith_host {
     size_t pool_len;
     size_t queued; /* bytes that wait for full sockets */
     struct dns *dns;
+    kith_workers workers; /* of handshakes */
     kith_time warned_at;
 };
 
@@ -74,6 +76,8 @@ void kith_tcp_connect_(kith_host *h, kith_conn *c, const kith_maddr *addr);
 /* Sends up to one buffer of a connection's output; returns the bytes taken from the node. */
 size_t kith_tcp_write_(kith_host *h, kith_conn *c);
 void kith_tcp_close_(kith_host *h, kith_conn *c);
+/* Has a connection's handshake message worked on. */
+void kith_tcp_work_(kith_host *h, kith_conn *c);
 /* A new loop turn: reads from those who wait, as many as have room in it. */
 void kith_tcp_turn_(kith_host *h);
 void kith_tcp_unlisten_(kith_host *h);

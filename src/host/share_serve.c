@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "host/workers.h"
 
 typedef struct session {
     kith_share_session pub; /* first: the walk gives it out */
@@ -293,20 +294,10 @@ static bool hash_queue(kith_share_serve *v, const hash_job *job)
     return false;
 }
 
-static unsigned cores(void)
-{
-#if UV_VERSION_HEX >= (1 << 16 | 44 << 8)
-    return uv_available_parallelism();
-#else
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (unsigned)n : 1;
-#endif
-}
-
 /* Keeps all cores busy; the last one out seals. */
 static void hash_more(kith_share_serve *v)
 {
-    unsigned most = cores();
+    unsigned most = kith_cores();
     hash_job job = {0};
     while (!v->stopped && !v->hash_failed && v->hashing < most &&
            kith_share_src_slice(v->cfg.src, &job.slice)) {

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -35,12 +36,22 @@ typedef struct sock {
     size_t queued;   /* bytes of it */
     bool copied;
     bool connected, eof, closing;
-    kith_link waiting;     /* host->waiting: its input has to wait for another turn */
-    uint64_t turn, called; /* when it last read, and when it last was called from the queue */
-    uint64_t spent;        /* of that turn */
+    struct handshake *handshake; /* being worked on, or NULL */
+    bool held;                   /* not read from until that is done */
+    kith_link waiting;           /* host->waiting: its input has to wait for another turn */
+    uint64_t turn, called;       /* when it last read, and when it last was called from the queue */
+    uint64_t spent;              /* of that turn */
     size_t read_max;
     unsigned cheap, patience; /* reads of this size in a row that were cheap; so many make it larger */
 } sock;
+
+/* A handshake message that is worked on. Stays until that is done, also when its socket is gone. */
+typedef struct handshake {
+    kith_job job;
+    kith_host *host;
+    kith_conn *conn;
+    sock *sock; /* NULL: given up */
+} handshake;
 
 typedef struct listener {
     uv_poll_t poll;
@@ -185,6 +196,20 @@ static void sock_close(sock *s)
     uv_close((uv_handle_t *)&s->tcp, on_closed);
 }
 
+/* The node is done with the connection: what nobody has begun to compute need not be. */
+static void handshake_drop(sock *s)
+{
+    handshake *x = s->handshake;
+    if (!x)
+        return;
+    s->handshake = NULL;
+    x->sock = NULL;
+    if (kith_workers_cancel(&s->host->workers, &x->job)) {
+        kith_node_worked(s->host->node, kith_host_now(s->host), x->conn);
+        free(x);
+    }
+}
+
 /* The socket broke, or could not connect. */
 static void sock_failed(sock *s, int uv)
 {
@@ -194,6 +219,7 @@ static void sock_failed(sock *s, int uv)
     if (c) {
         kith_conn_set_link(c, NULL);
         kith_node_link_failed(h->node, kith_host_now(h), c, err_of(uv), uv_strerror(uv));
+        handshake_drop(s);
         kith_host_kick(h);
     }
     sock_close(s);
@@ -252,6 +278,17 @@ static void on_leave_timer(uv_timer_t *t)
         uv_timer_stop(t);
 }
 
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+
+static void read_on(sock *s)
+{
+    s->held = false;
+    int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+    if (e)
+        sock_failed(s, e);
+}
+
 static void on_shut(uv_shutdown_t *req, int status)
 {
     if (status < 0)
@@ -273,6 +310,7 @@ void kith_tcp_close_(kith_host *h, kith_conn *c)
         return;
     s->conn = NULL;
     kith_conn_set_link(c, NULL);
+    handshake_drop(s);
     if (!s->connected) {
         sock_close(s);
         return;
@@ -286,6 +324,8 @@ void kith_tcp_close_(kith_host *h, kith_conn *c)
         uv_timer_start(&h->leave_timer, on_leave_timer, LEAVE_LOOK_MS, LEAVE_LOOK_MS);
     if (!s->buf)
         sock_leave(s); /* else when its last bytes are written */
+    if (s->held && !s->closing)
+        read_on(s);
 }
 
 /* ---- reading ---- */
@@ -347,15 +387,30 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
     sock *s = handle->data;
-    *buf = uv_buf_init((char *)s->host->read_buf, may_read(s) ? (unsigned)s->read_max : 0);
+    s->held = s->handshake != NULL;
+    bool may = !s->held && may_read(s);
+    *buf = uv_buf_init((char *)s->host->read_buf, may ? (unsigned)s->read_max : 0);
+}
+
+/* Without reading. */
+static bool is_reset(const sock *s)
+{
+    struct pollfd p = {0};
+    return uv_fileno((const uv_handle_t *)&s->tcp, &p.fd) == 0 && poll(&p, 1, 0) == 1 &&
+           (p.revents & (POLLERR | POLLHUP));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     sock *s = stream->data;
     kith_host *h = s->host;
-    if (n == UV_ENOBUFS) { /* may_read said no, and nothing was read */
-        wait_for_turn(s);
+    if (n == UV_ENOBUFS) { /* on_alloc said no, and nothing was read */
+        if (!s->held)
+            wait_for_turn(s);
+        else if (is_reset(s))
+            sock_failed(s, UV_ECONNRESET);
+        else
+            uv_read_stop(stream);
         return;
     }
     s->eof |= n == UV_EOF;
@@ -382,15 +437,70 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     kith_host_kick(h);
 }
 
+/* ---- handshakes: computed by workers ---- */
+
+static void work_run(kith_job *job)
+{
+    kith_node_work(KITH_OF(job, handshake, job)->conn);
+}
+
+static void work_done(kith_job *job, bool ran)
+{
+    handshake *x = KITH_OF(job, handshake, job);
+    kith_host *h = x->host;
+    sock *s = x->sock;
+    if (!ran)
+        kith_node_link_failed(h->node, kith_host_now(h), x->conn, KITH_ECLOSED, "this node is stopping");
+    if (s)
+        s->handshake = NULL;
+    kith_node_worked(h->node, kith_host_now(h), x->conn);
+    free(x);
+    if (s && s->held && !s->closing)
+        read_on(s);
+    kith_host_kick(h);
+}
+
+/* Whose turn it is: that of an IPv4 address or an IPv6 /64, as with the limits. */
+static uint64_t source_of(const kith_conn *c)
+{
+    kith_conn_facts f;
+    kith_maddr_tcp t;
+    uint8_t key[8] = {0};
+    kith_conn_facts_get(c, &f);
+    if (!f.inbound)
+        return KITH_JOB_OURS;
+    if (kith_maddr_to_tcp(&f.remote, &t) == KITH_OK)
+        memcpy(key, t.value.p, t.value.len < sizeof key ? t.value.len : sizeof key);
+    return kith_load_le64(key);
+}
+
+/* With nobody else there, nobody has to wait: then a change of threads, and back, would only take time. */
+void kith_tcp_work_(kith_host *h, kith_conn *c)
+{
+    sock *s = kith_conn_link(c);
+    handshake *x = s && kith_node_conn_count(h->node) > 1 ? malloc(sizeof *x) : NULL;
+    if (x) {
+        *x = (handshake){.job = {.run = work_run, .done = work_done, .source = source_of(c)},
+                         .host = h,
+                         .conn = c,
+                         .sock = s};
+        if (kith_workers_add(&h->workers, &x->job)) {
+            s->handshake = x;
+            return;
+        }
+        free(x);
+    }
+    kith_node_work(c);
+    kith_node_worked(h->node, kith_host_now(h), c);
+}
+
 /* A turn holds so many whole shares. */
 static void call_up(kith_list *waiting, unsigned count)
 {
     for (kith_link *k; count-- > 0 && (k = kith_list_pop(waiting));) {
         sock *s = KITH_OF(k, sock, waiting);
         s->called = s->host->turn;
-        int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
-        if (e)
-            sock_failed(s, e);
+        read_on(s);
     }
 }
 
@@ -414,9 +524,7 @@ static void start_reading(sock *s)
     s->read_max = READ_MIN;
     s->patience = PATIENCE_MIN;
     tune(&s->tcp);
-    int e = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
-    if (e)
-        sock_failed(s, e);
+    read_on(s);
 }
 
 static sock *sock_new(kith_host *h)

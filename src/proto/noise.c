@@ -512,7 +512,7 @@ static void keep_ahead(kith_noise *n, kith_span in)
         n->why = "the peer sent too much ahead of the handshake's end";
         return;
     }
-    if (len > n->ahead_size) {
+    if (!n->ahead || len > n->ahead_size) {
         uint8_t *p = kith_mem_resize(n->env, n->ahead, n->ahead_size, len);
         if (!p) {
             n->err = KITH_ENOMEM;
@@ -535,7 +535,8 @@ static void keep_rest(kith_noise *n)
         keep_ahead(n, in);
         return;
     }
-    memmove(n->ahead, in.p, in.len); /* it lies there already */
+    if (in.len > 0)
+        memmove(n->ahead, in.p, in.len); /* it lies there already */
     n->ahead_len = in.len;
 }
 

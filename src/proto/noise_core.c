@@ -297,7 +297,7 @@ static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
         return KITH_OK;
     case E1:
         e = take_open(hs, in, kith_kem_ek_len(hs->suite->kem), &plain);
-        if (!e)
+        if (!e && plain.len > 0)
             memcpy(hs->ek, plain.p, plain.len);
         return e;
     case EE:
@@ -306,7 +306,7 @@ static kith_err read_token(kith_noise_hs *hs, token t, kith_span *in)
         return read_ekem1(hs, in);
     case S:
         e = take_open(hs, in, KITH_X25519_LEN, &plain);
-        if (!e)
+        if (!e && plain.len > 0)
             memcpy(hs->rs, plain.p, plain.len);
         return e;
     case ES:

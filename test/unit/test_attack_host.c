@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "host/host.h"
+#include "host/host_impl.h"
 #include "proto/perf.h"
 #include "proto/ping.h"
 #include "sim/sim_hostile.h"
@@ -61,13 +61,15 @@ static void *serve_perf(void *ctx, const kith_stream_info *info)
     return kith_perf_server(kith_host_env());
 }
 
-static void start(victim *v)
+static void start_with(victim *v, uint32_t handshakes)
 {
     *v = (victim){0};
     kith_host_config cfg = {0};
     const char *why;
     uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
     kith_node_config_default(&cfg.node);
+    if (handshakes)
+        cfg.node.limits.handshakes = handshakes;
     v->signer = kith_signer_new(seed);
     cfg.node.signer = v->signer;
     cfg.node.agent = "victim";
@@ -86,6 +88,11 @@ static void start(victim *v)
     assert_int_equal(kith_maddr_to_tcp(&bound, &t), KITH_OK);
     v->port = t.port;
     kith_host_kick(v->h);
+}
+
+static void start(victim *v)
+{
+    start_with(v, 0);
 }
 
 static void stop(victim *v)
@@ -557,6 +564,196 @@ static void handshakes_of_strangers_are_spread_over_turns(void **state)
     disperse(&w);
 }
 
+/* ---- handshakes that wait for a worker ---- */
+
+static kith_job blockers[KITH_WORKERS_MAX * KITH_WORKER_HANDED];
+static uv_sem_t gate;
+static unsigned blocked;
+
+static void wait_at_gate(kith_job *job)
+{
+    (void)job;
+    uv_sem_wait(&gate);
+}
+
+static void passed(kith_job *job, bool ran)
+{
+    (void)job;
+    assert_true(ran);
+    blocked--;
+}
+
+/* All workers are busy until unblock. */
+static void block(victim *v)
+{
+    assert_int_equal(uv_sem_init(&gate, 0), 0);
+    for (blocked = 0; blocked < v->h->workers.max * KITH_WORKER_HANDED; blocked++) {
+        blockers[blocked] = (kith_job){.run = wait_at_gate, .done = passed, .source = KITH_JOB_OURS};
+        assert_true(kith_workers_add(&v->h->workers, &blockers[blocked]));
+    }
+}
+
+static void unblock(victim *v)
+{
+    for (unsigned i = blocked; i > 0; i--)
+        uv_sem_post(&gate);
+    while (blocked > 0)
+        turn(v);
+    uv_sem_destroy(&gate);
+}
+
+static size_t waiting(const victim *v)
+{
+    size_t n = 0;
+    KITH_EACH (&v->h->workers.waiting, k)
+        n++;
+    return n;
+}
+
+/* Strangers say the first message of a handshake. */
+static void knock(raw *r, unsigned count, victim *v, uint64_t seed)
+{
+    for (unsigned i = 0; i < count; i++) {
+        dial(&r[i], v, seed + i, 0);
+        speak(&r[i], v);
+    }
+    for (uint64_t until = ms() + 200; ms() < until;) {
+        for (unsigned i = 0; i < count; i++) {
+            hear(&r[i], SIZE_MAX);
+            speak(&r[i], v);
+        }
+        turn(v);
+        usleep(100);
+    }
+}
+
+static void handshakes_that_wait_are_no_more_than_the_limit(void **state)
+{
+    (void)state;
+    enum { CAP = 8, N = 20 };
+    static raw honest, r[2][N];
+    victim v;
+    start_with(&v, CAP);
+    meet(&honest, &v, 40, 0);
+    block(&v);
+    knock(r[0], N, &v, 100);
+    assert_int_equal(waiting(&v), CAP);
+    assert_int_equal(kith_node_usage(kith_host_node(v.h)).handshakes, CAP);
+    usleep(1100 * 1000); /* now who has waited makes room, and its work is not done for nobody */
+    knock(r[1], N, &v, 200);
+    assert_int_equal(waiting(&v), CAP);
+    unblock(&v);
+    unsigned ready = 0;
+    kith_node *n = kith_host_node(v.h);
+    for (uint64_t until = ms() + 10000; (ready < CAP || kith_node_usage(n).handshakes > 0) && ms() < until;) {
+        ready = 0;
+        for (unsigned i = 0; i < N; i++) {
+            hear(&r[1][i], SIZE_MAX);
+            speak(&r[1][i], &v);
+            ready += sim_hostile_ready(r[1][i].peer);
+        }
+        turn(&v);
+    }
+    assert_int_equal(ready, CAP);
+    assert_int_equal(kith_node_usage(n).handshakes, 0);
+    assert_int_equal(waiting(&v), 0);
+    for (unsigned i = 0; i < N; i++) {
+        hang_up(&r[0][i]);
+        hang_up(&r[1][i]);
+    }
+    hang_up(&honest);
+    stop(&v);
+}
+
+static void what_waits_for_a_connection_that_is_reset_is_dropped(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    const struct linger at_once = {.l_onoff = 1};
+    static raw honest, r[N];
+    victim v;
+    start(&v);
+    meet(&honest, &v, 40, 0);
+    block(&v);
+    knock(r, N, &v, 100);
+    assert_int_equal(waiting(&v), N);
+    for (unsigned i = 0; i < N; i++) {
+        assert_int_equal(setsockopt(r[i].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+        hang_up(&r[i]);
+    }
+    for (uint64_t until = ms() + 5000; kith_node_conn_count(kith_host_node(v.h)) > 1 && ms() < until;)
+        turn(&v);
+    assert_int_equal(waiting(&v), 0);
+    assert_int_equal(kith_node_conn_count(kith_host_node(v.h)), 1);
+    unblock(&v);
+    hang_up(&honest);
+    stop(&v);
+}
+
+/* The last message of a handshake, and much behind it: that stays with the kernel until the message has been looked at. */
+static void who_is_being_looked_at_is_not_read_from(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[60000];
+    raw honest, r;
+    victim v;
+    start(&v);
+    meet(&honest, &v, 40, 0);
+    v.conn = NULL;
+    dial(&r, &v, 41, 0);
+    while (!sim_hostile_ready(r.peer)) {
+        speak(&r, &v);
+        turn(&v);
+        hear(&r, SIZE_MAX);
+    }
+    block(&v);
+    uint32_t id = sim_hostile_open(r.peer, KITH_PERF_ID, 0);
+    for (unsigned i = 0; i < 4; i++)
+        sim_hostile_data(r.peer, 0, id, kith_bytes_of(zeros, sizeof zeros));
+    speak(&r, &v);
+    uint64_t said = r.said;
+    for (uint64_t until = ms() + 100; ms() < until;)
+        turn(&v);
+    kith_conn_facts f;
+    kith_conn *c = kith_node_conn_next(kith_host_node(v.h), kith_node_conn_next(kith_host_node(v.h), NULL));
+    kith_conn_facts_get(c, &f);
+    assert_null(v.conn);
+    assert_int_equal(waiting(&v), 1);
+    assert_in_range(f.bytes_in, 1, 3 * READ_MIN);
+    unblock(&v);
+    for (uint64_t until = ms() + 10000; f.bytes_in < said && ms() < until; kith_conn_facts_get(c, &f))
+        turn(&v);
+    assert_ptr_equal(v.conn, c);
+    assert_int_equal(f.bytes_in, said);
+    hang_up(&r);
+    hang_up(&honest);
+    stop(&v);
+}
+
+static void a_host_stops_with_handshakes_that_wait_and_run(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    static raw honest, r[N];
+    victim v;
+    for (unsigned run = 0; run < 3; run++) {
+        start(&v);
+        meet(&honest, &v, 40, 0);
+        if (run > 0)
+            block(&v);
+        knock(r, N, &v, 100);
+        assert_int_equal(waiting(&v), run > 0 ? N : 0);
+        if (run == 1)
+            kith_host_stop(v.h); /* they are given up; in the third run they come to be computed */
+        if (run > 0)
+            unblock(&v);
+        stop(&v);
+        for (unsigned i = 0; i < N; i++)
+            hang_up(&r[i]);
+        hang_up(&honest);
+    }
+}
+
 static void take_all(void *ctx)
 {
     hear(ctx, SIZE_MAX);
@@ -602,6 +799,10 @@ int main(void)
         cmocka_unit_test(a_flood_takes_no_more_than_its_share_of_a_turn),
         cmocka_unit_test(many_floods_share_the_turns_and_leave_others_theirs),
         cmocka_unit_test(handshakes_of_strangers_are_spread_over_turns),
+        cmocka_unit_test(handshakes_that_wait_are_no_more_than_the_limit),
+        cmocka_unit_test(what_waits_for_a_connection_that_is_reset_is_dropped),
+        cmocka_unit_test(who_is_being_looked_at_is_not_read_from),
+        cmocka_unit_test(a_host_stops_with_handshakes_that_wait_and_run),
         cmocka_unit_test(who_takes_at_full_speed_leaves_others_their_turn_to_be_written_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
