@@ -395,6 +395,10 @@ static void client_init(client *c, size_t i, bool classical)
     kith_node_config_default(&cfg);
     cfg.env = env;
     cfg.signer = kith_signer_new(seed);
+    kith_pq_signer *pq;
+    if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
+        die("no memory");
+    cfg.pq_signer = pq;
     cfg.agent = "kith-bench";
     cfg.pq = classical ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.idle_timeout = KITH_NEVER;

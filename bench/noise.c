@@ -152,7 +152,10 @@ int main(int argc, char **argv)
     kith_env env = {.alloc = {NULL, count}, .rand = kith_random_os()};
     uint8_t seed[32] = {1};
     kith_signer *signer = kith_signer_new(seed);
-    kith_noise_identity *id = kith_noise_identity_new(&env, signer);
+    kith_pq_signer *pq;
+    if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
+        return 1;
+    kith_noise_identity *id = kith_noise_identity_new(&env, signer, pq);
     side i = {.cfg = {.env = &env, .identity = id, .initiator = true}};
     side r = {.cfg = {.env = &env, .identity = id}};
     if (!json)
@@ -170,5 +173,6 @@ int main(int argc, char **argv)
         records(&i, &r, sizes[s], sizes[s] < 1024 ? 16u << 20 : 256u << 20);
     kith_noise_identity_free(id);
     kith_signer_free(signer);
+    kith_pq_signer_free(pq);
     return 0;
 }

@@ -148,6 +148,7 @@ int session_start(session *s, const cmd_args *args)
     kith_host_config cfg = {.node = s->config.node, .log = on_log};
     const char *why;
     cfg.node.signer = s->signer;
+    cfg.node.pq_signer = s->pq_signer;
     cfg.node.agent = s->config.agent;
     cfg.node.trust = kith_trust_ask;
     cfg.node.trust_ctx = s->trust;

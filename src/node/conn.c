@@ -436,6 +436,7 @@ static void secured(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
+    c->pq = *kith_noise_peer_pq(c->noise);
     c->secured = true;
     judge_key(c);
     kith_link_remove(&c->stranger);
@@ -517,6 +518,29 @@ static void plain(kith_conn *c, kith_time now, kith_bytes in)
     }
 }
 
+/* Roughly, of one core: what a signature with our post-quantum key is worth. */
+static uint32_t sign_ms(const kith_node *n)
+{
+    static const uint32_t ms[KITH_SIG_COUNT] = {[KITH_SIG_MLDSA44] = 1,
+                                                [KITH_SIG_MLDSA65] = 2,
+                                                [KITH_SIG_MLDSA87] = 2,
+                                                [KITH_SIG_SLHDSA128S] = 350,
+                                                [KITH_SIG_SLHDSA128F] = 20};
+    return ms[kith_pq_signer_alg(n->cfg.pq_signer)];
+}
+
+/* Whoever dials a suite of kith's own has us sign before we know who it is: only after message A, and so much a minute. */
+static void claim_signature(kith_conn *c, kith_time now)
+{
+    const char *why;
+    if (!c->inbound || !c->suite->own || c->signing)
+        return;
+    c->signing = true;
+    kith_err e = kith_limiter_sign(c->node->limiter, now, &c->remote, sign_ms(c->node), &why);
+    if (e)
+        kith_conn_end_(c, now, KITH_ELIMIT, why, false);
+}
+
 static void noise_events(kith_conn *c, kith_time now)
 {
     kith_noise_event ev;
@@ -531,6 +555,7 @@ static void noise_events(kith_conn *c, kith_time now)
             c->cost += COST_HANDSHAKE;
             c->rtt = now - c->asked_at; /* a first guess, with what the peer had to compute */
             kith_note_(c->node, &c->note, CONN_WORK);
+            claim_signature(c, now);
             break;
         case KITH_NOISE_READY:
             secured(c, now);

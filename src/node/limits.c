@@ -20,6 +20,7 @@ struct kith_limiter {
     uint64_t seed[2];
     kith_map by_prefix; /* hash of kind and prefix -> count */
     rate_slot rates[RATE_SETS][RATE_WAYS];
+    kith_rate signs; /* of everybody */
 };
 
 void kith_limits_default(kith_limits *l)
@@ -35,6 +36,8 @@ void kith_limits_default(kith_limits *l)
         .rate_pushes = 60,
         .rate_rekeys = 60,
         .handshakes = 256,
+        .sign_ms = 18000, /* three tenths of a core: 150 signatures of ML-DSA-65 a second */
+        .sign_ms_per_ip = 3000,
         .dials = 128,
         .streams_in = 1024,
         .streams_out = 256, /* rust-yamux ends a session with more than 512 streams, both sides' together */
@@ -70,6 +73,7 @@ void kith_limiter_free(kith_limiter *l)
 typedef struct prefixes {
     bool counted;
     uint64_t ip, subnet;
+    uint64_t sign; /* the ip's, for signatures */
 } prefixes;
 
 static prefixes prefixes_of(const kith_limiter *l, const kith_maddr *addr)
@@ -93,6 +97,8 @@ static prefixes prefixes_of(const kith_limiter *l, const kith_maddr *addr)
     key[0] = (uint8_t)part.value.len;
     key[1] = 1;
     p.ip = kith_hash(l->seed, kith_bytes_of(key, 2 + ip_len));
+    key[1] = 3;
+    p.sign = kith_hash(l->seed, kith_bytes_of(key, 2 + ip_len));
     key[1] = 2;
     p.subnet = kith_hash(l->seed, kith_bytes_of(key, 2 + subnet_len));
     p.counted = true;
@@ -119,19 +125,24 @@ static void count_down(kith_limiter *l, uint64_t key)
         (void)kith_map_replace(&l->by_prefix, key, (void *)(n - 1));
 }
 
-bool kith_rate_take(kith_rate *r, kith_time now, uint32_t per_minute)
+bool kith_rate_take_many(kith_rate *r, kith_time now, uint32_t per_minute, uint32_t n)
 {
     if (per_minute == 0)
         return false;
     kith_time from = r->full_at > now ? r->full_at : now;
-    kith_time after = kith_time_after(from, KITH_SEC(60) / per_minute);
+    kith_time after = kith_time_after(from, KITH_SEC(60) / per_minute * n);
     if (after - now > KITH_SEC(60))
         return false;
     r->full_at = after;
     return true;
 }
 
-static bool has_token(const kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute)
+bool kith_rate_take(kith_rate *r, kith_time now, uint32_t per_minute)
+{
+    return kith_rate_take_many(r, now, per_minute, 1);
+}
+
+static bool has_tokens(const kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute, uint32_t n)
 {
     const rate_slot *set = l->rates[key % RATE_SETS];
     kith_rate probe = {0};
@@ -139,10 +150,10 @@ static bool has_token(const kith_limiter *l, uint64_t key, kith_time now, uint32
         if (s->key == key)
             probe = s->rate;
     }
-    return kith_rate_take(&probe, now, per_minute);
+    return kith_rate_take_many(&probe, now, per_minute, n);
 }
 
-static void take_token(kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute)
+static void take_tokens(kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute, uint32_t n)
 {
     rate_slot *set = l->rates[key % RATE_SETS], *slot = set;
     for (rate_slot *s = set; s < set + RATE_WAYS; s++) {
@@ -155,7 +166,7 @@ static void take_token(kith_limiter *l, uint64_t key, kith_time now, uint32_t pe
     }
     if (slot->key != key)
         *slot = (rate_slot){.key = key};
-    (void)kith_rate_take(&slot->rate, now, per_minute);
+    (void)kith_rate_take_many(&slot->rate, now, per_minute, n);
 }
 
 kith_err kith_limiter_accept(kith_limiter *l, kith_time now, const kith_maddr *remote, const char **why)
@@ -167,9 +178,9 @@ kith_err kith_limiter_accept(kith_limiter *l, kith_time now, const kith_maddr *r
         *why = "limits.conns_per_ip reached";
     else if (p.counted && count_of(l, p.subnet) >= caps->conns_per_subnet)
         *why = "limits.conns_per_subnet reached";
-    else if (p.counted && !has_token(l, p.ip, now, caps->rate_per_ip))
+    else if (p.counted && !has_tokens(l, p.ip, now, caps->rate_per_ip, 1))
         *why = "limits.rate_per_ip reached";
-    else if (p.counted && !has_token(l, p.subnet, now, caps->rate_per_subnet))
+    else if (p.counted && !has_tokens(l, p.subnet, now, caps->rate_per_subnet, 1))
         *why = "limits.rate_per_subnet reached";
     if (*why)
         return KITH_EREFUSED;
@@ -190,11 +201,29 @@ kith_err kith_limiter_accept(kith_limiter *l, kith_time now, const kith_maddr *r
             count_down(l, p.ip);
             return e;
         }
-        take_token(l, p.ip, now, caps->rate_per_ip);
-        take_token(l, p.subnet, now, caps->rate_per_subnet);
+        take_tokens(l, p.ip, now, caps->rate_per_ip, 1);
+        take_tokens(l, p.subnet, now, caps->rate_per_subnet, 1);
     }
     l->use.conns_in++;
     l->use.handshakes++;
+    return KITH_OK;
+}
+
+kith_err kith_limiter_sign(kith_limiter *l, kith_time now, const kith_maddr *remote, uint32_t ms,
+                           const char **why)
+{
+    prefixes p = prefixes_of(l, remote);
+    *why = NULL;
+    if (p.counted && !has_tokens(l, p.sign, now, l->caps.sign_ms_per_ip, ms)) {
+        *why = "limits.sign_ms_per_ip reached";
+        return KITH_EREFUSED;
+    }
+    if (!kith_rate_take_many(&l->signs, now, l->caps.sign_ms, ms)) {
+        *why = "limits.sign_ms reached";
+        return KITH_ELIMIT;
+    }
+    if (p.counted)
+        take_tokens(l, p.sign, now, l->caps.sign_ms_per_ip, ms);
     return KITH_OK;
 }
 

@@ -18,9 +18,12 @@ typedef struct kith_limits {
     uint32_t conns_per_peer;   /* established, per peer id */
     uint32_t rate_per_ip;      /* inbound connections a minute, per address as above */
     uint32_t rate_per_subnet;
-    uint32_t rate_pushes;   /* identify pushes a minute, per connection */
-    uint32_t rate_rekeys;   /* refreshes of keys a minute, per connection, besides those after 16 MiB */
-    uint32_t handshakes;    /* inbound connections not yet authenticated */
+    uint32_t rate_pushes; /* identify pushes a minute, per connection */
+    uint32_t rate_rekeys; /* refreshes of keys a minute, per connection, besides those after 16 MiB */
+    uint32_t handshakes;  /* inbound connections not yet authenticated */
+    uint32_t
+        sign_ms; /* milliseconds a minute of our post-quantum signatures for whoever dials, roughly: see kith_limiter_sign */
+    uint32_t sign_ms_per_ip;
     uint32_t dials;         /* outbound sockets under way */
     uint32_t streams_in;    /* per connection, opened by the peer */
     uint32_t streams_out;   /* per connection, opened by us */
@@ -39,6 +42,8 @@ typedef struct kith_rate {
 } kith_rate;
 /* Takes a token. False: there is none, and nothing has changed. */
 bool kith_rate_take(kith_rate *r, kith_time now, uint32_t per_minute);
+/* The same with n at once. */
+bool kith_rate_take_many(kith_rate *r, kith_time now, uint32_t per_minute, uint32_t n);
 
 /* Who counts: one per node. */
 typedef struct kith_limiter kith_limiter;
@@ -53,6 +58,10 @@ KITH_CHECK kith_err kith_limiter_accept(kith_limiter *l, kith_time now, const ki
                                         const char **why);
 /* Claims one outbound connection. */
 KITH_CHECK kith_err kith_limiter_dial(kith_limiter *l, const char **why);
+/* Claims a signature for an unauthenticated dialer, worth so many milliseconds of a core. KITH_EREFUSED: remote's address, KITH_ELIMIT: all
+ * together have had theirs; *why says it. */
+KITH_CHECK kith_err kith_limiter_sign(kith_limiter *l, kith_time now, const kith_maddr *remote, uint32_t ms,
+                                      const char **why);
 /* An inbound connection has authenticated: it is no handshake any more. */
 void kith_limiter_secured(kith_limiter *l);
 /* An outbound socket is connected or failed: it is no dial under way any more. */

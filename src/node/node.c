@@ -94,7 +94,7 @@ static bool suite_allowed(const kith_node_config *cfg, const kith_noise_suite *s
 {
     if (s->kem == KITH_KEM_NONE)
         return cfg->pq != KITH_PQ_REQUIRE;
-    return cfg->pq != KITH_PQ_OFF && (!s->own || s->level >= cfg->level);
+    return cfg->pq != KITH_PQ_OFF && (!s->own || (cfg->pq_signer && s->level >= cfg->level));
 }
 
 static void add_suites(kith_node *n, const kith_noise_suite *list, size_t count)
@@ -162,7 +162,7 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
     bool ok = kith_peer_id_of_key(kith_bytes_of(n->pubkey, sizeof n->pubkey), &n->id) == KITH_OK &&
               kith_timer_claim_(n) == KITH_OK;
     ok = ok && (n->limiter = kith_limiter_new(&n->env, &n->cfg.limits)) &&
-         (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer));
+         (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer, cfg->pq_signer));
     for (size_t i = 0; ok && i < sizeof own / sizeof *own; i++) {
         kith_protocol row = {
             .id = kith_bytes_str(own[i].id), .ops = own[i].ops, .streams_per_conn = own[i].per_conn};
@@ -793,6 +793,7 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .inbound = c->inbound,
         .open = c->state == CONN_OPEN,
         .suite = c->suite,
+        .pq = c->pq,
         .muxer = KITH_YAMUX_ID,
         .qkd = (kith_qkd_state)c->qkd,
         .qkd_why = c->qkd_why,

@@ -64,7 +64,10 @@ typedef struct kith_contact {
 typedef struct kith_node_config {
     kith_env env;
     const kith_signer *signer; /* borrowed for the node's life */
-    const char *agent;         /* copied */
+    /* Signs the handshakes of kith's own suites, on whatever thread these are worked on; borrowed for the node's life. NULL: such suites are
+     * neither proposed nor taken. */
+    const kith_pq_signer *pq_signer;
+    const char *agent; /* copied */
     kith_pq_policy pq;
     uint8_t level; /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */
     kith_qkd_policy qkd;
@@ -251,6 +254,7 @@ typedef struct kith_conn_facts {
     kith_maddr remote, local;
     bool inbound, open;
     const kith_noise_suite *suite; /* NULL before it is chosen */
+    kith_noise_pq pq;              /* that the peer has proven in this handshake; alg KITH_SIG_NONE: none */
     const char *muxer;             /* "/yamux/1.0.0" */
     kith_qkd_state qkd;
     const char *qkd_why; /* off or failed under a policy other than off: why; else NULL */

@@ -95,6 +95,8 @@ struct kith_conn {
     kith_peer_id expected, peer;
     kith_maddr remote, local;
     const kith_noise_suite *suite;
+    kith_noise_pq pq;
+    bool signing; /* inbound: our signature is accounted for */
     kith_mss *mss;
     kith_noise *noise;
     kith_noise *working; /* its work is asked for and not told: noise, or what was noise before the end */

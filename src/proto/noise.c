@@ -6,11 +6,15 @@
 
 #include "crypto/crypto.h"
 #include "proto/noise_core.h"
+#include "proto/noise_pq.h"
 #include "wire/pb.h"
 
-#define PAYLOAD_MAX 8192 /* of the peer's; ML-DSA-87 key and signature with all fields take 7340 */
-#define EXT_MAX 2048     /* of our own extensions */
-#define EMPTY_MAX 256    /* records without plaintext in a row */
+#define PAYLOAD_MAX 8192 /* of the peer's */
+#define PAYLOAD_OWN_MAX \
+    (18 * 1024)        /* in kith's own suites: a signature of SLH-DSA-SHA2-128f has 17,088 bytes */
+#define NAMES_MAX 2048 /* of our own lists in the extensions */
+#define PART_MIN 512   /* room for a message of the handshake that comes in pieces; doubled as they come */
+#define EMPTY_MAX 256  /* records without plaintext in a row */
 
 #define XXHFS(kem) "Noise_XXhfs_25519+" kem "_ChaChaPoly_SHA256"
 
@@ -50,7 +54,7 @@ const kith_noise_suite *kith_noise_suite_find(kith_bytes id)
 /* ---- identity ---- */
 
 /* NoiseHandshakePayload: libp2p noise spec, "The libp2p Handshake Payload". */
-enum { TAG_KEY = 1, TAG_SIG = 2, TAG_EXT = 4, TAG_EXT_MUXER = 2, TAG_EXT_CHANNEL = 1104 };
+enum { TAG_KEY = 1, TAG_SIG = 2, TAG_EXT = 4, TAG_EXT_MUXER = 2 };
 
 /* Names that we have, most preferred first. */
 typedef struct names {
@@ -64,6 +68,10 @@ struct kith_noise_identity {
     const kith_env *env; /* borrowed */
     kith_dh *s;
     uint8_t payload[IDENTITY_LEN]; /* identity_key and identity_sig, encoded */
+    kith_bytes key;                /* the identity key in it */
+    const kith_pq_signer *pq;      /* borrowed; NULL: none */
+    uint8_t *pq_key;               /* its PublicKey protobuf */
+    size_t pq_key_len;
 };
 
 #define SIGNED_PREFIX "noise-libp2p-static-key:"
@@ -76,7 +84,23 @@ static void signed_text(const uint8_t s[KITH_X25519_LEN], uint8_t out[SIGNED_LEN
     memcpy(out + sizeof SIGNED_PREFIX - 1, s, KITH_X25519_LEN);
 }
 
-kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer)
+static bool take_pq(kith_noise_identity *id, const kith_pq_signer *pq)
+{
+    id->pq = pq;
+    if (!pq)
+        return true;
+    id->pq_key_len = kith_pq_key_len(kith_pq_signer_alg(pq));
+    id->pq_key = kith_mem_new(id->env, id->pq_key_len);
+    if (!id->pq_key)
+        return false;
+    kith_wr w = kith_wr_of(kith_span_of(id->pq_key, id->pq_key_len));
+    kith_put_pq_key(&w, kith_pq_signer_alg(pq), kith_pq_signer_public(pq));
+    assert(!w.bad && w.len == id->pq_key_len);
+    return true;
+}
+
+kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer,
+                                             const kith_pq_signer *pq)
 {
     kith_noise_identity *id = KITH_NEW(env, kith_noise_identity);
     if (!id)
@@ -86,7 +110,7 @@ kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_sig
     kith_rand_fill(env, kith_span_of(secret, sizeof secret));
     id->s = kith_dh_new(secret);
     kith_wipe(secret, sizeof secret);
-    if (!id->s)
+    if (!id->s || !take_pq(id, pq))
         goto fail;
 
     uint8_t pub[KITH_X25519_LEN];
@@ -105,6 +129,7 @@ kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_sig
     kith_pb_put_bytes(&w, TAG_KEY, kith_bytes_of(key, sizeof key));
     kith_pb_put_bytes(&w, TAG_SIG, kith_bytes_of(sig, sizeof sig));
     assert(!w.bad && w.len == sizeof id->payload);
+    id->key = kith_bytes_of(id->payload + 2, sizeof key);
     return id;
 fail:
     kith_noise_identity_free(id);
@@ -116,6 +141,7 @@ void kith_noise_identity_free(kith_noise_identity *id)
     if (!id)
         return;
     kith_dh_free(id->s);
+    kith_mem_free(id->env, id->pq_key, id->pq_key_len);
     KITH_FREE(id->env, id);
 }
 
@@ -133,11 +159,13 @@ typedef struct step {
     size_t size; /* of this block */
     uint8_t *answer;
     size_t answer_size, answer_len; /* NULL, 0, 0: the message is the last one */
+    uint8_t rnd[KITH_SIG_RND_LEN];  /* for our signature in it */
     /* what the computation comes to */
     bool done;
     kith_err err;
     const char *why;
     kith_peer_id peer;
+    kith_noise_pq pq;
     kith_bytes key; /* view into msg */
     kith_bytes muxer;
     size_t front, answer_front; /* bytes before Noise's own: front_len */
@@ -182,11 +210,12 @@ struct kith_noise {
     uint8_t head_len;
     bool part_whole; /* next has handed it out: release it */
     uint8_t *part;
-    size_t part_len, part_size;
+    size_t part_len, part_need, part_size; /* what has come, of how much, in how large a block */
     uint8_t *ahead; /* what came behind a message whose step is under way; when it is done, `in` lies there */
     size_t ahead_size, ahead_len;
 
     kith_peer_id peer;
+    kith_noise_pq pq;
     uint8_t *peer_key; /* NULL: the key lies in the peer id */
     size_t peer_key_len;
     kith_bytes muxer; /* the one of muxers that was agreed on */
@@ -216,7 +245,7 @@ static void part_free(kith_noise *n)
 {
     kith_mem_free(n->env, n->part, n->part_size);
     n->part = NULL;
-    n->part_len = n->part_size = 0;
+    n->part_len = n->part_need = n->part_size = 0;
     n->part_whole = false;
     n->head_len = 0;
 }
@@ -275,25 +304,86 @@ static bool die(kith_noise *n, kith_err e, const char *why)
 
 /* ---- payloads ---- */
 
+static size_t names_len(uint32_t tag, const names *n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n->count; i++)
+        len += kith_pb_bytes_len(tag, n->list[i].len);
+    return len;
+}
+
 static void put_names(kith_wr *w, uint32_t tag, const names *n)
 {
     for (size_t i = 0; i < n->count; i++)
         kith_pb_put_bytes(w, tag, n->list[i]);
 }
 
-/* Our payload of B and C into out, IDENTITY_LEN + EXT_MAX bytes; returns its length. */
-static size_t put_payload(const kith_noise *n, uint8_t *out)
+static size_t sig_len(const kith_noise *n)
 {
-    kith_wr w = kith_wr_of(kith_span_of(out, IDENTITY_LEN + EXT_MAX));
-    kith_put_bytes(&w, kith_bytes_of(n->identity->payload, IDENTITY_LEN));
-    uint8_t ext[EXT_MAX];
-    kith_wr x = kith_wr_of(kith_span_of(ext, sizeof ext));
-    put_names(&x, TAG_EXT_MUXER, &n->muxers);
-    put_names(&x, TAG_EXT_CHANNEL, &n->channels);
-    if (x.len > 0)
-        kith_pb_put_bytes(&w, TAG_EXT, kith_wr_bytes(&x));
-    assert(!w.bad && !x.bad);
-    return w.len;
+    return kith_sig_info_of(kith_pq_signer_alg(n->identity->pq))->sig_len;
+}
+
+static size_t ext_len(const kith_noise *n)
+{
+    size_t len = names_len(TAG_EXT_MUXER, &n->muxers) + names_len(KITH_NOISE_EXT_CHANNEL, &n->channels);
+    assert(len <= NAMES_MAX);
+    if (n->suite->own)
+        len += kith_pb_bytes_len(KITH_NOISE_EXT_PQ_KEY, n->identity->pq_key_len) +
+               kith_pb_bytes_len(KITH_NOISE_EXT_PQ_SIG, sig_len(n));
+    return len;
+}
+
+static size_t payload_len(const kith_noise *n)
+{
+    size_t ext = ext_len(n);
+    return IDENTITY_LEN + (ext > 0 ? kith_pb_bytes_len(TAG_EXT, ext) : 0);
+}
+
+/* Our post-quantum signature over this handshake, sig_len bytes, to out. */
+static kith_err sign(const kith_noise *n, const uint8_t rnd[KITH_SIG_RND_LEN], uint8_t *out)
+{
+    uint8_t buf[KITH_NOISE_PQ_TEXT_MAX], s[KITH_X25519_LEN];
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_dh_public(n->identity->s, s);
+    kith_noise_pq_text t = {.initiator = n->hs->initiator,
+                            .suite = n->suite->id,
+                            .h = n->hs->h,
+                            .s = s,
+                            .identity = n->identity->key,
+                            .pq_identity = kith_bytes_of(n->identity->pq_key, n->identity->pq_key_len)};
+    kith_put_noise_pq_text(&w, &t);
+    for (size_t i = 0; i < n->channels.count; i++)
+        kith_put_noise_pq_channel(&w, n->channels.list[i]);
+    assert(!w.bad);
+    return kith_pq_sign(n->identity->pq, kith_wr_bytes(&w), rnd, out);
+}
+
+/* The header of a field of bytes. */
+static void put_head(kith_wr *w, uint32_t tag, size_t len)
+{
+    kith_put_uvarint(w, (uint64_t)tag << 3 | 2);
+    kith_put_uvarint(w, len);
+}
+
+/* Our payload of B and C, payload_len bytes; what comes before it has been written. KITH_ENOMEM. */
+static kith_err put_payload(const kith_noise *n, const uint8_t rnd[KITH_SIG_RND_LEN], uint8_t *out)
+{
+    const kith_noise_identity *id = n->identity;
+    size_t ext = ext_len(n);
+    kith_err e = KITH_OK;
+    kith_wr w = kith_wr_of(kith_span_of(out, payload_len(n)));
+    kith_put_bytes(&w, kith_bytes_of(id->payload, IDENTITY_LEN));
+    if (ext > 0)
+        put_head(&w, TAG_EXT, ext);
+    put_names(&w, TAG_EXT_MUXER, &n->muxers);
+    if (n->suite->own) {
+        kith_pb_put_bytes(&w, KITH_NOISE_EXT_PQ_KEY, kith_bytes_of(id->pq_key, id->pq_key_len));
+        put_head(&w, KITH_NOISE_EXT_PQ_SIG, sig_len(n));
+        e = sign(n, rnd, kith_put_room(&w, sig_len(n)));
+    }
+    put_names(&w, KITH_NOISE_EXT_CHANNEL, &n->channels);
+    assert(!w.bad && w.len == payload_len(n));
+    return e;
 }
 
 typedef struct fields {
@@ -425,7 +515,8 @@ static bool check_channel(const kith_noise *n, step *s, kith_bytes ext)
 {
     kith_bytes due;
     size_t count;
-    if (!choose(&n->channels, n->hs->initiator, ext, TAG_EXT_CHANNEL, KITH_NOISE_CHANNELS_MAX, &due, &count))
+    if (!choose(&n->channels, n->hs->initiator, ext, KITH_NOISE_EXT_CHANNEL, KITH_NOISE_CHANNELS_MAX, &due,
+                &count))
         return fail(s, KITH_EPROTO, "the peer's handshake extensions are malformed");
     if (n->channels.count == 0 || (count == 0 && !n->suite->own))
         return true; /* it is not kith */
@@ -436,8 +527,18 @@ static bool check_channel(const kith_noise *n, step *s, kith_bytes ext)
     return true;
 }
 
+/* h: under which the payload was encrypted. */
+static bool check_pq(const kith_noise *n, step *s, const fields *p, const uint8_t h[KITH_SHA256_LEN])
+{
+    kith_noise_pq_text t = {
+        .initiator = !n->hs->initiator, .suite = n->suite->id, .h = h, .s = n->hs->rs, .identity = p->key};
+    const char *why = NULL;
+    kith_err e = n->suite->own ? kith_noise_pq_check(p->ext, &t, &s->pq, &why) : KITH_OK;
+    return !e || fail(s, e, why);
+}
+
 /* Who the peer is, by its payload. */
-static bool authenticate(const kith_noise *n, step *s, kith_bytes in)
+static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint8_t h[KITH_SHA256_LEN])
 {
     fields p;
     if (!get_payload(in, &p))
@@ -459,7 +560,7 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in)
         return fail(s, KITH_EPROTO, "the peer's identity key is malformed");
     if (n->expected.len > 0 && !kith_peer_id_eq(&n->expected, &s->peer))
         return fail(s, KITH_EAUTH, "the peer is not the one that was expected");
-    if (!choose_muxer(n, s, p.ext) || !check_channel(n, s, p.ext))
+    if (!choose_muxer(n, s, p.ext) || !check_channel(n, s, p.ext) || !check_pq(n, s, &p, h))
         return false;
     s->key = p.key;
     return true;
@@ -468,26 +569,35 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in)
 static bool read_message(const kith_noise *n, step *s)
 {
     kith_bytes payload = {0};
+    kith_span rest = {0};
+    uint8_t h[KITH_SHA256_LEN];
     bool named = n->hs->done > 0; /* A names nobody: XX allows bytes there, libp2p gives them no meaning */
     kith_span msg = kith_span_skip(kith_span_of(s->msg, s->len), s->front);
-    kith_err e = kith_noise_hs_read(n->hs, msg, &payload);
+    kith_err e = kith_noise_hs_read_keys(n->hs, msg, &rest);
+    memcpy(h, n->hs->h, sizeof h);
+    if (!e)
+        e = kith_noise_hs_read_payload(n->hs, rest, &payload);
     if (e)
         return fail(s, e, n->hs->why);
-    return !named || authenticate(n, s, payload);
+    return !named || authenticate(n, s, payload, h);
 }
 
 static bool write_answer(const kith_noise *n, step *s)
 {
-    uint8_t payload[IDENTITY_LEN + EXT_MAX];
-    size_t len = put_payload(n, payload);
+    size_t len = payload_len(n);
     uint8_t *at = s->answer + 2 + s->answer_front;
     s->answer_len = 2 + s->answer_front + kith_noise_hs_len(n->hs, len);
-    assert(s->answer_len <= s->answer_size);
+    assert(s->answer_len == s->answer_size);
     kith_store_be16(s->answer, (uint16_t)(s->answer_len - 2));
     if (s->answer_front)
         s->answer[2] = n->keyed;
-    kith_err e = kith_noise_hs_write(n->hs, kith_bytes_of(payload, len), at);
-    return !e || fail(s, e, n->hs->why);
+    kith_err e = kith_noise_hs_write_keys(n->hs, at, &at);
+    if (e)
+        return fail(s, e, n->hs->why);
+    if (put_payload(n, s->rnd, at))
+        return fail(s, KITH_ENOMEM, NULL);
+    kith_noise_hs_write_payload(n->hs, kith_bytes_of(at, len), at); /* in place */
+    return true;
 }
 
 void kith_noise_work(kith_noise *n)
@@ -572,7 +682,7 @@ static bool begin_step(kith_noise *n, kith_span msg)
     memcpy(s->msg, msg.p, msg.len);
     n->step = s;
     if (n->state != WAIT_C) {
-        s->answer_size = 2 + s->answer_front + kith_noise_hs_answer_len(n->hs, IDENTITY_LEN + EXT_MAX);
+        s->answer_size = 2 + s->answer_front + kith_noise_hs_answer_len(n->hs, payload_len(n));
         s->answer = kith_mem_new(n->env, s->answer_size);
         if (!s->answer)
             return die(n, KITH_ENOMEM, "no memory for the handshake");
@@ -582,6 +692,8 @@ static bool begin_step(kith_noise *n, kith_span msg)
         part_free(n);
     if (n->state == WAIT_A)
         kith_noise_hs_draw(n->hs, n->env);
+    if (n->state != WAIT_C && n->suite->own)
+        kith_rand_fill(n->env, kith_span_of(s->rnd, sizeof s->rnd));
     return s->front == 0 || read_front(n, s);
 }
 
@@ -608,6 +720,7 @@ static void open_transport(kith_noise *n)
 static kith_err keep_peer(kith_noise *n, const step *s)
 {
     n->peer = s->peer;
+    n->pq = s->pq;
     n->muxer = s->muxer;
     if (s->key.len == 0 || kith_peer_id_inline_key(&n->peer).len > 0)
         return KITH_OK;
@@ -670,6 +783,7 @@ static kith_err write_a(kith_noise *n, const uint8_t *key_name)
 
 kith_noise *kith_noise_new(const kith_noise_config *cfg)
 {
+    assert(!cfg->suite->own || cfg->identity->pq);
     kith_noise *n = KITH_NEW(cfg->env, kith_noise);
     if (!n)
         return NULL;
@@ -732,8 +846,28 @@ static bool length_ok(kith_noise *n, size_t len)
         n->state == WAIT_A && n->hs->suite->kem != KITH_KEM_NONE; /* post-quantum.md: A is exactly e and e1 */
     if (len < least)
         return die(n, KITH_EPROTO, "the handshake message is too short");
-    if (len > least + (no_payload ? 0 : PAYLOAD_MAX))
+    if (len > least + (no_payload ? 0 : n->suite->own ? PAYLOAD_OWN_MAX : PAYLOAD_MAX))
         return die(n, KITH_EPROTO, "the handshake message is too long");
+    return true;
+}
+
+/* Room for k more bytes. A stranger gets no more than twice what it has sent, whatever length it names; a peer's record has its place at
+ * once. */
+static bool part_room(kith_noise *n, size_t k)
+{
+    size_t size = n->part_size, need = n->part_len + k;
+    if (need <= size)
+        return true;
+    while (size < need)
+        size = n->state == OPEN ? n->part_need : size < PART_MIN ? PART_MIN : 2 * size;
+    if (size > n->part_need)
+        size = n->part_need;
+    uint8_t *p =
+        kith_mem_resize(n->env, n->part, n->part_size, size); /* not zeroed: filled before it is read */
+    if (!p)
+        return false;
+    n->part = p;
+    n->part_size = size;
     return true;
 }
 
@@ -757,24 +891,22 @@ static bool next_message(kith_noise *n, kith_span *out)
     if (n->head_len < 2 || n->in.len == 0)
         return false;
     if (!n->part) {
-        size_t len = kith_load_be16(n->head);
-        if (!length_ok(n, len))
+        n->part_need = kith_load_be16(n->head);
+        if (!length_ok(n, n->part_need))
             return false;
-        n->part = kith_mem_resize(n->env, NULL, 0, len); /* not zeroed: it is filled before it is read */
-        if (!n->part)
-            return die(n, KITH_ENOMEM, "no memory for a record");
-        n->part_size = len;
     }
-    size_t k = n->part_size - n->part_len;
+    size_t k = n->part_need - n->part_len;
     if (k > n->in.len)
         k = n->in.len;
+    if (!part_room(n, k))
+        return die(n, KITH_ENOMEM, "no memory for a record");
     memcpy(n->part + n->part_len, n->in.p, k);
     n->in = kith_span_skip(n->in, k);
     n->part_len += k;
-    if (n->part_len < n->part_size)
+    if (n->part_len < n->part_need)
         return false;
     n->part_whole = true;
-    *out = kith_span_of(n->part, n->part_size);
+    *out = kith_span_of(n->part, n->part_need);
     return true;
 }
 
@@ -1019,6 +1151,11 @@ bool kith_noise_keyed(const kith_noise *n)
 const kith_peer_id *kith_noise_peer(const kith_noise *n)
 {
     return &n->peer;
+}
+
+const kith_noise_pq *kith_noise_peer_pq(const kith_noise *n)
+{
+    return &n->pq;
 }
 
 kith_bytes kith_noise_peer_key(const kith_noise *n)

@@ -10,10 +10,10 @@
  *
  *     next -> WORK      then, anywhere: kith_noise_work(n)      then, here: kith_noise_worked(n, now)      next -> READY, FAILED
  *
- * Memory, OpenSSL's included: up to 18 KiB during the handshake (most of it the ML-KEM key) and at most 10
- * KiB for a message that arrives in pieces or is being worked on, and 2 for its answer; what comes behind it meanwhile, at most
- * KITH_NOISE_AHEAD_MAX; 2.6 KiB once open, and for a record that arrives in pieces its
- * length, at most 64 KiB, until it is whole. Keys and what they came from are wiped when their time is over.
+ * Memory, OpenSSL's included: up to 18 KiB during the handshake (most of it the ML-KEM key); for a message that arrives in pieces at
+ * most twice what has come of it, and as much while it is worked on: at most 10 KiB of it, and in kith's own suites 20; and for its
+ * answer 2 KiB, in kith's own suites those of our signature on top. What comes behind a message meanwhile, at most KITH_NOISE_AHEAD_MAX. 2.6
+ * KiB once open, and for a record that arrives in pieces its length, at most 64 KiB, until it is whole.
  */
 #ifndef KITH_PROTO_NOISE_H
 #define KITH_PROTO_NOISE_H
@@ -23,10 +23,13 @@
 #include "crypto/kem.h"
 #include "crypto/sign.h"
 #include "wire/peer_id.h"
+#include "wire/pq_id.h"
 
 #define KITH_NOISE_RECORD_MAX 65535 /* ciphertext of a message, after its 2-byte length */
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
+/* A message of the handshake, with its length: the largest ML-KEM and SLH-DSA's signature. */
+#define KITH_NOISE_MESSAGE_MAX (2 + 1 + 1784 + 18 * 1024)
 #define KITH_NOISE_PSK_LEN 32
 #define KITH_NOISE_KEY_NAME_LEN 52 /* what a key goes by: bytes that mean something to those who have it */
 /* What a peer may send behind a message of the handshake while that is worked on: its first records follow the last message at once.
@@ -45,7 +48,7 @@ typedef struct kith_noise_suite {
     const char *name; /* hashed into the handshake */
     kith_kem_alg kem; /* KITH_KEM_NONE: classical XX */
     uint8_t level;    /* NIST category of the KEM: 0 (classical), 1, 3, 5 */
-    bool own;         /* only kith nodes speak it */
+    bool own;         /* only kith nodes speak it, and both prove a post-quantum identity */
     uint8_t psk;      /* bit i: the modifier psk<i>; 0: none */
 } kith_noise_suite;
 
@@ -59,9 +62,10 @@ const kith_noise_suite *kith_noise_suite_find(kith_bytes id);
 
 /* A process's static key and the signature over it, made once and shared by all handshakes. */
 typedef struct kith_noise_identity kith_noise_identity;
-/* Draws a fresh static key from env's randomness and signs it. signer is borrowed for the call. NULL: no
- * memory. */
-kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer);
+/* Draws a fresh static key from env's randomness and signs it. signer is borrowed for the call; pq, which signs in each handshake of
+ * kith's own suites and may be NULL where there are none, until free. NULL: no memory. */
+kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer,
+                                             const kith_pq_signer *pq);
 void kith_noise_identity_free(kith_noise_identity *id);
 
 typedef struct kith_noise_config {
@@ -116,7 +120,7 @@ void kith_noise_key(kith_noise *n, const uint8_t *psk, const kith_peer_id *expec
 void kith_noise_work(kith_noise *n);
 /* It has computed; or, if the machine was freed meanwhile, it need not have: then n is gone after the call. */
 void kith_noise_worked(kith_noise *n, kith_time now);
-/* Handshake messages. 0: nothing to send now. Needs room for a whole message (at most 2 + 4096 bytes), else
+/* Handshake messages. 0: nothing to send now. Needs room for a whole message (at most KITH_NOISE_MESSAGE_MAX), else
  * 0. */
 size_t kith_noise_send(kith_noise *n, kith_time now, kith_span out);
 /* The handshake message that waits in send, framed, for a caller who has a shorter way for it; and: it has gone that way. */
@@ -134,8 +138,15 @@ bool kith_noise_ready(const kith_noise *n);
 
 /* Once ready: a psk that both sides had has been mixed in. */
 bool kith_noise_keyed(const kith_noise *n);
+/* A post-quantum identity that signed this very handshake. */
+typedef struct kith_noise_pq {
+    kith_pq_id id;    /* len 0: the peer proved none; and none of the other suites' handshakes does */
+    kith_sig_alg alg; /* KITH_SIG_NONE then */
+} kith_noise_pq;
+
 /* Once ready. Views live as long as the machine. */
 const kith_peer_id *kith_noise_peer(const kith_noise *n);
+const kith_noise_pq *kith_noise_peer_pq(const kith_noise *n);
 kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */
 /* The muxer agreed on in the handshake, one of config's; empty: negotiate by multistream-select. */
 kith_bytes kith_noise_muxer(const kith_noise *n);

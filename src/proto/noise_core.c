@@ -91,7 +91,7 @@ static size_t sealed_len(bool keyed, size_t len)
 static uint8_t *encrypt_and_hash(kith_noise_hs *hs, kith_bytes in, uint8_t *out)
 {
     size_t len = sealed_len(hs->keyed, in.len);
-    if (in.len > 0)
+    if (in.len > 0 && in.p != out)
         memcpy(out, in.p, in.len);
     if (hs->keyed) {
         uint8_t nonce[KITH_AEAD_NONCE_LEN];

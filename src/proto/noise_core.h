@@ -76,7 +76,7 @@ size_t kith_noise_hs_answer_len(const kith_noise_hs *hs, size_t payload_len);
 /* A message is keys and then a payload; between the two, h names all that came before (and what is signed there cannot be used
  * elsewhere). The keys may be heavy to compute, the payload is not. */
 
-/* Writes the next message, kith_noise_hs_len bytes together: keys returns the place of the payload. KITH_ENOMEM, KITH_ECRYPTO (the
+/* Writes the next message, kith_noise_hs_len bytes together: keys returns the place of the payload, which may lie there already. KITH_ENOMEM, KITH_ECRYPTO (the
  * peer's key share is bad): the handshake is over. */
 KITH_CHECK kith_err kith_noise_hs_write_keys(kith_noise_hs *hs, uint8_t *out, uint8_t **payload_at);
 void kith_noise_hs_write_payload(kith_noise_hs *hs, kith_bytes payload, uint8_t *payload_at);

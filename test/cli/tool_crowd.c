@@ -28,6 +28,7 @@ typedef enum leave { LEAVE_CLOSE, LEAVE_RESET, LEAVE_CUT, LEAVES } leave;
 typedef struct peer {
     kith_node *node;
     kith_signer *signer;
+    kith_pq_signer *pq;
     kith_conn *conn;
     uv_tcp_t *tcp;   /* NULL: not connected */
     bool open, mine; /* mine: what ends now is this program's doing */
@@ -473,6 +474,9 @@ static void peer_init(peer *p, size_t i)
     kith_node_config_default(&cfg);
     cfg.env = env;
     cfg.signer = p->signer = kith_signer_new(seed);
+    if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &p->pq))
+        die("no memory");
+    cfg.pq_signer = p->pq;
     cfg.agent = "kith-crowd";
     cfg.idle_timeout = KITH_NEVER;
     p->node = cfg.signer ? kith_node_new(&cfg, now()) : NULL;
@@ -523,6 +527,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < peer_count; i++) {
         kith_node_free(peers[i].node);
         kith_signer_free(peers[i].signer);
+        kith_pq_signer_free(peers[i].pq);
     }
     free(peers);
     int busy = uv_loop_close(&loop);

@@ -42,6 +42,7 @@ typedef struct rig {
     side s[2];
     wire wires[LINKS];
     const kith_signer *signers[2];
+    const kith_pq_signer *pq;
 } rig;
 
 static const char *const addr_texts[] = {
@@ -403,6 +404,7 @@ static bool start(rig *r, int me, uint8_t setup)
     kith_node_config_default(&cfg);
     cfg.env = r->mem.env;
     cfg.signer = r->signers[me];
+    cfg.pq_signer = r->pq;
     cfg.pq = setup & 1 ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.no_early_muxer = setup & 2;
     if (setup & 32)
@@ -533,11 +535,14 @@ static void finish(rig *r)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static kith_signer *signers[2];
+    static kith_pq_signer *pq; /* one for both: nothing here depends on whose it is */
     if (!signers[0]) {
         if (kith_crypto_init())
             abort();
         uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
         signers[0] = kith_signer_new(seed);
+        if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
+            abort();
         seed[0] = 2;
         signers[1] = kith_signer_new(seed);
         for (size_t i = 0; i < ADDRS; i++) {
@@ -545,7 +550,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             assert(e == KITH_OK);
         }
     }
-    rig r = {.t = {data, size}, .now = KITH_SEC(1), .signers = {signers[0], signers[1]}};
+    rig r = {.t = {data, size}, .now = KITH_SEC(1), .signers = {signers[0], signers[1]}, .pq = pq};
     uint8_t setup = tape_u8(&r.t);
     tape_env_init(&r.mem, setup & 16 ? tape_u32(&r.t) >> 22 : 0);
     r.mem.env.alloc.ctx = r.mem.env.rand.ctx = &r.mem;

@@ -37,6 +37,10 @@ static inline void fuzz_machine(side *s, const kith_noise_suite *suite, bool ini
         cfg.key_name = name;
     }
     s->psk = suite->psk ? psk : NULL;
+    static kith_bytes channels[1];
+    channels[0] = kith_bytes_str(suite->id);
+    cfg.channels = channels;
+    cfg.channel_count = 1;
     s->dice.seed = initiator ? 11 : 22;
     s->noise = kith_noise_new(&cfg);
     assert(s->noise);

@@ -82,7 +82,7 @@ sim_hostile *sim_hostile_new(uint64_t seed, bool dialer)
     kith_err e = kith_peer_id_of_key(kith_bytes_of(h->key, sizeof h->key), &h->id);
     assert(!e);
     (void)e;
-    h->identity = kith_noise_identity_new(&h->env, h->signer);
+    h->identity = kith_noise_identity_new(&h->env, h->signer, NULL);
     h->mss = dialer ? kith_mss_dial(&h->env, suite_id, 1) : kith_mss_listen(&h->env, find_suite, NULL);
     assert(h->identity && h->mss);
     return h;

@@ -81,6 +81,7 @@ struct sim_host {
     kith_node *node; /* NULL: off */
     kith_node_config cfg;
     kith_signer *signer;
+    kith_pq_signer *pq;
     kith_env env;
     uint64_t rng;
     kith_maddr addr, listen;
@@ -310,6 +311,7 @@ void sim_free(sim *s)
         sim_host *h = s->hosts[i];
         node_free(h);
         kith_signer_free(h->signer);
+        kith_pq_signer_free(h->pq);
         due_fini(s, &h->due);
     }
     for (kith_link *k; (k = kith_list_first(&s->tcps));)
@@ -391,17 +393,20 @@ sim_host *sim_add(sim *s, const kith_node_config *given)
     uint8_t seed[KITH_ED25519_SEED_LEN];
     host_rand(h, kith_span_of(seed, sizeof seed));
     h->signer = kith_signer_new(seed);
-    assert(h->signer);
+    kith_err e = kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &h->pq);
+    assert(h->signer && !e);
+    (void)e;
     if (given)
         h->cfg = *given;
     else
         kith_node_config_default(&h->cfg);
     h->cfg.env = h->env;
     h->cfg.signer = h->signer;
+    h->cfg.pq_signer = h->pq;
     address_of(h->index, &h->listen);
     start_node(h);
     h->addr = h->listen;
-    kith_err e = kith_maddr_set_peer(&h->addr, kith_node_id(h->node));
+    e = kith_maddr_set_peer(&h->addr, kith_node_id(h->node));
     assert(!e);
     (void)e;
     return h;

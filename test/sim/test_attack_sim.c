@@ -38,6 +38,7 @@ typedef struct arena {
     kith_env env, env_honest;
     kith_node *node, *honest;
     kith_signer *signer[2];
+    kith_pq_signer *pq[2];
     kith_conn *to_honest, *to_node; /* the wire between the two, at each end */
     kith_stream *stream;
     kith_ping *ping;
@@ -333,6 +334,9 @@ static void start_with(arena *a, kith_node_config *cfg)
             c = *cfg;
         c.env = i ? a->env_honest : a->env;
         c.signer = a->signer[i];
+        assert_int_equal(kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &a->pq[i]),
+                         KITH_OK);
+        c.pq_signer = a->pq[i];
         kith_node *n = kith_node_new(&c, a->now);
         assert_non_null(n);
         *(i ? &a->honest : &a->node) = n;
@@ -375,6 +379,8 @@ static void finish(arena *a)
     assert_int_equal(a->memory, 0);
     kith_signer_free(a->signer[0]);
     kith_signer_free(a->signer[1]);
+    kith_pq_signer_free(a->pq[0]);
+    kith_pq_signer_free(a->pq[1]);
 }
 
 /* From here on peak is what the node holds at most, and allocs what it asks for. */

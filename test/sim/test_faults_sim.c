@@ -59,6 +59,7 @@ typedef struct lab {
     heap heap; /* of the node under test */
     kith_env env[NODES];
     kith_signer *signer[NODES];
+    kith_pq_signer *pq[NODES];
     kith_node *node[NODES];
     kith_maddr addr[NODES];
     wire calm, wild;
@@ -368,6 +369,12 @@ static void start(lab *l, const kind *k)
                                .rand = {.ctx = &l->rng, .fn = dice}};
         c.env = l->env[i];
         c.signer = l->signer[i] = kith_signer_new(seed);
+        if (kith_toy_crypto) { /* thousands of conversations: with signatures of milliseconds that would be hours */
+            assert_int_equal(
+                kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &l->pq[i]), KITH_OK);
+            c.pq_signer = l->pq[i];
+            c.limits.sign_ms = c.limits.sign_ms_per_ip = UINT32_MAX;
+        }
         c.pq = k->pq;
         c.no_early_muxer = !k->early;
         c.limits.rate_per_ip = c.limits.rate_per_subnet =
@@ -390,7 +397,7 @@ static void finish(lab *l)
         kith_node_free(l->node[i]);
     assert_int_equal(l->heap.held, 0);
     for (int i = 0; i < NODES; i++)
-        kith_signer_free(l->signer[i]);
+        kith_signer_free(l->signer[i]), kith_pq_signer_free(l->pq[i]);
 }
 
 /* Starts a conversation in which byte `at` of the faulty node's is hit. */

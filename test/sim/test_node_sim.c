@@ -237,7 +237,7 @@ static void a_listener_that_takes_nothing_ahead_costs_one_flight_more(void **sta
         kith_signer *signer = kith_signer_new(seed);
         kith_noise_config cfg = {.env = env,
                                  .suite = kith_noise_suite_find(kith_bytes_str(cases[i].id)),
-                                 .identity = kith_noise_identity_new(env, signer)};
+                                 .identity = kith_noise_identity_new(env, signer, NULL)};
         kith_noise *noise = kith_noise_new(&cfg);
         kith_mss *mss = kith_mss_listen(env, find_id, (void *)(uintptr_t)cases[i].id);
         kith_maddr any;
@@ -471,6 +471,56 @@ static void policies_meet_or_refuse(void **state)
         }
         sim_free(t.s);
     }
+}
+
+/* A listener signs for whoever dials kith's own suites: so much a minute, and then not even its own kin gets a signature, while foreign
+ * peers come and go as before. */
+static void signatures_beyond_the_cap_are_refused_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t all, each;
+        const char *why;
+    } caps[] = {{7, 100000, "limits.sign_ms reached"}, {100000, 7, "limits.sign_ms_per_ip reached"}};
+    for (size_t i = 0; i < 2; i++) {
+        two t;
+        kith_node_config ca = config(), cb = config(), off = config();
+        cb.limits.sign_ms = caps[i].all; /* three of ML-DSA-65 */
+        cb.limits.sign_ms_per_ip = caps[i].each;
+        start_two(&t, 31, &ca, &cb);
+        for (int k = 0; k < 3; k++) {
+            kith_conn *c = sim_connect(t.s, t.a, t.b);
+            assert_non_null(c);
+            kith_node_close(sim_node(t.a), sim_now(t.s), c);
+            sim_drive(t.a);
+            sim_run(t.s, sim_now(t.s) + KITH_MS(200));
+        }
+        assert_null(sim_connect(t.s, t.a, t.b));
+        assert_int_equal(t.sb.refused, 1);
+        assert_int_equal(t.sb.refused_err, KITH_ELIMIT);
+        assert_string_equal(t.sb.why, caps[i].why);
+        off.pq = KITH_PQ_OFF;
+        assert_non_null(sim_connect(t.s, sim_add(t.s, &off), t.b));
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(60));
+        assert_non_null(sim_connect(t.s, t.a, t.b));
+        sim_free(t.s);
+    }
+}
+
+static void each_side_knows_the_others_post_quantum_key(void **state)
+{
+    (void)state;
+    two t;
+    start_two(&t, 32, NULL, NULL);
+    kith_conn *c = sim_connect(t.s, t.a, t.b);
+    kith_conn_facts fa, fb;
+    kith_conn_facts_get(c, &fa);
+    kith_conn_facts_get(kith_node_conn_find(sim_node(t.b), kith_node_id(sim_node(t.a))), &fb);
+    assert_int_equal(fa.pq.alg, KITH_SIG_MLDSA65);
+    assert_int_equal(fb.pq.alg, KITH_SIG_MLDSA65);
+    assert_int_equal(fa.pq.id.len, KITH_PQ_ID_LEN);
+    assert_false(kith_pq_id_eq(&fa.pq.id, &fb.pq.id));
+    sim_free(t.s);
 }
 
 /* Somebody between the two who reads and writes multistream-select as it pleases: to each it plays the other one, and lets
@@ -1408,6 +1458,8 @@ int main(void)
         cmocka_unit_test(the_second_choice_of_protocols_is_taken),
         cmocka_unit_test(a_stream_given_up_while_it_sends_is_reset_at_once),
         cmocka_unit_test(policies_meet_or_refuse),
+        cmocka_unit_test(signatures_beyond_the_cap_are_refused_and_the_rest_goes_on),
+        cmocka_unit_test(each_side_knows_the_others_post_quantum_key),
         cmocka_unit_test(who_edits_the_choice_of_the_channel_is_found_out),
         cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
         cmocka_unit_test(a_dialed_peer_must_be_who_was_named),

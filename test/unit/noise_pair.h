@@ -68,6 +68,7 @@ typedef struct side {
     dice dice;
     kith_env env;
     kith_signer *signer;
+    kith_pq_signer *pq;
     kith_noise_identity *identity;
     kith_peer_id id;
     kith_noise *noise;
@@ -94,7 +95,9 @@ static inline void side_init(side *s, const uint8_t seed[32], uint64_t dice_seed
     s->env = (kith_env){.alloc = {&s->heap, heap_fn}, .rand = {&s->dice, dice_fn}};
     s->signer = kith_signer_new(seed);
     assert(s->signer);
-    s->identity = kith_noise_identity_new(&s->env, s->signer);
+    e = kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, 32), &s->pq);
+    assert(!e);
+    s->identity = kith_noise_identity_new(&s->env, s->signer, s->pq);
     uint8_t raw[32], key[KITH_PUBKEY_ED25519_LEN];
     kith_signer_public(s->signer, raw);
     kith_pubkey_ed25519(raw, key);
@@ -120,6 +123,7 @@ static inline void side_fini(side *s)
     side_reset(s);
     kith_noise_identity_free(s->identity);
     kith_signer_free(s->signer);
+    kith_pq_signer_free(s->pq);
     assert(s->heap.live == 0);
 }
 
@@ -191,7 +195,7 @@ static inline void side_feed(side *s, kith_bytes in)
     free(copy);
 }
 
-/* The handshake message that waits, or 0. out has room for 8 KiB. */
+/* The handshake message that waits, or 0. out has room for 8 KiB, which is enough with ML-DSA-65. */
 static inline size_t side_send(side *s, uint8_t *out)
 {
     return kith_noise_send(s->noise, 0, kith_span_of(out, 8192));

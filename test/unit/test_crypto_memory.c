@@ -134,12 +134,15 @@ static bool conversation(void)
     uint8_t seed[32] = {5}, msg[8192];
     bool ok = false;
     kith_signer *signer = kith_signer_new(seed);
-    if (!signer)
+    kith_pq_signer *pq = NULL;
+    if (!signer || kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq)) {
+        kith_signer_free(signer);
         return false;
+    }
     for (int i = 0; i < 2; i++) {
         us[i].dice.seed = 7;
         us[i].env = (kith_env){.alloc = {&us[i].heap, heap_fn}, .rand = {&us[i].dice, dice_fn}};
-        us[i].identity = kith_noise_identity_new(&us[i].env, signer);
+        us[i].identity = kith_noise_identity_new(&us[i].env, signer, pq);
         if (!us[i].identity)
             continue;
         kith_noise_config cfg = side_config(&us[i], suite, i == 0);
@@ -158,6 +161,7 @@ static bool conversation(void)
         assert_int_equal(us[i].heap.live, 0);
     }
     kith_signer_free(signer);
+    kith_pq_signer_free(pq);
     return ok;
 }
 

@@ -283,6 +283,45 @@ static void honest_crowds_do_not_meet_the_rates(void **state)
     kith_limiter_free(l);
 }
 
+static void signatures(kith_limits *c)
+{
+    c->sign_ms = 100;
+    c->sign_ms_per_ip = 60;
+}
+
+static void sign(kith_limiter *l, const char *for_whom, uint32_t ms, kith_err err, const char *cap)
+{
+    kith_maddr a = addr(for_whom);
+    const char *why = "";
+    assert_int_equal(kith_limiter_sign(l, now, &a, ms, &why), err);
+    if (cap)
+        assert_string_equal(why, cap);
+}
+
+/* Tokens are milliseconds: a slow algorithm takes more of them. */
+static void signatures_for_strangers_have_a_share_for_each_and_for_all(void **state)
+{
+    (void)state;
+    kith_limiter *l = limiter(signatures);
+    now = KITH_SEC(1);
+    sign(l, "/ip4/5.6.7.8/tcp/1", 61, KITH_EREFUSED, "limits.sign_ms_per_ip reached");
+    for (int i = 0; i < 3; i++)
+        sign(l, "/ip4/5.6.7.8/tcp/1", 20, KITH_OK, NULL);
+    for (int i = 0; i < 100; i++) /* being refused costs nothing, neither oneself nor the others */
+        sign(l, "/ip4/5.6.7.8/tcp/2", 1, KITH_EREFUSED, "limits.sign_ms_per_ip reached");
+    sign(l, "/ip4/5.6.7.9/tcp/1", 40, KITH_OK, NULL);
+    sign(l, "/ip4/5.6.7.9/tcp/1", 1, KITH_ELIMIT, "limits.sign_ms reached");
+    sign(l, "/ip4/127.0.0.1/tcp/1", 1, KITH_ELIMIT,
+         "limits.sign_ms reached"); /* exempt from the share, not from the sum */
+    now += KITH_SEC(60) / 100;
+    sign(l, "/ip4/127.0.0.1/tcp/1", 1, KITH_OK, NULL);
+    sign(l, "/ip6/::1/tcp/1", 1, KITH_ELIMIT, "limits.sign_ms reached");
+    now += KITH_SEC(60);
+    sign(l, "/ip4/127.0.0.1/tcp/1", 100, KITH_OK, NULL);
+    kith_limiter_free(l);
+    assert_int_equal(held, 0);
+}
+
 static void no_rate_at_all_takes_nobody(void **state)
 {
     (void)state;
@@ -329,6 +368,7 @@ int main(void)
         cmocka_unit_test(so_many_a_minute_from_one_subnet),
         cmocka_unit_test(who_is_refused_for_another_cap_keeps_its_tokens),
         cmocka_unit_test(honest_crowds_do_not_meet_the_rates),
+        cmocka_unit_test(signatures_for_strangers_have_a_share_for_each_and_for_all),
         cmocka_unit_test(no_rate_at_all_takes_nobody),
         cmocka_unit_test(no_memory_counts_nothing),
     };

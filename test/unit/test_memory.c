@@ -41,6 +41,7 @@ static void dice_fn(void *ctx, kith_span out)
 static uint64_t other_dice = 2;
 static const kith_env other = {.alloc = {.fn = plain_fn}, .rand = {&other_dice, dice_fn}};
 static kith_signer *signer, *other_signer;
+static kith_pq_signer *pq;
 static uint8_t pubkey[KITH_PUBKEY_ED25519_LEN];
 static kith_peer_id peer;
 
@@ -153,7 +154,7 @@ static kith_err mss(const kith_env *env, size_t role)
 static kith_err identity(const kith_env *env, size_t arg)
 {
     (void)arg;
-    kith_noise_identity *id = kith_noise_identity_new(env, signer);
+    kith_noise_identity *id = kith_noise_identity_new(env, signer, pq);
     kith_noise_identity_free(id);
     return id ? KITH_OK : KITH_ENOMEM;
 }
@@ -191,7 +192,7 @@ static kith_err noise(const kith_env *env, size_t arg)
     kith_noise *n[2];
     for (size_t i = 0; i < 2; i++) {
         const kith_env *mine = i == role ? env : &other;
-        id[i] = kith_noise_identity_new(&other, i ? other_signer : signer);
+        id[i] = kith_noise_identity_new(&other, i ? other_signer : signer, pq);
         kith_noise_config cfg = {.env = mine,
                                  .suite = &kith_noise_suites[arg / 2],
                                  .identity = id[i],
@@ -529,6 +530,8 @@ static int setup(void **state)
     if (kith_crypto_init())
         return -1;
     signer = kith_signer_new(seed);
+    if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
+        return -1;
     seed[0] = 2;
     other_signer = kith_signer_new(seed);
     kith_signer_public(signer, raw);
@@ -541,6 +544,7 @@ static int teardown(void **state)
     (void)state;
     kith_signer_free(signer);
     kith_signer_free(other_signer);
+    kith_pq_signer_free(pq);
     return 0;
 }
 

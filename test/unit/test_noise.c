@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "proto/noise_pq.h"
 #include "unit/noise_pair.h"
 #include "unit/vectors.h"
 #include "wire/pb.h"
@@ -82,6 +83,8 @@ static void the_table_names_each_suite_once_and_in_order(void **state)
     assert_null(kith_noise_suite_find((kith_bytes){0}));
 }
 
+#define PQ65 (3 + (4 + 1958) + (4 + 3309)) /* extensions with key and signature of ML-DSA-65 */
+
 static void every_suite_shakes_hands_in_messages_of_the_known_sizes(void **state)
 {
     (void)state;
@@ -89,9 +92,9 @@ static void every_suite_shakes_hands_in_messages_of_the_known_sizes(void **state
         const char *id;
         size_t a, b, c; /* post-quantum.md 2.2, with the 2 bytes of length */
     } sizes[] = {{"/noise-mlkem768-hfs/0.2.0", 1218, 1306, 170},
-                 {"/kith/noise-mlkem1024-hfs/1", 1602, 1786, 170},
-                 {"/kith/noise-mlkem768-hfs/1", 1218, 1306, 170},
-                 {"/kith/noise-mlkem512-hfs/1", 834, 986, 170},
+                 {"/kith/noise-mlkem1024-hfs/1", 1602, 1786 + PQ65, 170 + PQ65},
+                 {"/kith/noise-mlkem768-hfs/1", 1218, 1306 + PQ65, 170 + PQ65},
+                 {"/kith/noise-mlkem512-hfs/1", 834, 986 + PQ65, 170 + PQ65},
                  {"/noise", 34, 202, 170}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         uint8_t msg[8192];
@@ -742,7 +745,7 @@ static void suites_and_prologues_must_agree(void **state)
             renew(&bob, &b);
             pair_shake(&alice, &bob);
             bool same = strcmp(kith_noise_suites[i].name, kith_noise_suites[r].name) == 0;
-            assert_int_equal(alice.ready && bob.ready, same);
+            assert_int_equal(alice.ready && bob.ready, i == r); /* kith's own needs a signature from both */
             assert_false(!same && (alice.ready || bob.ready));
         }
         kith_noise_config a = side_config(&alice, &kith_noise_suites[i], true);
@@ -890,6 +893,278 @@ static void a_list_of_channels_has_a_cap(void **state)
     assert_true(alice.ready && bob.ready);
     shake_in("/noise", "/noise", beyond);
     assert_failed(&alice, KITH_EAUTH, DOWNGRADE);
+    end();
+}
+
+/* ---- the post-quantum identity ---- */
+
+/* A side with a key of this algorithm, and a machine. */
+static void side_with(side *s, const side *like, kith_sig_alg alg, const kith_noise_config *cfg)
+{
+    uint8_t seed[KITH_SIG_SEED_MAX] = {(uint8_t)alg};
+    kith_noise_config mine = *cfg;
+    *s = (side){.dice.seed = 9};
+    s->env = (kith_env){.alloc = {&s->heap, heap_fn}, .rand = {&s->dice, dice_fn}};
+    assert_int_equal(kith_pq_signer_new(alg, kith_bytes_of(seed, kith_sig_info_of(alg)->seed_len), &s->pq),
+                     KITH_OK);
+    s->identity = kith_noise_identity_new(&s->env, like->signer, s->pq);
+    mine.env = &s->env;
+    mine.identity = s->identity;
+    s->noise = kith_noise_new(&mine);
+    assert_non_null(s->noise);
+}
+
+static void side_done(side *s)
+{
+    side_reset(s);
+    kith_noise_identity_free(s->identity);
+    kith_pq_signer_free(s->pq);
+    assert_int_equal(s->heap.live, 0);
+}
+
+static void each_side_proves_its_post_quantum_key_with_every_algorithm(void **state)
+{
+    (void)state;
+    /* docs/protocols/pq-identity.md, section 5: a side's payload without lists */
+    static const size_t payload[KITH_SIG_COUNT] = {[KITH_SIG_MLDSA44] = 3853,
+                                                   [KITH_SIG_MLDSA65] = 5382,
+                                                   [KITH_SIG_MLDSA87] = 7340,
+                                                   [KITH_SIG_SLHDSA128S] = 8007,
+                                                   [KITH_SIG_SLHDSA128F] = 17241};
+    static uint8_t msg[KITH_NOISE_MESSAGE_MAX];
+    for (int a = KITH_SIG_NONE + 1; a < KITH_SIG_COUNT; a++) {
+        side i, r;
+        kith_noise_config ci = side_config(&alice, suite_of(K3), true),
+                          cr = side_config(&bob, suite_of(K3), false);
+        side_with(&i, &alice, KITH_SIG_MLDSA65, &ci);
+        side_with(&r, &bob, (kith_sig_alg)a, &cr);
+        for (int turn = 0; turn < 3; turn++) {
+            size_t len = kith_noise_send((turn % 2 ? &r : &i)->noise, 0, kith_span_of(msg, sizeof msg));
+            size_t want = turn == 0 ? 1216 : turn == 1 ? 1200 + payload[a] : 64 + payload[KITH_SIG_MLDSA65];
+            assert_int_equal(len, 2 + want);
+            side_feed(turn % 2 ? &i : &r, kith_bytes_of(msg, len));
+        }
+        assert_true(i.ready && r.ready);
+        kith_pq_id id = kith_pq_id_of_signer(r.pq);
+        assert_true(kith_pq_id_eq(&kith_noise_peer_pq(i.noise)->id, &id));
+        assert_int_equal(kith_noise_peer_pq(i.noise)->alg, a);
+        id = kith_pq_id_of_signer(i.pq);
+        assert_true(kith_pq_id_eq(&kith_noise_peer_pq(r.noise)->id, &id));
+        assert_int_equal(kith_noise_peer_pq(r.noise)->alg, KITH_SIG_MLDSA65);
+        side_done(&i);
+        side_done(&r);
+    }
+}
+
+static void other_suites_prove_no_post_quantum_key(void **state)
+{
+    (void)state;
+    joined(HFS);
+    assert_int_equal(kith_noise_peer_pq(alice.noise)->alg, KITH_SIG_NONE);
+    assert_int_equal(kith_noise_peer_pq(bob.noise)->id.len, 0);
+    end();
+}
+
+typedef enum lie {
+    TRUTH,
+    NO_PQ_KEY,
+    NO_PQ_SIG,
+    NO_EXTENSIONS,
+    PQ_KEY_TWICE,
+    PQ_SIG_TWICE,
+    PQ_KEY_AS_NUMBER,
+    PQ_KEY_NOT_CANONICAL,
+    PQ_KEY_OF_UNKNOWN_KIND,
+    PQ_KEY_OF_ANOTHER,
+    PQ_SIG_SHORT,
+    PQ_SIG_FLIPPED,
+    OTHER_ROLE,
+    OTHER_SUITE,
+    OTHER_HASH,
+    OTHER_STATIC,
+    OTHER_IDENTITY,
+    OTHER_LIST,
+    LIST_CUT,
+    LIES
+} lie;
+
+/* The rogue's next message, with mallory's Ed25519 key, her post-quantum key, and whatever is untrue in between. */
+static void rogue_write_pq(rogue *r, lie l, side *to)
+{
+    static uint8_t msg[KITH_NOISE_MESSAGE_MAX], payload[16 * 1024], ext[16 * 1024],
+        text[KITH_NOISE_PQ_TEXT_MAX];
+    uint8_t key_b[64], sig[64], pq_key[KITH_PQ_KEY_MAX + 1], pq_sig[KITH_SIG_MAX], other[32] = {1}, *at;
+    kith_wr key = kith_wr_of(kith_span_of(key_b, sizeof key_b)),
+            w = kith_wr_of(kith_span_of(payload, sizeof payload)),
+            x = kith_wr_of(kith_span_of(ext, sizeof ext)),
+            k = kith_wr_of(kith_span_of(pq_key, sizeof pq_key)),
+            m = kith_wr_of(kith_span_of(text, sizeof text));
+    kith_bytes list[2] = {kith_bytes_str(K3), kith_bytes_str("/noise")};
+    honest_identity(&key, sig, true);
+    assert_int_equal(kith_noise_hs_write_keys(&r->hs, msg + 2, &at), KITH_OK);
+
+    kith_put_pq_key(&k, KITH_SIG_MLDSA65,
+                    kith_pq_signer_public((l == PQ_KEY_OF_ANOTHER ? &bob : &mallory)->pq));
+    if (l == PQ_KEY_NOT_CANONICAL)
+        kith_put_u8(&k, 0);
+    if (l == PQ_KEY_OF_UNKNOWN_KIND)
+        pq_key[1] = 9;
+    kith_noise_pq_text t = {.initiator = r->hs.initiator != (l == OTHER_ROLE),
+                            .suite = l == OTHER_SUITE ? K5 : K3,
+                            .h = l == OTHER_HASH ? other : r->hs.h,
+                            .s = l == OTHER_STATIC ? other : r->pub,
+                            .identity =
+                                l == OTHER_IDENTITY ? kith_peer_id_inline_key(&bob.id) : kith_wr_bytes(&key),
+                            .pq_identity = kith_wr_bytes(&k)};
+    kith_put_noise_pq_text(&m, &t);
+    kith_put_noise_pq_channel(&m, l == OTHER_LIST ? kith_bytes_str(K5) : list[0]);
+    if (l != LIST_CUT)
+        kith_put_noise_pq_channel(&m, list[1]);
+    assert_int_equal(kith_pq_sign(mallory.pq, kith_wr_bytes(&m), NULL, pq_sig), KITH_OK);
+    pq_sig[100] ^= l == PQ_SIG_FLIPPED;
+
+    for (int i = 0; i < 1 + (l == PQ_KEY_TWICE); i++) {
+        if (l == PQ_KEY_AS_NUMBER)
+            kith_pb_put_num(&x, 1101, 7);
+        else if (l != NO_PQ_KEY)
+            kith_pb_put_bytes(&x, 1101, kith_wr_bytes(&k));
+    }
+    for (int i = 0; i < 1 + (l == PQ_SIG_TWICE) && l != NO_PQ_SIG; i++)
+        kith_pb_put_bytes(&x, 1102, kith_bytes_of(pq_sig, 3309u - (l == PQ_SIG_SHORT)));
+    for (int i = 0; i < 2; i++)
+        kith_pb_put_bytes(&x, 1104, list[i]);
+    kith_pb_put_bytes(&w, 1, kith_wr_bytes(&key));
+    kith_pb_put_bytes(&w, 2, kith_bytes_of(sig, sizeof sig));
+    if (l != NO_EXTENSIONS)
+        kith_pb_put_bytes(&w, 4, kith_wr_bytes(&x));
+    assert_false(w.bad || x.bad || k.bad || m.bad || key.bad);
+
+    kith_noise_hs_write_payload(&r->hs, kith_wr_bytes(&w), at);
+    size_t len = (size_t)(at - msg) - 2 + w.len + KITH_AEAD_TAG_LEN;
+    kith_store_be16(msg, (uint16_t)len);
+    side_feed(to, kith_bytes_of(msg, 2 + len));
+}
+
+static const side *against_liar(lie l, bool initiator)
+{
+    kith_bytes list[2] = {kith_bytes_str(K3), kith_bytes_str("/noise")};
+    side *us = initiator ? &alice : &bob;
+    kith_noise_config cfg = side_config(us, suite_of(K3), initiator);
+    cfg.channels = list;
+    cfg.channel_count = 2;
+    renew(us, &cfg);
+    rogue r;
+    rogue_begin(&r, suite_of(K3), !initiator);
+    if (!initiator)
+        rogue_write(&r, (kith_bytes){0}, us);
+    rogue_read(&r, us);
+    rogue_write_pq(&r, l, us);
+    rogue_end(&r);
+    return us;
+}
+
+static void a_post_quantum_identity_is_taken_or_refused_for_the_right_reason(void **state)
+{
+    (void)state;
+    static const char missing[] =
+        "the peer proves no post-quantum identity, without which this channel is not to be had";
+    static const char malformed[] = "the peer's post-quantum identity is malformed";
+    static const char wrong[] =
+        "the peer's post-quantum signature is wrong: somebody else holds its other key, or changes this handshake";
+    static const struct {
+        kith_err err;
+        const char *why;
+    } want[LIES] = {
+        [TRUTH] = {KITH_OK, NULL},
+        [NO_PQ_KEY] = {KITH_EAUTH, missing},
+        [NO_PQ_SIG] = {KITH_EAUTH, missing},
+        [NO_EXTENSIONS] = {KITH_EAUTH, DOWNGRADE}, /* which lack the list too */
+        [PQ_KEY_TWICE] = {KITH_EPROTO, malformed},
+        [PQ_SIG_TWICE] = {KITH_EPROTO, malformed},
+        [PQ_KEY_AS_NUMBER] = {KITH_EPROTO, malformed},
+        [PQ_KEY_NOT_CANONICAL] = {KITH_EPROTO, malformed},
+        [PQ_KEY_OF_UNKNOWN_KIND] = {KITH_EUNSUPPORTED,
+                                    "the peer's post-quantum key has an unknown algorithm"},
+        [PQ_KEY_OF_ANOTHER] = {KITH_ECRYPTO, wrong},
+        [PQ_SIG_SHORT] = {KITH_ECRYPTO, wrong},
+        [PQ_SIG_FLIPPED] = {KITH_ECRYPTO, wrong},
+        [OTHER_ROLE] = {KITH_ECRYPTO, wrong},
+        [OTHER_SUITE] = {KITH_ECRYPTO, wrong},
+        [OTHER_HASH] = {KITH_ECRYPTO, wrong},
+        [OTHER_STATIC] = {KITH_ECRYPTO, wrong},
+        [OTHER_IDENTITY] = {KITH_ECRYPTO, wrong},
+        [OTHER_LIST] = {KITH_ECRYPTO, wrong},
+        [LIST_CUT] = {KITH_ECRYPTO, wrong},
+    };
+    for (lie l = TRUTH; l < LIES; l++) {
+        for (int initiator = 0; initiator < 2; initiator++) {
+            const side *us = against_liar(l, initiator);
+            if (want[l].err) {
+                assert_failed(us, want[l].err, want[l].why);
+                continue;
+            }
+            kith_pq_id id = kith_pq_id_of_signer(mallory.pq);
+            assert_true(us->ready && kith_pq_id_eq(&kith_noise_peer_pq(us->noise)->id, &id));
+        }
+    }
+    end();
+}
+
+/* Who has recorded a handshake cannot use it again: h is another one. */
+static void a_message_of_another_handshake_does_not_authenticate(void **state)
+{
+    (void)state;
+    uint8_t a[8192], b[8192], c[8192];
+    begin(suite_of(K3));
+    size_t na = side_send(&alice, a);
+    side_feed(&bob, kith_bytes_of(a, na));
+    size_t nb = side_send(&bob, b);
+    side_feed(&alice, kith_bytes_of(b, nb));
+    size_t nc = side_send(&alice, c);
+    side_feed(&bob, kith_bytes_of(c, nc));
+    assert_true(alice.ready && bob.ready);
+    kith_noise_config cb = side_config(&bob, suite_of(K3), false),
+                      ca = side_config(&alice, suite_of(K3), true);
+    renew(&bob, &cb);
+    bob.dice.seed = 77; /* a fresh one, as always */
+    side_feed(&bob, kith_bytes_of(a, na));
+    side_feed(&bob, kith_bytes_of(c, nc));
+    assert_failed(&bob, KITH_ECRYPTO, "the handshake message does not authenticate");
+    side_reset(&alice);
+    alice.dice.seed = 78;
+    alice.noise = kith_noise_new(&ca);
+    side_feed(&alice, kith_bytes_of(b, nb));
+    assert_failed(&alice, KITH_ECRYPTO, "the handshake message does not authenticate");
+    end();
+}
+
+/* 18 KiB of payload are what SLH-DSA needs, and what nobody gets for naming a length. */
+static void a_long_message_costs_what_has_come_of_it(void **state)
+{
+    (void)state;
+    enum { LEAST = 1200 };
+    static uint8_t junk[LEAST + 18 * 1024];
+    for (int longer = 0; longer < 2; longer++) {
+        uint8_t msg[8192], head[2];
+        begin(suite_of(K3));
+        (void)side_send(&alice, msg);
+        size_t before = alice.heap.live;
+        kith_store_be16(head, (uint16_t)(LEAST + 18 * 1024 + longer));
+        side_feed(&alice, kith_bytes_of(head, 2));
+        side_feed(&alice, kith_bytes_of(junk, 100));
+        if (longer) {
+            assert_failed(&alice, KITH_EPROTO, "the handshake message is too long");
+            continue;
+        }
+        assert_in_range(alice.heap.live - before, 100, 512);
+        for (size_t n = 100; n < sizeof junk - 1; n++) {
+            side_feed(&alice, kith_bytes_of(junk, 1));
+            assert_in_range(alice.heap.live - before, n, n < 512 ? 512 : 2 * (n + 1));
+        }
+        assert_int_equal(alice.failed, 0);
+        side_feed(&alice, kith_bytes_of(junk, 1));
+        assert_int_equal(alice.failed, 1);
+    }
     end();
 }
 
@@ -1307,7 +1582,7 @@ static void failing_any_allocation_fails_cleanly(void **state)
             dice d = {.seed = 7};
             kith_env env = {.alloc = {&h, heap_fn}, .rand = {&d, dice_fn}};
             kith_signer *signer = kith_signer_new(seed);
-            kith_noise_identity *id = kith_noise_identity_new(&env, signer);
+            kith_noise_identity *id = kith_noise_identity_new(&env, signer, alice.pq);
             side us[2] = {{.identity = id}, {.identity = id}};
             uint8_t msg[8192];
             for (int i = 0; i < 2 && id; i++) {
@@ -1417,6 +1692,11 @@ int main(void)
         cmocka_unit_test(a_listener_sees_it_too),
         cmocka_unit_test(a_peer_without_a_list_is_not_kith_and_kiths_own_suites_need_one),
         cmocka_unit_test(a_list_of_channels_has_a_cap),
+        cmocka_unit_test(each_side_proves_its_post_quantum_key_with_every_algorithm),
+        cmocka_unit_test(other_suites_prove_no_post_quantum_key),
+        cmocka_unit_test(a_post_quantum_identity_is_taken_or_refused_for_the_right_reason),
+        cmocka_unit_test(a_message_of_another_handshake_does_not_authenticate),
+        cmocka_unit_test(a_long_message_costs_what_has_come_of_it),
         cmocka_unit_test(every_flipped_byte_of_an_xx_handshake_is_fatal),
         cmocka_unit_test(every_flipped_byte_of_an_hfs_handshake_is_fatal),
         cmocka_unit_test(every_truncation_of_an_xx_handshake_fails_or_waits),
