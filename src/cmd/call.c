@@ -237,6 +237,7 @@ static int run_local(const cmd_args *args, call *c)
     l.s.ctx = &l;
     kith_service_config cfg = {.host = l.s.host,
                                .book = l.s.book,
+                               .trust = l.s.trust,
                                .identity = l.s.identity,
                                .identity_file = file,
                                .version = KITH_VERSION};
@@ -253,6 +254,51 @@ static int run_local(const cmd_args *args, call *c)
     kith_rpc_client_free(l.client);
     kith_service_free(l.service);
     return code;
+}
+
+/* ---- on the known peers alone ---- */
+
+typedef struct on_store {
+    call *call;
+    int code;
+} on_store;
+
+static void on_store_message(void *ctx, const json_t *message)
+{
+    on_store *o = ctx;
+    o->code = call_take(o->call, message, false);
+}
+
+static int run_store(call *c)
+{
+    on_store o = {.call = c, .code = CALL_UNANSWERED};
+    uv_loop_t loop;
+    kith_trust *trust = session_open_trust(&o.code);
+    if (!trust)
+        return o.code;
+    if (uv_loop_init(&loop)) {
+        kith_trust_close(trust);
+        return cmd_fail(EXIT_FAILED, "no memory");
+    }
+    kith_trust_attach(trust, &loop);
+    kith_service *service = kith_service_new(&(kith_service_config){.trust = trust, .version = KITH_VERSION});
+    kith_rpc_client *client =
+        service ? kith_rpc_client_new(kith_service_methods, service, on_store_message, &o) : NULL;
+    if (client) {
+        json_t *message = call_request(c, 1);
+        kith_rpc_message(client, message);
+        json_decref(message);
+    } else {
+        o.code = cmd_fail(EXIT_FAILED, "no memory");
+    }
+    while (o.code == CALL_UNANSWERED) /* its worker is busy */
+        uv_run(&loop, UV_RUN_ONCE);
+    kith_rpc_client_free(client);
+    kith_service_close(service);
+    kith_service_free(service);
+    kith_trust_close(trust);
+    uv_loop_close(&loop);
+    return o.code;
 }
 
 bool call_configures(const cmd_args *args)
@@ -277,6 +323,8 @@ int call_run(const cmd_args *args)
         fd = kith_path(KITH_PLACE_STATE, "control.sock", path) ? kith_control_connect(path) : -ENOENT;
     if (fd >= 0)
         code = run_remote(fd, c);
+    else if (c->store)
+        code = run_store(c);
     else if (!c->running_only)
         code = run_local(args, c);
     else if (fd == -EACCES)

@@ -19,6 +19,7 @@ typedef struct call {
     int (*result)(const cmd_args *args, const json_t *result);
     bool running_only; /* makes no sense without a running node: EXIT_NOT_RUNNING */
     bool offline;      /* needs no peer book */
+    bool store;        /* works on the known peers alone: without a running node no other is started */
 } call;
 
 /* Runs a command that is a call. Ctrl-C cancels: a method that has something to say then still gives its result. Returns the

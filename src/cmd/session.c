@@ -85,23 +85,25 @@ void session_drop_identity(session *s)
 }
 
 /* A file that cannot be read is no reason to trust everybody. */
-static int open_trust(session *s)
+kith_trust *session_open_trust(int *code)
 {
     char path[KITH_PATH_MAX];
     const char *why;
     int e = kith_path_make(KITH_PLACE_STATE);
-    if (e || !kith_path(KITH_PLACE_STATE, "trust.db", path))
-        return cmd_fail(EXIT_DISK, "cannot make the state folder: %s", strerror(-e));
-    s->trust = kith_trust_open(path, &why);
-    if (!s->trust)
-        return cmd_fail(
+    if (e || !kith_path(KITH_PLACE_STATE, "trust.db", path)) {
+        *code = cmd_fail(EXIT_DISK, "cannot make the state folder: %s", strerror(-e));
+        return NULL;
+    }
+    kith_trust *t = kith_trust_open(path, &why);
+    if (t)
+        kith_trust_on_trouble(t, on_log, NULL);
+    else
+        *code = cmd_fail(
             EXIT_DAMAGED,
             "cannot read whom to trust from %s: %s; bring it back from a copy, or move it away to begin anew: every "
             "peer is then met for the first time",
             path, why);
-    kith_trust_on_trouble(s->trust, on_log, NULL);
-    kith_trust_set_policy(s->trust, s->config.node.pq);
-    return EXIT_OK;
+    return t;
 }
 
 static void on_signal(uv_signal_t *sig, int number)
@@ -140,11 +142,12 @@ int session_start(session *s, const cmd_args *args)
         code = session_load_identity(s, args);
     if (code)
         return code;
-    code = open_trust(s);
-    if (code) {
+    s->trust = session_open_trust(&code);
+    if (!s->trust) {
         session_drop_identity(s);
         return code;
     }
+    kith_trust_set_policy(s->trust, s->config.node.pq);
     kith_host_config cfg = {.node = s->config.node, .log = on_log};
     const char *why;
     cfg.node.signer = s->signer;
@@ -273,7 +276,7 @@ void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_con
         session_open_book(s);
     if (d)
         *d = (dialing){s, fn, ctx};
-    if (d && kith_reach(s->host, s->book, target, on_reached, d) == KITH_OK)
+    if (d && kith_reach(s->host, s->book, s->trust, target, on_reached, d) == KITH_OK)
         return;
     free(d);
     session_end(s, cmd_fail(EXIT_FAILED, "no memory"));

@@ -47,6 +47,9 @@ int session_run(session *s);
 /* Stops with this code; the first call decides. */
 void session_end(session *s, int code);
 
+/* The known peers of this home, or NULL: it has complained, and *code is the exit code. */
+kith_trust *session_open_trust(int *code);
+
 /* Opens the peer book and notes in it whom this node meets. Without it everything else still works. */
 void session_open_book(session *s);
 

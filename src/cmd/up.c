@@ -236,6 +236,7 @@ static int begin(up *u)
     kith_host_observe(u->s.host, &u->watch);
     kith_service_config cfg = {.host = u->s.host,
                                .book = u->s.book,
+                               .trust = u->s.trust,
                                .identity = u->s.identity,
                                .identity_file = u->identity,
                                .version = KITH_VERSION,

@@ -6,17 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-kith_err kith_target_parse(const char *text, kith_peer_id *peer, kith_maddr *addr, char why[KITH_WHY_MAX])
+#include "host/trust_methods.h"
+
+kith_err kith_target_parse(const char *text, const kith_trust *names, kith_peer_id *peer, kith_maddr *addr,
+                           char why[KITH_WHY_MAX])
 {
     const char *reason = "";
     *peer = (kith_peer_id){0};
     *addr = (kith_maddr){0};
     if (text[0] != '/') {
-        if (kith_peer_id_from_text(kith_bytes_str(text), peer) == KITH_OK)
+        if (kith_trust_resolve(names, text, peer))
             return KITH_OK;
         snprintf(
             why, KITH_WHY_MAX,
-            "'%.200s' is neither an address like /ip4/192.168.1.5/tcp/9000 nor a peer id like 12D3Koo...",
+            "'%.200s' is neither an address like /ip4/192.168.1.5/tcp/9000, nor a peer id like 12D3Koo..., nor the name of a known "
+            "peer",
             text);
         return KITH_EFORMAT;
     }
@@ -122,7 +126,8 @@ static void recognise(reach *r)
     }
 }
 
-kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reached_fn fn, void *ctx)
+kith_err kith_reach(kith_host *h, kith_book *book, const kith_trust *names, const char *target,
+                    kith_reached_fn fn, void *ctx)
 {
     reach *r = calloc(1, sizeof *r);
     if (!r)
@@ -132,7 +137,7 @@ kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reac
     r->fn = fn;
     r->ctx = ctx;
     snprintf(r->target, sizeof r->target, "%s", target);
-    kith_err e = kith_target_parse(target, &r->peer, &r->addr, r->why);
+    kith_err e = kith_target_parse(target, names, &r->peer, &r->addr, r->why);
     if (!e && r->peer.len == 0)
         recognise(r);
     if (!e && r->addr.len == 0 && book && !kith_node_conn_find(kith_host_node(h), &r->peer))

@@ -4,19 +4,21 @@
 #define KITH_HOST_REACH_H
 
 #include "host/book.h"
+#include "host/trust_store.h"
 
 #define KITH_WHY_MAX 1024
 
-/* A multiaddr with or without /p2p (addr.len > 0), or a peer id alone (addr.len 0). KITH_EFORMAT: why says what is wrong. */
-KITH_CHECK kith_err kith_target_parse(const char *text, kith_peer_id *peer, kith_maddr *addr,
-                                      char why[KITH_WHY_MAX]);
+/* A multiaddr with or without /p2p (addr.len > 0), or a peer id or a known peer's name alone (addr.len 0). names may be NULL. KITH_EFORMAT: why says
+ * what is wrong. */
+KITH_CHECK kith_err kith_target_parse(const char *text, const kith_trust *names, kith_peer_id *peer,
+                                      kith_maddr *addr, char why[KITH_WHY_MAX]);
 
 /* conn: OPEN; or NULL, and err and a sentence that names the target. */
 typedef void (*kith_reached_fn)(void *ctx, kith_host *h, kith_conn *conn, kith_err err, const char *sentence);
 
 /* Reaches a target; an open connection to the peer, or to the address, is used again, and the book (may be NULL) knows addresses of bare peer ids. fn is called
  * exactly once and never from inside this call; also while the host stops. KITH_ENOMEM: it will not be. */
-KITH_CHECK kith_err kith_reach(kith_host *h, kith_book *book, const char *target, kith_reached_fn fn,
-                               void *ctx);
+KITH_CHECK kith_err kith_reach(kith_host *h, kith_book *book, const kith_trust *names, const char *target,
+                               kith_reached_fn fn, void *ctx);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "host/json.h"
 #include "host/reach.h"
+#include "host/trust_methods.h"
 #include "proto/perf.h"
 #include "proto/ping.h"
 
@@ -158,13 +159,13 @@ static void op_reach(op *o, const json_t *params, kith_reached_fn fn)
         op_done(o);
         return;
     }
-    if (kith_target_parse(target, &peer, &addr, why)) {
+    if (kith_target_parse(target, o->service->cfg.trust, &peer, &addr, why)) {
         kith_rpc_bad_params(o->call, "%s", why);
         op_done(o);
         return;
     }
     o->reaching = true;
-    if (kith_reach(o->service->cfg.host, o->service->cfg.book, target, fn, o)) {
+    if (kith_reach(o->service->cfg.host, o->service->cfg.book, o->service->cfg.trust, target, fn, o)) {
         o->reaching = false;
         op_error(o, KITH_ENOMEM, "dial", "no memory");
     }
@@ -196,6 +197,7 @@ static void dial_report(op *o)
     size_t n = kith_conn_protocols(o->conn, ids, KITH_IDENTIFY_PROTOCOLS_MAX);
     for (size_t i = 0; i < n; i++)
         json_array_append_new(protocols, kith_json_bytes(ids[i]));
+    kith_json_add_trust(result, o->service->cfg.trust, &f.peer);
     json_object_set_new(result, "protocols", protocols);
     json_object_set_new(result, "reused", json_boolean(f.opened_at < o->asked));
     op_result(o, result);
@@ -470,6 +472,7 @@ static json_t *conn_details(const kith_service *s, const kith_conn *c)
     json_object_set_new(o, "rtt_ms", f.rtt ? json_real((double)f.rtt / 1e6) : json_null());
     json_object_set_new(o, "keyed_seconds", json_integer((json_int_t)seconds_since(s, f.keyed_at)));
     json_object_set_new(o, "keyed_bytes", json_integer((json_int_t)f.keyed_bytes));
+    kith_json_add_trust(o, s->cfg.trust, &f.peer);
     json_object_set_new(o, "path", json_string("direct")); /* there is no other one yet */
     return o;
 }
@@ -571,8 +574,8 @@ static void run_disconnect(void *ctx, kith_rpc_call *call, const json_t *params)
     kith_service *s = ctx;
     const char *text = text_param(params, "peer");
     kith_peer_id peer;
-    if (!text || kith_peer_id_from_text(kith_bytes_str(text), &peer)) {
-        kith_rpc_bad_params(call, "'peer' must be a peer id");
+    if (!text || !kith_trust_resolve(s->cfg.trust, text, &peer)) {
+        kith_rpc_bad_params(call, "'peer' must be a peer id or the name of a known peer");
         return;
     }
     int closed = 0;
@@ -600,6 +603,24 @@ static void run_stop(void *ctx, kith_rpc_call *call, const json_t *params)
         s->cfg.stop(s->cfg.stop_ctx);
 }
 
+/* ---- known peers ---- */
+
+#define TRUST_METHOD(name)                                                                  \
+    static void run_trust_##name(void *ctx, kith_rpc_call *call, const json_t *params)      \
+    {                                                                                       \
+        const kith_service *s = ctx;                                                        \
+        kith_trust_desk desk = {s->cfg.trust, s->cfg.host};                                 \
+        if (s->cfg.trust)                                                                   \
+            kith_trust_run_##name(&desk, call, params);                                     \
+        else                                                                                \
+            kith_rpc_error(call, KITH_EUNSUPPORTED, NULL, "there are no known peers here"); \
+    }
+TRUST_METHOD(list)
+TRUST_METHOD(show)
+TRUST_METHOD(change)
+TRUST_METHOD(export)
+TRUST_METHOD(import)
+
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
     {"peers", run_peers},
@@ -609,6 +630,11 @@ const kith_rpc_method kith_service_methods[] = {
     {"perf", run_perf},
     {"disconnect", run_disconnect},
     {"stop", run_stop},
+    {"trust.list", run_trust_list},
+    {"trust.show", run_trust_show},
+    {"trust.change", run_trust_change},
+    {"trust.export", run_trust_export},
+    {"trust.import", run_trust_import},
     {0},
 };
 
@@ -641,8 +667,10 @@ kith_service *kith_service_new(const kith_service_config *cfg)
     if (!s)
         return NULL;
     s->cfg = *cfg;
-    s->started = kith_host_now(cfg->host);
     kith_list_init(&s->ops);
+    if (!cfg->host)
+        return s;
+    s->started = kith_host_now(cfg->host);
     s->watch = (kith_observer){.event = on_event, .ctx = s};
     kith_host_observe(cfg->host, &s->watch);
     return s;
@@ -653,7 +681,8 @@ void kith_service_close(kith_service *s)
     if (!s || s->closed)
         return;
     s->closed = true;
-    kith_host_unobserve(s->cfg.host, &s->watch);
+    if (s->cfg.host)
+        kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
         op *o = KITH_OF(k, op, link);
         if (o->call)

@@ -87,6 +87,19 @@ def an_identity_outlives_a_change_for_which_there_is_no_room():
         assert kith(home, "id", "rotate", "--json").json()["peer"] == me["peer"]
 
 
+def a_full_disk_changes_no_trust_and_forgets_none():
+    peer = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+    with small_disk() as (disk, other):
+        home = disk / "home"
+        kith(home, "trust", "pin", peer, "--name", "alice")
+        fill(disk)
+        kith(home, "trust", "block", peer, code=None, err="nothing was changed")
+        p = kith(home, "trust", "show", "alice", "--json").json()  # reading needs no room
+        assert p["trust"] == "pinned" and not p["blocked"], p
+        make_room(disk)
+        kith(home, "trust", "block", "alice", out="BLOCKED")
+
+
 def a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room():
     with small_disk() as (disk, other):
         home = disk / "home"
@@ -215,7 +228,7 @@ tests = [a_node_that_is_killed_under_load_has_its_book]
 if tried.returncode:
     print("skipped: full disks: no right to mount a tmpfs")
 else:
-    tests += [an_identity_is_made_whole_or_not_at_all, an_identity_outlives_a_change_for_which_there_is_no_room,
+    tests += [a_full_disk_changes_no_trust_and_forgets_none, an_identity_is_made_whole_or_not_at_all, an_identity_outlives_a_change_for_which_there_is_no_room,
               a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room,
               a_disk_that_fills_up_costs_what_is_learnt_meanwhile_and_nothing_else, a_log_that_cannot_grow_stops_nobody,
               no_place_for_the_control_socket_is_told]

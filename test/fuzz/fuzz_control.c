@@ -25,7 +25,7 @@ static void run_late(void *ctx, kith_rpc_call *call, const json_t *params)
     kith_maddr addr;
     char why[KITH_WHY_MAX];
     const char *target = json_string_value(json_object_get(params, "target"));
-    if (!target || kith_target_parse(target, &peer, &addr, why)) {
+    if (!target || kith_target_parse(target, NULL, &peer, &addr, why)) {
         kith_rpc_bad_params(call, "%s", target ? why : "no target");
         return;
     }

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* kith trust: the known peers, and what is held of them. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cmd/call.h"
+
+#define STDIN_MAX (48u * 1024) /* what fits into one request */
+
+/* ---- answers ---- */
+
+static const char *when(long long unix, char out[32])
+{
+    time_t t = (time_t)unix;
+    struct tm tm;
+    if (!unix || !localtime_r(&t, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm))
+        snprintf(out, 32, "never");
+    return out;
+}
+
+static const char *channel_words(long long level, char out[48])
+{
+    if (level)
+        snprintf(out, 48, "post-quantum, ML-KEM category %lld", level);
+    else
+        snprintf(out, 48, "classical only");
+    return out;
+}
+
+static int on_row(const cmd_args *args, const json_t *r)
+{
+    char text[48];
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
+    }
+    if (json_object_get(r, "forgotten")) {
+        printf("forgotten %s\n", call_text(r, "forgotten"));
+        return EXIT_OK;
+    }
+    printf("peer      %s (%s)\nname      ", call_text(r, "peer"), call_text(r, "trust"));
+    call_print(stdout, *call_text(r, "name") ? call_text(r, "name") : "(none)");
+    if (*call_text(r, "key"))
+        printf("\nkey       %s (%s%s%s)", call_text(r, "key"), call_text(r, "key_type"),
+               *call_text(r, "key_type") ? ", " : "", call_text(r, "key_trust"));
+    else
+        printf("\nkey       (no post-quantum key is known)");
+    printf("\nmet       %s\n", when(call_number(r, "first"), text));
+    printf("last met  %s\n", when(call_number(r, "last"), text));
+    printf("channel   %s\n",
+           call_number(r, "last") ? channel_words(call_number(r, "level"), text) : "(never met)");
+    printf("policy    pq = %s%s\n", call_text(r, "policy"), call_true(r, "blocked") ? "\nBLOCKED" : "");
+    return EXIT_OK;
+}
+
+static int on_list(const cmd_args *args, const json_t *r)
+{
+    const json_t *list = json_object_get(r, "peers"), *p;
+    size_t i, shown = 0;
+    char text[48];
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
+    }
+    json_array_foreach(list, i, p)
+    {
+        const char *name = call_text(p, "name");
+        printf("%s  ", call_text(p, "peer"));
+        call_print(stdout, *name ? name : "-");
+        printf("  %s%s%s  %s%s\n", call_text(p, "trust"), *call_text(p, "key") ? ", key " : "",
+               call_text(p, "key_trust"),
+               call_number(p, "last") ? channel_words(call_number(p, "level"), text) : "never met",
+               call_true(p, "blocked") ? "  BLOCKED" : "");
+        shown++;
+    }
+    if (!shown)
+        printf("nobody is known yet\n");
+    return EXIT_OK;
+}
+
+static int on_export(const cmd_args *args, const json_t *r)
+{
+    if (cmd_has(args, "json"))
+        call_print_json(r);
+    else
+        fputs(call_text(r, "text"), stdout);
+    return EXIT_OK;
+}
+
+static int on_import(const cmd_args *args, const json_t *r)
+{
+    long long n = call_number(r, "imported");
+    if (cmd_has(args, "json"))
+        call_print_json(r);
+    else
+        printf("imported %lld peer%s\n", n, n == 1 ? "" : "s");
+    return EXIT_OK;
+}
+
+/* ---- subcommands ---- */
+
+static int change(const cmd_args *args, const char *act, call *out)
+{
+    json_t *p = json_pack("{s:s, s:s}", "act", act, "peer", args->rest[1]);
+    const char *name = cmd_value(args, "name"), *key = cmd_value(args, "key");
+    if (name)
+        json_object_set_new(p, "name", json_string(name));
+    if (key)
+        json_object_set_new(p, "key", json_string(key));
+    *out = (call){.method = "trust.change", .params = p, .result = on_row, .args = args, .store = true};
+    return EXIT_OK;
+}
+
+static int prepare_pin(const cmd_args *args, call *out)
+{
+    return change(args, "pin", out);
+}
+
+static int prepare_forget(const cmd_args *args, call *out)
+{
+    return change(args, "forget", out);
+}
+
+static int prepare_block(const cmd_args *args, call *out)
+{
+    return change(args, "block", out);
+}
+
+static int prepare_unblock(const cmd_args *args, call *out)
+{
+    return change(args, "unblock", out);
+}
+
+static int prepare_rename(const cmd_args *args, call *out)
+{
+    (void)change(args, "rename", out);
+    if (args->rest_count > 2)
+        json_object_set_new(out->params, "name", json_string(args->rest[2]));
+    return EXIT_OK;
+}
+
+static int prepare_policy(const cmd_args *args, call *out)
+{
+    (void)change(args, "policy", out);
+    json_object_set_new(out->params, "policy", json_string(args->rest[2]));
+    return EXIT_OK;
+}
+
+static int prepare_accept(const cmd_args *args, call *out)
+{
+    bool key = cmd_has(args, "key"), classical = cmd_has(args, "classical");
+    if (key == classical)
+        return cmd_fail(
+            EXIT_USAGE,
+            "trust accept: say what to accept: --key Qm..., --key none or --classical; the message that "
+            "refused the peer has the whole command");
+    return change(args, key ? "accept-key" : "accept-classical", out);
+}
+
+static int prepare_show(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "trust.show",
+                  .params = json_pack("{s:s}", "peer", args->rest[1]),
+                  .result = on_row,
+                  .args = args,
+                  .store = true};
+    return EXIT_OK;
+}
+
+static int prepare_list(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "trust.list", .result = on_list, .args = args, .store = true};
+    return EXIT_OK;
+}
+
+static int prepare_export(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "trust.export",
+                  .params = json_pack("{s:b}", "all", cmd_has(args, "all")),
+                  .result = on_export,
+                  .args = args,
+                  .store = true};
+    return EXIT_OK;
+}
+
+static int prepare_import(const cmd_args *args, call *out)
+{
+    const char *file = args->rest[1];
+    json_t *p = json_pack("{s:b}", "restore", cmd_has(args, "restore"));
+    if (strcmp(file, "-") == 0) {
+        char text[STDIN_MAX + 1];
+        size_t n = fread(text, 1, sizeof text, stdin);
+        if (n > STDIN_MAX) {
+            json_decref(p);
+            return cmd_fail(EXIT_USAGE,
+                            "trust import: that is too much for standard input; name the file instead");
+        }
+        json_t *s = json_stringn(text, n);
+        if (!s) {
+            json_decref(p);
+            return cmd_fail(EXIT_DAMAGED, "trust import: this is not text");
+        }
+        json_object_set_new(p, "text", s);
+    } else {
+        char *path = realpath(file, NULL);
+        if (!path) {
+            json_decref(p);
+            return cmd_fail(EXIT_DISK, "cannot read %s: %s", file, strerror(errno));
+        }
+        json_object_set_new(p, "path", json_string(path));
+        free(path);
+    }
+    *out = (call){.method = "trust.import", .params = p, .result = on_import, .args = args, .store = true};
+    return EXIT_OK;
+}
+
+static const struct {
+    const char *name, *options; /* those that it takes, besides --json */
+    size_t min, max;            /* words behind it */
+    int (*prepare)(const cmd_args *args, call *out);
+} subs[] = {
+    {"list", "", 0, 0, prepare_list},
+    {"show", "", 1, 1, prepare_show},
+    {"pin", "key name", 1, 1, prepare_pin},
+    {"forget", "", 1, 1, prepare_forget},
+    {"rename", "", 1, 2, prepare_rename},
+    {"block", "", 1, 1, prepare_block},
+    {"unblock", "", 1, 1, prepare_unblock},
+    {"accept", "key classical", 1, 1, prepare_accept},
+    {"policy", "", 2, 2, prepare_policy},
+    {"export", "all", 0, 0, prepare_export},
+    {"import", "restore", 1, 1, prepare_import},
+};
+
+static int prepare(const cmd_args *args, call *out)
+{
+    const char *name = args->rest[0];
+    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
+        if (strcmp(subs[i].name, name) != 0)
+            continue;
+        for (size_t k = 0; k < args->given_count; k++) {
+            const char *option = args->given[k].name;
+            if (strcmp(option, "json") != 0 && !strstr(subs[i].options, option))
+                return cmd_fail(EXIT_USAGE, "trust %s: --%s does not belong to it; see 'kith help trust'",
+                                name, option);
+        }
+        size_t n = args->rest_count - 1;
+        if (n < subs[i].min || n > subs[i].max)
+            return cmd_fail(EXIT_USAGE, "trust %s: %s; see 'kith help trust'", name,
+                            n < subs[i].min ? "something is missing" : "that is too much");
+        return subs[i].prepare(args, out);
+    }
+    return cmd_fail(
+        EXIT_USAGE,
+        "trust: there is no '%s'; it is list, show, pin, forget, rename, block, unblock, accept, policy, "
+        "export or import",
+        name);
+}
+
+static const cmd_option options[] = {
+    {.name = "key",
+     .arg = "Qm...",
+     .help = "pin, accept: its post-quantum key's id; accept: 'none' for no key"},
+    {.name = "name", .arg = "NAME", .help = "pin: what you call it"},
+    {.name = "classical", .help = "accept: channels that are not post-quantum, after others"},
+    {.name = "all", .help = "export: also those that were only seen"},
+    {.name = "restore",
+     .help = "import: the file is your own; takes all of it, in the place of what is known"},
+    {.name = "json", .help = "print the answer as one JSON object"},
+    {0},
+};
+
+const cmd cmd_trust = {
+    .name = "trust",
+    .summary = "show known peers; name, pin, block, accept and forget them",
+    .usage =
+        "list | show PEER | pin PEER [--key Qm...] [--name NAME] | rename PEER [NAME] | block PEER |\n"
+        "                  unblock PEER | accept PEER --key Qm...|--key none|--classical | policy PEER POLICY |\n"
+        "                  forget PEER | export [--all] | import FILE [--restore]",
+    .about =
+        "Whoever was met is known by the post-quantum key and channel that it came with, and is refused when these\n"
+        "change; the message then says which command accepts the change. A PEER is a peer id or a name that you gave.\n"
+        "Names are good wherever a peer is expected: 'kith ping alice'.\n\n"
+        "  pin       hold a peer to its key before it was met; never replaces another key\n"
+        "  accept    a change that was refused; better ask the peer first, by another way\n"
+        "  policy    inherit, prefer, require or off, in the place of the configuration's pq\n"
+        "  export    as text, what you pinned, named, blocked, verified; import takes pins, names and blocks of it",
+    .examples = "  kith trust list\n"
+                "  kith trust pin 12D3KooW... --key Qm... --name alice\n"
+                "  kith trust rename 12D3KooW... alice\n"
+                "  kith trust policy alice require\n"
+                "  kith trust export > known-peers; kith trust import known-peers --restore\n",
+    .options = options,
+    .args_min = 1,
+    .args_max = 3,
+    .call = prepare,
+};

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Known peers as a user has them: who is refused and with which words, names, pins, blocks, export and import."""
+import subprocess
+
+from kith_cli import LOOPBACK, Up, environment, eventually, homes, kith, run, KITH
+
+PEER = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+OTHER = "12D3KooWBAG7KC41F19BgpTk5XXxaeR8PPNt5Kh1Me95cEstFrmM"
+KEY = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+KEY2 = "QmNLei78zWmzUdbeRB3CiUfAizWUrbeeZh5K1rhAQKCh51"
+
+
+def peers(home):
+    return {p["peer"]: p for p in kith(home, "trust", "list", "--json").json()["peers"]}
+
+
+def who_is_met_is_known_to_both():
+    with homes("a", "b") as (a, b), Up(a) as up:
+        assert peers(b) == {}
+        kith(b, "trust", "list", out="nobody is known yet")
+        kith(b, "ping", up.addr, "-c", 1)
+        me = kith(b, "id").out.strip()
+        for home, other in ((b, up.peer), (a, me)):
+            p = peers(home)[other]
+            assert p["trust"] == "first-seen" and p["level"] == 3 and 0 < p["first"] <= p["last"], p
+            assert not p["blocked"] and p["policy"] == "inherit", p
+        kith(b, "trust", "show", up.peer, out="post-quantum, ML-KEM category 3")
+
+
+def once_post_quantum_always_post_quantum():
+    with homes("a", "b", "c") as (a, b, c):
+        with Up(a) as up:
+            kith(b, "ping", up.addr, "-c", 1)
+            me = kith(b, "id").out.strip()
+            # The listener refuses, and says to its user whom and why.
+            kith(b, "dial", up.addr, "--pq", "off", code=None)
+            ev = up.event("refused")
+            assert ev["peer"] == me and ev["error"] == "policy", ev
+            assert ev["reason"].endswith(f"accept it with 'kith trust accept {me} --classical'"), ev
+            kith(a, "trust", "accept", me, "--classical")
+            assert kith(b, "dial", up.addr, "--pq", "off", "--json").json()["pq"] is False
+        # The dialler refuses: the node it knew as post-quantum has only /noise now.
+        with Up(a, "--pq", "off", listen=up.bare) as up:
+            r = kith(b, "dial", up.addr, code=5, err="somebody on the way may have struck the better ones")
+            assert f"'kith trust accept {up.peer} --classical'" in r.err, r
+            kith(b, "trust", "accept", up.peer, "--classical")
+            kith(b, "dial", up.addr, out="NOT post-quantum")
+            # A policy of its own, beside the configuration's.
+            kith(b, "trust", "policy", up.peer, "require")
+            kith(b, "dial", up.addr, code=5, err="pq = require")
+            kith(b, "trust", "policy", up.peer, "inherit")
+            kith(b, "dial", up.addr)
+
+
+def a_pin_counts_from_the_first_byte():
+    with homes("a", "b") as (a, b), Up(a) as up:
+        kith(b, "trust", "pin", up.peer, "--key", KEY, "--name", "alice")
+        r = kith(b, "ping", up.addr, "-c", 1, code=5, err="alice")
+        assert "kith trust accept alice --key " in r.err and KEY in r.err, r
+        kith(b, "trust", "pin", "alice", "--key", KEY2, code=5, err="known with another post-quantum key")
+        kith(b, "trust", "accept", "alice", code=2, err="--key Qm...")
+        key = r.err.rsplit("--key ", 1)[1].rstrip("'\n")  # as the message says
+        kith(b, "trust", "accept", "alice", "--key", key)
+        kith(b, "ping", up.addr, "-c", 1)
+
+
+def names_are_good_wherever_a_peer_is():
+    with homes("a", "b") as (a, b), Up(a) as up:
+        kith(b, "dial", "alice", code=2, err="nor the name of a known peer")
+        kith(b, "dial", up.addr)
+        kith(b, "trust", "rename", up.peer, "alice", out="name      alice")
+        kith(b, "dial", "alice", out=up.peer)
+        kith(b, "ping", "Alice", "-c", 1, out="1 sent, 1 received")
+        kith(b, "perf", "alice", code=5)
+        assert kith(b, "trust", "show", "alice", "--json").json()["peer"] == up.peer
+        with Up(b):
+            r = kith(b, "dial", "alice", "--json").json()
+            assert r["peer"] == up.peer and r["name"] == "alice" and r["trust"] == "first-seen", r
+            assert kith(b, "peers", "--json").json()["peers"][0]["name"] == "alice"
+            kith(b, "trust", "rename", "alice", "bob")  # through the running node
+            kith(b, "ping", "bob", "-c", 1)
+            kith(b, "disconnect", "bob", out="closed 1")
+        kith(b, "trust", "pin", PEER, "--name", "BOB", code=1, err="is that of " + up.peer)
+        for bad in ("two words", "a/b", "\x1b[2J", "x" * 64, PEER):
+            kith(b, "trust", "rename", up.peer, bad, code=2, err="cannot be a name")
+        kith(b, "trust", "rename", "bob", out="(none)")
+        kith(b, "dial", "bob", code=2)
+
+
+def blocked_is_out_at_once():
+    with homes("a", "b") as (a, b), Up(a) as up, Up(b) as mine:
+        kith(b, "dial", up.addr)
+        kith(b, "trust", "block", up.peer, out="BLOCKED")
+        assert mine.event("peer_disconnected")["peer"] == up.peer
+        r = kith(b, "dial", up.addr, code=5, err="is blocked")
+        assert f"'kith trust unblock {up.peer}'" in r.err, r
+        kith(a, "dial", mine.addr, code=None)
+        ev = mine.event("refused")
+        assert ev["peer"] == up.peer and "is blocked" in ev["reason"], ev
+        kith(b, "trust", "unblock", up.peer)
+        kith(b, "dial", up.addr)
+        kith(b, "trust", "unblock", PEER, code=4, err="is not known")
+
+
+def two_commands_and_a_node_share_what_is_known():
+    with homes("a", "b") as (a, b), Up(a) as up:
+        p = subprocess.Popen([KITH, "ping", up.addr, "-i", "50"], env=environment(b), stdout=subprocess.DEVNULL)
+        eventually(lambda: up.peer in peers(b), "noted by the ping under way")
+        kith(b, "trust", "rename", up.peer, "alice")  # straight in the file: no node of b runs
+        kith(b, "dial", "alice")
+        p.terminate()
+        p.wait()
+        assert peers(b)[up.peer]["name"] == "alice"
+
+
+def what_is_exported_can_be_imported():
+    with homes("a", "b", "c") as (a, b, c):
+        kith(a, "trust", "pin", PEER, "--key", KEY, "--name", "alice")
+        kith(a, "trust", "policy", PEER, "require")
+        kith(a, "trust", "block", OTHER)
+        text = kith(a, "trust", "export").out
+        assert text.startswith("kith trust 1\n") and len(text.splitlines()) == 3, text
+        b.parent.joinpath("copy").write_text(text)
+        copy = b.parent / "copy"
+        kith(b, "trust", "import", copy, "--restore", out="imported 2")
+        assert peers(a) == peers(b)
+        # Of what others say: pins and blocks, no policies; and never another key.
+        kith(c, "trust", "import", copy, out="imported 2")
+        p = peers(c)
+        assert p[PEER]["policy"] == "inherit" and p[PEER]["key"] == KEY and p[PEER]["trust"] == "pinned", p
+        assert p[OTHER]["blocked"], p
+        copy.write_text(text.replace(KEY, KEY2))
+        kith(c, "trust", "import", copy, code=5, err="is known with another post-quantum key")
+        assert peers(c)[PEER]["key"] == KEY
+        copy.write_text(text + "peer nonsense\n")
+        kith(c, "trust", "import", copy, code=1, err="nothing was imported: entry 3")
+        copy.write_bytes(b"\x00\xff" * 1000)
+        kith(c, "trust", "import", copy, code=1, err="does not begin with")
+        kith(c, "trust", "import", copy.parent / "nowhere", code=10, err="No such file")
+        with Up(c, listen=LOOPBACK):
+            copy.write_text(text)
+            kith(c, "trust", "import", copy, out="imported 2")
+            with open(copy) as f:
+                kith(c, "trust", "import", "-", stdin=f, out="imported 2")
+
+
+def a_damaged_file_is_not_forgotten():
+    with homes("a", "b") as (a, b), Up(a) as up:
+        kith(b, "trust", "pin", up.peer)
+        (b / "trust.db").write_bytes(b"nonsense" * 1000)
+        for args in (("ping", up.addr, "-c", 1), ("trust", "list"), ("up", "--listen", LOOPBACK)):
+            r = kith(b, *args, code=11, err="cannot read whom to trust")
+            assert str(b / "trust.db") in r.err and "move it away" in r.err, r
+        (b / "trust.db").unlink()
+        kith(b, "ping", up.addr, "-c", 1)
+
+
+def mistakes_are_explained():
+    with homes("a") as a:
+        kith(a, "trust", code=2)
+        kith(a, "trust", "lisst", code=2, err="there is no 'lisst'")
+        kith(a, "trust", "show", code=2, err="something is missing")
+        kith(a, "trust", "show", PEER, code=4, err="is not known")
+        kith(a, "trust", "list", "--key", KEY, code=2, err="--key does not belong to it")
+        kith(a, "trust", "pin", PEER, "--key", "Qmx", code=2, err="is not the id of a post-quantum key")
+        kith(a, "trust", "policy", PEER, "maybe", code=2, err="none of inherit, prefer, require, off")
+        kith(a, "trust", "--help", out="examples:")
+
+
+run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
+    names_are_good_wherever_a_peer_is, blocked_is_out_at_once, two_commands_and_a_node_share_what_is_known,
+    what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, mistakes_are_explained)
