@@ -130,6 +130,37 @@ static void a_key_with_a_coefficient_beyond_q_is_refused(void **state)
     }
 }
 
+static void every_wrong_length_is_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t seed[64] = {1}, coin[32] = {2}, ct[KITH_KEM_CT_MAX], ss[32];
+        size_t ek_len = kith_kem_ek_len(algs[i]), ct_len = kith_kem_ct_len(algs[i]);
+        kith_kem *k = kith_kem_new(algs[i], seed);
+        uint8_t whole_ek[KITH_KEM_EK_MAX] = {0};
+        kith_kem_ek(k, whole_ek);
+        assert_int_equal(kith_kem_encaps(algs[i], kith_bytes_of(whole_ek, ek_len), coin, ct, ss), KITH_OK);
+        for (size_t n = 0; n < KITH_KEM_EK_MAX + 64; n++) {
+            uint8_t *p = calloc(1, n + 1); /* a block of its own: a sanitizer sees what is read beyond it */
+            memcpy(p, whole_ek, n < ek_len ? n : ek_len);
+            uint8_t out[KITH_KEM_CT_MAX];
+            kith_err e = kith_kem_encaps(algs[i], kith_bytes_of(p, n), coin, out, ss);
+            assert_int_equal(e, n == ek_len ? KITH_OK : KITH_ECRYPTO);
+            memset(p, 0, n);
+            memcpy(p, ct, n < ct_len ? n : ct_len);
+            assert_int_equal(kith_kem_decaps(k, kith_bytes_of(p, n), ss),
+                             n == ct_len ? KITH_OK : KITH_ECRYPTO);
+            free(p);
+        }
+        for (size_t n = 0; n < 3300; n++) { /* zeros are no decapsulation key of any length */
+            uint8_t *p = calloc(1, n + 1);
+            assert_null(kith_kem_of_dk(algs[i], kith_bytes_of(p, n)));
+            free(p);
+        }
+        kith_kem_free(k);
+    }
+}
+
 static kith_kem_alg alg_named(const char *name)
 {
     return strcmp(name, "ML-KEM-512") == 0   ? KITH_KEM_MLKEM512
@@ -297,6 +328,7 @@ int main(void)
         cmocka_unit_test(the_same_coin_gives_the_same_ciphertext),
         cmocka_unit_test(a_forged_ciphertext_gives_another_secret),
         cmocka_unit_test(a_key_with_a_coefficient_beyond_q_is_refused),
+        cmocka_unit_test(every_wrong_length_is_refused),
         cmocka_unit_test(wycheproof_mlkem_512_agrees),
         cmocka_unit_test(wycheproof_mlkem_768_agrees),
         cmocka_unit_test(wycheproof_mlkem_1024_agrees),
