@@ -87,10 +87,8 @@ int id_check(const kith_identity *id, const char *name)
     kith_bytes statements[KITH_SUCCESSORS_MAX];
     size_t n = kith_identity_successors(id, statements);
     kith_err e = kith_identity_keys(id, &signer, &pq);
-    if (e == KITH_EFORMAT)
-        return cmd_fail(EXIT_CONFIG, "cannot use %s: its keys are not those that it names", name);
     if (e)
-        return cmd_fail(EXIT_FAILED, "no memory");
+        return cmd_fail(EXIT_CONFIG, "cannot use %s: %s", name, kith_identity_trouble(e));
     kith_signer_free(signer);
     kith_pq_signer_free(pq);
     for (size_t i = 0; i < n; i++) {
@@ -167,7 +165,7 @@ static const cmd_option options[] = {
     {.name = "qr", .help = "draw the peer id as a QR code too"},
     {.name = "sig",
      .arg = "ALG",
-     .help = "new, rotate: ML-DSA-44, -65 (default), -87, SLH-DSA-SHA2-128s, -128f"},
+     .help = "new, rotate: ML-DSA-44, -65 (default), -87, SLH-DSA-SHA2-128s, -128f, Falcon-512"},
     {.name = "encrypt", .help = "new: put the keys under a passphrase, which is asked for"},
     {.name = "replace", .help = "new, import: in the place of the identity here, which is kept beside it"},
     {.name = "plain", .help = "export: without a passphrase, readable by whoever gets it"},

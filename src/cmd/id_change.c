@@ -24,12 +24,14 @@ static int algorithm(const cmd_args *args, kith_sig_alg fallback, kith_sig_alg *
 {
     const char *name = cmd_value(args, "sig");
     *out = name ? kith_sig_named(kith_bytes_str(name)) : fallback;
-    if (*out != KITH_SIG_NONE)
-        return EXIT_OK;
-    return cmd_fail(
-        EXIT_USAGE,
-        "id: --sig: '%s' is none of ML-DSA-44, ML-DSA-65, ML-DSA-87, SLH-DSA-SHA2-128s, SLH-DSA-SHA2-128f",
-        name);
+    if (*out == KITH_SIG_NONE)
+        return cmd_fail(EXIT_USAGE,
+                        "id: --sig: '%s' is none of ML-DSA-44, ML-DSA-65, ML-DSA-87, SLH-DSA-SHA2-128s, "
+                        "SLH-DSA-SHA2-128f, Falcon-512",
+                        name);
+    if (!kith_sig_available(*out))
+        return cmd_fail(EXIT_USAGE, "id: --sig: %s", kith_identity_trouble(KITH_EUNSUPPORTED));
+    return EXIT_OK;
 }
 
 static int protect_failed(kith_err e)
@@ -129,7 +131,7 @@ int id_new(const cmd_args *args)
         return code;
     kith_err e = kith_identity_new(alg, kith_random_os(), &id);
     if (e)
-        return cmd_fail(EXIT_FAILED, "cannot make the keys: %s", kith_err_text(e));
+        return cmd_fail(EXIT_FAILED, "cannot make the keys: %s", kith_identity_trouble(e));
     if (cmd_has(args, "encrypt") || cmd_has(args, "new-passphrase-fd"))
         code = protect(args, id, "a passphrase for the new identity: ");
     if (!code)
@@ -250,7 +252,8 @@ static int try_out(const cmd_args *args, kith_identity *id, const char *file)
     int code = passphrase_unlock(args, id, file);
     if (!code && kith_identity_facts_of(id).alg == KITH_SIG_NONE) {
         kith_err e = kith_identity_rotate(id, KITH_IDENTITY_SIG, 0, kith_random_os());
-        code = e ? cmd_fail(EXIT_FAILED, "cannot make a post-quantum key: %s", kith_err_text(e)) : EXIT_OK;
+        code = e ? cmd_fail(EXIT_FAILED, "cannot make a post-quantum key: %s", kith_identity_trouble(e))
+                 : EXIT_OK;
     }
     return code ? code : id_check(id, file);
 }
@@ -342,7 +345,7 @@ int id_rotate(const cmd_args *args)
     kith_err e = kith_identity_rotate(id, cmd_has(args, "sig") ? alg : was.alg, (uint64_t)time(NULL),
                                       kith_random_os());
     if (e)
-        code = cmd_fail(EXIT_FAILED, "cannot make the new key: %s", kith_err_text(e));
+        code = cmd_fail(EXIT_FAILED, "cannot make the new key: %s", kith_identity_trouble(e));
     if (!code)
         code = put_back(path, id);
     if (!code)

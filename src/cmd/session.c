@@ -65,9 +65,7 @@ int session_load_identity(session *s, const cmd_args *args)
     if (!code) {
         kith_err bad = kith_identity_keys(s->identity, &s->signer, &s->pq_signer);
         if (bad)
-            code =
-                cmd_fail(EXIT_CONFIG, "cannot use %s: %s", name,
-                         bad == KITH_EFORMAT ? "its keys are not those that it names" : kith_err_text(bad));
+            code = cmd_fail(EXIT_CONFIG, "cannot use %s: %s", name, kith_identity_trouble(bad));
     }
     if (code)
         session_drop_identity(s);

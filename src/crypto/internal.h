@@ -15,7 +15,7 @@ typedef struct kith_algs {
     EVP_MD *sha512;
     EVP_CIPHER *chacha20_poly1305;
     EVP_CIPHER *aes_256_gcm;
-    EVP_SIGNATURE *sig[KITH_SIG_COUNT]; /* [KITH_SIG_NONE] is NULL */
+    EVP_SIGNATURE *sig[KITH_SIG_COUNT]; /* NULL for none, and for Falcon */
 } kith_algs;
 
 extern kith_algs kith_crypto_algs;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* ML-DSA and SLH-DSA over OpenSSL's one-shot signatures. */
+/* ML-DSA and SLH-DSA over OpenSSL's one-shot signatures, and the way to Falcon. */
 #include "crypto/pqsign.h"
 
 #include <assert.h>
@@ -8,11 +8,13 @@
 #include <openssl/params.h>
 
 #include "crypto/crypto.h"
+#include "crypto/falcon.h"
 #include "crypto/internal.h"
 #include "crypto/pqsign_vectors.h"
 
 struct kith_pq_signer {
-    EVP_PKEY *key;
+    EVP_PKEY *key; /* NULL for Falcon */
+    uint8_t *pair; /* of Falcon, else NULL */
     kith_sig_alg alg;
     uint8_t pub[KITH_SIG_PUB_MAX]; /* asking OpenSSL again could fail for want of memory */
 };
@@ -49,6 +51,19 @@ kith_sig_alg kith_sig_named(kith_bytes name)
             return (kith_sig_alg)alg;
     }
     return KITH_SIG_NONE;
+}
+
+bool kith_sig_available(kith_sig_alg alg)
+{
+    return alg == KITH_SIG_FALCON512 ? kith_falcon_available() : alg > KITH_SIG_NONE && alg < KITH_SIG_COUNT;
+}
+
+kith_err kith_pq_seed_new(kith_sig_alg alg, kith_rand rand, uint8_t *seed)
+{
+    if (alg == KITH_SIG_FALCON512)
+        return kith_falcon_make(seed);
+    rand.fn(rand.ctx, kith_span_of(seed, kith_sig_info_of(alg)->seed_len));
+    return KITH_OK;
 }
 
 /* ---- the three calls of OpenSSL ---- */
@@ -140,20 +155,44 @@ static bool verify_with(const char *set, EVP_SIGNATURE *method, const kith_pq_ho
 
 /* ---- what kith uses ---- */
 
+static kith_err take_seed(kith_pq_signer *s, kith_bytes seed)
+{
+    size_t n = sizeof s->pub;
+    s->key = key_of_seed(infos[s->alg].name, seed);
+    bool ok = s->key && EVP_PKEY_get_raw_public_key(s->key, s->pub, &n) == 1 && n == infos[s->alg].pub_len;
+    return ok ? KITH_OK : KITH_ENOMEM;
+}
+
+/* Nothing makes the public key from the private one: a signature shows that they belong together. */
+static kith_err take_pair(kith_pq_signer *s, kith_bytes pair)
+{
+    uint8_t sig[KITH_FALCON_SIG_LEN];
+    s->pair = OPENSSL_memdup(pair.p, pair.len);
+    if (!s->pair)
+        return KITH_ENOMEM;
+    memcpy(s->pub, pair.p + KITH_FALCON_PRIVATE_LEN, KITH_FALCON_PUB_LEN);
+    kith_err e = kith_falcon_sign(s->pair, kith_bytes_str("kith"), sig);
+    if (!e)
+        e = kith_falcon_verify(kith_pq_signer_public(s), kith_bytes_str("kith"),
+                               kith_bytes_of(sig, sizeof sig));
+    return e ? KITH_EFORMAT : KITH_OK;
+}
+
 kith_err kith_pq_signer_new(kith_sig_alg alg, kith_bytes seed, kith_pq_signer **out)
 {
     const kith_sig_info *info = kith_sig_info_of(alg);
+    if (!kith_sig_available(alg))
+        return KITH_EUNSUPPORTED;
     if (seed.len != info->seed_len)
         return KITH_EFORMAT;
     kith_pq_signer *s = OPENSSL_zalloc(sizeof *s);
     if (!s)
         return kith_crypto_err(KITH_ENOMEM);
-    size_t n = sizeof s->pub;
     s->alg = alg;
-    s->key = key_of_seed(info->name, seed);
-    if (!s->key || EVP_PKEY_get_raw_public_key(s->key, s->pub, &n) != 1 || n != info->pub_len) {
+    kith_err e = alg == KITH_SIG_FALCON512 ? take_pair(s, seed) : take_seed(s, seed);
+    if (e) {
         kith_pq_signer_free(s);
-        return kith_crypto_err(KITH_ENOMEM);
+        return kith_crypto_err(e);
     }
     *out = s;
     return KITH_OK;
@@ -164,6 +203,9 @@ void kith_pq_signer_free(kith_pq_signer *s)
     if (!s)
         return;
     EVP_PKEY_free(s->key); /* clears the secret */
+    if (s->pair)
+        kith_wipe(s->pair, KITH_FALCON_PAIR_LEN);
+    OPENSSL_free(s->pair);
     OPENSSL_free(s);
 }
 
@@ -181,6 +223,8 @@ kith_bytes kith_pq_signer_public(const kith_pq_signer *s)
 kith_err kith_pq_sign(const kith_pq_signer *s, kith_bytes msg, const uint8_t rnd[KITH_SIG_RND_LEN],
                       uint8_t *sig)
 {
+    if (s->alg == KITH_SIG_FALCON512)
+        return kith_falcon_sign(s->pair, msg, sig);
     bool slh = s->alg == KITH_SIG_SLHDSA128S || s->alg == KITH_SIG_SLHDSA128F;
     kith_pq_how how = {.rnd = rnd, .rnd_len = slh ? KITH_SIG_RND_LEN / 2 : KITH_SIG_RND_LEN};
     kith_span out = kith_span_of(sig, infos[s->alg].sig_len);
@@ -194,6 +238,8 @@ kith_err kith_pq_verify(kith_sig_alg alg, kith_bytes key, kith_bytes msg, kith_b
     kith_pq_how how = {0};
     if (key.len != info->pub_len || sig.len != info->sig_len)
         return KITH_ECRYPTO;
+    if (alg == KITH_SIG_FALCON512)
+        return kith_falcon_verify(key, msg, sig);
     bool ok = verify_with(info->name, kith_crypto_algs.sig[alg], &how, key, msg, sig);
     return ok ? KITH_OK : kith_crypto_err(KITH_ECRYPTO);
 }

@@ -104,6 +104,13 @@ kith_err kith_identity_keys(const kith_identity *id, kith_signer **signer, kith_
     return KITH_OK;
 }
 
+const char *kith_identity_trouble(kith_err e)
+{
+    return e == KITH_EFORMAT        ? "its keys are not those that it names"
+           : e == KITH_EUNSUPPORTED ? "Falcon-512 needs a kith that was built with liboqs"
+                                    : kith_err_text(e);
+}
+
 /* ---- the lines before the secret, which the seal covers too ---- */
 
 static void put_head(const kith_identity *id, kith_wr *w)
@@ -297,8 +304,9 @@ kith_err kith_identity_rotate(kith_identity *id, kith_sig_alg alg, uint64_t time
     kith_pq_signer *next = NULL;
     kith_span statement = {0};
     bool first = id->facts.alg == KITH_SIG_NONE;
-    fill(rand, seed, len);
-    kith_err e = kith_pq_signer_new(alg, kith_bytes_of(seed, len), &next);
+    kith_err e = kith_pq_seed_new(alg, rand, seed);
+    if (!e)
+        e = kith_pq_signer_new(alg, kith_bytes_of(seed, len), &next);
     if (!e && !first)
         e = succeed(id, next, time, rand, &statement);
     if (!e) {

@@ -29,7 +29,7 @@ typedef struct kith_identity_facts {
 
 /* ---- in memory ---- */
 
-/* Two fresh keys, no passphrase. KITH_ENOMEM. */
+/* Two fresh keys, no passphrase. KITH_ENOMEM; KITH_EUNSUPPORTED: this build does not have the algorithm. */
 KITH_CHECK kith_err kith_identity_new(kith_sig_alg alg, kith_rand rand, kith_identity **out);
 void kith_identity_free(kith_identity *id); /* wipes; NULL is fine */
 kith_identity_facts kith_identity_facts_of(const kith_identity *id);
@@ -43,10 +43,13 @@ KITH_CHECK kith_err kith_identity_unlock(kith_identity *id, kith_bytes passphras
 KITH_CHECK kith_err kith_identity_protect(kith_identity *id, kith_bytes passphrase,
                                           const kith_argon2_cost *cost, kith_rand rand);
 /* The keys, checked against the ids that stand beside the seeds. pq: NULL when version 1 has none. KITH_ESTATE: locked. KITH_EFORMAT: these are
- * not the keys that the file names. KITH_ENOMEM. */
+ * not the keys that the file names. KITH_ENOMEM. KITH_EUNSUPPORTED: this build does not have the algorithm. */
 KITH_CHECK kith_err kith_identity_keys(const kith_identity *id, kith_signer **signer, kith_pq_signer **pq);
+/* What an error of the function above, or of those that make keys, means to a person; static. */
+const char *kith_identity_trouble(kith_err e);
 /* Gives one of version 1 its post-quantum key; one that has a key gets the next, with the statement that leads to it. time: seconds since
- * 1970 UTC. Not locked; stays under its passphrase. KITH_ENOMEM; KITH_EFORMAT: as kith_identity_keys. */
+ * 1970 UTC. Not locked; stays under its passphrase. Errors as
+ * kith_identity_new and kith_identity_keys. */
 KITH_CHECK kith_err kith_identity_rotate(kith_identity *id, kith_sig_alg alg, uint64_t time, kith_rand rand);
 
 /* The text of the file. KITH_EFORMAT: *why (static) says what is wrong. KITH_ENOMEM. */

@@ -13,14 +13,15 @@
 #define DATA_TAG 2
 
 /* KeyType and the byte before the raw key (0: none). ML-DSA's are RFC-0004's. It knows no others: SLH-DSA's types are the codes of the multicodec
- * table (slhdsa-sha2-128s-pub, slhdsa-sha2-128f-pub), which no list of four key types will reach. */
+ * table (slhdsa-sha2-128s-pub, slhdsa-sha2-128f-pub), which no list of four key types will reach; Falcon's is a number of that table's range for
+ * private use. */
 static const struct {
     uint32_t type;
     uint8_t prefix;
 } forms[KITH_SIG_COUNT] = {
     [KITH_SIG_MLDSA44] = {4, 0x01},         [KITH_SIG_MLDSA65] = {4, 0x02},
-    [KITH_SIG_MLDSA87] = {4, 0x03},         [KITH_SIG_SLHDSA128S] = {0x1220, 0x00},
-    [KITH_SIG_SLHDSA128F] = {0x1222, 0x00},
+    [KITH_SIG_MLDSA87] = {4, 0x03},         [KITH_SIG_FALCON512] = {0x300512, 0x00},
+    [KITH_SIG_SLHDSA128S] = {0x1220, 0x00}, [KITH_SIG_SLHDSA128F] = {0x1222, 0x00},
 };
 
 static size_t data_len(kith_sig_alg alg)

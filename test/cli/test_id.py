@@ -68,6 +68,16 @@ def every_algorithm_can_be_chosen_and_a_node_starts_with_it():
                 assert up.peer == f["peer"]
                 kith(b, "ping", up.addr, "-c", 1)
         kith(a, "id", "new", "--replace", "--sig", "RSA", code=2, err="none of ML-DSA-44")
+        r = kith(a, "id", "new", "--replace", "--sig", "falcon-512", "--json", code=None)
+        if r.code == 0:  # the build has liboqs
+            f = r.json()
+            assert (f["pq_algorithm"], f["pq_category"]) == ("Falcon-512", 1), f
+            with Up(a) as up:
+                kith(b, "ping", up.addr, "-c", 1)
+            kith(a, "id", "rotate")
+            assert facts(a)["successors"] == 1
+        else:
+            assert r.code == 2 and "Falcon-512 needs a kith that was built with liboqs" in r.err, r
 
 
 def version_1_files_keep_their_peer_id():

@@ -119,6 +119,8 @@ static void every_algorithm_makes_an_identity_that_reads_back(void **state)
 {
     (void)state;
     for (int a = KITH_SIG_NONE + 1; a < KITH_SIG_COUNT; a++) {
+        if (!kith_sig_available((kith_sig_alg)a))
+            continue;
         kith_identity *id = fresh((kith_sig_alg)a), *again;
         kith_identity_facts f = kith_identity_facts_of(id);
         assert_int_equal(f.alg, a);

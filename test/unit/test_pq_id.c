@@ -21,7 +21,7 @@ static const struct {
 } known[] = {
     {KITH_SIG_MLDSA44, "080412a10a01"},  {KITH_SIG_MLDSA65, "080412a10f02"},
     {KITH_SIG_MLDSA87, "080412a11403"},  {KITH_SIG_SLHDSA128S, "08a0241220"},
-    {KITH_SIG_SLHDSA128F, "08a2241220"},
+    {KITH_SIG_SLHDSA128F, "08a2241220"}, {KITH_SIG_FALCON512, "08928ac001128107"},
 };
 
 static kith_bytes encode(kith_sig_alg alg, uint8_t out[KITH_PQ_KEY_MAX])

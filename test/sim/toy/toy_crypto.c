@@ -386,6 +386,11 @@ const kith_sig_info *kith_sig_info_of(kith_sig_alg alg)
     return &infos[alg];
 }
 
+bool kith_sig_available(kith_sig_alg alg)
+{
+    return alg > KITH_SIG_NONE && alg < KITH_SIG_COUNT;
+}
+
 kith_err kith_pq_signer_new(kith_sig_alg alg, kith_bytes seed, kith_pq_signer **out)
 {
     const kith_sig_info *info = kith_sig_info_of(alg);
