@@ -379,7 +379,8 @@ static void account(sock *s, bool stranger, size_t n, uint64_t cost)
         s->read_max = s->read_max * 2 < READ_BUF ? s->read_max * 2 : READ_BUF;
         s->cheap = 0;
     }
-    if (s->spent >= TURN_PEER || (h->spent >= TURN_ALL && s->spent > TURN_LIGHT))
+    if (s->spent >= TURN_PEER || (h->spent >= TURN_ALL && s->spent > TURN_LIGHT) ||
+        (s->conn && kith_conn_laden(s->conn)))
         wait_for_turn(s);
 }
 
@@ -431,7 +432,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     } else {
         bool stranger = kith_conn_stranger(s->conn);
         uint64_t before = kith_conn_cost(s->conn);
-        kith_node_recv(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n));
+        kith_node_recv_some(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n),
+                            TURN_PEER);
         account(s, stranger, (size_t)n, kith_conn_cost(s->conn) - before);
     }
     kith_host_kick(h);
@@ -494,13 +496,32 @@ void kith_tcp_work_(kith_host *h, kith_conn *c)
     kith_node_worked(h->node, kith_host_now(h), c);
 }
 
+/* What it read before, and then its place at the end again. */
+static void go_on(sock *s)
+{
+    kith_host *h = s->host;
+    uint64_t before = kith_conn_cost(s->conn);
+    kith_node_go_on(h->node, kith_host_now(h), s->conn, TURN_PEER);
+    s->turn = h->turn;
+    s->spent = kith_conn_cost(s->conn) - before;
+    h->spent += s->spent;
+    wait_for_turn(s);
+    kith_host_kick(h);
+}
+
 /* A turn holds so many whole shares. */
 static void call_up(kith_list *waiting, unsigned count)
 {
-    for (kith_link *k; count-- > 0 && (k = kith_list_pop(waiting));) {
+    for (kith_link *k; count-- > 0 && (k = kith_list_first(waiting));) {
         sock *s = KITH_OF(k, sock, waiting);
+        if (s->called == s->host->turn)
+            return; /* it has gone on already, and so have all before it */
+        kith_link_remove(k);
         s->called = s->host->turn;
-        read_on(s);
+        if (s->conn && kith_conn_laden(s->conn))
+            go_on(s);
+        else
+            read_on(s);
     }
 }
 

@@ -40,6 +40,8 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
     c->node = n;
     c->inbound = inbound;
     c->active_at = now;
+    c->enough = UINT64_MAX;
+    kith_buf_init(&c->rest, REST_MAX);
     kith_list_init(&c->streams);
     kith_list_push(&n->conns, &c->all);
     n->conn_count++;
@@ -78,6 +80,7 @@ static void tear_down(kith_conn *c)
         c->working = NULL;
     }
     kith_yamux_free(c->yamux);
+    kith_buf_fini(&c->rest, &n->env);
     c->mss = NULL;
     c->noise = NULL;
     c->yamux = NULL;
@@ -457,11 +460,11 @@ static void secured(kith_conn *c, kith_time now)
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
 }
 
-/* Takes all that yamux has to tell; commands given meanwhile may add to it. */
-static void drain_yamux(kith_conn *c, kith_time now)
+/* Takes what yamux has to tell, all of it or until that has cost enough; commands given meanwhile may add to it. */
+static void drain_yamux(kith_conn *c, kith_time now, uint64_t enough)
 {
     kith_yamux_event ev;
-    while (c->state == CONN_OPEN && kith_yamux_next(c->yamux, &ev)) {
+    while (c->state == CONN_OPEN && c->cost < enough && kith_yamux_next(c->yamux, &ev)) {
         kith_stream *s = ev.stream ? kith_yamux_user(ev.stream) : NULL;
         c->cost++;
         switch (ev.kind) {
@@ -497,6 +500,39 @@ static void drain_yamux(kith_conn *c, kith_time now)
     }
 }
 
+/* Hands the muxer what it left, in part or all of it. */
+static void feed_rest(kith_conn *c, kith_time now, uint64_t enough)
+{
+    if (c->state != CONN_OPEN || c->rest.len == 0)
+        return;
+    kith_yamux_recv(c->yamux, now, kith_buf_view(&c->rest));
+    drain_yamux(c, now, enough);
+    kith_bytes left = c->yamux ? kith_yamux_give_back(c->yamux) : (kith_bytes){0};
+    if (c->state == CONN_OPEN)
+        kith_buf_drop(&c->rest, &c->node->env, c->rest.len - left.len);
+    else
+        kith_buf_fini(&c->rest, &c->node->env);
+}
+
+static void feed(kith_conn *c, kith_time now, kith_bytes in)
+{
+    const kith_env *env = &c->node->env;
+    if (c->rest.len > 0 && c->cost >= c->enough && kith_buf_put(&c->rest, env, in) == KITH_OK)
+        return;
+    feed_rest(c, now, UINT64_MAX);
+    if (c->state != CONN_OPEN)
+        return;
+    kith_yamux_recv(c->yamux, now, in);
+    drain_yamux(c, now, c->enough);
+    if (c->state != CONN_OPEN)
+        return;
+    kith_bytes left = kith_yamux_give_back(c->yamux);
+    if (left.len > 0 && kith_buf_put(&c->rest, env, left)) {
+        kith_yamux_recv(c->yamux, now, left); /* no room: then all of it now */
+        drain_yamux(c, now, UINT64_MAX);
+    }
+}
+
 /* Decrypted bytes. */
 static void plain(kith_conn *c, kith_time now, kith_bytes in)
 {
@@ -513,8 +549,7 @@ static void plain(kith_conn *c, kith_time now, kith_bytes in)
             open_up(c, now); /* the negotiator goes when its last words are sent */
     }
     if (c->state == CONN_OPEN && in.len > 0) {
-        kith_yamux_recv(c->yamux, now, in);
-        drain_yamux(c, now);
+        feed(c, now, in);
     }
 }
 
@@ -625,6 +660,12 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
         }
     }
     noise_in(c, now, in);
+    kith_conn_pump_(c, now);
+}
+
+void kith_conn_go_on_(kith_conn *c, kith_time now, uint64_t most)
+{
+    feed_rest(c, now, c->cost + most);
     kith_conn_pump_(c, now);
 }
 
@@ -764,7 +805,7 @@ void kith_conn_tick_(kith_conn *c, kith_time now)
     case CONN_OPEN:
         if (now >= kith_yamux_deadline(c->yamux)) {
             kith_yamux_tick(c->yamux, now);
-            drain_yamux(c, now);
+            drain_yamux(c, now, UINT64_MAX);
         }
         if (c->state == CONN_OPEN && now >= idle_deadline(c)) {
             kith_yamux_goaway(c->yamux, 0);
@@ -788,7 +829,7 @@ void kith_conn_pump_(kith_conn *c, kith_time now)
     if (c->state == CONN_DEAD)
         return;
     if (c->state == CONN_OPEN)
-        drain_yamux(c, now);
+        drain_yamux(c, now, UINT64_MAX);
     if (c->state == CONN_DEAD)
         return;
     kith_time at = c->deadline;

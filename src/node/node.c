@@ -407,6 +407,24 @@ void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in)
         kith_conn_recv_(c, now, in);
 }
 
+void kith_node_recv_some(kith_node *n, kith_time now, kith_conn *c, kith_span in, uint64_t most)
+{
+    c->enough = c->cost + most;
+    kith_node_recv(n, now, c, in);
+    c->enough = UINT64_MAX;
+}
+
+bool kith_conn_laden(const kith_conn *c)
+{
+    return c->rest.len > 0;
+}
+
+void kith_node_go_on(kith_node *n, kith_time now, kith_conn *c, uint64_t most)
+{
+    (void)n;
+    kith_conn_go_on_(c, now, most);
+}
+
 void kith_node_work(kith_conn *c)
 {
     kith_noise_work(c->working);

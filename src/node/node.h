@@ -140,6 +140,12 @@ bool kith_conn_stranger(const kith_conn *c);
 /* Bytes from the socket; borrowed (and decrypted in place) for the call. While a message of its handshake is worked on (WORK, until
  * kith_node_worked) the connection only keeps what comes, and no more than KITH_NOISE_AHEAD_MAX: a host does not read meanwhile. */
 void kith_node_recv(kith_node *n, kith_time now, kith_conn *c, kith_span in);
+/* The same, for hosts with other peers to serve: once the input has cost `most` (kith_conn_cost), in the middle of a record full of tiny
+ * frames, what is decrypted and left waits: laden. Memory: REST_MAX at most while it does; without any, nothing is left. */
+void kith_node_recv_some(kith_node *n, kith_time now, kith_conn *c, kith_span in, uint64_t most);
+bool kith_conn_laden(const kith_conn *c);
+/* More of it. Until there is none a host should not read from the socket, nor tell its end. */
+void kith_node_go_on(kith_node *n, kith_time now, kith_conn *c, uint64_t most);
 /* The peer closed its writing side. */
 void kith_node_eof(kith_node *n, kith_time now, kith_conn *c);
 /* A WORK event's computation: heavy (0.3 ms, and up to tens of them with post-quantum signatures), and on any thread, while

@@ -3,6 +3,7 @@
 #ifndef KITH_NODE_NODE_IMPL_H
 #define KITH_NODE_NODE_IMPL_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/timer.h"
 #include "node/node.h"
@@ -28,6 +29,9 @@
 #define COST_RECORD 16      /* a record */
 #define COST_STREAM 64      /* a stream opened by the peer */
 #define COST_HANDSHAKE 4096 /* a message of the handshake */
+#define REST_MAX \
+    (512u *      \
+     1024) /* decrypted bytes that wait for another turn: what a read of the host's size holds, and a record */
 #define SAYS_LITTLE \
     (4u *           \
      1024) /* a connection whose last output was no more than this speaks before those with much to say */
@@ -130,6 +134,8 @@ struct kith_conn {
     kith_rate rekey_rate;  /* of the peer's asking */
     kith_stream *rekey_by; /* whose keys are prepared */
     uint64_t cost;         /* without that of the bytes */
+    uint64_t enough;       /* the cost at which the muxer's input waits for another turn */
+    kith_buf rest;         /* that input */
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
     kith_rate pushes;
     uint8_t *protocols; /* length-prefixed ids, from identify */
@@ -274,6 +280,7 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
 void kith_conn_free_(kith_conn *c);
 void kith_conn_start_(kith_conn *c, kith_time now);
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in);
+void kith_conn_go_on_(kith_conn *c, kith_time now, uint64_t most);
 void kith_conn_worked_(kith_conn *c, kith_time now);
 void kith_conn_key_(kith_conn *c, kith_time now, const kith_node_key_answer *a);
 size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out);

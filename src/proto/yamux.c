@@ -661,6 +661,13 @@ bool kith_yamux_next(kith_yamux *y, kith_yamux_event *ev)
     }
 }
 
+kith_bytes kith_yamux_give_back(kith_yamux *y)
+{
+    kith_bytes in = y->in;
+    y->in = (kith_bytes){0};
+    return in;
+}
+
 /* ---- windows that fit the path ---- */
 
 /* The window a stream should have: three times what the path holds (one being sent, one being acknowledged,

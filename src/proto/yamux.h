@@ -95,6 +95,8 @@ typedef struct kith_yamux_event {
 /* Takes all of in and borrows it until next has returned false. */
 void kith_yamux_recv(kith_yamux *y, kith_time now, kith_bytes in);
 bool kith_yamux_next(kith_yamux *y, kith_yamux_event *ev);
+/* Gives back the input that next has not come to, for another recv. */
+kith_bytes kith_yamux_give_back(kith_yamux *y);
 
 /* Control frames: window updates, pings, resets, SYN/ACK without data, GoAway. */
 size_t kith_yamux_send(kith_yamux *y, kith_time now, kith_span out);

@@ -548,6 +548,127 @@ static void a_tiny_frame_in_tiny_records_costs_no_more_than_its_echo(void **stat
     finish(&a);
 }
 
+enum { TINY = 700, PART = 200 };
+
+/* A record of TINY frames of one byte, sealed; the bytes go on from `first`. */
+static size_t tiny_frames(bad *b, uint32_t id, unsigned first, kith_span out)
+{
+    for (unsigned i = 0; i < TINY; i++) {
+        uint8_t one = (uint8_t)((first + i) * 7);
+        sim_hostile_data(b->peer, 0, id, kith_bytes_of(&one, 1));
+    }
+    return sim_hostile_send(b->peer, out);
+}
+
+static void check_echo(bad *b, unsigned count)
+{
+    kith_bytes echo = sim_hostile_payload(b->peer);
+    assert_int_equal(echo.len, count);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(echo.p[i], (uint8_t)(i * 7));
+}
+
+static void a_record_full_of_tiny_frames_is_taken_in_parts(void **state)
+{
+    (void)state;
+    static uint8_t buf[64 * 1024];
+    enum { AT_ONCE, THE_REST_WITH_THE_NEXT, CLOSED, ENDS };
+    for (int end = 0; end < ENDS; end++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 17, 2);
+        uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        push_bad(&a, b);
+        (void)sim_hostile_payload(b->peer); /* what negotiation took */
+        size_t n = tiny_frames(b, id, 0, kith_span_of(buf, sizeof buf)), before = mark(&a);
+        uint64_t cost = kith_conn_cost(b->conn);
+        kith_node_recv_some(a.node, a.now, b->conn, kith_span_of(buf, n), PART);
+        for (unsigned parts = 1;; parts++) {
+            uint64_t took = kith_conn_cost(b->conn) - cost;
+            assert_true(took <= PART + n / 128 + 20); /* and what the record itself costs */
+            drive(&a);
+            if (!kith_conn_laden(b->conn)) {
+                assert_int_equal(parts, TINY / PART + 1);
+                break;
+            }
+            if (end != AT_ONCE && parts == 2)
+                break;
+            cost = kith_conn_cost(b->conn);
+            kith_node_go_on(a.node, a.now, b->conn, PART);
+        }
+        if (end == AT_ONCE)
+            check_echo(b, TINY);
+        assert_true(a.peak - before < 32 * KIB);
+        if (end == THE_REST_WITH_THE_NEXT) {
+            n = tiny_frames(b, id, TINY, kith_span_of(buf, sizeof buf));
+            kith_node_recv(a.node, a.now, b->conn, kith_span_of(buf, n));
+            assert_false(kith_conn_laden(b->conn));
+            drive(&a);
+            check_echo(b, 2 * TINY);
+        }
+        if (end == CLOSED) {
+            kith_node_close(a.node, a.now, b->conn);
+            drive(&a);
+            assert_null(b->conn);
+            sim_hostile_mute(b->peer, true);
+        }
+        finish(&a);
+    }
+}
+
+static void several_records_at_once_are_taken_in_parts_too(void **state)
+{
+    (void)state;
+    static uint8_t buf[64 * 1024];
+    arena a;
+    start(&a);
+    bad *b = meet(&a, 17, 2);
+    uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+    push_bad(&a, b);
+    (void)sim_hostile_payload(b->peer);
+    size_t n = tiny_frames(b, id, 0, kith_span_of(buf, sizeof buf));
+    n += tiny_frames(b, id, TINY, kith_span_of(buf + n, sizeof buf - n));
+    kith_node_recv_some(a.node, a.now, b->conn, kith_span_of(buf, n), PART);
+    for (unsigned parts = 1; kith_conn_laden(b->conn); parts++) {
+        assert_true(parts < 2 * TINY / PART + 2);
+        drive(&a);
+        kith_node_go_on(a.node, a.now, b->conn, PART);
+    }
+    drive(&a);
+    check_echo(b, 2 * TINY);
+    finish(&a);
+}
+
+/* Then nothing is left for later, and nothing lost. */
+static void without_memory_for_what_is_left_a_record_is_taken_whole(void **state)
+{
+    (void)state;
+    static uint8_t buf[64 * 1024];
+    unsigned whole = 0;
+    for (int nth = 1; nth < 10; nth++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 17, 2);
+        uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        push_bad(&a, b);
+        (void)sim_hostile_payload(b->peer);
+        size_t n = tiny_frames(b, id, 0, kith_span_of(buf, sizeof buf));
+        a.fail_in = nth;
+        kith_node_recv_some(a.node, a.now, b->conn, kith_span_of(buf, n), PART);
+        bool failed = a.fail_in == 0, laden = kith_conn_laden(b->conn);
+        a.fail_in = 0;
+        while (kith_conn_laden(b->conn))
+            kith_node_go_on(a.node, a.now, b->conn, PART);
+        drive(&a);
+        if (sim_hostile_heard(b->peer)->resets == 0) { /* else the echo had no memory */
+            check_echo(b, TINY);
+            whole += failed && !laden;
+        }
+        finish(&a);
+    }
+    assert_int_equal(whole, 1);
+}
+
 static void data_frames_without_a_byte_end_the_session(void **state)
 {
     (void)state;
@@ -1629,6 +1750,9 @@ int main(void)
         cmocka_unit_test(answers_to_pings_that_nobody_sent_end_the_session),
         cmocka_unit_test(a_flood_of_window_updates_ends_the_session),
         cmocka_unit_test(a_tiny_frame_in_tiny_records_costs_no_more_than_its_echo),
+        cmocka_unit_test(a_record_full_of_tiny_frames_is_taken_in_parts),
+        cmocka_unit_test(several_records_at_once_are_taken_in_parts_too),
+        cmocka_unit_test(without_memory_for_what_is_left_a_record_is_taken_whole),
         cmocka_unit_test(data_frames_without_a_byte_end_the_session),
         cmocka_unit_test(GHSA_vxx9_2994_q338_an_oversized_data_syn_frame),
         cmocka_unit_test(data_beyond_the_window_ends_the_session),
