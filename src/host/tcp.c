@@ -531,6 +531,8 @@ void kith_tcp_turn_(kith_host *h)
     h->spent = h->by_strangers = 0;
     call_up(&h->waiting[0], TURN_ALL / TURN_PEER);
     call_up(&h->waiting[1], 1);
+    if (!kith_list_empty(&h->waiting[0]) || !kith_list_empty(&h->waiting[1]))
+        kith_host_kick(h); /* those who were called up may have nothing to say */
 }
 
 static void tune(uv_tcp_t *t)
