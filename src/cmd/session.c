@@ -152,6 +152,7 @@ int session_start(session *s, const cmd_args *args)
     cfg.node.pq_signer = s->pq_signer;
     cfg.node.agent = s->config.agent;
     cfg.node.trust = kith_trust_ask;
+    cfg.node.policy = kith_trust_policy_of;
     cfg.node.trust_ctx = s->trust;
     cfg.dns = s->config.dns;
     s->host = kith_host_new(&cfg, &why);

@@ -855,6 +855,23 @@ static bool only_time_passed(const kith_trust_row *a, const kith_trust_row *b)
            kith_pq_id_eq(&a->pq, &b->pq);
 }
 
+kith_pq_policy kith_trust_policy_of(void *ctx, const kith_peer_id *peer)
+{
+    const kith_trust *t = ctx;
+    const entry *e = find(t, peer);
+    switch (e ? e->row.policy : KITH_TRUST_INHERIT) {
+    case KITH_TRUST_INHERIT:
+        break;
+    case KITH_TRUST_PREFER:
+        return KITH_PQ_PREFER;
+    case KITH_TRUST_REQUIRE:
+        return KITH_PQ_REQUIRE;
+    case KITH_TRUST_OFF:
+        return KITH_PQ_OFF;
+    }
+    return t->policy;
+}
+
 kith_err kith_trust_ask(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
 {
     kith_trust *t = ctx;

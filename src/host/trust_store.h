@@ -36,6 +36,8 @@ void kith_trust_on_trouble(kith_trust *t, void (*fn)(void *ctx, const char *sent
 
 /* kith_node_config.trust; ctx is the kith_trust. */
 kith_err kith_trust_ask(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX]);
+/* kith_node_config.policy: the peer's own, or the configuration's. */
+kith_pq_policy kith_trust_policy_of(void *ctx, const kith_peer_id *peer);
 
 /* Rows are valid until the loop runs or something is noted. NULL: not known. */
 const kith_trust_row *kith_trust_find(const kith_trust *t, const kith_peer_id *peer);

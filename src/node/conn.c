@@ -168,7 +168,33 @@ static void fail(kith_conn *c, kith_time now, kith_err err, const char *why)
 /* The node's suites that do not concern a connection, the first ones: who dials without a key proposes none that wants one. */
 static size_t left_out(const kith_conn *c)
 {
-    return c->inbound || c->key ? 0 : c->node->psk_count;
+    size_t out = c->inbound || c->key ? 0 : c->node->psk_count;
+    return out > c->skipped ? out : c->skipped;
+}
+
+static size_t suites_left(const kith_conn *c)
+{
+    return c->node->suite_count - left_out(c) - c->dropped;
+}
+
+/* What the peer's own policy leaves of ours. False: nothing. */
+static bool heed_policy(kith_conn *c)
+{
+    const kith_node *n = c->node;
+    bool classical = n->suites[n->suite_count - 1]->kem == KITH_KEM_NONE; /* there is one, the last */
+    if (!n->cfg.policy || c->expected.len == 0)
+        return true;
+    switch (n->cfg.policy(n->cfg.trust_ctx, &c->expected)) {
+    case KITH_PQ_PREFER:
+        break;
+    case KITH_PQ_REQUIRE:
+        c->dropped = classical;
+        break;
+    case KITH_PQ_OFF:
+        c->skipped = (uint8_t)(n->suite_count - classical);
+        break;
+    }
+    return c->skipped + c->dropped < n->suite_count;
 }
 
 /* Starts the handshake of one of the connection's suites, unless that is the one under way. */
@@ -189,7 +215,7 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
         .muxers = muxers,
         .muxer_count = n->cfg.no_early_muxer ? 0 : 1,
         .channels = n->suite_ids + out,
-        .channel_count = n->suite_count - out,
+        .channel_count = suites_left(c),
         .psk = c->key,
         .key_name = c->key ? c->key + KITH_NOISE_PSK_LEN : NULL,
         .psk_required = n->cfg.qkd == KITH_QKD_REQUIRED,
@@ -208,7 +234,7 @@ static void begin(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     size_t out = left_out(c);
     const kith_bytes *ids = n->suite_ids + out;
-    size_t own = n->own_count - out, count = n->suite_count - out;
+    size_t own = n->own_count > out ? n->own_count - out : 0, count = suites_left(c);
     if (c->inbound) {
         c->mss = kith_mss_listen(&n->env, find_suite, n);
         if (c->mss)
@@ -241,6 +267,11 @@ void kith_conn_start_(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     c->state = CONN_SECURING;
     c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
+    if (!c->inbound && !heed_policy(c)) {
+        kith_conn_end_(c, now, KITH_EPOLICY, "what this peer's own policy asks for is ruled out by pq",
+                       false);
+        return;
+    }
     if (c->inbound || n->cfg.qkd == KITH_QKD_OFF) {
         begin(c, now);
         return;
@@ -422,7 +453,8 @@ static bool trusted(kith_conn *c, kith_time now)
     if (!n->cfg.trust)
         return true;
     char why[KITH_REASON_MAX] = "";
-    kith_contact contact = {.peer = c->peer, .suite = c->suite, .inbound = c->inbound};
+    kith_contact contact = {
+        .peer = c->peer, .pq = c->pq.id, .sig = c->pq.alg, .suite = c->suite, .inbound = c->inbound};
     kith_err e = n->cfg.trust(n->cfg.trust_ctx, &contact, why);
     if (!e)
         return true;
@@ -643,7 +675,7 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
             if (e == KITH_EUNSUPPORTED)
                 why = c->node->cfg.qkd == KITH_QKD_REQUIRED
                           ? "the peer does not agree on a QKD key, and qkd = required"
-                      : c->node->cfg.pq == KITH_PQ_REQUIRE
+                      : c->node->cfg.pq == KITH_PQ_REQUIRE || c->dropped
                           ? "the peer speaks no post-quantum channel, and pq = require"
                           : "the peer speaks no secure channel that we allow";
             fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, why);
@@ -717,7 +749,6 @@ static size_t fill(kith_conn *c, kith_time now, kith_span out)
 
 size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
 {
-    const kith_node *n = c->node;
     size_t len = 0;
     if (c->state == CONN_DEAD || c->state == CONN_DIALING)
         return 0;
@@ -732,7 +763,7 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     /* One proposal is left: if the peer refuses that, there is no connection anyway, and if not, the handshake's first message
      * behind it has saved a round trip. */
     bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
-    if (lazy && !start_noise(c, now, n->suite_count - left_out(c) - 1))
+    if (lazy && !start_noise(c, now, suites_left(c) - 1))
         return len;
     if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise)) {
         size_t k = kith_noise_send(c->noise, now, kith_span_skip(out, len));

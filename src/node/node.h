@@ -87,7 +87,10 @@ typedef struct kith_node_config {
      * ends the connection, and the sentence in why reaches whoever dialled and the REFUSED event. Called from inside other calls: it must
      * neither call the node nor wait. NULL: everybody is welcome. */
     kith_err (*trust)(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX]);
-    void *trust_ctx;
+    /* Asked before a named peer gets proposals: its own policy. One of require or off leaves away what trust would refuse in the end; prefer
+     * does not add what `pq` leaves away. NULL: no peer has one. */
+    kith_pq_policy (*policy)(void *ctx, const kith_peer_id *peer);
+    void *trust_ctx; /* of both */
 } kith_node_config;
 
 void kith_node_config_default(kith_node_config *cfg);

@@ -101,6 +101,8 @@ struct kith_conn {
     const kith_noise_suite *suite;
     kith_noise_pq pq;
     bool signing; /* inbound: our signature is accounted for */
+    uint8_t skipped,
+        dropped; /* outbound: so many of the node's suites, the first and the last ones, are not for this peer */
     kith_mss *mss;
     kith_noise *noise;
     kith_noise *working; /* its work is asked for and not told: noise, or what was noise before the end */

@@ -843,6 +843,11 @@ void sim_off(sim_host *h)
     node_free(h);
 }
 
+kith_node_config *sim_config(sim_host *h)
+{
+    return &h->cfg;
+}
+
 void sim_on(sim_host *h)
 {
     assert(h->vanished || !h->node);

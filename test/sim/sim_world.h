@@ -80,6 +80,8 @@ void sim_fail_alloc_after(
 void sim_vanish(sim_host *h);
 void sim_off(sim_host *h);
 void sim_on(sim_host *h);
+/* What it begins with when it is switched on again. */
+kith_node_config *sim_config(sim_host *h);
 
 /* Tells the host's node what changed outside (after kith_node_dial, open, wake ...). */
 void sim_drive(sim_host *h);

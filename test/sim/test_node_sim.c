@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "node/trust.h"
 #include "proto/mss.h"
 #include "proto/ping.h"
 #include "sim_echo.h"
@@ -521,6 +522,132 @@ static void each_side_knows_the_others_post_quantum_key(void **state)
     assert_int_equal(fa.pq.id.len, KITH_PQ_ID_LEN);
     assert_false(kith_pq_id_eq(&fa.pq.id, &fb.pq.id));
     sim_free(t.s);
+}
+
+/* ---- who it is ---- */
+
+/* What a node remembers of one peer, as node/trust.h decides. */
+typedef struct memory {
+    kith_trust_row row;
+    bool known;
+    kith_pq_policy policy; /* of the peer alone */
+} memory;
+
+static kith_err ask_memory(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
+{
+    memory *m = ctx;
+    kith_trust_row next;
+    kith_err e = kith_trust_decide(m->known ? &m->row : NULL, c, KITH_PQ_PREFER, 1800000000, &next, why);
+    if (!e) {
+        m->row = next;
+        m->known = true;
+    }
+    return e;
+}
+
+static kith_pq_policy policy_of_memory(void *ctx, const kith_peer_id *peer)
+{
+    (void)peer;
+    return ((const memory *)ctx)->policy;
+}
+
+static void remembers(kith_node_config *c, memory *m)
+{
+    c->trust = ask_memory;
+    c->policy = policy_of_memory;
+    c->trust_ctx = m;
+}
+
+static kith_err dial_fails(two *t, sim_host *from, sim_host *to)
+{
+    assert_null(sim_connect(t->s, from, to));
+    return from == t->a ? t->sa.dial_err : t->sb.dial_err;
+}
+
+/* Somebody has a peer's Ed25519 key (a quantum computer gave it away), but not its post-quantum key: as listener and as dialer it is refused by
+ * whoever met the true one before; and so is the true Ed25519 key without any, and an older post-quantum key once another was pinned. */
+static void the_right_classical_key_with_another_post_quantum_key_is_refused(void **state)
+{
+    (void)state;
+    enum { ANOTHER_KEY, NO_KEY, CLASSICAL, CASES };
+    uint8_t seed[32] = {0x66};
+    kith_pq_signer *thief;
+    assert_int_equal(kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &thief), KITH_OK);
+    for (int inbound = 0; inbound < 2; inbound++) {
+        for (int i = 0; i < CASES; i++) {
+            two t;
+            memory m = {.policy = KITH_PQ_PREFER};
+            kith_node_config ca = config(), cb = config();
+            remembers(inbound ? &cb : &ca, &m);
+            start_two(&t, 33, &ca, &cb);
+            kith_conn *c = sim_connect(t.s, t.a, t.b);
+            assert_non_null(c);
+            assert_true(m.known && m.row.pq.len > 0 && m.row.sig == KITH_SIG_MLDSA65);
+            kith_pq_id first = m.row.pq;
+            kith_node_close(sim_node(t.a), sim_now(t.s), c);
+            sim_drive(t.a);
+            sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+            sim_host *other = inbound ? t.a : t.b;
+            kith_node_config *cfg = sim_config(other);
+            const kith_pq_signer *own = cfg->pq_signer;
+            sim_off(other);
+            cfg->pq_signer = i == ANOTHER_KEY ? thief : NULL;
+            cfg->pq = i == CLASSICAL ? KITH_PQ_OFF : KITH_PQ_PREFER;
+            sim_on(other);
+            sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+            kith_err e = dial_fails(&t, t.a, t.b);
+            assert_int_equal(inbound ? t.sb.refused_err : e, KITH_EAUTH);
+            assert_true(kith_pq_id_eq(&m.row.pq, &first));
+            sim_off(other);
+            cfg->pq_signer = own;
+            cfg->pq = KITH_PQ_PREFER;
+            sim_on(other);
+            sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+            assert_non_null(sim_connect(t.s, t.a, t.b));
+            sim_free(t.s);
+        }
+    }
+    kith_pq_signer_free(thief);
+}
+
+static void a_peers_own_policy_counts_before_anything_is_proposed(void **state)
+{
+    (void)state;
+    static const struct {
+        kith_pq_policy ours, of_peer, listener;
+        const char *suite; /* NULL: refused */
+    } cases[] = {
+        {KITH_PQ_PREFER, KITH_PQ_PREFER, KITH_PQ_PREFER, "/kith/noise-mlkem768-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_REQUIRE, KITH_PQ_PREFER, "/kith/noise-mlkem768-hfs/1"},
+        {KITH_PQ_PREFER, KITH_PQ_REQUIRE, KITH_PQ_OFF, NULL},
+        {KITH_PQ_PREFER, KITH_PQ_OFF, KITH_PQ_PREFER, "/noise"},
+        {KITH_PQ_REQUIRE, KITH_PQ_OFF, KITH_PQ_PREFER, NULL},
+        {KITH_PQ_REQUIRE, KITH_PQ_PREFER, KITH_PQ_OFF, NULL},
+        {KITH_PQ_OFF, KITH_PQ_OFF, KITH_PQ_PREFER, "/noise"},
+        {KITH_PQ_OFF, KITH_PQ_REQUIRE, KITH_PQ_PREFER, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        two t;
+        memory m = {.policy = cases[i].of_peer};
+        kith_node_config ca = config(), cb = config();
+        ca.pq = cases[i].ours;
+        cb.pq = cases[i].listener;
+        ca.policy = policy_of_memory;
+        ca.trust_ctx = &m;
+        start_two(&t, 34 + i, &ca, &cb);
+        kith_conn *c = sim_connect(t.s, t.a, t.b);
+        if (cases[i].suite) {
+            kith_conn_facts f;
+            assert_non_null(c);
+            kith_conn_facts_get(c, &f);
+            assert_string_equal(f.suite->id, cases[i].suite);
+        } else {
+            assert_null(c);
+            assert_int_equal(t.sa.dial_err, KITH_EPOLICY);
+            assert_int_equal(t.sb.connected, 0);
+        }
+        sim_free(t.s);
+    }
 }
 
 /* Somebody between the two who reads and writes multistream-select as it pleases: to each it plays the other one, and lets
@@ -1460,6 +1587,8 @@ int main(void)
         cmocka_unit_test(policies_meet_or_refuse),
         cmocka_unit_test(signatures_beyond_the_cap_are_refused_and_the_rest_goes_on),
         cmocka_unit_test(each_side_knows_the_others_post_quantum_key),
+        cmocka_unit_test(the_right_classical_key_with_another_post_quantum_key_is_refused),
+        cmocka_unit_test(a_peers_own_policy_counts_before_anything_is_proposed),
         cmocka_unit_test(who_edits_the_choice_of_the_channel_is_found_out),
         cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
         cmocka_unit_test(a_dialed_peer_must_be_who_was_named),
