@@ -588,11 +588,9 @@ static void plain(kith_conn *c, kith_time now, kith_bytes in)
 /* Roughly, of one core: what a signature with our post-quantum key is worth. */
 static uint32_t sign_ms(const kith_node *n)
 {
-    static const uint32_t ms[KITH_SIG_COUNT] = {[KITH_SIG_MLDSA44] = 1,
-                                                [KITH_SIG_MLDSA65] = 2,
-                                                [KITH_SIG_MLDSA87] = 2,
-                                                [KITH_SIG_SLHDSA128S] = 350,
-                                                [KITH_SIG_SLHDSA128F] = 20};
+    static const uint32_t ms[KITH_SIG_COUNT] = {
+        [KITH_SIG_MLDSA44] = 1,      [KITH_SIG_MLDSA65] = 2,     [KITH_SIG_MLDSA87] = 2,
+        [KITH_SIG_SLHDSA128S] = 350, [KITH_SIG_SLHDSA128F] = 20, [KITH_SIG_FALCON512] = 1};
     return ms[kith_pq_signer_alg(n->cfg.pq_signer)];
 }
 

@@ -85,6 +85,8 @@ kith_err kith_noise_pq_check(kith_bytes ext, kith_noise_pq_text *t, kith_noise_p
     *why =
         "the peer's post-quantum signature is wrong: somebody else holds its other key, or changes this handshake";
     e = kith_pq_verify(pq.alg, raw, kith_wr_bytes(&w), sig);
+    if (e == KITH_EUNSUPPORTED)
+        *why = "the peer's post-quantum key has an algorithm that this program was built without";
     if (e)
         return e;
     pq.id = kith_pq_id_of_key(t->pq_identity);

@@ -86,7 +86,8 @@ static void the_signed_bytes_are_those_of_the_vectors(void **state)
 {
     (void)state;
     json_t *made = json_array(), *v;
-    for (int a = KITH_SIG_NONE + 1; a < KITH_SIG_COUNT; a++)
+    for (int a = KITH_SIG_NONE + 1; a <= KITH_SIG_SLHDSA128F;
+         a++) /* Falcon's signatures cannot be made again */
         json_array_append_new(made, vector((uint8_t)a, (kith_sig_alg)a, a % 2));
     if (getenv("KITH_WRITE_VECTORS"))
         assert_int_equal(
