@@ -803,6 +803,18 @@ static void on_listener_closed(uv_handle_t *handle)
     free(l);
 }
 
+/* Whoever dials speaks first. A connection that says nothing is the kernel's, which keeps little for it, until its first bytes come or a
+ * second is over: a storm of resets never gets here. */
+static void leave_silent_to_kernel(int fd)
+{
+#ifdef TCP_DEFER_ACCEPT
+    const int seconds = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+#else
+    (void)fd;
+#endif
+}
+
 static int socket_at(const struct sockaddr_storage *at, int backlog)
 {
     int on = 1, fd = socket(at->ss_family, SOCK_STREAM, 0);
@@ -816,6 +828,7 @@ static int socket_at(const struct sockaddr_storage *at, int backlog)
         close(fd);
         return e;
     }
+    leave_silent_to_kernel(fd);
     return fd;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -568,6 +569,42 @@ static void handshakes_of_strangers_are_spread_over_turns(void **state)
 
 /* ---- handshakes that wait for a worker ---- */
 
+/* The kernel has them. */
+static void who_connects_and_says_nothing_is_not_looked_at(void **state)
+{
+    (void)state;
+#ifdef TCP_DEFER_ACCEPT
+    enum { N = 20 };
+    const struct linger at_once = {.l_onoff = 1};
+    static raw r[N];
+    victim v;
+    start(&v);
+    for (unsigned i = 0; i < N; i++) {
+        dial(&r[i], &v, 50 + i, 0);
+        turn(&v);
+    }
+    assert_int_equal(kith_node_conn_count(kith_host_node(v.h)), 0);
+    for (unsigned i = 2; i < N; i++) {
+        assert_int_equal(setsockopt(r[i].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+        hang_up(&r[i]);
+    }
+    speak(&r[0], &v);
+    for (uint64_t until = ms() + 300; ms() < until;)
+        turn(&v);
+    assert_int_equal(kith_node_conn_count(kith_host_node(v.h)), 1);
+    for (uint64_t until = ms() + 10000; kith_node_conn_count(kith_host_node(v.h)) < 2 && ms() < until;)
+        turn(&v); /* who waits for our first word gets it after a second */
+    for (uint64_t until = ms() + 10000; hear(&r[1], SIZE_MAX) == 0 && ms() < until;)
+        turn(&v);
+    assert_int_equal(kith_node_conn_count(kith_host_node(v.h)), 2);
+    hang_up(&r[0]);
+    hang_up(&r[1]);
+    stop(&v);
+#else
+    skip();
+#endif
+}
+
 static kith_job blockers[KITH_WORKERS_MAX * KITH_WORKER_HANDED];
 static uv_sem_t gate;
 static unsigned blocked;
@@ -801,6 +838,7 @@ int main(void)
         cmocka_unit_test(a_flood_takes_no_more_than_its_share_of_a_turn),
         cmocka_unit_test(many_floods_share_the_turns_and_leave_others_theirs),
         cmocka_unit_test(handshakes_of_strangers_are_spread_over_turns),
+        cmocka_unit_test(who_connects_and_says_nothing_is_not_looked_at),
         cmocka_unit_test(handshakes_that_wait_are_no_more_than_the_limit),
         cmocka_unit_test(what_waits_for_a_connection_that_is_reset_is_dropped),
         cmocka_unit_test(who_is_being_looked_at_is_not_read_from),
