@@ -5,7 +5,8 @@
  *                                     keeps them until stdin ends
  *     load ADDR handshakes SECONDS    connects, authenticates, closes, and again, on eight peers at once
  *     load ADDR pings COUNT           one ping after the other on one stream
- *     ... classical                   offers only /noise; the default is kith's own preference, ML-KEM first
+ *     ... classical                   offers only /noise; the default is kith's own preference: ML-KEM, and an ML-DSA identity
+ *     ... hybrid                      the channel without that identity: /noise-mlkem768-hfs/0.2.0, then /noise
  *
  * Prints one line of JSON. A connection counts when it is open: authenticated and multiplexed. */
 #include <stdio.h>
@@ -39,6 +40,7 @@ typedef struct late_write {
 } late_write;
 
 static enum { CROWD, HANDSHAKES, PINGS } job;
+static enum { OWN, HYBRID, CLASSICAL } channel;
 static client *clients;
 static size_t client_count, wanted, started, live, failures;
 static const char *why_not = "";
@@ -387,7 +389,7 @@ static void on_stdin(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         exit(0);
 }
 
-static void client_init(client *c, size_t i, bool classical)
+static void client_init(client *c, size_t i)
 {
     uint8_t seed[KITH_ED25519_SEED_LEN] = {'l', 'o', 'a', 'd'};
     kith_store_be32(seed + 4, (uint32_t)i);
@@ -395,12 +397,12 @@ static void client_init(client *c, size_t i, bool classical)
     kith_node_config_default(&cfg);
     cfg.env = env;
     cfg.signer = kith_signer_new(seed);
-    kith_pq_signer *pq;
-    if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
+    kith_pq_signer *pq = NULL;
+    if (channel == OWN && kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
         die("no memory");
     cfg.pq_signer = pq;
     cfg.agent = "kith-bench";
-    cfg.pq = classical ? KITH_PQ_OFF : KITH_PQ_PREFER;
+    cfg.pq = channel == CLASSICAL ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.idle_timeout = KITH_NEVER;
     cfg.ping_every = KITH_NEVER;
     c->node = cfg.signer ? kith_node_new(&cfg, now()) : NULL;
@@ -410,9 +412,12 @@ static void client_init(client *c, size_t i, bool classical)
 
 int main(int argc, char **argv)
 {
-    bool classical = argc == 5 && strcmp(argv[4], "classical") == 0;
-    if (argc != 4 && !classical) {
-        fputs("usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical]\n", stderr);
+    if (argc == 5 && strcmp(argv[4], "classical") == 0)
+        channel = CLASSICAL;
+    else if (argc == 5 && strcmp(argv[4], "hybrid") == 0)
+        channel = HYBRID;
+    if (argc != 4 && channel == OWN) {
+        fputs("usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid]\n", stderr);
         return 2;
     }
     kith_maddr_tcp to;
@@ -446,7 +451,7 @@ int main(int argc, char **argv)
     if (!clients)
         die("no memory");
     for (size_t i = 0; i < client_count; i++)
-        client_init(&clients[i], i, classical);
+        client_init(&clients[i], i);
     uv_pipe_t in;
     uv_timer_t timer;
     uv_pipe_init(uv_default_loop(), &in, 0);
