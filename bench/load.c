@@ -417,7 +417,8 @@ int main(int argc, char **argv)
     else if (argc == 5 && strcmp(argv[4], "hybrid") == 0)
         channel = HYBRID;
     if (argc != 4 && channel == OWN) {
-        fputs("usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid]\n", stderr);
+        fputs("usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid]\n",
+              stderr);
         return 2;
     }
     kith_maddr_tcp to;
