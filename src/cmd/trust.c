@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cmd/call.h"
+#include "cmd/qr.h"
 
 #define STDIN_MAX (48u * 1024) /* what fits into one request */
 
@@ -297,4 +298,65 @@ const cmd cmd_trust = {
     .args_min = 1,
     .args_max = 3,
     .call = prepare,
+};
+
+/* ---- kith verify ---- */
+
+static int on_number(const cmd_args *args, const json_t *r)
+{
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
+    }
+    const char *who = *call_text(r, "name") ? call_text(r, "name") : call_text(r, "peer");
+    if (!json_object_get(r, "number")) {
+        call_print(stdout, who);
+        printf(" is verified%s%s\n", *call_text(r, "key") ? ", with its post-quantum key " : "",
+               call_text(r, "key"));
+        return EXIT_OK;
+    }
+    printf("\n    %s\n\n", call_text(r, "number"));
+    qr_print(call_text(r, "number"));
+    printf(
+        "'kith verify' on the other side must show the same. Compare over another way, by voice or face to face, then:\n"
+        "kith verify ");
+    call_print(stdout, who);
+    printf(" --confirm 'THE NUMBER OF THE OTHER SIDE'\n");
+    if (!*call_text(r, "key"))
+        printf("This connection proves no post-quantum key, so none will be verified.\n");
+    return EXIT_OK;
+}
+
+static int prepare_verify(const cmd_args *args, call *out)
+{
+    const char *number = cmd_value(args, "confirm");
+    *out = (call){.method = "trust.verify",
+                  .params = json_pack("{s:s, s:s}", "peer", args->rest[0], "number", number ? number : ""),
+                  .result = on_number,
+                  .args = args,
+                  .running_only = true};
+    return EXIT_OK;
+}
+
+static const cmd_option verify_options[] = {
+    {.name = "confirm",
+     .arg = "NUMBER",
+     .help = "what the other side shows; marks the peer verified when it is the same"},
+    {.name = "json", .help = "print the answer as one JSON object"},
+    {0},
+};
+
+const cmd cmd_verify = {
+    .name = "verify",
+    .summary = "compare a number with a peer, to know that nobody is between you",
+    .usage = "PEER [--confirm NUMBER] [--json]",
+    .about =
+        "Shows a number, and a QR code of it, that is made from both identities and from the connection between the two\n"
+        "running nodes ('kith up'). The peer's 'kith verify' shows the same one unless somebody sits in between. Tell it\n"
+        "each other over another way, and confirm with what you were told. It lasts as long as the connection.",
+    .examples = "  kith verify alice\n  kith verify alice --confirm '12345 67890 12345 67890'\n",
+    .options = verify_options,
+    .args_min = 1,
+    .args_max = 1,
+    .call = prepare_verify,
 };

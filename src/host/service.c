@@ -609,7 +609,9 @@ static void run_stop(void *ctx, kith_rpc_call *call, const json_t *params)
     static void run_trust_##name(void *ctx, kith_rpc_call *call, const json_t *params)      \
     {                                                                                       \
         const kith_service *s = ctx;                                                        \
-        kith_trust_desk desk = {s->cfg.trust, s->cfg.host};                                 \
+        kith_trust_desk desk = {.trust = s->cfg.trust, .host = s->cfg.host};                \
+        if (s->cfg.identity)                                                                \
+            desk.own = kith_identity_facts_of(s->cfg.identity).pq_id;                       \
         if (s->cfg.trust)                                                                   \
             kith_trust_run_##name(&desk, call, params);                                     \
         else                                                                                \
@@ -620,6 +622,7 @@ TRUST_METHOD(show)
 TRUST_METHOD(change)
 TRUST_METHOD(export)
 TRUST_METHOD(import)
+TRUST_METHOD(verify)
 
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
@@ -635,6 +638,7 @@ const kith_rpc_method kith_service_methods[] = {
     {"trust.change", run_trust_change},
     {"trust.export", run_trust_export},
     {"trust.import", run_trust_import},
+    {"trust.verify", run_trust_verify},
     {0},
 };
 

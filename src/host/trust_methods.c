@@ -9,6 +9,7 @@
 
 #include "host/json.h"
 #include "node/trust_text.h"
+#include "node/verify.h"
 
 #define IMPORT_MAX (16u << 20) /* bytes of a file */
 
@@ -248,6 +249,67 @@ void kith_trust_run_change(const kith_trust_desk *d, kith_rpc_call *call, const 
         return;
     }
     submit(d, call, &e, 1, acts[at].ends, false);
+}
+
+/* ---- comparing numbers ---- */
+
+/* Of several connections the one whose channel hash is the smallest: the same on both sides. NULL: there is none. */
+static kith_conn *conn_to_compare(const kith_trust_desk *d, const kith_peer_id *peer, kith_conn_facts *out,
+                                  int *count)
+{
+    kith_conn *best = NULL;
+    *count = 0;
+    for (kith_conn *c = NULL; (c = kith_node_conn_next(kith_host_node(d->host), c));) {
+        kith_conn_facts f;
+        kith_conn_facts_get(c, &f);
+        if (!f.open || !kith_peer_id_eq(&f.peer, peer))
+            continue;
+        (*count)++;
+        if (!best || memcmp(f.channel, out->channel, KITH_CHANNEL_LEN) < 0) {
+            best = c;
+            *out = f;
+        }
+    }
+    return best;
+}
+
+void kith_trust_run_verify(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params)
+{
+    kith_peer_id peer;
+    kith_conn_facts f;
+    int count;
+    char number[KITH_VERIFY_TEXT_LEN + 1];
+    const char *typed = text_param(params, "number");
+    if (!peer_param(d, call, params, &peer))
+        return;
+    if (!d->host || !conn_to_compare(d, &peer, &f, &count)) {
+        kith_rpc_error(call, KITH_ENOTFOUND, NULL,
+                       "%s is not connected; 'kith dial' it first, and compare while the connection lasts",
+                       text_param(params, "peer"));
+        return;
+    }
+    kith_verify_end own = {.peer = *kith_node_id(kith_host_node(d->host))},
+                    other = {.peer = peer, .pq = f.pq.id};
+    if (f.pq.id.len) /* who asks for the other's key proves its own */
+        own.pq = d->own;
+    kith_verify_text(f.channel, &own, &other, number);
+    if (!*typed) {
+        const kith_trust_row *r = kith_trust_find(d->trust, &peer);
+        kith_rpc_result(call,
+                        json_pack("{s:o, s:o, s:s, s:o, s:b, s:i, s:b}", "peer", kith_json_peer(&peer),
+                                  "name", kith_json_text(r ? r->name : ""), "number", number, "key",
+                                  json_key(&f.pq.id), "pq", f.suite->kem != KITH_KEM_NONE, "connections",
+                                  count, "verified", r && r->how == KITH_TRUST_VERIFIED));
+    } else if (!kith_verify_same(number, kith_bytes_str(typed))) {
+        kith_rpc_error(
+            call, KITH_EAUTH, NULL,
+            "the numbers differ: here it is %s. Show both anew, on one connection; if they differ again, somebody sits between "
+            "you, and %s is not who you think",
+            number, text_param(params, "peer"));
+    } else {
+        kith_trust_edit e = {.act = KITH_TRUST_VERIFY, .peer = peer, .pq = f.pq.id, .sig = f.pq.alg};
+        submit(d, call, &e, 1, false, false);
+    }
 }
 
 /* ---- import ---- */

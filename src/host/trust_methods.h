@@ -11,6 +11,7 @@
 typedef struct kith_trust_desk {
     kith_trust *trust;
     kith_host *host; /* NULL: no node runs */
+    kith_pq_id own;  /* of this node's post-quantum key */
 } kith_trust_desk;
 
 void kith_trust_run_list(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params);
@@ -18,6 +19,10 @@ void kith_trust_run_show(const kith_trust_desk *d, kith_rpc_call *call, const js
 void kith_trust_run_change(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params);
 void kith_trust_run_export(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params);
 void kith_trust_run_import(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params);
+
+/* The number that both ends of a connection to this peer show; with a number that the user got from the other end, compares them and marks
+ * the peer verified. */
+void kith_trust_run_verify(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params);
 
 /* name trust key key_type key_trust policy level blocked sequence first last peer */
 json_t *kith_json_trust(const kith_trust_row *r);

@@ -812,6 +812,7 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .open = c->state == CONN_OPEN,
         .suite = c->suite,
         .pq = c->pq,
+        .channel = c->state == CONN_OPEN ? kith_noise_hash(c->noise) : NULL,
         .muxer = KITH_YAMUX_ID,
         .qkd = (kith_qkd_state)c->qkd,
         .qkd_why = c->qkd_why,

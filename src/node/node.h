@@ -277,6 +277,8 @@ typedef struct kith_conn_facts {
     uint64_t keyed_bytes; /* on the wire since then, both directions */
     bool identified;      /* identify has come to its end, with or without success */
     const char *agent;    /* "" before identify */
+    const uint8_t *
+        channel; /* while open: h of the handshake, 32 bytes, which names this connection on both sides; else NULL */
 } kith_conn_facts;
 void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out);
 /* The peer's own word about its protocols (identify). */

@@ -181,6 +181,12 @@ static kith_trust_policy in_force(const kith_trust_row *r, kith_pq_policy global
     return KITH_TRUST_REQUIRE;
 }
 
+static void put_struck(kith_wr *w, const kith_contact *c)
+{
+    kith_put_str(w, c->suite->id);
+    kith_put_str(w, ": somebody on the way may have struck the better ones from the offer");
+}
+
 static kith_err check_channel(const kith_trust_row *r, const kith_contact *c, kith_trust_policy policy,
                               char why[KITH_REASON_MAX])
 {
@@ -196,8 +202,7 @@ static kith_err check_channel(const kith_trust_row *r, const kith_contact *c, ki
     if (r->level == 0)
         return KITH_OK;
     kith_put_str(&w, " was met over a post-quantum channel before, and now there is only ");
-    kith_put_str(&w, c->suite->id);
-    kith_put_str(&w, ": somebody on the way may have struck the better ones from the offer");
+    put_struck(&w, c);
     return way_out(&w, r, if_expected, "accept", " --classical", NULL, KITH_EPOLICY);
 }
 
@@ -212,6 +217,11 @@ static kith_err refuse_key(const kith_trust_row *r, const kith_contact *c, const
     if (c->pq.len) {
         kith_put_str(&w, "; it came with ");
         put_pq(&w, &c->pq);
+    }
+    if (c->suite && c->suite->kem == KITH_KEM_NONE) { /* which proves none; who takes that gives up both */
+        kith_put_str(&w, "; there is only ");
+        put_struck(&w, c);
+        return way_out(&w, r, if_expected, "accept", " --classical", NULL, KITH_EAUTH);
     }
     return way_out(&w, r, if_expected, "accept", c->pq.len ? " --key " : " --key none",
                    c->pq.len ? &c->pq : NULL, KITH_EAUTH);
@@ -353,9 +363,12 @@ kith_err kith_trust_apply(const kith_trust_edit *e, bool known, kith_trust_row *
         kith_put_str(&w, " is not known");
         return end(&w, KITH_ENOTFOUND);
     }
-    if (e->act == KITH_TRUST_UNBLOCK)
+    if (e->act == KITH_TRUST_UNBLOCK) {
         r->blocked = false;
-    else if (e->act == KITH_TRUST_CLASSICAL)
+    } else if (e->act == KITH_TRUST_CLASSICAL) {
+        kith_trust_edit none = {0};
         r->level = 0;
+        take_key(r, &none, KITH_TRUST_FIRST_SEEN);
+    }
     return KITH_OK;
 }

@@ -78,7 +78,7 @@ typedef enum kith_trust_act {
     KITH_TRUST_BLOCK,
     KITH_TRUST_UNBLOCK,
     KITH_TRUST_KEY,       /* pq is its key from now on; len 0: it has none */
-    KITH_TRUST_CLASSICAL, /* forget that it was met on a post-quantum channel */
+    KITH_TRUST_CLASSICAL, /* forget that it was met on a post-quantum channel, and its key, which no other proves */
     KITH_TRUST_SET_POLICY,
     KITH_TRUST_FORGET,
     KITH_TRUST_PUT, /* row, in the place of what was there: a restored export */

@@ -36,7 +36,7 @@ def once_post_quantum_always_post_quantum():
             # The listener refuses, and says to its user whom and why.
             kith(b, "dial", up.addr, "--pq", "off", code=None)
             ev = up.event("refused")
-            assert ev["peer"] == me and ev["error"] == "policy", ev
+            assert ev["peer"] == me and ev["error"] == "auth", ev
             assert ev["reason"].endswith(f"accept it with 'kith trust accept {me} --classical'"), ev
             kith(a, "trust", "accept", me, "--classical")
             assert kith(b, "dial", up.addr, "--pq", "off", "--json").json()["pq"] is False
@@ -156,6 +156,31 @@ def a_damaged_file_is_not_forgotten():
         kith(b, "ping", up.addr, "-c", 1)
 
 
+def both_sides_compare_a_number():
+    with homes("a", "b", "c") as (a, b, c), Up(a) as up, Up(b) as mine, Up(c) as other:
+        kith(b, "verify", up.peer, code=4, err="is not connected")
+        kith(b, "dial", up.addr)
+        kith(c, "dial", up.addr)
+        here = kith(b, "verify", up.peer, "--json").json()
+        there = kith(a, "verify", mine.peer, "--json").json()
+        assert here["number"] == there["number"] and len(here["number"]) == 23, (here, there)
+        assert here["connections"] == 1 and not here["verified"], here
+        wrong = kith(a, "verify", other.peer, "--json").json()["number"]
+        assert wrong != here["number"]
+        kith(b, "verify", up.peer, out=here["number"])
+        kith(b, "verify", up.peer, "--confirm", wrong, code=5, err="the numbers differ: here it is " + here["number"])
+        assert peers(b)[up.peer]["trust"] == "first-seen"
+        kith(b, "verify", up.peer, "--confirm", there["number"].replace(" ", ""), out="is verified")
+        p = peers(b)[up.peer]
+        assert p["trust"] == "verified" and p["key_trust"] in ("verified", ""), p
+        assert peers(a)[mine.peer]["trust"] == "first-seen"  # each for itself
+        kith(b, "disconnect", up.peer)
+        kith(b, "dial", up.addr)  # another session, another number
+        assert kith(b, "verify", up.peer, "--json").json()["number"] != here["number"]
+    with homes("d") as d:
+        kith(d, "verify", PEER, code=8, err="kith up")
+
+
 def mistakes_are_explained():
     with homes("a") as a:
         kith(a, "trust", code=2)
@@ -170,4 +195,5 @@ def mistakes_are_explained():
 
 run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
     names_are_good_wherever_a_peer_is, blocked_is_out_at_once, two_commands_and_a_node_share_what_is_known,
-    what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, mistakes_are_explained)
+    what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, both_sides_compare_a_number,
+    mistakes_are_explained)

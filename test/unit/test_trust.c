@@ -114,8 +114,8 @@ static const line table[] = {
      .want = KITH_EAUTH, .in_why = "pinned"},
     {"a key that is gone", .known = true, .row = {.level = 3}, .known_pq = 1, .level = 3, .want = KITH_EAUTH,
      .in_why = "no longer proves", .command = "--key none'"},
-    {"a key that is gone, on a classical channel", .known = true, .row = {.level = 3}, .known_pq = 1,
-     .want = KITH_EAUTH, .in_why = "no longer proves"},
+    {"a key that is gone, on a classical channel", .known = true, .row = {.level = 3},
+     .command = "--classical'", .known_pq = 1, .want = KITH_EAUTH, .in_why = "no longer proves"},
     {"a key that is gone, off", .known = true, .row = {.level = 3}, .known_pq = 1, .policy = KITH_PQ_OFF,
      .then_pq = 1, .then_level = 3},
     {"a pinned key that is gone, off", .known = true, .row = {.level = 3, PINNED}, .known_pq = 1,
@@ -312,6 +312,11 @@ static void an_accepted_key_begins_another_line(void **state)
     assert_int_equal(r.pq_how, KITH_TRUST_FIRST_SEEN);
     assert_int_equal(apply(&r, true, (kith_trust_edit){.act = KITH_TRUST_CLASSICAL}), KITH_OK);
     assert_int_equal(r.level, 0);
+    r.pq = pq_id(2);
+    r.sequence = 3;
+    assert_int_equal(apply(&r, true, (kith_trust_edit){.act = KITH_TRUST_CLASSICAL}), KITH_OK);
+    assert_int_equal(r.pq.len, 0);
+    assert_int_equal(r.sequence, 0);
 }
 
 static void some_changes_need_somebody_known(void **state)
