@@ -189,8 +189,8 @@ def a_node_that_is_killed_under_load_has_its_book():
     dice = random.Random(seed)
     print(f"KITH_SEED={seed}")
     stored, moments = set(), []
-    with homes("node", "crowd") as (home, other):
-        up = Up(home, "--perf")
+    with homes("node", "crowd") as (home, other), contextlib.ExitStack() as nodes:
+        up = nodes.enter_context(Up(home, "--perf"))
         for i in range(12 if SLOW == 1 else 3):
             # Each time some are new, so that the book is written when the end comes.
             with Crowd(other, up.bare, "churn", 50 * (i + 1)) as crowd:
@@ -210,7 +210,7 @@ def a_node_that_is_killed_under_load_has_its_book():
             moments.append(len(there))
             lost = [p for p in stored if id_bytes(p) not in there]
             assert not lost, lost
-            up = Up(home, "--perf")
+            up = nodes.enter_context(Up(home, "--perf"))
             assert "peer book" not in up.errors(), up.errors()
             assert known(home), "the book is used again"
         print(f"{len(moments)} times killed; peers in the book each time: {moments}")
