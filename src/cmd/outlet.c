@@ -26,6 +26,7 @@ struct outlet {
     size_t dropped; /* lines, since the queue was full */
     int fd;
     bool own, json, gone;
+    bool full; /* the last write found no room on the disk that stdout goes to */
 };
 
 outlet *outlet_open(uv_loop_t *loop, int fd, bool json)
@@ -56,13 +57,21 @@ static bool has_room(const outlet *o, int wait_ms)
     return poll(&p, 1, wait_ms) > 0;
 }
 
+/* There may be room again. poll does not tell: it takes a file for ready always. */
+static bool is_full(int e)
+{
+    return e == ENOSPC || e == EDQUOT;
+}
+
 /* Writes what is taken at once. */
 static void flush(outlet *o)
 {
+    o->full = false;
     while (o->queue.len > 0 && has_room(o, 0)) {
         kith_bytes out = kith_buf_view(&o->queue);
         ssize_t n = write(o->fd, out.p, out.len < PIECE ? out.len : PIECE);
-        if (n < 0 && errno == EAGAIN)
+        o->full = n < 0 && is_full(errno);
+        if (o->full || (n < 0 && errno == EAGAIN))
             break;
         if (n < 0 && errno != EINTR) { /* nobody will read this any more */
             o->gone = true;
@@ -79,8 +88,8 @@ static void tell_dropped(outlet *o)
     if (o->dropped == 0 || o->queue.len > 0)
         return;
     int n = o->json ? snprintf(text, sizeof text, "{\"event\":\"lines_dropped\",\"lines\":%zu}\n", o->dropped)
-                    : snprintf(text, sizeof text, "(%zu lines were dropped here: nobody read them)\n",
-                               o->dropped);
+                    : snprintf(text, sizeof text,
+                               "(%zu lines were dropped here: there was no room for them)\n", o->dropped);
     if (n > 0 && kith_buf_put(&o->queue, kith_host_env(), kith_bytes_of(text, (size_t)n)) == KITH_OK)
         o->dropped = 0;
     flush(o);
@@ -126,7 +135,8 @@ void outlet_close(outlet *o)
     if (!o)
         return;
     uint64_t until = uv_hrtime() + LAST_MS * 1000000u;
-    for (flush(o); o->queue.len > 0 && uv_hrtime() < until && has_room(o, LAST_MS); tell_dropped(o))
+    for (flush(o); o->queue.len > 0 && !o->full && uv_hrtime() < until && has_room(o, LAST_MS);
+         tell_dropped(o))
         flush(o);
     uv_close((uv_handle_t *)&o->retry, on_closed);
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A home on a disk that is full, and a node that is killed at any moment: a small tmpfs, for which root is needed."""
 import contextlib
+import json
 import os
 import random
 import signal
@@ -9,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 
-from kith_cli import Crowd, Up, eventually, homes, kith, run, SLOW
+from kith_cli import cpu_seconds, Crowd, eventually, homes, kith, LOOPBACK, run, SLOW, start, Up
 
 
 @contextlib.contextmanager
@@ -165,6 +166,49 @@ def a_log_that_cannot_grow_stops_nobody():
             kith(home, "stop")
 
 
+def lines(path):
+    """The whole ones."""
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+def events_for_a_file_that_cannot_grow_go_on_when_it_can():
+    with small_disk() as (disk, other):
+        home, said = other / "node", disk / "said"
+        other.mkdir()
+        with open(said, "ab") as out:
+            node = start(home, "up", "--json", "--listen", LOOPBACK, stdout=out)
+        try:
+            eventually(lambda: said.read_bytes().endswith(b"\n"), "it listens")
+            addr = lines(said)[0]["addrs"][0]
+            fill(disk)
+            with Crowd(other / "crowd", addr[:addr.rindex("/p2p/")], "churn", 100) as crowd:
+                # More than the queue holds: two lines each, 400 bytes together.
+                eventually(lambda: crowd.now.get("opened", 0) > 300, "a crowd", timeout=60)
+            before, spent = len(said.read_bytes().splitlines()), cpu_seconds(node.pid)
+            eventually(lambda: kith(home, "status", "--json").json()["conns_in"] == 0, "all have gone")
+            time.sleep(1)
+            assert cpu_seconds(node.pid) - spent < 0.5 * SLOW, "it waits for room without hurry"
+            make_room(disk)
+            eventually(lambda: any(x["event"] == "lines_dropped" for x in lines(said)), "it is told what is missing")
+            missing = [x["lines"] for x in lines(said) if x["event"] == "lines_dropped"]
+            assert missing[0] > 0 and len(lines(said)) > before, (missing, before)
+            kith(other / "late", "dial", addr)
+            eventually(lambda: lines(said)[-1]["event"] == "peer_disconnected", "and then it goes on")
+            fill(disk)
+            for _ in range(15):  # the file's last page has room still
+                kith(other / "late", "dial", addr)
+            spent = cpu_seconds(node.pid)
+            node.terminate()
+            _, status, usage = os.wait4(node.pid, 0)
+            node.returncode = os.waitstatus_to_exitcode(status)
+            assert node.returncode == 0
+            assert usage.ru_utime + usage.ru_stime - spent < 0.2 * SLOW, "nor at the end"
+        finally:
+            if node.poll() is None:
+                node.kill()
+                node.wait()
+
+
 def no_place_for_the_control_socket_is_told():
     with small_disk("size=4m,nr_inodes=12") as (disk, other):
         home = disk / "home"
@@ -231,5 +275,6 @@ else:
     tests += [a_full_disk_changes_no_trust_and_forgets_none, an_identity_is_made_whole_or_not_at_all, an_identity_outlives_a_change_for_which_there_is_no_room,
               a_node_starts_on_a_full_disk_and_gets_its_book_when_there_is_room,
               a_disk_that_fills_up_costs_what_is_learnt_meanwhile_and_nothing_else, a_log_that_cannot_grow_stops_nobody,
+              events_for_a_file_that_cannot_grow_go_on_when_it_can,
               no_place_for_the_control_socket_is_told]
 run(*tests)
