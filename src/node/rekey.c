@@ -60,17 +60,18 @@ void kith_rekey_pump_(kith_conn *c, kith_time now)
         ask(c, now);
 }
 
-/* What it computes is not charged to the connection (kith_conn_cost): few questions are answered a minute, one at a time, and after much
- * traffic, and a host would take a transfer that changes its keys for one whose every byte is dear. */
 void *kith_rekey_answer_(kith_conn *c, kith_time now, bool *often)
 {
     /* One who dialled is not asked, so two can never ask each other at once. */
     if (!c->inbound || kith_noise_changing(c->noise))
         return NULL;
-    *often = bytes_since(c) < REKEY_FREE_BYTES &&
-             !kith_rate_take(&c->rekey_rate, now, c->node->cfg.limits.rate_rekeys);
-    if (*often)
-        return NULL;
+    if (bytes_since(c) < REKEY_FREE_BYTES) {
+        *often = !kith_rate_take(&c->rekey_rate, now, c->node->cfg.limits.rate_rekeys);
+        if (*often)
+            return NULL;
+        /* After much traffic it is not charged: a host would take a transfer for one whose every byte is dear. */
+        c->cost += COST_HANDSHAKE;
+    }
     kith_rekey_config cfg = config(c);
     return kith_rekey_new_answerer(&cfg, now);
 }

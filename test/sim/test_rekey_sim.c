@@ -119,6 +119,7 @@ static void keys_are_changed_by_time_and_both_sides_know_it(void **state)
     assert_int_equal(before.keyed_at, before.opened_at);
     sim_run(w.s, before.opened_at + KITH_SEC(60));
     assert_int_equal(facts(w.a).rekeys, 0);
+    uint64_t cost_a = kith_conn_cost(conn_of(w.a)), cost_b = kith_conn_cost(conn_of(w.b));
     sim_run(w.s, before.opened_at + KITH_SEC(60) + KITH_MS(100));
     kith_conn_facts fa = facts(w.a), fb = facts(w.b);
     assert_int_equal(fa.rekeys, 1);
@@ -127,6 +128,8 @@ static void keys_are_changed_by_time_and_both_sides_know_it(void **state)
     assert_in_range(fa.keyed_at, before.opened_at + KITH_SEC(60),
                     before.opened_at + KITH_SEC(60) + KITH_MS(45));
     assert_true(fa.keyed_bytes < 100 && fb.keyed_bytes < 100);
+    assert_true(kith_conn_cost(conn_of(w.a)) - cost_a < 500); /* who asked has wanted it */
+    assert_in_range(kith_conn_cost(conn_of(w.b)) - cost_b, 4096, 4096 + 500);
     sim_run(w.s, before.opened_at + KITH_SEC(605));
     assert_int_equal(facts(w.a).rekeys, 10);
     assert_int_equal(facts(w.b).rekeys, 10);
