@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The whole stack without sockets: two nodes in one thread hand each other buffers and run /perf/1.0.0. What it prints is the CPU cost of
- * kith itself, both sides added up: mss, Noise, yamux, stream machines. */
+ * kith itself, both sides added up: mss, Noise, yamux, stream machines.
+ *
+ *   stack [BYTES [EVERY]]     so many each way; the keys are refreshed after EVERY bytes (0: never) */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +84,7 @@ static bool move(side *from, side *to, kith_time now)
 int main(int argc, char **argv)
 {
     uint64_t bytes = argc > 1 ? strtoull(argv[1], NULL, 10) : 1u << 30;
+    uint64_t every = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     if (kith_crypto_init())
         return 1;
     env.rand = kith_random_os();
@@ -92,6 +95,7 @@ int main(int argc, char **argv)
         kith_node_config_default(&cfg);
         cfg.env = env;
         cfg.signer = kith_signer_new(seed);
+        cfg.rekey_after_bytes = every ? every : UINT64_MAX;
         s[i].node = kith_node_new(&cfg, now_ns());
         assert(s[i].node);
     }
@@ -133,6 +137,10 @@ int main(int argc, char **argv)
         printf("%s %.2f Gbit/s on one core for both sides\n", up ? "upload" : "download",
                (double)bytes * 8 / sec / 1e9);
     }
+    kith_conn_facts facts;
+    kith_conn_facts_get(s[0].conn, &facts);
+    if (every)
+        printf("refreshes of the keys: %u\n", facts.rekeys);
     for (int i = 0; i < 2; i++)
         kith_node_free(s[i].node);
     return 0;
