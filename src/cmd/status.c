@@ -44,6 +44,10 @@ static void print_conn(const json_t *c)
            human(call_number(c, "bytes_in"), in), human(call_number(c, "bytes_out"), out));
     if (json_is_real(json_object_get(c, "rtt_ms")))
         printf(", rtt %.1f ms", call_real(c, "rtt_ms"));
+    if (call_true(c, "transcript_bound"))
+        printf("\n    proved %s by %s", call_text(c, "pq_id"), call_text(c, "pq_algorithm"));
+    else
+        printf("\n    proved no post-quantum key");
     printf("\n    keys refreshed %lld times, the present ones in use for %s and %s\n",
            call_number(c, "rekeys"), span(call_number(c, "keyed_seconds"), age),
            human(call_number(c, "keyed_bytes"), in));

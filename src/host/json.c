@@ -38,15 +38,38 @@ json_t *kith_json_addr(const kith_maddr *a)
     return kith_json_text(text);
 }
 
+/* What is proven of a connection's channel; nothing of it is a promise. */
+static void add_channel(json_t *o, const kith_conn_facts *f)
+{
+    static const char *const kems[] = {[KITH_KEM_MLKEM512] = "ML-KEM-512",
+                                       [KITH_KEM_MLKEM768] = "ML-KEM-768",
+                                       [KITH_KEM_MLKEM1024] = "ML-KEM-1024"};
+    const kith_noise_suite *s = f->suite;
+    bool bound = f->pq.alg != KITH_SIG_NONE;
+    char pq_id[KITH_PQ_ID_TEXT_LEN + 1];
+    kith_pq_id_text(&f->pq.id, pq_id);
+    json_t *pq =
+        json_pack("{s:s, s:i, s:s, s:s, s:i, s:b, s:I, s:I, s:f}", "kem",
+                  s && s->kem != KITH_KEM_NONE ? kems[s->kem] : "", "level", s ? s->level : 0, "pq_id", pq_id,
+                  "pq_algorithm", bound ? kith_sig_info_of(f->pq.alg)->name : "", "pq_category",
+                  bound ? kith_sig_info_of(f->pq.alg)->category : 0, "transcript_bound", (int)bound,
+                  "handshake_bytes_in", (json_int_t)f->shaken_in, "handshake_bytes_out",
+                  (json_int_t)f->shaken_out, "handshake_ms", (double)f->shaking / 1e6);
+    json_object_update(o, pq);
+    json_decref(pq);
+}
+
 json_t *kith_json_conn(const kith_conn *c)
 {
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
-    return json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:b, s:I, s:o}", "peer", kith_json_peer(&f.peer), "addr",
-                     kith_json_addr(&f.remote), "direction", f.inbound ? "inbound" : "outbound",
-                     "secure_channel", f.suite ? f.suite->id : "", "pq",
-                     f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer", f.early_muxer,
-                     "rekeys", (json_int_t)f.rekeys, "agent", kith_json_text(f.agent));
+    json_t *o = json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:b, s:I, s:o}", "peer", kith_json_peer(&f.peer),
+                          "addr", kith_json_addr(&f.remote), "direction", f.inbound ? "inbound" : "outbound",
+                          "secure_channel", f.suite ? f.suite->id : "", "pq",
+                          f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer",
+                          f.early_muxer, "rekeys", (json_int_t)f.rekeys, "agent", kith_json_text(f.agent));
+    add_channel(o, &f);
+    return o;
 }
 
 json_t *kith_json_identity(const kith_identity_facts *f)

@@ -188,6 +188,13 @@ static bool op_reached(op *o, kith_conn *c, kith_err err, const char *sentence)
 
 /* ---- dial ---- */
 
+/* How the key that the peer has proven came to be known: "" where it has proven none, or nothing is remembered of it. */
+static const char *key_trust(const kith_trust *t, const kith_conn_facts *f)
+{
+    const kith_trust_row *r = t ? kith_trust_find(t, &f->peer) : NULL;
+    return r && f->pq.id.len > 0 && kith_pq_id_eq(&r->pq, &f->pq.id) ? kith_trust_how_name(r->pq_how) : "";
+}
+
 static void dial_report(op *o)
 {
     json_t *result = kith_json_conn(o->conn), *protocols = json_array();
@@ -198,6 +205,7 @@ static void dial_report(op *o)
     for (size_t i = 0; i < n; i++)
         json_array_append_new(protocols, kith_json_bytes(ids[i]));
     kith_json_add_trust(result, o->service->cfg.trust, &f.peer);
+    json_object_set_new(result, "key_trust", json_string(key_trust(o->service->cfg.trust, &f)));
     json_object_set_new(result, "protocols", protocols);
     json_object_set_new(result, "reused", json_boolean(f.opened_at < o->asked));
     op_result(o, result);

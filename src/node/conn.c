@@ -266,6 +266,7 @@ void kith_conn_start_(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     c->state = CONN_SECURING;
+    c->shaken_from = now;
     c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
     if (!c->inbound && !heed_policy(c)) {
         kith_conn_end_(c, now, KITH_EPOLICY, "what this peer's own policy asks for is ruled out by pq",
@@ -472,6 +473,8 @@ static void secured(kith_conn *c, kith_time now)
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
     c->pq = *kith_noise_peer_pq(c->noise);
+    kith_noise_shaken(c->noise, &c->shaken_in, &c->shaken_out);
+    c->shaking = now - c->shaken_from;
     c->secured = true;
     judge_key(c);
     kith_link_remove(&c->stranger);

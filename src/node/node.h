@@ -264,7 +264,10 @@ typedef struct kith_conn_facts {
     bool inbound, open;
     const kith_noise_suite *suite; /* NULL before it is chosen */
     kith_noise_pq pq;              /* that the peer has proven in this handshake; alg KITH_SIG_NONE: none */
-    const char *muxer;             /* "/yamux/1.0.0" */
+    /* Of the Noise handshake, once it is complete: bytes of its messages, and the time from the first byte said to both being authenticated. */
+    size_t shaken_in, shaken_out;
+    kith_time shaking;
+    const char *muxer; /* "/yamux/1.0.0" */
     kith_qkd_state qkd;
     const char *qkd_why; /* off or failed under a policy other than off: why; else NULL */
     bool early_muxer;

@@ -100,6 +100,8 @@ struct kith_conn {
     kith_maddr remote, local;
     const kith_noise_suite *suite;
     kith_noise_pq pq;
+    size_t shaken_in, shaken_out; /* the handshake's bytes */
+    kith_time shaken_from, shaking;
     bool signing; /* inbound: our signature is accounted for */
     uint8_t skipped,
         dropped; /* outbound: so many of the node's suites, the first and the last ones, are not for this peer */

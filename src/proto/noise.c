@@ -214,6 +214,7 @@ struct kith_noise {
     uint8_t *ahead; /* what came behind a message whose step is under way; when it is done, `in` lies there */
     size_t ahead_size, ahead_len;
 
+    size_t shaken_in, shaken_out; /* bytes of handshake messages */
     kith_peer_id peer;
     kith_noise_pq pq;
     uint8_t *peer_key; /* NULL: the key lies in the peer id */
@@ -680,6 +681,7 @@ static bool begin_step(kith_noise *n, kith_span msg)
                 .front = front_len(n->suite, n->hs->done),
                 .answer_front = front_len(n->suite, n->hs->done + 1)};
     memcpy(s->msg, msg.p, msg.len);
+    n->shaken_in += 2 + msg.len;
     n->step = s;
     if (n->state != WAIT_C) {
         s->answer_size = 2 + s->answer_front + kith_noise_hs_answer_len(n->hs, payload_len(n));
@@ -756,6 +758,7 @@ void kith_noise_worked(kith_noise *n, kith_time now)
         n->out = s->answer;
         n->out_size = s->answer_size;
         n->out_len = s->answer_len;
+        n->shaken_out += s->answer_len;
         s->answer = NULL;
     }
     step_free(n);
@@ -774,6 +777,7 @@ static kith_err write_a(kith_noise *n, const uint8_t *key_name)
     if (!n->out)
         return KITH_ENOMEM;
     n->out_size = n->out_len = 2 + len;
+    n->shaken_out = n->out_len;
     kith_store_be16(n->out, (uint16_t)len);
     if (front)
         memcpy(n->out + 2, key_name, front);
@@ -1156,6 +1160,12 @@ const kith_peer_id *kith_noise_peer(const kith_noise *n)
 const kith_noise_pq *kith_noise_peer_pq(const kith_noise *n)
 {
     return &n->pq;
+}
+
+void kith_noise_shaken(const kith_noise *n, size_t *in, size_t *out)
+{
+    *in = n->shaken_in;
+    *out = n->shaken_out;
 }
 
 kith_bytes kith_noise_peer_key(const kith_noise *n)

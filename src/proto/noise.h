@@ -147,6 +147,8 @@ typedef struct kith_noise_pq {
 /* Once ready. Views live as long as the machine. */
 const kith_peer_id *kith_noise_peer(const kith_noise *n);
 const kith_noise_pq *kith_noise_peer_pq(const kith_noise *n);
+/* Bytes of the handshake's messages with their lengths, the peer's and ours. */
+void kith_noise_shaken(const kith_noise *n, size_t *in, size_t *out);
 kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */
 /* The muxer agreed on in the handshake, one of config's; empty: negotiate by multistream-select. */
 kith_bytes kith_noise_muxer(const kith_noise *n);
