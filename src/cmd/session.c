@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd/passphrase.h"
 #include "crypto/crypto.h"
@@ -130,6 +131,19 @@ static void watch_signals(session *s)
     }
 }
 
+/* The statements of the last SUCCESSORS_DAYS: each makes every handshake longer by 7 KB, so not for ever. */
+#define SUCCESSORS_DAYS 90
+static size_t recent_successors(const kith_identity *id, kith_bytes out[KITH_SUCCESSORS_MAX])
+{
+    kith_successor s;
+    uint64_t now = (uint64_t)time(NULL), age = SUCCESSORS_DAYS * 86400ull;
+    size_t count = kith_identity_successors(id, out), old = 0;
+    while (old < count && kith_successor_parse(out[old], &s) == KITH_OK && now > age && s.time < now - age)
+        old++;
+    memmove(out, out + old, (count - old) * sizeof *out);
+    return count - old;
+}
+
 int session_start(session *s, const cmd_args *args)
 {
     s->code = -1;
@@ -148,6 +162,9 @@ int session_start(session *s, const cmd_args *args)
     kith_trust_set_policy(s->trust, s->config.node.pq);
     kith_host_config cfg = {.node = s->config.node, .log = on_log};
     const char *why;
+    kith_bytes successors[KITH_SUCCESSORS_MAX];
+    cfg.node.pq_successor_count = recent_successors(s->identity, successors);
+    cfg.node.pq_successors = successors;
     cfg.node.signer = s->signer;
     cfg.node.pq_signer = s->pq_signer;
     cfg.node.agent = s->config.agent;

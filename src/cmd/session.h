@@ -15,7 +15,7 @@
 
 typedef struct session {
     kith_config config;
-    kith_identity *identity; /* its facts; the keys are the two below */
+    kith_identity *identity; /* its facts and statements; the keys are the two below */
     kith_signer *signer;
     kith_pq_signer *pq_signer;
     kith_host *host;

@@ -456,6 +456,9 @@ static bool trusted(kith_conn *c, kith_time now)
     char why[KITH_REASON_MAX] = "";
     kith_contact contact = {
         .peer = c->peer, .pq = c->pq.id, .sig = c->pq.alg, .suite = c->suite, .inbound = c->inbound};
+    kith_bytes statements[KITH_SUCCESSORS_MAX];
+    contact.successors = statements;
+    contact.successor_count = kith_noise_peer_successors(c->noise, statements);
     kith_err e = n->cfg.trust(n->cfg.trust_ctx, &contact, why);
     if (!e)
         return true;
@@ -482,6 +485,7 @@ static void secured(kith_conn *c, kith_time now)
         kith_limiter_secured(n->limiter);
     if (!trusted(c, now))
         return;
+    kith_noise_forget_successors(c->noise);
     kith_bytes early = kith_noise_muxer(c->noise);
     if (early.len > 0) {
         c->early_muxer = true;

@@ -162,7 +162,8 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
     bool ok = kith_peer_id_of_key(kith_bytes_of(n->pubkey, sizeof n->pubkey), &n->id) == KITH_OK &&
               kith_timer_claim_(n) == KITH_OK;
     ok = ok && (n->limiter = kith_limiter_new(&n->env, &n->cfg.limits)) &&
-         (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer, cfg->pq_signer));
+         (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer, cfg->pq_signer)) &&
+         kith_noise_identity_tell(n->noise_id, cfg->pq_successors, cfg->pq_successor_count) == KITH_OK;
     for (size_t i = 0; ok && i < sizeof own / sizeof *own; i++) {
         kith_protocol row = {
             .id = kith_bytes_str(own[i].id), .ops = own[i].ops, .streams_per_conn = own[i].per_conn};

@@ -67,6 +67,9 @@ typedef struct kith_node_config {
     /* Signs the handshakes of kith's own suites, on whatever thread these are worked on; borrowed for the node's life. NULL: such suites are
      * neither proposed nor taken. */
     const kith_pq_signer *pq_signer;
+    /* Statements that lead to its key (wire/successor.h), the oldest first, for contacts who know one that it had; copied. */
+    const kith_bytes *pq_successors;
+    size_t pq_successor_count;
     const char *agent; /* copied */
     kith_pq_policy pq;
     uint8_t level; /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */

@@ -10,8 +10,8 @@
 #include "wire/pb.h"
 
 #define PAYLOAD_MAX 8192 /* of the peer's */
-#define PAYLOAD_OWN_MAX \
-    (18 * 1024)        /* in kith's own suites: a signature of SLH-DSA-SHA2-128f has 17,088 bytes */
+/* In kith's own suites: a signature of SLH-DSA-SHA2-128f has 17,088 bytes. */
+#define PAYLOAD_OWN_MAX (18 * 1024 + KITH_NOISE_SUCCESSORS_MAX)
 #define NAMES_MAX 2048 /* of our own lists in the extensions */
 #define PART_MIN 512   /* room for a message of the handshake that comes in pieces; doubled as they come */
 #define EMPTY_MAX 256  /* records without plaintext in a row */
@@ -72,6 +72,8 @@ struct kith_noise_identity {
     const kith_pq_signer *pq;      /* borrowed; NULL: none */
     uint8_t *pq_key;               /* its PublicKey protobuf */
     size_t pq_key_len;
+    uint8_t *successors; /* fields of the extensions, encoded */
+    size_t successors_len;
 };
 
 #define SIGNED_PREFIX "noise-libp2p-static-key:"
@@ -136,10 +138,35 @@ fail:
     return NULL;
 }
 
+kith_err kith_noise_identity_tell(kith_noise_identity *id, const kith_bytes *statements, size_t count)
+{
+    size_t from = count, len = 0;
+    assert(!id->successors);
+    while (from > 0) {
+        size_t more = kith_pb_bytes_len(KITH_NOISE_EXT_SUCCESSOR, statements[from - 1].len);
+        if (more > KITH_NOISE_SUCCESSORS_MAX - len)
+            break;
+        len += more;
+        from--;
+    }
+    if (len == 0)
+        return KITH_OK;
+    id->successors = kith_mem_new(id->env, len);
+    if (!id->successors)
+        return KITH_ENOMEM;
+    id->successors_len = len;
+    kith_wr w = kith_wr_of(kith_span_of(id->successors, len));
+    for (; from < count; from++)
+        kith_pb_put_bytes(&w, KITH_NOISE_EXT_SUCCESSOR, statements[from]);
+    assert(!w.bad && w.len == len);
+    return KITH_OK;
+}
+
 void kith_noise_identity_free(kith_noise_identity *id)
 {
     if (!id)
         return;
+    kith_mem_free(id->env, id->successors, id->successors_len);
     kith_dh_free(id->s);
     kith_mem_free(id->env, id->pq_key, id->pq_key_len);
     KITH_FREE(id->env, id);
@@ -166,7 +193,8 @@ typedef struct step {
     const char *why;
     kith_peer_id peer;
     kith_noise_pq pq;
-    kith_bytes key; /* view into msg */
+    kith_bytes key, ext;   /* views into msg */
+    size_t successors_len; /* of the statements in ext, as fields */
     kith_bytes muxer;
     size_t front, answer_front; /* bytes before Noise's own: front_len */
     size_t len;
@@ -219,6 +247,8 @@ struct kith_noise {
     kith_noise_pq pq;
     uint8_t *peer_key; /* NULL: the key lies in the peer id */
     size_t peer_key_len;
+    uint8_t *successors; /* what came of them, as fields of the extensions; NULL: none, or forgotten */
+    size_t successors_len;
     kith_bytes muxer; /* the one of muxers that was agreed on */
     uint8_t h[KITH_SHA256_LEN];
     kith_err err;
@@ -330,7 +360,7 @@ static size_t ext_len(const kith_noise *n)
     assert(len <= NAMES_MAX);
     if (n->suite->own)
         len += kith_pb_bytes_len(KITH_NOISE_EXT_PQ_KEY, n->identity->pq_key_len) +
-               kith_pb_bytes_len(KITH_NOISE_EXT_PQ_SIG, sig_len(n));
+               kith_pb_bytes_len(KITH_NOISE_EXT_PQ_SIG, sig_len(n)) + n->identity->successors_len;
     return len;
 }
 
@@ -383,6 +413,8 @@ static kith_err put_payload(const kith_noise *n, const uint8_t rnd[KITH_SIG_RND_
         e = sign(n, rnd, kith_put_room(&w, sig_len(n)));
     }
     put_names(&w, KITH_NOISE_EXT_CHANNEL, &n->channels);
+    if (n->suite->own)
+        kith_put_bytes(&w, kith_bytes_of(id->successors, id->successors_len));
     assert(!w.bad && w.len == payload_len(n));
     return e;
 }
@@ -538,6 +570,22 @@ static bool check_pq(const kith_noise *n, step *s, const fields *p, const uint8_
     return !e || fail(s, e, why);
 }
 
+/* How much there is of statements; what they say is for whoever knows the key that they begin with. */
+static bool measure_successors(step *s)
+{
+    kith_rd r = kith_rd_of(s->ext);
+    kith_pb_field f;
+    size_t count = 0;
+    while (kith_pb_next(&r, &f)) {
+        if (f.tag != KITH_NOISE_EXT_SUCCESSOR || f.wire != 2)
+            continue;
+        s->successors_len += kith_pb_bytes_len(f.tag, f.data.len);
+        if (++count > KITH_SUCCESSORS_MAX || s->successors_len > KITH_NOISE_SUCCESSORS_MAX)
+            return fail(s, KITH_EPROTO, "the peer says too much about its former keys");
+    }
+    return true;
+}
+
 /* Who the peer is, by its payload. */
 static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint8_t h[KITH_SHA256_LEN])
 {
@@ -564,7 +612,8 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint
     if (!choose_muxer(n, s, p.ext) || !check_channel(n, s, p.ext) || !check_pq(n, s, &p, h))
         return false;
     s->key = p.key;
-    return true;
+    s->ext = p.ext;
+    return !n->suite->own || measure_successors(s);
 }
 
 static bool read_message(const kith_noise *n, step *s)
@@ -719,11 +768,33 @@ static void open_transport(kith_noise *n)
     n->ready_due = true;
 }
 
+/* The statements among the extensions, of which the step knows that they fit. */
+static kith_err keep_successors(kith_noise *n, const step *s)
+{
+    kith_rd r = kith_rd_of(s->ext);
+    kith_pb_field f;
+    if (s->successors_len == 0)
+        return KITH_OK;
+    n->successors = kith_mem_new(n->env, s->successors_len);
+    if (!n->successors)
+        return KITH_ENOMEM;
+    n->successors_len = s->successors_len;
+    kith_wr w = kith_wr_of(kith_span_of(n->successors, n->successors_len));
+    while (kith_pb_next(&r, &f)) {
+        if (f.tag == KITH_NOISE_EXT_SUCCESSOR && f.wire == 2)
+            kith_pb_put_bytes(&w, f.tag, f.data);
+    }
+    assert(!w.bad && w.len == n->successors_len);
+    return KITH_OK;
+}
+
 static kith_err keep_peer(kith_noise *n, const step *s)
 {
     n->peer = s->peer;
     n->pq = s->pq;
     n->muxer = s->muxer;
+    if (keep_successors(n, s))
+        return KITH_ENOMEM;
     if (s->key.len == 0 || kith_peer_id_inline_key(&n->peer).len > 0)
         return KITH_OK;
     n->peer_key = kith_mem_new(n->env, s->key.len);
@@ -831,6 +902,7 @@ void kith_noise_free(kith_noise *n)
     ciphers_free(n);
     keys_wipe(n);
     kith_mem_free(n->env, n->peer_key, n->peer_key_len);
+    kith_noise_forget_successors(n);
     KITH_FREE(n->env, n);
 }
 
@@ -1166,6 +1238,23 @@ void kith_noise_shaken(const kith_noise *n, size_t *in, size_t *out)
 {
     *in = n->shaken_in;
     *out = n->shaken_out;
+}
+
+size_t kith_noise_peer_successors(const kith_noise *n, kith_bytes out[KITH_SUCCESSORS_MAX])
+{
+    kith_rd r = kith_rd_of(kith_bytes_of(n->successors, n->successors_len));
+    kith_pb_field f;
+    size_t count = 0;
+    while (kith_pb_next(&r, &f))
+        out[count++] = f.data;
+    return count;
+}
+
+void kith_noise_forget_successors(kith_noise *n)
+{
+    kith_mem_free(n->env, n->successors, n->successors_len);
+    n->successors = NULL;
+    n->successors_len = 0;
 }
 
 kith_bytes kith_noise_peer_key(const kith_noise *n)

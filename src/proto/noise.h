@@ -24,12 +24,15 @@
 #include "crypto/sign.h"
 #include "wire/peer_id.h"
 #include "wire/pq_id.h"
+#include "wire/successor.h"
 
 #define KITH_NOISE_RECORD_MAX 65535 /* ciphertext of a message, after its 2-byte length */
 #define KITH_NOISE_PLAIN_MAX (65535 - 16)
 #define KITH_NOISE_OVERHEAD (2 + 16)
-/* A message of the handshake, with its length: the largest ML-KEM and SLH-DSA's signature. */
-#define KITH_NOISE_MESSAGE_MAX (2 + 1 + 1784 + 18 * 1024)
+/* Of statements about former keys in a handshake, with their heads. */
+#define KITH_NOISE_SUCCESSORS_MAX (20 * 1024)
+/* A message of the handshake, with its length: the largest ML-KEM, SLH-DSA's signature, and statements. */
+#define KITH_NOISE_MESSAGE_MAX (2 + 1 + 1784 + 18 * 1024 + KITH_NOISE_SUCCESSORS_MAX)
 #define KITH_NOISE_PSK_LEN 32
 #define KITH_NOISE_KEY_NAME_LEN 52 /* what a key goes by: bytes that mean something to those who have it */
 /* What a peer may send behind a message of the handshake while that is worked on: its first records follow the last message at once.
@@ -66,6 +69,10 @@ typedef struct kith_noise_identity kith_noise_identity;
  * kith's own suites and may be NULL where there are none, until free. NULL: no memory. */
 kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_signer *signer,
                                              const kith_pq_signer *pq);
+/* Statements (wire/successor.h) that lead from keys that pq's owner had to the one it has, the oldest first: the handshakes of kith's own suites
+ * carry the last of them, as many as fit into KITH_NOISE_SUCCESSORS_MAX. Once, before the first handshake; copied. KITH_ENOMEM. */
+KITH_CHECK kith_err kith_noise_identity_tell(kith_noise_identity *id, const kith_bytes *statements,
+                                             size_t count);
 void kith_noise_identity_free(kith_noise_identity *id);
 
 typedef struct kith_noise_config {
@@ -149,6 +156,10 @@ const kith_peer_id *kith_noise_peer(const kith_noise *n);
 const kith_noise_pq *kith_noise_peer_pq(const kith_noise *n);
 /* Bytes of the handshake's messages with their lengths, the peer's and ours. */
 void kith_noise_shaken(const kith_noise *n, size_t *in, size_t *out);
+/* The statements that came with it, the oldest first, at most KITH_SUCCESSORS_MAX and unread: how many. Views, valid until they are
+ * forgotten, or the machine is freed. */
+size_t kith_noise_peer_successors(const kith_noise *n, kith_bytes out[KITH_SUCCESSORS_MAX]);
+void kith_noise_forget_successors(kith_noise *n);
 kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */
 /* The muxer agreed on in the handshake, one of config's; empty: negotiate by multistream-select. */
 kith_bytes kith_noise_muxer(const kith_noise *n);

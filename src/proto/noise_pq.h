@@ -7,7 +7,12 @@
 #include "proto/noise.h"
 
 /* Fields of NoiseExtensions. 1103 is kept for a hash in the place of the key. */
-enum { KITH_NOISE_EXT_PQ_KEY = 1101, KITH_NOISE_EXT_PQ_SIG = 1102, KITH_NOISE_EXT_CHANNEL = 1104 };
+enum {
+    KITH_NOISE_EXT_PQ_KEY = 1101,
+    KITH_NOISE_EXT_PQ_SIG = 1102,
+    KITH_NOISE_EXT_CHANNEL = 1104,
+    KITH_NOISE_EXT_SUCCESSOR = 1105,
+};
 
 #define KITH_NOISE_PQ_IDENTITY_MAX 1280 /* an identity key in M: RSA of 8192 bits has 1066 bytes */
 #define KITH_NOISE_PQ_TEXT_MAX (8 * 1024)

@@ -238,6 +238,29 @@ def a_rotation_leaves_the_peer_id_and_a_statement():
             kith(a, "id", "rotate", err="a node is running with the identity as it was; restart it")
 
 
+def contacts_follow_a_rotation_and_nothing_else():
+    def known(home, peer):
+        return next(p for p in kith(home, "trust", "list", "--json").json()["peers"] if p["peer"] == peer)
+
+    with homes("a", "b") as (a, b):
+        ids = [facts(a)["pq_id"]]
+        with Up(a) as up:
+            kith(b, "ping", up.addr, "-c", 1)
+            assert known(b, up.peer)["key"] == ids[0], known(b, up.peer)
+        for _ in range(2):  # of which b sees neither alone
+            kith(a, "id", "rotate")
+            ids.append(facts(a)["pq_id"])
+        with Up(a) as up:
+            kith(b, "ping", up.addr, "-c", 1)
+            assert known(b, up.peer)["key"] == ids[-1], known(b, up.peer)
+        # The same Ed25519 key with a post-quantum key out of nowhere is somebody else.
+        seed = re.search("ed25519-seed (.*)", (a / "identity").read_text())[1]
+        (a / "identity").write_text(f"kith identity 1\ned25519-seed {seed}\n")
+        with Up(a) as up:
+            kith(b, "ping", up.addr, "-c", 1, code=5, err="CHANGED")
+            assert known(b, up.peer)["key"] == ids[-1]
+
+
 def nonsense_is_told():
     with homes("a") as a:
         kith(a, "id", "sho", code=2, err="it is one of show, new")
@@ -275,4 +298,4 @@ def a_kill_at_any_moment_leaves_an_identity():
 run(an_identity_has_two_keys_and_shows_them, every_algorithm_can_be_chosen_and_a_node_starts_with_it,
     version_1_files_keep_their_peer_id, nothing_is_destroyed, a_passphrase_is_asked_for_wherever_keys_are_needed,
     on_a_terminal_it_is_typed_unseen, an_identity_moves_house, a_rotation_leaves_the_peer_id_and_a_statement,
-    nonsense_is_told, a_kill_at_any_moment_leaves_an_identity)
+    contacts_follow_a_rotation_and_nothing_else, nonsense_is_told, a_kill_at_any_moment_leaves_an_identity)

@@ -960,6 +960,58 @@ static void each_side_proves_its_post_quantum_key_with_every_algorithm(void **st
     }
 }
 
+/* Runs a handshake in which both sides tell of these statements, and returns how many arrive at the initiator. */
+static size_t arriving(const kith_noise_suite *suite, const kith_bytes *list, size_t count,
+                       kith_bytes out[KITH_SUCCESSORS_MAX])
+{
+    static side i, r;
+    static uint8_t msg[KITH_NOISE_MESSAGE_MAX], copy[2 * KITH_NOISE_SUCCESSORS_MAX];
+    kith_bytes got[KITH_SUCCESSORS_MAX];
+    kith_noise_config ci = side_config(&alice, suite, true), cr = side_config(&bob, suite, false);
+    side_with(&i, &alice, KITH_SIG_MLDSA44, &ci);
+    side_with(&r, &bob, KITH_SIG_MLDSA44, &cr);
+    assert_int_equal(kith_noise_identity_tell(i.identity, list, count), KITH_OK);
+    assert_int_equal(kith_noise_identity_tell(r.identity, list, count), KITH_OK);
+    for (int turn = 0; turn < 3; turn++)
+        side_feed(turn % 2 ? &i : &r, kith_bytes_of(msg, kith_noise_send((turn % 2 ? &r : &i)->noise, 0,
+                                                                         kith_span_of(msg, sizeof msg))));
+    assert_true(i.ready && r.ready);
+    size_t n = kith_noise_peer_successors(i.noise, got);
+    assert_int_equal(kith_noise_peer_successors(r.noise, got), n);
+    kith_wr w = kith_wr_of(kith_span_of(copy, sizeof copy));
+    for (size_t k = 0; k < n; k++) {
+        out[k] = kith_bytes_of(copy + w.len, got[k].len);
+        kith_put_bytes(&w, got[k]);
+    }
+    assert_false(w.bad);
+    kith_noise_forget_successors(i.noise);
+    assert_int_equal(kith_noise_peer_successors(i.noise, got), 0);
+    side_done(&i); /* and nothing is left of what r still has */
+    side_done(&r);
+    return n;
+}
+
+static void statements_about_former_keys_come_along_as_far_as_they_fit(void **state)
+{
+    (void)state;
+    static uint8_t bytes[KITH_NOISE_SUCCESSORS_MAX + 1];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    kith_bytes list[] = {kith_bytes_of(bytes, 9000), kith_bytes_of(bytes + 1, 7346),
+                         kith_bytes_of(bytes + 2, 7346)};
+    kith_bytes out[KITH_SUCCESSORS_MAX];
+    assert_int_equal(arriving(suite_of(K3), list, 0, out), 0);
+    assert_int_equal(arriving(suite_of(K3), list, 1, out), 1);
+    assert_true(kith_bytes_eq(out[0], list[0]));
+    assert_int_equal(arriving(suite_of(K3), list, 3, out), 2); /* the last ones */
+    assert_true(kith_bytes_eq(out[0], list[1]) && kith_bytes_eq(out[1], list[2]));
+    list[0].len = KITH_NOISE_SUCCESSORS_MAX - 5;
+    assert_int_equal(arriving(suite_of(K5), list, 1, out), 1);
+    list[0].len = KITH_NOISE_SUCCESSORS_MAX - 4; /* with its head it is one too long */
+    assert_int_equal(arriving(suite_of(K3), list, 1, out), 0);
+    assert_int_equal(arriving(HFS, list + 1, 2, out), 0); /* not to foreign peers */
+}
+
 static void other_suites_prove_no_post_quantum_key(void **state)
 {
     (void)state;
@@ -989,14 +1041,16 @@ typedef enum lie {
     OTHER_IDENTITY,
     OTHER_LIST,
     LIST_CUT,
+    SUCCESSORS_MANY,
+    SUCCESSORS_LONG,
     LIES
 } lie;
 
 /* The rogue's next message, with mallory's Ed25519 key, her post-quantum key, and whatever is untrue in between. */
 static void rogue_write_pq(rogue *r, lie l, side *to)
 {
-    static uint8_t msg[KITH_NOISE_MESSAGE_MAX], payload[16 * 1024], ext[16 * 1024],
-        text[KITH_NOISE_PQ_TEXT_MAX];
+    static uint8_t msg[KITH_NOISE_MESSAGE_MAX], payload[48 * 1024], ext[48 * 1024],
+        lots[KITH_NOISE_SUCCESSORS_MAX], text[KITH_NOISE_PQ_TEXT_MAX];
     uint8_t key_b[64], sig[64], pq_key[KITH_PQ_KEY_MAX + 1], pq_sig[KITH_SIG_MAX], other[32] = {1}, *at;
     kith_wr key = kith_wr_of(kith_span_of(key_b, sizeof key_b)),
             w = kith_wr_of(kith_span_of(payload, sizeof payload)),
@@ -1037,6 +1091,10 @@ static void rogue_write_pq(rogue *r, lie l, side *to)
         kith_pb_put_bytes(&x, 1102, kith_bytes_of(pq_sig, 3309u - (l == PQ_SIG_SHORT)));
     for (int i = 0; i < 2; i++)
         kith_pb_put_bytes(&x, 1104, list[i]);
+    for (int i = 0; i <= KITH_SUCCESSORS_MAX && l == SUCCESSORS_MANY; i++)
+        kith_pb_put_bytes(&x, 1105, list[0]);
+    if (l == SUCCESSORS_LONG)
+        kith_pb_put_bytes(&x, 1105, kith_bytes_of(lots, sizeof lots));
     kith_pb_put_bytes(&w, 1, kith_wr_bytes(&key));
     kith_pb_put_bytes(&w, 2, kith_bytes_of(sig, sizeof sig));
     if (l != NO_EXTENSIONS)
@@ -1099,6 +1157,8 @@ static void a_post_quantum_identity_is_taken_or_refused_for_the_right_reason(voi
         [OTHER_IDENTITY] = {KITH_ECRYPTO, wrong},
         [OTHER_LIST] = {KITH_ECRYPTO, wrong},
         [LIST_CUT] = {KITH_ECRYPTO, wrong},
+        [SUCCESSORS_MANY] = {KITH_EPROTO, "the peer says too much about its former keys"},
+        [SUCCESSORS_LONG] = {KITH_EPROTO, "the peer says too much about its former keys"},
     };
     for (lie l = TRUTH; l < LIES; l++) {
         for (int initiator = 0; initiator < 2; initiator++) {
@@ -1147,13 +1207,13 @@ static void a_long_message_costs_what_has_come_of_it(void **state)
 {
     (void)state;
     enum { LEAST = 1200 };
-    static uint8_t junk[LEAST + 18 * 1024];
+    static uint8_t junk[LEAST + 38 * 1024];
     for (int longer = 0; longer < 2; longer++) {
         uint8_t msg[8192], head[2];
         begin(suite_of(K3));
         (void)side_send(&alice, msg);
         size_t before = alice.heap.live;
-        kith_store_be16(head, (uint16_t)(LEAST + 18 * 1024 + longer));
+        kith_store_be16(head, (uint16_t)(LEAST + 38 * 1024 + longer));
         side_feed(&alice, kith_bytes_of(head, 2));
         side_feed(&alice, kith_bytes_of(junk, 100));
         if (longer) {
@@ -1697,6 +1757,7 @@ int main(void)
         cmocka_unit_test(a_peer_without_a_list_is_not_kith_and_kiths_own_suites_need_one),
         cmocka_unit_test(a_list_of_channels_has_a_cap),
         cmocka_unit_test(each_side_proves_its_post_quantum_key_with_every_algorithm),
+        cmocka_unit_test(statements_about_former_keys_come_along_as_far_as_they_fit),
         cmocka_unit_test(other_suites_prove_no_post_quantum_key),
         cmocka_unit_test(a_post_quantum_identity_is_taken_or_refused_for_the_right_reason),
         cmocka_unit_test(a_message_of_another_handshake_does_not_authenticate),
