@@ -11,11 +11,8 @@
  * Prints one line of JSON. A connection counts when it is open: authenticated and multiplexed. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <uv.h>
 
-#include "crypto/crypto.h"
-#include "node/node.h"
+#include "caller.h"
 #include "proto/ping.h"
 
 #define SLOTS 8                 /* peers of the handshakes job */
@@ -23,29 +20,18 @@
 #define CROWD_TIME KITH_SEC(60) /* what a listener has not taken by then it does not take */
 
 typedef struct client {
-    kith_node *node;
-    kith_conn *conn;
-    uv_tcp_t *tcp; /* NULL: not connected */
+    caller c; /* first */
     bool open;
     kith_time asked; /* when this connection was wanted */
     kith_ping *ping;
     kith_stream *stream;
 } client;
 
-typedef struct late_write {
-    uv_write_t req;
-    client *client;
-    uv_tcp_t *tcp;
-    char data[];
-} late_write;
-
 static enum { CROWD, HANDSHAKES, PINGS } job;
 static enum { OWN, HYBRID, CLASSICAL } channel;
 static client *clients;
 static size_t client_count, wanted, started, live, failures;
 static const char *why_not = "";
-static kith_maddr addr;
-static struct sockaddr_storage target;
 static kith_time begin, until = KITH_NEVER;
 static const char *suite = "";
 static bool reported;
@@ -53,36 +39,13 @@ static bool reported;
 static double *samples;
 static size_t sample_count, sample_room;
 
-static void *heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
-static kith_env env = {.alloc = {.fn = heap}};
-
-static _Noreturn void die(const char *text)
-{
-    fprintf(stderr, "load: %s\n", text);
-    exit(1);
-}
-
-static kith_time now(void)
-{
-    return uv_hrtime();
-}
-
 static void sample(kith_time took)
 {
     if (sample_count == sample_room) {
         sample_room = sample_room ? 2 * sample_room : 1024;
         samples = realloc(samples, sample_room * sizeof *samples);
         if (!samples)
-            die("no memory");
+            callers_die("no memory");
     }
     samples[sample_count++] = (double)took / 1e9;
 }
@@ -109,115 +72,19 @@ static void report(void)
     printf(
         "{\"count\":%zu,\"open\":%zu,\"failed\":%zu,\"why\":\"%s\",\"seconds\":%.6f,\"secure_channel\":\"%s\","
         "\"p50\":%.9f,\"p90\":%.9f,\"p99\":%.9f}\n",
-        sample_count, live, failures, why_not, (double)(now() - begin) / 1e9, suite, percentile(0.5),
+        sample_count, live, failures, why_not, (double)(callers_now() - begin) / 1e9, suite, percentile(0.5),
         percentile(0.9), percentile(0.99));
     fflush(stdout);
 }
 
-/* ---- the sockets of a client ---- */
-
-static void drive(client *c);
-static void dial(client *c);
-
-static void free_handle(uv_handle_t *h)
-{
-    free(h);
-}
-
-static void hang_up(client *c)
-{
-    if (!c->tcp)
-        return;
-    c->tcp->data = NULL;
-    uv_close((uv_handle_t *)c->tcp, free_handle);
-    c->tcp = NULL;
-}
-
-static void room(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-    static char block[256 * 1024]; /* one loop, one thread */
-    (void)h, (void)suggested;
-    *buf = uv_buf_init(block, sizeof block);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    client *c = stream->data;
-    if (!c || n == 0)
-        return;
-    if (n > 0)
-        kith_node_recv(c->node, now(), c->conn, kith_span_of(buf->base, (size_t)n));
-    else if (n == UV_EOF)
-        kith_node_eof(c->node, now(), c->conn);
-    else
-        kith_node_link_failed(c->node, now(), c->conn, KITH_ECLOSED, uv_err_name((int)n));
-    if (n < 0)
-        uv_read_stop(stream);
-    drive(c);
-}
-
-static void on_connect(uv_connect_t *req, int status)
-{
-    uv_tcp_t *tcp = (uv_tcp_t *)req->handle;
-    client *c = tcp->data;
-    free(req);
-    if (!c)
-        return;
-    if (status < 0) {
-        kith_node_link_failed(c->node, now(), c->conn, KITH_ECLOSED, uv_err_name(status));
-    } else {
-        uv_tcp_nodelay(tcp, 1);
-        uv_read_start((uv_stream_t *)tcp, room, on_read);
-        kith_node_connected(c->node, now(), c->conn, NULL, NULL);
-    }
-    drive(c);
-}
-
-static void hook_up(client *c)
-{
-    uv_connect_t *req = malloc(sizeof *req);
-    c->tcp = malloc(sizeof *c->tcp);
-    if (!req || !c->tcp)
-        die("no memory");
-    uv_tcp_init(uv_default_loop(), c->tcp);
-    c->tcp->data = c;
-    int e = uv_tcp_connect(req, c->tcp, (const struct sockaddr *)&target, on_connect);
-    if (e < 0)
-        die(uv_strerror(e));
-}
-
-static void on_late(uv_write_t *req, int status)
-{
-    late_write *w = (late_write *)req;
-    client *c = w->client;
-    if (status == 0 && c->tcp == w->tcp) {
-        kith_node_writable(c->node, c->conn);
-        drive(c);
-    }
-    free(w);
-}
-
-/* What the socket does not take at once waits, and the node with it. */
-static void put(client *c, uint8_t *data, size_t len)
-{
-    uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
-    int n = uv_try_write((uv_stream_t *)c->tcp, &buf, 1);
-    if (n == (int)len || (n < 0 && n != UV_EAGAIN))
-        return; /* an error comes again in read */
-    size_t sent = n > 0 ? (size_t)n : 0;
-    late_write *w = malloc(sizeof *w + len - sent);
-    if (!w)
-        die("no memory");
-    w->client = c;
-    w->tcp = c->tcp;
-    memcpy(w->data, data + sent, len - sent);
-    buf = uv_buf_init(w->data, (unsigned)(len - sent));
-    kith_node_blocked(c->node, c->conn);
-    if (uv_write(&w->req, (uv_stream_t *)c->tcp, &buf, 1, on_late) < 0)
-        free(w);
-}
-
 /* ---- what the client does ---- */
+
+static void dial(client *c)
+{
+    c->asked = callers_now();
+    caller_dial(&c->c);
+    caller_drive(&c->c);
+}
 
 static void next_of_crowd(void)
 {
@@ -230,28 +97,29 @@ static void next_of_crowd(void)
 static void on_open(client *c)
 {
     kith_conn_facts f;
-    kith_conn_facts_get(c->conn, &f);
+    kith_conn_facts_get(c->c.conn, &f);
     suite = f.suite->id;
     c->open = true;
     live++;
     if (job != PINGS)
-        sample(now() - c->asked);
+        sample(callers_now() - c->asked);
     if (job == CROWD) {
         next_of_crowd();
     } else if (job == HANDSHAKES) {
-        kith_node_close(c->node, now(), c->conn);
+        kith_node_close(c->c.node, callers_now(), c->c.conn);
     } else {
         static const kith_bytes id = {(const uint8_t *)KITH_PING_ID, sizeof KITH_PING_ID - 1};
-        c->ping = kith_ping_new(&env);
-        if (!c->ping || kith_ping_start(c->ping, now()) ||
-            kith_node_open(c->node, now(), c->conn, &id, 1, &kith_ping_ops, c->ping, NULL, &c->stream))
-            die("cannot open a stream");
+        c->ping = kith_ping_new(callers_env());
+        if (!c->ping || kith_ping_start(c->ping, callers_now()) ||
+            kith_node_open(c->c.node, callers_now(), c->c.conn, &id, 1, &kith_ping_ops, c->ping, NULL,
+                           &c->stream))
+            callers_die("cannot open a stream");
     }
 }
 
 static void on_end(client *c, const kith_node_event *ev)
 {
-    hang_up(c);
+    caller_hang_up(&c->c, false);
     if (c->open)
         live--;
     else
@@ -260,13 +128,13 @@ static void on_end(client *c, const kith_node_event *ev)
         why_not = ev->why ? ev->why : kith_err_text(ev->err);
     bool was_open = c->open;
     c->open = false;
-    c->conn = NULL;
+    c->c.conn = NULL;
     if (job == PINGS)
-        die("the connection is gone");
+        callers_die("the connection is gone");
     if (job == CROWD && !was_open)
         next_of_crowd();
     if (job == HANDSHAKES && failures > 100)
-        die(why_not);
+        callers_die(why_not);
 }
 
 static void on_pong(client *c)
@@ -274,34 +142,33 @@ static void on_pong(client *c)
     kith_ping_event ev;
     while (kith_ping_next(c->ping, &ev)) {
         if (ev.kind != KITH_PING_RTT)
-            die(ev.why ? ev.why : "ping failed");
+            callers_die(ev.why ? ev.why : "ping failed");
         sample(ev.rtt);
     }
     if (sample_count == wanted) {
         report();
         exit(0);
     }
-    if (kith_ping_start(c->ping, now()))
-        die("cannot ping");
-    kith_node_wake(c->node, now(), c->stream);
+    if (kith_ping_start(c->ping, callers_now()))
+        callers_die("cannot ping");
+    kith_node_wake(c->c.node, callers_now(), c->stream);
 }
 
-static bool events(client *c)
+static bool events(caller *who)
 {
+    client *c = (client *)who;
     kith_node_event ev;
     bool any = false;
-    while (kith_node_next(c->node, now(), &ev)) {
+    while (kith_node_next(who->node, callers_now(), &ev)) {
         any = true;
         switch (ev.kind) {
         case KITH_NODE_DIAL:
-            c->conn = ev.conn;
-            hook_up(c);
+            caller_hook_up(who, ev.conn);
             break;
         case KITH_NODE_KEY: /* qkd is off */
             break;
         case KITH_NODE_WORK:
-            kith_node_work(ev.conn);
-            kith_node_worked(c->node, now(), ev.conn);
+            caller_work(who, ev.conn);
             break;
         case KITH_NODE_CONNECTED:
             on_open(c);
@@ -311,7 +178,7 @@ static bool events(client *c)
             break;
         case KITH_NODE_STREAM_GONE:
             if (ev.stream == c->stream)
-                die("the peer does not answer pings");
+                callers_die("the peer does not answer pings");
             break;
         case KITH_NODE_DIALED:
             if (ev.err)
@@ -329,46 +196,20 @@ static bool events(client *c)
             break;
         }
     }
-    return any;
-}
-
-static void drive(client *c)
-{
-    static uint8_t buf[256 * 1024];
-    for (;;) {
-        bool any = events(c);
-        for (kith_conn *w; (w = kith_node_writer(c->node));) {
-            size_t n = kith_node_send(c->node, now(), w, kith_span_of(buf, sizeof buf));
-            if (n > 0 && c->tcp)
-                put(c, buf, n);
-            any = true;
-        }
-        if (!any)
-            break;
+    if (!any && job == HANDSHAKES && !who->conn && callers_now() < until) {
+        c->asked = callers_now();
+        caller_dial(who);
+        any = true;
     }
-    if (job == HANDSHAKES && !c->conn && now() < until)
-        dial(c);
-}
-
-static void dial(client *c)
-{
-    uint64_t id;
-    c->asked = now();
-    if (kith_node_dial(c->node, c->asked, NULL, &addr, 1, &id))
-        die("cannot dial");
-    drive(c);
+    return any;
 }
 
 /* Deadlines are seconds away; nobody needs them to the millisecond. */
 static void on_tick(uv_timer_t *timer)
 {
-    kith_time t = now();
-    for (size_t i = 0; i < client_count; i++) {
-        if (kith_node_deadline(clients[i].node) <= t) {
-            kith_node_tick(clients[i].node, t);
-            drive(&clients[i]);
-        }
-    }
+    kith_time t = callers_now();
+    for (size_t i = 0; i < client_count; i++)
+        caller_tick(&clients[i].c);
     if (job == HANDSHAKES && t >= until) {
         live = 0;
         report();
@@ -382,6 +223,13 @@ static void on_tick(uv_timer_t *timer)
     (void)timer;
 }
 
+static void room(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+    static char block[64];
+    (void)h, (void)suggested;
+    *buf = uv_buf_init(block, sizeof block);
+}
+
 static void on_stdin(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     (void)stream, (void)buf;
@@ -391,23 +239,13 @@ static void on_stdin(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void client_init(client *c, size_t i)
 {
-    uint8_t seed[KITH_ED25519_SEED_LEN] = {'l', 'o', 'a', 'd'};
-    kith_store_be32(seed + 4, (uint32_t)i);
     kith_node_config cfg;
     kith_node_config_default(&cfg);
-    cfg.env = env;
-    cfg.signer = kith_signer_new(seed);
-    kith_pq_signer *pq = NULL;
-    if (channel == OWN && kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &pq))
-        die("no memory");
-    cfg.pq_signer = pq;
     cfg.agent = "kith-bench";
     cfg.pq = channel == CLASSICAL ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.idle_timeout = KITH_NEVER;
     cfg.ping_every = KITH_NEVER;
-    c->node = cfg.signer ? kith_node_new(&cfg, now()) : NULL;
-    if (!c->node)
-        die("no memory");
+    caller_init(&c->c, "load", i, &cfg, channel == OWN, events);
 }
 
 int main(int argc, char **argv)
@@ -421,15 +259,7 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
-    kith_maddr_tcp to;
-    const char *why;
-    if (kith_maddr_from_text(kith_bytes_str(argv[1]), &addr, &why) || kith_maddr_to_tcp(&addr, &to) ||
-        to.host != KITH_HOST_IP4)
-        die("the address must be /ip4/.../tcp/...");
-    struct sockaddr_in *sin = (struct sockaddr_in *)&target;
-    sin->sin_family = AF_INET;
-    sin->sin_port = htons(to.port);
-    memcpy(&sin->sin_addr, to.value.p, 4);
+    callers_start("load", uv_default_loop(), argv[1]);
     wanted = strtoul(argv[3], NULL, 10);
     if (strcmp(argv[2], "crowd") == 0)
         job = CROWD;
@@ -438,19 +268,11 @@ int main(int argc, char **argv)
     else if (strcmp(argv[2], "pings") == 0)
         job = PINGS;
     else
-        die("what is the job?");
-    if (kith_crypto_init())
-        die("this OpenSSL lacks something that kith needs");
-    env.rand = kith_random_os();
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+        callers_die("what is the job?");
     client_count = job == CROWD ? wanted : job == HANDSHAKES ? SLOTS : 1;
     clients = calloc(client_count, sizeof *clients);
     if (!clients)
-        die("no memory");
+        callers_die("no memory");
     for (size_t i = 0; i < client_count; i++)
         client_init(&clients[i], i);
     uv_pipe_t in;
@@ -458,12 +280,12 @@ int main(int argc, char **argv)
     uv_pipe_init(uv_default_loop(), &in, 0);
     uv_timer_init(uv_default_loop(), &timer);
     uv_timer_start(&timer, on_tick, 100, 100);
-    begin = now();
+    begin = callers_now();
     if (job == HANDSHAKES)
         until = begin + KITH_SEC(wanted);
     if (job == CROWD) {
         if (uv_pipe_open(&in, 0) < 0 || uv_read_start((uv_stream_t *)&in, room, on_stdin) < 0)
-            die("stdin must be a pipe");
+            callers_die("stdin must be a pipe");
         next_of_crowd();
     } else {
         for (size_t i = 0; i < client_count; i++)

@@ -9,11 +9,9 @@
  * the input ends the program, with everything given back. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <uv.h>
+#include <string.h>
 
-#include "crypto/crypto.h"
-#include "node/node.h"
+#include "caller.h"
 #include "proto/perf.h"
 #include "proto/ping.h"
 
@@ -26,11 +24,7 @@
 typedef enum leave { LEAVE_CLOSE, LEAVE_RESET, LEAVE_CUT, LEAVES } leave;
 
 typedef struct peer {
-    kith_node *node;
-    kith_signer *signer;
-    kith_pq_signer *pq;
-    kith_conn *conn;
-    uv_tcp_t *tcp;   /* NULL: not connected */
+    caller c;        /* first */
     bool open, mine; /* mine: what ends now is this program's doing */
     leave how;
     kith_time come_at, end_at, ping_at;
@@ -41,13 +35,6 @@ typedef struct peer {
     uint64_t up, down, pongs;
 } peer;
 
-typedef struct late_write {
-    uv_write_t req;
-    peer *p;
-    uv_tcp_t *tcp;
-    char data[];
-} late_write;
-
 static struct {
     size_t open, opened, handshaking, pings, perfs, errors, left[LEAVES];
     uint64_t bytes;
@@ -56,35 +43,10 @@ static char last_error[160] = "";
 static peer *peers;
 static size_t peer_count;
 static bool steady, draining, ending;
-static kith_maddr addr;
-static struct sockaddr_storage target;
 static uint64_t rng;
 static uv_loop_t loop;
 static uv_timer_t timer, reporter;
 static uv_pipe_t in;
-
-static void *heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
-static kith_env env = {.alloc = {.fn = heap}};
-
-static _Noreturn void die(const char *text)
-{
-    fprintf(stderr, "tool_crowd: %s\n", text);
-    exit(1);
-}
-
-static kith_time now(void)
-{
-    return uv_hrtime();
-}
 
 static uint64_t dice(uint64_t n)
 {
@@ -115,126 +77,24 @@ static void report(void)
     fflush(stdout);
 }
 
-/* ---- sockets ---- */
-
-static void drive(peer *p);
-
-static void free_handle(uv_handle_t *h)
-{
-    free(h);
-}
-
-static void hang_up(peer *p, bool reset)
-{
-    if (!p->tcp)
-        return;
-    p->tcp->data = NULL;
-    if (!reset || uv_tcp_close_reset(p->tcp, free_handle) < 0)
-        uv_close((uv_handle_t *)p->tcp, free_handle);
-    p->tcp = NULL;
-}
-
-static void room(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-    static char block[256 * 1024]; /* one loop, one thread */
-    (void)h, (void)suggested;
-    *buf = uv_buf_init(block, sizeof block);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    peer *p = stream->data;
-    if (!p || n == 0)
-        return;
-    if (n > 0)
-        kith_node_recv(p->node, now(), p->conn, kith_span_of(buf->base, (size_t)n));
-    else if (n == UV_EOF)
-        kith_node_eof(p->node, now(), p->conn);
-    else
-        kith_node_link_failed(p->node, now(), p->conn, KITH_ECLOSED, uv_err_name((int)n));
-    if (n < 0 && p->tcp)
-        uv_read_stop(stream);
-    drive(p);
-}
-
-static void on_connect(uv_connect_t *req, int status)
-{
-    uv_tcp_t *tcp = (uv_tcp_t *)req->handle;
-    peer *p = tcp->data;
-    free(req);
-    if (!p)
-        return;
-    if (status < 0) {
-        kith_node_link_failed(p->node, now(), p->conn, KITH_ECLOSED, uv_err_name(status));
-    } else {
-        uv_tcp_nodelay(tcp, 1);
-        uv_read_start((uv_stream_t *)tcp, room, on_read);
-        kith_node_connected(p->node, now(), p->conn, NULL, NULL);
-    }
-    drive(p);
-}
-
-static void hook_up(peer *p)
-{
-    uv_connect_t *req = malloc(sizeof *req);
-    p->tcp = malloc(sizeof *p->tcp);
-    if (!req || !p->tcp)
-        die("no memory");
-    uv_tcp_init(&loop, p->tcp);
-    p->tcp->data = p;
-    int e = uv_tcp_connect(req, p->tcp, (const struct sockaddr *)&target, on_connect);
-    if (e < 0)
-        die(uv_strerror(e));
-}
-
-static void on_late(uv_write_t *req, int status)
-{
-    late_write *w = (late_write *)req;
-    peer *p = w->p;
-    if (status == 0 && p->tcp == w->tcp) {
-        kith_node_writable(p->node, p->conn);
-        drive(p);
-    }
-    free(w);
-}
-
-/* What the socket does not take at once waits, and the node with it. */
-static void put(peer *p, uint8_t *data, size_t len)
-{
-    uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
-    int n = uv_try_write((uv_stream_t *)p->tcp, &buf, 1);
-    if (n == (int)len || (n < 0 && n != UV_EAGAIN))
-        return; /* an error comes again in read */
-    size_t sent = n > 0 ? (size_t)n : 0;
-    late_write *w = malloc(sizeof *w + len - sent);
-    if (!w)
-        die("no memory");
-    w->p = p;
-    w->tcp = p->tcp;
-    memcpy(w->data, data + sent, len - sent);
-    buf = uv_buf_init(w->data, (unsigned)(len - sent));
-    kith_node_blocked(p->node, p->conn);
-    if (uv_write(&w->req, (uv_stream_t *)p->tcp, &buf, 1, on_late) < 0)
-        free(w);
-}
-
 /* ---- what a peer does ---- */
 
 static void ping_again(peer *p)
 {
-    if (kith_ping_start(p->ping, now()))
+    if (kith_ping_start(p->ping, callers_now()))
         wrong("ping", "cannot start one");
     p->ping_at = KITH_NEVER;
-    kith_node_wake(p->node, now(), p->ping_stream);
+    kith_node_wake(p->c.node, callers_now(), p->ping_stream);
 }
 
 static void begin_ping(peer *p)
 {
     static const kith_bytes id = {(const uint8_t *)KITH_PING_ID, sizeof KITH_PING_ID - 1};
-    p->ping = kith_ping_new(&env);
-    if (!p->ping || kith_ping_start(p->ping, now()) ||
-        kith_node_open(p->node, now(), p->conn, &id, 1, &kith_ping_ops, p->ping, NULL, &p->ping_stream))
-        die("cannot open a stream");
+    p->ping = kith_ping_new(callers_env());
+    if (!p->ping || kith_ping_start(p->ping, callers_now()) ||
+        kith_node_open(p->c.node, callers_now(), p->c.conn, &id, 1, &kith_ping_ops, p->ping, NULL,
+                       &p->ping_stream))
+        callers_die("cannot open a stream");
 }
 
 static void begin_perf(peer *p)
@@ -242,10 +102,10 @@ static void begin_perf(peer *p)
     static const kith_bytes id = {(const uint8_t *)KITH_PERF_ID, sizeof KITH_PERF_ID - 1};
     p->up = dice(MOVE_MAX);
     p->down = dice(MOVE_MAX);
-    p->perf = kith_perf_client(&env, p->up, p->down);
-    if (!p->perf ||
-        kith_node_open(p->node, now(), p->conn, &id, 1, &kith_perf_ops, p->perf, NULL, &p->perf_stream))
-        die("cannot open a stream");
+    p->perf = kith_perf_client(callers_env(), p->up, p->down);
+    if (!p->perf || kith_node_open(p->c.node, callers_now(), p->c.conn, &id, 1, &kith_perf_ops, p->perf, NULL,
+                                   &p->perf_stream))
+        callers_die("cannot open a stream");
 }
 
 static void on_open(peer *p)
@@ -263,7 +123,7 @@ static void on_open(peer *p)
 
 static void on_close(peer *p, const kith_node_event *ev)
 {
-    hang_up(p, p->mine && p->how != LEAVE_CLOSE);
+    caller_hang_up(&p->c, p->mine && p->how != LEAVE_CLOSE);
     if (!p->mine)
         wrong("a connection ended", ev->why ? ev->why : kith_err_text(ev->err));
     else
@@ -273,8 +133,8 @@ static void on_close(peer *p, const kith_node_event *ev)
     else
         count.handshaking--;
     p->open = p->mine = false;
-    p->conn = NULL;
-    p->come_at = now() + dice(REST_MAX);
+    p->c.conn = NULL;
+    p->come_at = callers_now() + dice(REST_MAX);
 }
 
 static void on_pong(peer *p)
@@ -290,10 +150,10 @@ static void on_pong(peer *p)
         p->pongs++;
         p->pings_left--;
         if (p->pings_left > 0) {
-            p->ping_at = now() + (steady ? KITH_SEC(1) : 0) + dice(KITH_SEC(1));
+            p->ping_at = callers_now() + (steady ? KITH_SEC(1) : 0) + dice(KITH_SEC(1));
         } else {
             kith_ping_close(p->ping);
-            kith_node_wake(p->node, now(), p->ping_stream);
+            kith_node_wake(p->c.node, callers_now(), p->ping_stream);
         }
     }
 }
@@ -320,22 +180,21 @@ static void on_stream_gone(peer *p, const kith_node_event *ev)
     }
 }
 
-static bool events(peer *p)
+static bool events(caller *who)
 {
+    peer *p = (peer *)who;
     kith_node_event ev;
     bool any = false;
-    while (kith_node_next(p->node, now(), &ev)) {
+    while (kith_node_next(p->c.node, callers_now(), &ev)) {
         any = true;
         switch (ev.kind) {
         case KITH_NODE_DIAL:
-            p->conn = ev.conn;
-            hook_up(p);
+            caller_hook_up(who, ev.conn);
             break;
         case KITH_NODE_KEY: /* qkd is off */
             break;
         case KITH_NODE_WORK:
-            kith_node_work(ev.conn);
-            kith_node_worked(p->node, now(), ev.conn);
+            caller_work(who, ev.conn);
             break;
         case KITH_NODE_CONNECTED:
             on_open(p);
@@ -366,34 +225,16 @@ static bool events(peer *p)
     return any;
 }
 
-static void drive(peer *p)
-{
-    static uint8_t buf[256 * 1024];
-    for (;;) {
-        bool any = events(p);
-        for (kith_conn *w; (w = kith_node_writer(p->node));) {
-            size_t n = kith_node_send(p->node, now(), w, kith_span_of(buf, sizeof buf));
-            if (n > 0 && p->tcp)
-                put(p, buf, n);
-            any = true;
-        }
-        if (!any)
-            return;
-    }
-}
-
 static void come(peer *p)
 {
-    uint64_t id;
-    kith_time t = now();
+    kith_time t = callers_now();
     count.handshaking++;
     p->how = (leave)dice(LEAVES);
     /* A cut may fall anywhere, into the handshake too; the others stay for what they came for. */
     p->end_at = steady ? KITH_NEVER : t + dice(p->how == LEAVE_CUT && dice(2) ? KITH_MS(20) : STAY_MAX);
     p->come_at = p->ping_at = KITH_NEVER;
-    if (kith_node_dial(p->node, t, NULL, &addr, 1, &id))
-        die("cannot dial");
-    drive(p);
+    caller_dial(&p->c);
+    caller_drive(&p->c);
 }
 
 static void go_away(peer *p)
@@ -401,12 +242,12 @@ static void go_away(peer *p)
     p->end_at = KITH_NEVER;
     p->mine = true;
     if (p->how == LEAVE_CLOSE) {
-        kith_node_close(p->node, now(), p->conn);
+        kith_node_close(p->c.node, callers_now(), p->c.conn);
     } else {
-        hang_up(p, true);
-        kith_node_link_failed(p->node, now(), p->conn, KITH_ECLOSED, "left");
+        caller_hang_up(&p->c, true);
+        kith_node_link_failed(p->c.node, callers_now(), p->c.conn, KITH_ECLOSED, "left");
     }
-    drive(p);
+    caller_drive(&p->c);
 }
 
 static void on_tick(uv_timer_t *unused)
@@ -414,19 +255,16 @@ static void on_tick(uv_timer_t *unused)
     (void)unused;
     for (size_t i = 0; i < peer_count; i++) {
         peer *p = &peers[i];
-        kith_time t = now();
-        if (kith_node_deadline(p->node) <= t) {
-            kith_node_tick(p->node, t);
-            drive(p);
-        }
+        kith_time t = callers_now();
+        caller_tick(&p->c);
         bool busy = p->how != LEAVE_CUT && !p->open; /* only a cut leaves before it has come */
-        if (p->conn && t >= p->end_at && !p->mine && !busy) {
+        if (p->c.conn && t >= p->end_at && !p->mine && !busy) {
             go_away(p);
-        } else if (!p->conn && t >= p->come_at && !draining && count.handshaking < CONNECTING_MAX) {
+        } else if (!p->c.conn && t >= p->come_at && !draining && count.handshaking < CONNECTING_MAX) {
             come(p);
         } else if (p->ping && t >= p->ping_at) {
             ping_again(p);
-            drive(p);
+            caller_drive(&p->c);
         }
     }
     if (!ending || count.open + count.handshaking > 0)
@@ -447,8 +285,15 @@ static void drain(void)
     draining = true;
     for (size_t i = 0; i < peer_count; i++) {
         peers[i].how = LEAVE_CLOSE;
-        peers[i].end_at = now();
+        peers[i].end_at = callers_now();
     }
+}
+
+static void room(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+    static char block[64];
+    (void)h, (void)suggested;
+    *buf = uv_buf_init(block, sizeof block);
 }
 
 static void on_command(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -468,67 +313,40 @@ static void on_command(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void peer_init(peer *p, size_t i)
 {
-    uint8_t seed[KITH_ED25519_SEED_LEN] = {'c', 'r', 'o', 'w', 'd'};
-    kith_store_be32(seed + 8, (uint32_t)i);
     kith_node_config cfg;
     kith_node_config_default(&cfg);
-    cfg.env = env;
-    cfg.signer = p->signer = kith_signer_new(seed);
-    if (kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &p->pq))
-        die("no memory");
-    cfg.pq_signer = p->pq;
     cfg.agent = "kith-crowd";
     cfg.idle_timeout = KITH_NEVER;
-    p->node = cfg.signer ? kith_node_new(&cfg, now()) : NULL;
-    if (!p->node)
-        die("no memory");
-    p->come_at = now() + dice(REST_MAX);
+    caller_init(&p->c, "crowd", i, &cfg, true, events);
+    p->come_at = callers_now() + dice(REST_MAX);
     p->ping_at = p->end_at = KITH_NEVER;
 }
 
 int main(int argc, char **argv)
 {
-    kith_maddr_tcp to;
     if (argc != 5) {
         fputs("usage: tool_crowd ADDR churn|steady COUNT SEED\n", stderr);
         return 2;
     }
-    if (kith_maddr_from_text(kith_bytes_str(argv[1]), &addr, NULL) || kith_maddr_to_tcp(&addr, &to) ||
-        to.host != KITH_HOST_IP4)
-        die("the address must be /ip4/.../tcp/...");
-    struct sockaddr_in *sin = (struct sockaddr_in *)&target;
-    sin->sin_family = AF_INET;
-    sin->sin_port = htons(to.port);
-    memcpy(&sin->sin_addr, to.value.p, 4);
+    uv_loop_init(&loop);
+    callers_start("tool_crowd", &loop, argv[1]);
     steady = strcmp(argv[2], "steady") == 0;
     peer_count = strtoul(argv[3], NULL, 10);
     rng = strtoull(argv[4], NULL, 10);
-    if (kith_crypto_init())
-        die("this OpenSSL lacks something that kith needs");
-    env.rand = kith_random_os();
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
-    uv_loop_init(&loop);
     uv_timer_init(&loop, &timer);
     uv_timer_init(&loop, &reporter);
     uv_pipe_init(&loop, &in, 0);
     peers = calloc(peer_count, sizeof *peers);
     if (!peers || uv_pipe_open(&in, 0) < 0 || uv_read_start((uv_stream_t *)&in, room, on_command) < 0)
-        die("stdin must be a pipe");
+        callers_die("stdin must be a pipe");
     for (size_t i = 0; i < peer_count; i++)
         peer_init(&peers[i], i);
     uv_timer_start(&timer, on_tick, 20, 20);
     uv_timer_start(&reporter, on_report, 1000, 1000);
     uv_run(&loop, UV_RUN_DEFAULT);
     report();
-    for (size_t i = 0; i < peer_count; i++) {
-        kith_node_free(peers[i].node);
-        kith_signer_free(peers[i].signer);
-        kith_pq_signer_free(peers[i].pq);
-    }
+    for (size_t i = 0; i < peer_count; i++)
+        caller_fini(&peers[i].c);
     free(peers);
     int busy = uv_loop_close(&loop);
     return count.errors || busy ? 1 : 0;
