@@ -40,6 +40,19 @@ bool call_true(const json_t *o, const char *name)
     return json_is_true(json_object_get(o, name));
 }
 
+const char *call_qkd(const json_t *conn, char out[512])
+{
+    const char *state = call_text(conn, "qkd"), *why = call_text(conn, "qkd_why");
+    if (strcmp(state, "on") == 0)
+        return "on, a key of both KMEs is mixed in";
+    if (strcmp(state, "simulated") == 0)
+        return "SIMULATED, no quantum channel is behind the key";
+    if (!why[0])
+        return NULL;
+    snprintf(out, 512, "%s: %s", strcmp(state, "failed") == 0 ? "FAILED" : "off", why);
+    return out;
+}
+
 void call_print(FILE *out, const char *text)
 {
     kith_bytes in = kith_bytes_str(text);

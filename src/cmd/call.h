@@ -42,6 +42,9 @@ long long call_number(const json_t *o, const char *name);
 double call_real(const json_t *o, const char *name);
 bool call_true(const json_t *o, const char *name);
 
+/* A connection's QKD as words, such as "FAILED: the KME ..."; NULL: off, and no reason to speak of it. */
+const char *call_qkd(const json_t *conn, char out[512]);
+
 /* What a peer said, fit for a terminal: whatever is not printable becomes '?'. */
 void call_print(FILE *out, const char *text);
 

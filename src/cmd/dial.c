@@ -16,6 +16,10 @@ static int on_result(const cmd_args *args, const json_t *r)
     printf("\nchannel   %s%s\nmuxer     %s%s\n", call_text(r, "secure_channel"),
            call_true(r, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(r, "muxer"),
            call_true(r, "early_muxer") ? " (early)" : "");
+    char words[512];
+    const char *qkd = call_qkd(r, words);
+    if (qkd)
+        printf("qkd       %s\n", qkd);
     const json_t *list = json_object_get(r, "protocols");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *id = json_string_value(json_array_get(list, i));

@@ -34,7 +34,8 @@ static int on_result(const cmd_args *args, const json_t *r)
         call_print_json(r);
         return EXIT_OK;
     }
-    const char *trust = call_text(r, "trust"), *qkd = call_text(r, "qkd");
+    char words[512];
+    const char *trust = call_text(r, "trust"), *qkd = call_qkd(r, words);
     printf("peer        %s", call_text(r, "peer"));
     if (trust[0])
         printf(" (%s)", trust);
@@ -43,7 +44,7 @@ static int on_result(const cmd_args *args, const json_t *r)
            call_true(r, "pq") ? "" : " (NOT post-quantum)");
     print_exchange(r);
     print_identity(r);
-    printf("qkd         %s\n", qkd[0] ? qkd : "off");
+    printf("qkd         %s\n", qkd ? qkd : "off");
     printf("handshake   %lld bytes sent, %lld received, %.1f ms\n", call_number(r, "handshake_bytes_out"),
            call_number(r, "handshake_bytes_in"), call_real(r, "handshake_ms"));
     return EXIT_OK;

@@ -172,6 +172,7 @@ int session_start(session *s, const cmd_args *args)
     cfg.node.policy = kith_trust_policy_of;
     cfg.node.trust_ctx = s->trust;
     cfg.dns = s->config.dns;
+    cfg.qkd = &s->config.qkd;
     s->host = kith_host_new(&cfg, &why);
     if (!s->host) {
         kith_trust_close(s->trust);

@@ -42,6 +42,8 @@ static void print_conn(const json_t *c)
            call_true(c, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(c, "muxer"),
            span(call_number(c, "seconds"), age), call_number(c, "streams"),
            human(call_number(c, "bytes_in"), in), human(call_number(c, "bytes_out"), out));
+    char words[512];
+    const char *qkd = call_qkd(c, words);
     if (json_is_real(json_object_get(c, "rtt_ms")))
         printf(", rtt %.1f ms", call_real(c, "rtt_ms"));
     if (call_true(c, "transcript_bound"))
@@ -51,6 +53,8 @@ static void print_conn(const json_t *c)
     printf("\n    keys refreshed %lld times, the present ones in use for %s and %s\n",
            call_number(c, "rekeys"), span(call_number(c, "keyed_seconds"), age),
            human(call_number(c, "keyed_bytes"), in));
+    if (qkd)
+        printf("    QKD %s\n", qkd);
 }
 
 static void print_list(const json_t *list, void (*print)(const json_t *))

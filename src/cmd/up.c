@@ -61,6 +61,10 @@ static void say_connected(const up *u, FILE *f, const kith_conn *c)
             call_text(o, "addr"), call_text(o, "secure_channel"),
             call_true(o, "pq") ? "" : ", NOT post-quantum");
     call_print(f, call_text(o, "agent"));
+    char words[512];
+    const char *qkd = call_qkd(o, words);
+    if (qkd)
+        fprintf(f, ", QKD %s", qkd);
     fputc('\n', f);
     json_decref(o);
 }

@@ -33,6 +33,18 @@ const kith_config_key kith_config_keys[] = {
         "new keys for a connection that we dialled, if the peer is a kith node, after this"),
     KEY("security.rekey_after_bytes", VOLUME, node.rekey_after_bytes,
         "or after so many bytes, both directions together; 16MiB at least, or never"),
+    KEY("qkd", QKD, node.qkd,
+        "keys of quantum key distribution in every handshake: off, preferred, required"),
+    KEY("qkd.url", PATH, qkd.url, "our key management entity (KME), such as https://kme.example:8443"),
+    KEY("qkd.cert", PATH, qkd.cert, "PEM file with the certificate of our SAE"),
+    KEY("qkd.key", PATH, qkd.key, "PEM file with its private key, mode 0640 or stricter"),
+    KEY("qkd.ca", PATH, qkd.ca, "PEM file with the authority that signs the KME's certificate"),
+    KEY("qkd.sae", SAE, qkd.sae, "the id of our SAE, as the KMEs know it"),
+    KEY("qkd.peer", SHARERS, qkd.peers,
+        "a peer to share keys with and its SAE, PEER=SAE; may be given several times"),
+    KEY("qkd.timeout", DURATION, qkd.timeout, "what the KME may take to answer"),
+    KEY("qkd.simulated", BOOL, qkd.simulated,
+        "the KME only plays one: say so of every connection with its keys"),
     KEY("limits.conns", COUNT, node.limits.conns, "connections, all together"),
     KEY("limits.conns_in", COUNT, node.limits.conns_in, "inbound connections"),
     KEY("limits.conns_per_ip", COUNT, node.limits.conns_per_ip, "inbound, per IPv4 address or IPv6 /64"),
@@ -88,6 +100,7 @@ void kith_config_default(kith_config *c)
     *c = (kith_config){0};
     kith_node_config_default(&c->node);
     snprintf(c->agent, sizeof c->agent, "kith");
+    c->qkd.timeout = KITH_SEC(3);
 }
 
 /* ---- values ---- */
@@ -165,6 +178,21 @@ static kith_err bad(char err[KITH_CONFIG_ERR_MAX], const kith_config_key *key, c
 static const char *const pq_names[] = {
     [KITH_PQ_PREFER] = "prefer", [KITH_PQ_REQUIRE] = "require", [KITH_PQ_OFF] = "off"};
 
+static const char *const qkd_names[] = {
+    [KITH_QKD_OFF] = "off", [KITH_QKD_PREFERRED] = "preferred", [KITH_QKD_REQUIRED] = "required"};
+
+static kith_err add_sharer(kith_config *c, const kith_config_key *key, const char *value,
+                           char err[KITH_CONFIG_ERR_MAX])
+{
+    kith_qkd_peer p;
+    if (kith_qkd_peer_parse(value, &p))
+        return bad(err, key, value, "a peer and its SAE; write it like 12D3KooW...=alice");
+    if (c->qkd.peer_count == KITH_QKD_PEERS_MAX)
+        return bad(err, key, value, "needed: there are 32 peers already");
+    c->qkd.peers[c->qkd.peer_count++] = p;
+    return KITH_OK;
+}
+
 static kith_err add_addr(kith_config *c, const kith_config_key *key, const char *value,
                          char err[KITH_CONFIG_ERR_MAX])
 {
@@ -240,6 +268,26 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
         return KITH_OK;
     case KITH_CONFIG_ADDRS:
         return add_addr(c, key, value, err);
+    case KITH_CONFIG_QKD:
+        for (unsigned i = 0; i < sizeof qkd_names / sizeof *qkd_names; i++) {
+            if (strcmp(value, qkd_names[i]) == 0) {
+                *(kith_qkd_policy *)at = (kith_qkd_policy)i;
+                return KITH_OK;
+            }
+        }
+        return bad(err, key, value, "off, preferred or required");
+    case KITH_CONFIG_SHARERS:
+        return add_sharer(c, key, value, err);
+    case KITH_CONFIG_SAE:
+        if (value[0] && !kith_qkd_sae_ok(value))
+            return bad(err, key, value, "a name of up to 128 characters without blanks");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
+    case KITH_CONFIG_PATH:
+        if (strlen(value) > KITH_QKD_PATH_MAX)
+            return bad(err, key, value, "short enough: 1023 characters at most");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
     case KITH_CONFIG_TEXT:
         if (strlen(value) > KITH_CONFIG_TEXT_MAX)
             return bad(err, key, value, "short enough: 128 characters at most");
@@ -256,6 +304,18 @@ static void size_text(uint64_t v, char *out, size_t len)
     for (; v && v % 1024 == 0 && u < 3; u++)
         v /= 1024;
     snprintf(out, len, "%llu%s", (unsigned long long)v, units[u]);
+}
+
+static void sharers_text(const kith_config *c, char *out, size_t len)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < c->qkd.peer_count && used < len; i++) {
+        char peer[KITH_PEER_ID_TEXT_MAX + 1];
+        kith_peer_id_text(&c->qkd.peers[i].id, peer);
+        int n = snprintf(out + used, len - used, "%s%s=%s", i ? " " : "", peer, c->qkd.peers[i].sae);
+        used += n > 0 ? (size_t)n : 0;
+    }
 }
 
 void kith_config_text(const kith_config *c, const kith_config_key *key, char *out, size_t len)
@@ -307,6 +367,14 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
         }
         return;
     }
+    case KITH_CONFIG_QKD:
+        snprintf(out, len, "%s", qkd_names[*(const kith_qkd_policy *)at]);
+        return;
+    case KITH_CONFIG_SHARERS:
+        sharers_text(c, out, len);
+        return;
+    case KITH_CONFIG_SAE:
+    case KITH_CONFIG_PATH:
     case KITH_CONFIG_TEXT:
         snprintf(out, len, "%s", (const char *)at);
         return;

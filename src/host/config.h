@@ -3,6 +3,7 @@
 #ifndef KITH_HOST_CONFIG_H
 #define KITH_HOST_CONFIG_H
 
+#include "host/qkd_keys.h"
 #include "node/node.h"
 
 #define KITH_CONFIG_LISTEN_MAX 16
@@ -16,7 +17,8 @@ typedef struct kith_config {
     bool perf;           /* serve /perf/1.0.0 */
     char agent[KITH_CONFIG_TEXT_MAX + 1];
     char dns[KITH_CONFIG_TEXT_MAX + 1]; /* name servers instead of the system's */
-    bool listen_from_file;              /* the next --listen replaces what the file said */
+    kith_qkd_settings qkd;
+    bool listen_from_file; /* the next --listen replaces what the file said */
 } kith_config;
 
 typedef enum kith_config_type {
@@ -29,6 +31,10 @@ typedef enum kith_config_type {
     KITH_CONFIG_PQ,       /* require, prefer, off */
     KITH_CONFIG_LEVEL,    /* 1, 3, 5 */
     KITH_CONFIG_ADDRS,    /* a multiaddr; may be given several times */
+    KITH_CONFIG_QKD,      /* off, preferred, required */
+    KITH_CONFIG_SHARERS,  /* PEER=SAE; may be given several times */
+    KITH_CONFIG_SAE,      /* a name of up to KITH_QKD_NAME_MAX characters */
+    KITH_CONFIG_PATH,     /* up to KITH_QKD_PATH_MAX bytes */
     KITH_CONFIG_TEXT,     /* up to KITH_CONFIG_TEXT_MAX bytes */
 } kith_config_type;
 

@@ -50,6 +50,38 @@ static void lift_descriptors(kith_node_config *cfg)
         cfg->limits.conns_in = (uint32_t)(most - most / 8);
 }
 
+static void on_key_answer(void *ctx, uint64_t key_id, const kith_node_key_answer *a)
+{
+    kith_host *h = ctx;
+    kith_node_key(h->node, kith_host_now(h), key_id, a);
+    kith_host_kick(h);
+}
+
+static void on_key_log(void *ctx, const char *line)
+{
+    kith_host_log_(ctx, "%s", line);
+}
+
+/* False: *why, which stays until the next time, says what is missing. */
+static bool start_qkd(kith_host *h, const char **why)
+{
+    static char reason[KITH_QKD_WHY_MAX];
+    kith_qkd_keys_config cfg = {.loop = &h->loop,
+                                .settings = h->cfg.qkd,
+                                .policy = h->cfg.node.qkd,
+                                .answer = on_key_answer,
+                                .log = on_key_log,
+                                .ctx = h};
+    if (h->cfg.node.qkd == KITH_QKD_OFF)
+        return true;
+    *why = reason;
+    snprintf(reason, sizeof reason,
+             "qkd = preferred or required needs pq = prefer or require, and a post-quantum identity");
+    if (h->cfg.node.pq != KITH_PQ_OFF && h->cfg.node.pq_signer)
+        h->qkd = kith_qkd_keys_new(&cfg, reason);
+    return h->qkd != NULL;
+}
+
 static void on_prepare(uv_prepare_t *p);
 static void on_timer(uv_timer_t *t);
 static void on_idle(uv_idle_t *i);
@@ -91,9 +123,10 @@ kith_host *kith_host_new(const kith_host_config *cfg, const char **why)
     h->prepare.data = h->timer.data = h->idle.data = h;
     h->timer_at = KITH_NEVER;
     uv_prepare_start(&h->prepare, on_prepare);
+    bool good = start_qkd(h, why);
     h->node = kith_node_new(&h->cfg.node, kith_host_now(h));
     h->read_buf = malloc(READ_BUF);
-    if (!h->node || !h->read_buf) {
+    if (!good || !h->node || !h->read_buf) {
         kith_host_stop(h);
         kith_host_run(h);
         kith_host_free(h);
@@ -110,6 +143,7 @@ void kith_host_free(kith_host *h)
     if (!h)
         return;
     kith_node_free(h->node);
+    kith_qkd_keys_free(h->qkd);
     int e = uv_loop_close(&h->loop);
     assert(e == 0);
     (void)e;
@@ -186,7 +220,8 @@ static void dispatch(kith_host *h, const kith_node_event *ev)
     case KITH_NODE_RESOLVE:
         kith_dns_resolve_(h, ev->resolve_id, &ev->addr);
         break;
-    case KITH_NODE_KEY: /* qkd is off */
+    case KITH_NODE_KEY:
+        kith_qkd_keys_ask(h->qkd, ev);
         break;
     case KITH_NODE_WORK:
         kith_tcp_work_(h, ev->conn);
@@ -283,6 +318,7 @@ static void close_own(kith_host *h)
     h->closed = true;
     kith_workers_stop(&h->workers);
     kith_dns_close_(h);
+    kith_qkd_keys_close(h->qkd);
     kith_tcp_close_all_(h);
     for (kith_link *k; (k = kith_list_pop(&h->dials));) {
         pending_dial *d = KITH_OF(k, pending_dial, link);

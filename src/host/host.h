@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "host/qkd_keys.h"
 #include "node/node.h"
 
 typedef struct kith_host kith_host;
@@ -24,6 +25,7 @@ typedef struct kith_host_config {
     unsigned backlog;      /* of listen(2); 0: 1024 */
     const char *
         dns; /* name servers, "10.0.0.1,[::1]:5353"; NULL or "": the system's. Borrowed as long as the host */
+    const kith_qkd_settings *qkd;             /* where node.qkd is not off; borrowed for the call */
     void (*log)(void *ctx, const char *line); /* warnings for people; may be NULL */
     void *log_ctx;
 } kith_host_config;

@@ -65,6 +65,7 @@ struct kith_host {
     size_t queued; /* bytes that wait for full sockets */
     struct dns *dns;
     kith_workers workers; /* of handshakes */
+    kith_qkd_keys *qkd;   /* NULL: off */
     kith_time warned_at;
 };
 

@@ -38,6 +38,21 @@ json_t *kith_json_addr(const kith_maddr *a)
     return kith_json_text(text);
 }
 
+const char *kith_qkd_word(kith_qkd_state s)
+{
+    switch (s) {
+    case KITH_QKD_STATE_OFF:
+        return "off";
+    case KITH_QKD_STATE_ON:
+        return "on";
+    case KITH_QKD_STATE_SIMULATED:
+        return "simulated";
+    case KITH_QKD_STATE_FAILED:
+        return "failed";
+    }
+    return "off";
+}
+
 /* What is proven of a connection's channel; nothing of it is a promise. */
 static void add_channel(json_t *o, const kith_conn_facts *f)
 {
@@ -57,6 +72,9 @@ static void add_channel(json_t *o, const kith_conn_facts *f)
                   (json_int_t)f->shaken_out, "handshake_ms", (double)f->shaking / 1e6);
     json_object_update(o, pq);
     json_decref(pq);
+    json_object_set_new(o, "qkd", json_string(kith_qkd_word(f->qkd)));
+    if (f->qkd_why)
+        json_object_set_new(o, "qkd_why", kith_json_text(f->qkd_why));
 }
 
 json_t *kith_json_conn(const kith_conn *c)

@@ -14,7 +14,11 @@ json_t *kith_json_text(const char *text);
 json_t *kith_json_peer(const kith_peer_id *id);
 json_t *kith_json_addr(const kith_maddr *a);
 
-/* peer addr direction secure_channel pq muxer early_muxer rekeys (how often the keys were refreshed) agent */
+/* off, on, simulated, failed; static. */
+const char *kith_qkd_word(kith_qkd_state s);
+
+/* peer addr direction secure_channel pq muxer early_muxer rekeys (how often the keys were refreshed) agent qkd, and qkd_why where there
+ * is a reason */
 json_t *kith_json_conn(const kith_conn *c);
 
 /* peer cid key_type pq_id pq_algorithm pq_category pq_sequence successors encrypted; without the pq ones for an identity of version 1 */

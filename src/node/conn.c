@@ -181,7 +181,7 @@ static size_t suites_left(const kith_conn *c)
 static bool heed_policy(kith_conn *c)
 {
     const kith_node *n = c->node;
-    bool classical = n->suites[n->suite_count - 1]->kem == KITH_KEM_NONE; /* there is one, the last */
+    bool classical = n->suite_count > 0 && n->suites[n->suite_count - 1]->kem == KITH_KEM_NONE;
     if (!n->cfg.policy || c->expected.len == 0)
         return true;
     switch (n->cfg.policy(n->cfg.trust_ctx, &c->expected)) {
@@ -235,6 +235,10 @@ static void begin(kith_conn *c, kith_time now)
     size_t out = left_out(c);
     const kith_bytes *ids = n->suite_ids + out;
     size_t own = n->own_count > out ? n->own_count - out : 0, count = suites_left(c);
+    if (count == 0) { /* QKD is required, and for that a post-quantum identity */
+        kith_conn_end_(c, now, KITH_EPOLICY, "our own policy allows no secure channel", false);
+        return;
+    }
     if (c->inbound) {
         c->mss = kith_mss_listen(&n->env, find_suite, n);
         if (c->mss)

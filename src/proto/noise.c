@@ -682,6 +682,7 @@ static void keep_ahead(kith_noise *n, kith_span in)
         n->ahead = p;
         n->ahead_size = len;
     }
+    assert(n->ahead);
     memcpy(n->ahead + n->ahead_len, in.p, in.len);
     n->ahead_len = len;
 }

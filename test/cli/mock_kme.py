@@ -49,23 +49,27 @@ class Store:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.keys = {}
+        self.keys, self.first = {}, None
 
     def make(self, master, slave, size):
         name, key = str(uuid.uuid4()), os.urandom(size // 8)
         with self.lock:
             self.keys[name] = (master, slave, key)
+            self.first = self.first or (name, key)
         return name, key
 
-    def take(self, names, master, slave):
-        """All of them, or a refusal. Delivered once."""
+    def take(self, names, master, slave, forget=True):
+        """All of them, or a refusal. Delivered once, as the standard has it."""
         with self.lock:
             found = [self.keys.get(n.lower()) for n in names]
             if None in found or len(set(names)) < len(names):
                 return 400, NOT_FOUND
             if any(f[:2] != (master, slave) for f in found):
                 return 401, None
-            return 200, [(n, self.keys.pop(n.lower())[2]) for n in names]
+            keys = [(n, self.keys[n.lower()][2]) for n in names]
+            for n in names if forget else ():
+                del self.keys[n.lower()]
+            return 200, keys
 
     def count(self, master, slave):
         with self.lock:
@@ -80,7 +84,7 @@ class Kme:
         redirect      302                     long       a reply of a MiB
         short         a key of 128 bits       other      a key under another id
         twice         two keys                duplicate  a member twice
-        down          no connection
+        down          no connection        again      enc_keys gives the first key each time, dec_keys forgets none
     """
 
     def __init__(self, name, store, certificates, saes, server_certificate=None):
@@ -244,12 +248,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.error(400, "size or number is out of range")
         if ask.get("extension_mandatory"):
             return self.error(400, "not all extension_mandatory parameters are supported")
-        self.container([self.server.kme.store.make(self.sae(), slave, size) for _ in range(number)])
+        keys = [self.server.kme.store.make(self.sae(), slave, size) for _ in range(number)]
+        self.container([self.server.kme.store.first] if self.server.kme.fault == "again" else keys)
 
     def dec_keys(self, master, ask):
         if self.server.kme.fault == "gone":
             return self.error(400, NOT_FOUND)
-        status, keys = self.server.kme.store.take([k["key_ID"] for k in ask.get("key_IDs", [])], master, self.sae())
+        status, keys = self.server.kme.store.take([k["key_ID"] for k in ask.get("key_IDs", [])], master, self.sae(),
+                                                  self.server.kme.fault != "again")
         if status != 200:
             return self.error(status, keys)
         self.container(keys)

@@ -43,6 +43,7 @@ typedef enum has { NOTHING, KEY, OTHER_KEY, UNKNOWN, LATE } has;
 typedef struct side {
     kith_node *node;
     kith_signer *signer;
+    kith_pq_signer *pq_signer;
     kith_conn *conn;
     kith_qkd_policy policy;
     has has;
@@ -55,6 +56,7 @@ typedef struct side {
     kith_err err;
     const char *why;
     uint8_t level;
+    bool no_pq; /* an identity without a post-quantum key */
 } side;
 
 static side s[2]; /* 0 dials 1 */
@@ -179,6 +181,9 @@ static void dial(void)
         cfg.qkd = s[i].policy;
         cfg.level = s[i].level;
         cfg.signer = s[i].signer = kith_signer_new(seed);
+        assert_int_equal(
+            kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &s[i].pq_signer), KITH_OK);
+        cfg.pq_signer = s[i].no_pq ? NULL : s[i].pq_signer;
         s[i].node = kith_node_new(&cfg, now);
         assert_non_null(s[i].node);
     }
@@ -197,6 +202,7 @@ static void stop(void)
     for (int i = 0; i < 2; i++) {
         kith_node_free(s[i].node);
         kith_signer_free(s[i].signer);
+        kith_pq_signer_free(s[i].pq_signer);
         s[i].node = NULL;
     }
     assert_int_equal(held, 0);
@@ -419,6 +425,19 @@ static void a_listener_that_talks_before_its_turn_is_left(void **state)
     stop();
 }
 
+static void without_a_post_quantum_identity_there_is_no_such_channel(void **state)
+{
+    (void)state;
+    for (int who = 0; who < 2; who++) {
+        start(REQUIRED, KEY, REQUIRED, KEY);
+        s[who].no_pq = true;
+        dial();
+        assert_int_equal(s[0].open + s[1].open, 0);
+        assert_int_equal(s[who].err, KITH_EPOLICY);
+        stop();
+    }
+}
+
 static void a_node_can_go_while_keys_are_asked_for(void **state)
 {
     (void)state;
@@ -443,6 +462,7 @@ int main(void)
         cmocka_unit_test(both_hosts_may_take_their_time),
         cmocka_unit_test(a_host_that_never_answers_meets_the_deadline),
         cmocka_unit_test(a_listener_that_talks_before_its_turn_is_left),
+        cmocka_unit_test(without_a_post_quantum_identity_there_is_no_such_channel),
         cmocka_unit_test(a_node_can_go_while_keys_are_asked_for),
     };
     if (kith_crypto_init())
