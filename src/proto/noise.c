@@ -977,6 +977,7 @@ static bool next_message(kith_noise *n, kith_span *out)
         k = n->in.len;
     if (!part_room(n, k))
         return die(n, KITH_ENOMEM, "no memory for a record");
+    assert(n->part); /* k > 0 */
     memcpy(n->part + n->part_len, n->in.p, k);
     n->in = kith_span_skip(n->in, k);
     n->part_len += k;
