@@ -61,7 +61,9 @@ def both_get_a_key_and_call_it_simulated():
             assert facts(r) == facts(came) == (PSK, "simulated", None), (r, came)
             assert len(w.p.store.keys) == 0, "a key is left at the KMEs"
             kith(w.b, "dial", up.addr, out="qkd       SIMULATED, no quantum channel is behind the key")
-            assert [x[1] for x in w.p.b.requests] == ["enc_keys"] * 2 and [x[1] for x in w.p.a.requests] == ["dec_keys"] * 2
+            kith(w.b, "quantum", up.addr, out="qkd         SIMULATED, no quantum channel is behind the key")
+            assert kith(w.b, "quantum", up.addr, "--json").json()["qkd"] == "simulated"
+            assert [x[1] for x in w.p.b.requests] == ["enc_keys"] * 4 and [x[1] for x in w.p.a.requests] == ["dec_keys"] * 4
             kith(w.b, "dial", up.addr, "--level", 5, out="/kith/noise-mlkem1024-hfs-psk/1 (post-quantum)")
             with Up(w.b) as other:
                 kith(w.b, "dial", up.addr, out="SIMULATED")
