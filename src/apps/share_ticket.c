@@ -7,7 +7,7 @@
 #include "wire/multibase.h"
 #include "wire/pb.h"
 
-enum { TICKET_PEER = 1, TICKET_ROOT = 2, TICKET_SECRET = 3, TICKET_ADDR = 4 };
+enum { TICKET_PEER = 1, TICKET_ROOT = 2, TICKET_SECRET = 3, TICKET_ADDR = 4, TICKET_PQ = 5 };
 enum { WIRE_BYTES = 2, CRC_LEN = 4 };
 
 /* CRC-32C (Castagnoli), reflected, as in RFC 3720 appendix B.4. */
@@ -30,13 +30,16 @@ kith_err kith_ticket_text(const kith_ticket *t, kith_wr *w)
     kith_pb_put_bytes(&b, TICKET_PEER, kith_peer_id_bytes(&t->peer));
     kith_pb_put_bytes(&b, TICKET_ROOT, kith_bytes_of(t->root, sizeof t->root));
     kith_pb_put_bytes(&b, TICKET_SECRET, kith_bytes_of(t->secret, t->secret_len));
+    const size_t behind = CRC_LEN + (t->pq.len ? kith_pb_bytes_len(TICKET_PQ, t->pq.len) : 0);
     for (size_t i = 0; i < t->addr_count; i++) {
         kith_bytes a = kith_maddr_bytes(&t->addrs[i]);
-        if (i == 0 || kith_pb_bytes_len(TICKET_ADDR, a.len) + CRC_LEN <= KITH_TICKET_BYTES_GOAL - b.len)
+        if (i == 0 || kith_pb_bytes_len(TICKET_ADDR, a.len) + behind <= KITH_TICKET_BYTES_GOAL - b.len)
             kith_pb_put_bytes(&b, TICKET_ADDR, a);
-        if (b.len > KITH_TICKET_BYTES_GOAL - CRC_LEN)
+        if (b.len > KITH_TICKET_BYTES_GOAL - behind)
             break;
     }
+    if (t->pq.len)
+        kith_pb_put_bytes(&b, TICKET_PQ, kith_pq_id_bytes(&t->pq));
     kith_put_be32(&b, crc32c(kith_wr_bytes(&b)));
     assert(!b.bad);
     kith_put_str(w, KITH_TICKET_PREFIX);
@@ -56,7 +59,7 @@ static const char *parse_body(kith_bytes body, kith_ticket *t)
     kith_rd r = kith_rd_of(body);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
-        if (f.tag < TICKET_PEER || f.tag > TICKET_ADDR)
+        if (f.tag < TICKET_PEER || f.tag > TICKET_PQ)
             continue; /* a later version's */
         if (f.wire != WIRE_BYTES)
             return bad;
@@ -81,6 +84,10 @@ static const char *parse_body(kith_bytes body, kith_ticket *t)
             if (t->addr_count < KITH_TICKET_ADDRS_MAX &&
                 kith_maddr_parse(f.data, &t->addrs[t->addr_count]) == KITH_OK)
                 t->addr_count++;
+            break;
+        case TICKET_PQ:
+            if (kith_pq_id_parse(f.data, &t->pq) != KITH_OK)
+                return bad; /* a pin that is passed over would be none */
             break;
         }
     }

@@ -11,6 +11,7 @@
 
 #include "crypto/blake3.h"
 #include "wire/multiaddr.h"
+#include "wire/pq_id.h"
 
 #define KITH_TICKET_PREFIX "kith1"
 #define KITH_TICKET_ADDRS_MAX 8
@@ -28,6 +29,7 @@ typedef struct kith_ticket {
     uint8_t secret[KITH_TICKET_SECRET_MAX];
     size_t addr_count;
     kith_maddr addrs[KITH_TICKET_ADDRS_MAX]; /* without /p2p; the best first */
+    kith_pq_id pq; /* of the peer's post-quantum key, to which it is to be held; len 0: it names none */
 } kith_ticket;
 
 /* Writes the text without NUL. Addresses that do not fit KITH_TICKET_BYTES_GOAL are left out, but never the first one. KITH_ESPACE. */

@@ -21,6 +21,7 @@
 typedef struct get {
     session s;
     kith_ticket ticket;
+    kith_share_fetch_config cfg;
     kith_share_fetch *fetch;
     const char *dest;
     bool yes, tty, made_dest, ended, asking;
@@ -214,6 +215,13 @@ static void ask(get *c)
 static void on_connected(get *c, kith_conn *conn)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    kith_conn_facts facts;
+    kith_conn_facts_get(conn, &facts);
+    if (c->ticket.pq.len && !kith_pq_id_eq(&facts.pq.id, &c->ticket.pq)) { /* the pin could not be stored */
+        kith_share_fetch_stop(c->fetch,
+                              "the sharer does not prove the post-quantum key that the ticket names");
+        return;
+    }
     for (size_t i = 0; c->s.book && i < c->ticket.addr_count; i++)
         kith_book_note_addr(c->s.book, &c->ticket.peer, &c->ticket.addrs[i], KITH_BOOK_TICKET,
                             (uint64_t)time(NULL));
@@ -370,7 +378,10 @@ static void on_timer(uv_timer_t *t)
 static void on_interrupt(void *ctx)
 {
     get *c = ctx;
-    kith_share_fetch_stop(c->fetch, "stopped");
+    if (c->fetch)
+        kith_share_fetch_stop(c->fetch, "stopped");
+    else
+        session_end(&c->s, EXIT_INTERRUPTED);
 }
 
 static void on_stop(void *ctx)
@@ -446,6 +457,36 @@ static int make_dest(get *c)
                     errno == EEXIST ? "it is a file" : strerror(errno));
 }
 
+static void fetch(get *c)
+{
+    c->fetch = kith_share_fetch_new(&c->cfg);
+    if (!c->fetch)
+        session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+}
+
+static void on_pinned(void *ctx, kith_err err, const char *why)
+{
+    get *c = ctx;
+    if (kith_host_stopping(c->s.host))
+        return;
+    if (err == KITH_EIO)
+        cmd_warn("%s", why); /* the key that comes is compared with the ticket's all the same: on_connected */
+    else if (err)
+        session_end(&c->s, cmd_fail(EXIT_REFUSED, "the ticket names another key than is known: %s", why));
+    if (!err || err == KITH_EIO)
+        fetch(c);
+}
+
+/* The ticket's word about the sharer's key counts before the first byte. */
+static void pin_and_fetch(get *c)
+{
+    kith_trust_edit e = {.act = KITH_TRUST_PIN, .peer = c->ticket.peer, .pq = c->ticket.pq};
+    if (!c->ticket.pq.len)
+        fetch(c);
+    else if (kith_trust_edit_all(c->s.trust, &e, 1, on_pinned, c))
+        session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+}
+
 static int run(const cmd_args *args)
 {
     static get c; /* addresses make it large */
@@ -467,7 +508,7 @@ static int run(const cmd_args *args)
     uv_timer_init(kith_host_loop(c.s.host), &c.timer);
     c.timer.data = &c;
     uv_timer_start(&c.timer, on_timer, TICK_MS, TICK_MS);
-    const kith_share_fetch_config cfg = {
+    c.cfg = (kith_share_fetch_config){
         .host = c.s.host,
         .ticket = &c.ticket,
         .dest = c.dest,
@@ -476,9 +517,7 @@ static int run(const cmd_args *args)
         .event = on_event,
         .ctx = &c,
     };
-    c.fetch = kith_share_fetch_new(&cfg);
-    if (!c.fetch)
-        session_end(&c.s, cmd_fail(EXIT_FAILED, "no memory"));
+    pin_and_fetch(&c);
     code = session_run(&c.s);
     kith_share_fetch_free(c.fetch);
     json_decref(c.facts);

@@ -315,6 +315,8 @@ static int serve(share *c)
     }
     const kith_rand os = kith_random_os();
     c->ticket.peer = *kith_node_id(kith_host_node(c->s.host));
+    if (c->s.config.node.pq != KITH_PQ_OFF) /* else this node proves no such key */
+        c->ticket.pq = kith_pq_id_of_signer(c->s.pq_signer);
     c->ticket.secret_len = KITH_TICKET_SECRET_LEN;
     os.fn(os.ctx, kith_span_of(c->ticket.secret, KITH_TICKET_SECRET_LEN));
     rank_addrs(c);

@@ -432,6 +432,8 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, co
     }
     f->conn = conn;
     tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_CONNECTED, .conn = conn});
+    if (f->ended || failed(f))
+        return;
     kith_share_rx_config cfg = {
         .env = *kith_host_env(),
         .secret = kith_bytes_of(f->ticket.secret, f->ticket.secret_len),

@@ -3,7 +3,7 @@
 """Known peers as a user has them: who is refused and with which words, names, pins, blocks, export and import."""
 import subprocess
 
-from kith_cli import LOOPBACK, Up, environment, eventually, homes, kith, run, KITH
+from kith_cli import LOOPBACK, Up, environment, eventually, homes, kith, run, start, KITH
 
 PEER = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 OTHER = "12D3KooWBAG7KC41F19BgpTk5XXxaeR8PPNt5Kh1Me95cEstFrmM"
@@ -181,6 +181,26 @@ def both_sides_compare_a_number():
         kith(d, "verify", PEER, code=8, err="kith up")
 
 
+def a_ticket_pins_the_sharers_key():
+    with homes("a", "b", "c") as (a, b, c):
+        for h in (a, b, c):
+            h.mkdir()
+        (a / "f").write_text("x")
+        sharer = start(a, "share", "--listen", LOOPBACK, a / "f", stderr=subprocess.DEVNULL)
+        try:
+            ticket = sharer.stdout.readline().decode().strip()
+            me, key = (kith(a, "id", "--json").json()[k] for k in ("peer", "pq_id"))
+            kith(b, "get", ticket, "-y", "-o", b / "out")
+            p = peers(b)[me]
+            assert (p["trust"], p["key"], p["key_trust"]) == ("pinned", key, "pinned"), p
+            kith(c, "trust", "pin", me, "--key", KEY)
+            kith(c, "get", ticket, "-y", "-o", c / "out", code=5, err="the ticket names another key than is known")
+            assert peers(c)[me]["key"] == KEY
+        finally:
+            sharer.terminate()
+            sharer.communicate()
+
+
 def mistakes_are_explained():
     with homes("a") as a:
         kith(a, "trust", code=2)
@@ -195,5 +215,5 @@ def mistakes_are_explained():
 
 run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
     names_are_good_wherever_a_peer_is, blocked_is_out_at_once, two_commands_and_a_node_share_what_is_known,
-    what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, both_sides_compare_a_number,
+    what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, both_sides_compare_a_number, a_ticket_pins_the_sharers_key,
     mistakes_are_explained)

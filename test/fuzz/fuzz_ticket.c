@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(e == KITH_OK);
     e = kith_ticket_parse(kith_wr_bytes(&w), &back, &why);
     assert(e == KITH_OK && back.addr_count <= t.addr_count && kith_peer_id_eq(&t.peer, &back.peer));
+    assert(kith_pq_id_eq(&t.pq, &back.pq));
     assert(memcmp(t.root, back.root, sizeof t.root) == 0 && memcmp(t.secret, back.secret, t.secret_len) == 0);
     return 0;
 }

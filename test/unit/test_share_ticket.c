@@ -280,6 +280,33 @@ static void many_addresses_do_not_make_a_ticket_long(void **state)
     assert_int_equal(back.addr_count, 1);
 }
 
+static void a_ticket_may_name_the_post_quantum_key(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= 8; n += 4) {
+        kith_ticket t = sample(n), back;
+        uint8_t mh[34] = {0x12, 0x20, 1, 2, 3};
+        char text[KITH_TICKET_TEXT_MAX];
+        const char *why;
+        assert_int_equal(kith_pq_id_parse(kith_bytes_of(mh, sizeof mh), &t.pq), KITH_OK);
+        size_t len = text_of(&t, text);
+        assert_true(len <= 5 + (KITH_TICKET_BYTES_GOAL * 4 + 2) / 3);
+        assert_int_equal(kith_ticket_parse(kith_bytes_of(text, len), &back, &why), KITH_OK);
+        assert_true(kith_pq_id_eq(&t.pq, &back.pq));
+        assert_int_equal(back.addr_count > 0, n > 0);
+    }
+    /* One that cannot be read is no ticket: passed over, it would be no pin. */
+    kith_ticket t = sample(0), back;
+    uint8_t body[200];
+    const char *why;
+    kith_wr w = kith_wr_of(kith_span_of(body, sizeof body));
+    kith_pb_put_bytes(&w, 1, kith_peer_id_bytes(&t.peer));
+    kith_pb_put_bytes(&w, 2, kith_bytes_of(t.root, 32));
+    kith_pb_put_bytes(&w, 3, kith_bytes_of(t.secret, 16));
+    kith_pb_put_bytes(&w, 5, kith_bytes_of(t.root, 34 - 2));
+    assert_int_equal(parse_body(kith_wr_bytes(&w), &back, &why), KITH_EFORMAT);
+}
+
 static void a_later_version_says_so(void **state)
 {
     (void)state;
@@ -304,6 +331,7 @@ int main(void)
         cmocka_unit_test(malformed_fields_are_refused),
         cmocka_unit_test(addresses_beyond_the_cap_are_left_out),
         cmocka_unit_test(many_addresses_do_not_make_a_ticket_long),
+        cmocka_unit_test(a_ticket_may_name_the_post_quantum_key),
         cmocka_unit_test(a_later_version_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
