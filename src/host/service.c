@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "host/invites.h"
 #include "host/json.h"
 #include "host/reach.h"
 #include "host/trust_methods.h"
@@ -50,6 +51,7 @@ struct kith_service {
     kith_time started;
     kith_list ops;
     kith_observer watch;
+    kith_invites *invites; /* made when somebody invites or joins */
     bool closed;
 };
 
@@ -632,6 +634,33 @@ TRUST_METHOD(export)
 TRUST_METHOD(import)
 TRUST_METHOD(verify)
 
+/* NULL: answered already. */
+static kith_invites *invites_of(kith_service *s, kith_rpc_call *call)
+{
+    kith_pq_id own = {0};
+    if (s->cfg.identity)
+        own = kith_identity_facts_of(s->cfg.identity).pq_id;
+    if (!s->invites && s->cfg.host && s->cfg.trust && !s->closed)
+        s->invites = kith_invites_new(s->cfg.host, s->cfg.trust, s->cfg.book, &own);
+    if (!s->invites)
+        kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
+    return s->invites;
+}
+
+static void run_invite(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    kith_invites *v = invites_of(ctx, call);
+    if (v)
+        kith_invites_run_invite(v, call, params);
+}
+
+static void run_join(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    kith_invites *v = invites_of(ctx, call);
+    if (v)
+        kith_invites_run_join(v, call, params);
+}
+
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
     {"peers", run_peers},
@@ -641,6 +670,8 @@ const kith_rpc_method kith_service_methods[] = {
     {"perf", run_perf},
     {"disconnect", run_disconnect},
     {"stop", run_stop},
+    {"invite", run_invite},
+    {"join", run_join},
     {"trust.list", run_trust_list},
     {"trust.show", run_trust_show},
     {"trust.change", run_trust_change},
@@ -693,6 +724,7 @@ void kith_service_close(kith_service *s)
     if (!s || s->closed)
         return;
     s->closed = true;
+    kith_invites_close(s->invites);
     if (s->cfg.host)
         kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
@@ -706,6 +738,7 @@ void kith_service_free(kith_service *s)
 {
     if (!s)
         return;
+    kith_invites_free(s->invites);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Known peers as a user has them: who is refused and with which words, names, pins, blocks, export and import."""
+import base64
+import hashlib
+import json
+import signal
 import subprocess
 
 from kith_cli import LOOPBACK, Up, environment, eventually, homes, kith, run, start, KITH
@@ -201,6 +205,63 @@ def a_ticket_pins_the_sharers_key():
             sharer.communicate()
 
 
+def invite(home, *args):
+    p = start(home, "invite", "--json", *args, stderr=subprocess.PIPE)
+    return p, json.loads(p.stdout.readline())["link"]
+
+
+def an_invitation_pins_both_ways_once():
+    with homes("a", "b", "c") as (a, b, c), Up(a) as up:
+        kith(b, "invite", code=8, err="kith up")
+        p, link = invite(a, "--name", "bob")
+        assert link.startswith("kith://invite/")
+        r = kith(b, "join", link, "--name", "alice", "--json").json()
+        me, key = (kith(b, "id", "--json").json()[k] for k in ("peer", "pq_id"))
+        its = kith(a, "id", "--json").json()["pq_id"]
+        assert (r["peer"], r["name"], r["key"]) == (up.peer, "alice", its), r
+        guest = json.loads(p.communicate(timeout=10)[0])
+        assert p.returncode == 0 and (guest["peer"], guest["name"], guest["key"]) == (me, "bob", key), guest
+        for home, other, name, k in ((a, me, "bob", key), (b, up.peer, "alice", its)):
+            known = peers(home)[other]
+            assert (known["trust"], known["key_trust"], known["name"], known["key"]) == ("pinned", "pinned", name, k), known
+        kith(b, "ping", "alice", "-c", 1)
+        kith(c, "join", link, code=None, err="is not open there")  # used up
+        assert kith(a, "id").out.strip() not in {x["name"] for x in peers(c).values()}
+
+
+def an_invitation_is_for_whoever_has_it_and_for_its_time():
+    with homes("a", "b", "c") as (a, b, c), Up(a) as up:
+        first, link = invite(a)
+        second, other = invite(a, "--ttl", "2s")
+        wrong = link[:60] + ("A" if link[60] != "A" else "B") + link[61:]
+        kith(b, "join", wrong, code=1, err="this invitation cannot be used")
+        kith(a, "join", link, code=1, err="is your own")
+        assert second.wait(20) != 0 and b"has expired" in second.stderr.read()
+        kith(b, "join", other, code=4, err="has expired")
+        # Taken back.
+        first.send_signal(signal.SIGINT)
+        first.wait(10)
+        kith(b, "join", link, code=None, err="is not open there")
+        # A link with another secret for the same node gets nobody in, and does not use up the invitation.
+        third, link = invite(a)
+        forged = forge(link)
+        kith(c, "join", forged, code=None, err="is not open there")
+        assert third.poll() is None
+        kith(b, "join", link)
+        assert third.wait(10) == 0
+        assert not any(x["trust"] == "pinned" for x in peers(a).values() if x["peer"] == kith(c, "id").out.strip())
+
+
+def forge(link):
+    """The same invitation with another secret."""
+    text = link.removeprefix("kith://invite/")
+    body = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[:-4])
+    at = body.index(b"\x1a\x10") + 2
+    body[at] ^= 1
+    whole = bytes(body) + hashlib.sha256(bytes(body)).digest()[:4]
+    return "kith://invite/" + base64.urlsafe_b64encode(whole).decode().rstrip("=")
+
+
 def mistakes_are_explained():
     with homes("a") as a:
         kith(a, "trust", code=2)
@@ -216,4 +277,5 @@ def mistakes_are_explained():
 run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
     names_are_good_wherever_a_peer_is, blocked_is_out_at_once, two_commands_and_a_node_share_what_is_known,
     what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, both_sides_compare_a_number, a_ticket_pins_the_sharers_key,
+    an_invitation_pins_both_ways_once, an_invitation_is_for_whoever_has_it_and_for_its_time,
     mistakes_are_explained)
