@@ -417,7 +417,8 @@ def a_reader_who_stands_still_does_not_stop_the_node():
                         events.append(event["event"])
                 # The honest peer came, the visitor came and went; each line is there or counted.
                 assert len(events) + dropped == 1 + 2 * visits, (len(events), dropped)
-                assert dropped > 200 and len(events) > 200, (len(events), dropped)
+                # Two buffers of 64 KiB hold some 200 lines of 600 bytes.
+                assert dropped > 200 and len(events) > 150, (len(events), dropped)
                 newcomer_gets_in(d, up)
                 assert json.loads(out.line())["event"] == "peer_connected"
                 assert json.loads(out.line())["event"] == "peer_disconnected"
