@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/select.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -176,10 +175,7 @@ static int run_remote(int fd, const call *c)
             cancelled = true;
             (void)write_line(fd, call_cancellation(1));
         }
-        fd_set set;
-        FD_ZERO(&set);
-        FD_SET(fd, &set);
-        if (pselect(fd + 1, &set, NULL, NULL, NULL, &waiting) < 0)
+        if (!cmd_wait_input(fd, &waiting))
             continue;
         if (cap - len < 4096) {
             cap = cap ? cap * 2 : 16384;

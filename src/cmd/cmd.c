@@ -2,13 +2,30 @@
 /* Arguments against the command table. */
 #include "cmd/cmd.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __APPLE__
+#include <sys/select.h>
+#endif
 
 #include "cmd/call.h"
 #include "host/config.h"
+
+bool cmd_wait_input(int fd, const sigset_t *mask)
+{
+#ifdef __APPLE__ /* has no ppoll */
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    return fd < FD_SETSIZE && pselect(fd + 1, &set, NULL, NULL, NULL, mask) > 0;
+#else
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return ppoll(&p, 1, NULL, mask) > 0;
+#endif
+}
 
 static struct {
     void (*fn)(void *ctx, const char *line, size_t len);

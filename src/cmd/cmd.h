@@ -4,6 +4,7 @@
 #ifndef KITH_CMD_CMD_H
 #define KITH_CMD_CMD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -82,6 +83,8 @@ void cmd_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cmd_warn_to(void (*fn)(void *ctx, const char *line, size_t len), void *ctx);
 /* The same, and returns the code. */
 int cmd_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Waits, with only the signals that mask leaves unblocked, until fd has something to read or has ended. False: a signal came. */
+bool cmd_wait_input(int fd, const sigset_t *mask);
 
 /* Parses and runs; argv[0] is the program. */
 int cmd_main(int argc, char **argv);

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/select.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -34,14 +33,9 @@ static void on_signal(int number)
 /* Until there is something to read; false: a signal came. Signals come in here only, so that none is overlooked. */
 static bool wait_for(int fd, const sigset_t *mask)
 {
-    fd_set set;
-    FD_ZERO(&set);
-    FD_SET(fd, &set);
     while (!interrupted) {
-        int n = pselect(fd + 1, &set, NULL, NULL, NULL, mask);
-        if (n > 0)
+        if (cmd_wait_input(fd, mask))
             return true;
-        FD_SET(fd, &set);
     }
     return false;
 }
@@ -96,7 +90,7 @@ static bool type_line(int tty, const char *prompt, passphrase *out)
     struct sigaction act = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN}, was[4], stop;
     struct termios shown, hidden;
     sigset_t block, mask;
-    if (tty >= FD_SETSIZE || tcgetattr(tty, &shown))
+    if (tcgetattr(tty, &shown))
         return false;
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);

@@ -152,8 +152,10 @@ int session_start(session *s, const cmd_args *args)
     int code = session_read_config(&s->config, args);
     if (!code && !s->identity)
         code = session_load_identity(s, args);
-    if (code)
+    if (code) {
+        session_drop_identity(s);
         return code;
+    }
     s->trust = session_open_trust(&code);
     if (!s->trust) {
         session_drop_identity(s);

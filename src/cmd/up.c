@@ -303,8 +303,11 @@ static int run(const cmd_args *args)
         }
     }
     code = take_home(&lock);
-    if (!code)
-        code = session_start(&u.s, args);
+    if (code) {
+        session_drop_identity(&u.s);
+        return code;
+    }
+    code = session_start(&u.s, args);
     if (code)
         return code;
     u.s.on_interrupt = on_interrupt;

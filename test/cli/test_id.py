@@ -275,12 +275,15 @@ def a_kill_at_any_moment_leaves_an_identity():
     seed = int(os.environ.get("KITH_SEED") or time.time())
     dice = random.Random(seed)
     print(f"KITH_SEED={seed}")
-    with homes("a") as a:
+    with homes("a", "b") as (a, b):
         old_home(a)
-        peer, killed, numbers = None, 0, set()
-        for n in range(60 if SLOW == 1 else 10):
+        kith(b, "id")
+        peer, killed, numbers, began = None, 0, set(), time.monotonic()
+        kith(b, "id", "rotate")
+        whole = time.monotonic() - began
+        for n in range(60 if SLOW == 1 else 20):
             p = start(a, "id", *(["rotate", "--json"] if n else ["--json"]), stderr=subprocess.DEVNULL)
-            time.sleep(dice.random() * 0.02 * SLOW)
+            time.sleep(dice.random() * whole)
             killed += p.poll() is None
             p.kill()
             p.wait()
