@@ -103,6 +103,15 @@ int call_take(const call *c, const json_t *message, bool interrupted)
     return error_code(error);
 }
 
+int call_dial(const cmd_args *args, int (*result)(const cmd_args *args, const json_t *result), call *out)
+{
+    *out = (call){.method = "dial",
+                  .params = json_pack("{s:s}", "target", args->rest[0]),
+                  .result = result,
+                  .args = args};
+    return EXIT_OK;
+}
+
 json_t *call_request(const call *c, int id)
 {
     return json_pack("{s:s, s:i, s:s, s:O}", "jsonrpc", "2.0", "id", id, "method", c->method, "params",

@@ -22,6 +22,9 @@ typedef struct call {
     bool store;        /* works on the known peers alone: without a running node no other is started */
 } call;
 
+/* The call of a command that dials its first word, an address or a peer. EXIT_OK. */
+int call_dial(const cmd_args *args, int (*result)(const cmd_args *args, const json_t *result), call *out);
+
 /* Runs a command that is a call. Ctrl-C cancels: a method that has something to say then still gives its result. Returns the
  * exit code; failures are told on stderr. */
 int call_run(const cmd_args *args);

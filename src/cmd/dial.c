@@ -32,11 +32,7 @@ static int on_result(const cmd_args *args, const json_t *r)
 
 static int prepare(const cmd_args *args, call *out)
 {
-    *out = (call){.method = "dial",
-                  .params = json_pack("{s:s}", "target", args->rest[0]),
-                  .result = on_result,
-                  .args = args};
-    return EXIT_OK;
+    return call_dial(args, on_result, out);
 }
 
 static const cmd_option options[] = {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* kith quantum: what was proven about the channel to a peer. Only what the handshake came to, and what is remembered of the peer. */
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/call.h"
 
@@ -52,11 +51,7 @@ static int on_result(const cmd_args *args, const json_t *r)
 
 static int prepare(const cmd_args *args, call *out)
 {
-    *out = (call){.method = "dial",
-                  .params = json_pack("{s:s}", "target", args->rest[0]),
-                  .result = on_result,
-                  .args = args};
-    return EXIT_OK;
+    return call_dial(args, on_result, out);
 }
 
 static const cmd_option options[] = {
