@@ -5,7 +5,6 @@ set -uo pipefail
 kith=${KITH_BIN:-$(dirname "${BASH_SOURCE[0]}")/../../build/release/kith}
 tools=${KITH_TOOLS:-$(dirname "$kith")/test/cli}
 [ -x "$kith" ] || { echo "$kith is not there: build it first"; exit 1; }
-export TSAN_OPTIONS="suppressions=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/tsan.supp ${TSAN_OPTIONS:-}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/kith-share-XXXXXX")
 pids=()
 passed=0 failed=0 skipped=0

@@ -34,6 +34,8 @@ class Serve:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if error[0] and self.process.stderr:
+            print(f"the listener ended with {self.process.returncode}: {self.process.stderr.read().decode()}")
         for f in (self.process.stdin, self.process.stdout, self.process.stderr):
             if f:
                 f.close()
