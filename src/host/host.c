@@ -189,6 +189,14 @@ void kith_host_kick(kith_host *h)
 
 /* ---- the drive ---- */
 
+static void tell_parts(kith_host *h, const kith_node_event *ev)
+{
+    for (kith_part *p = h->parts; p; p = p->next) {
+        if (p->ops->event)
+            p->ops->event(p->self, kith_host_now(h), ev);
+    }
+}
+
 static void tell(kith_host *h, const kith_node_event *ev)
 {
     for (kith_observer *o = h->observers; o;) {
@@ -196,6 +204,7 @@ static void tell(kith_host *h, const kith_node_event *ev)
         o->event(o->ctx, h, ev);
         o = next;
     }
+    tell_parts(h, ev);
 }
 
 static void on_dialed(kith_host *h, const kith_node_event *ev)
@@ -209,6 +218,7 @@ static void on_dialed(kith_host *h, const kith_node_event *ev)
         free(d);
         return;
     }
+    tell_parts(h, ev); /* it is none of the host's */
 }
 
 static void dispatch(kith_host *h, const kith_node_event *ev)
@@ -265,6 +275,26 @@ static bool write_all(kith_host *h, bool *wrote)
     return true;
 }
 
+/* Lets the parts do to the node what they want; true: there is news. */
+static bool act(kith_host *h)
+{
+    bool acted = false;
+    for (kith_part *p = h->parts; p; p = p->next)
+        acted |= p->ops->act && p->ops->act(p->self, kith_host_now(h));
+    return acted;
+}
+
+/* When the timer must fire next. */
+static kith_time deadline(const kith_host *h)
+{
+    kith_time at = kith_node_deadline(h->node);
+    for (const kith_part *p = h->parts; p; p = p->next) {
+        kith_time its = p->ops->deadline ? p->ops->deadline(p->self) : KITH_NEVER;
+        at = its < at ? its : at;
+    }
+    return at;
+}
+
 void kith_host_drive_(kith_host *h)
 {
     if (h->driving || !h->node)
@@ -277,10 +307,10 @@ void kith_host_drive_(kith_host *h)
         kith_node_event ev;
         while (kith_node_next(h->node, kith_host_now(h), &ev))
             dispatch(h, &ev);
-        again = false;
+        again = act(h);
         more = !write_all(h, &again);
     }
-    kith_time at = kith_node_deadline(h->node);
+    kith_time at = deadline(h);
     if (at != h->timer_at) {
         h->timer_at = at;
         kith_time now = kith_host_now(h);
@@ -302,7 +332,12 @@ static void on_timer(uv_timer_t *t)
 {
     kith_host *h = t->data;
     h->timer_at = KITH_NEVER;
-    kith_node_tick(h->node, kith_host_now(h));
+    kith_time now = kith_host_now(h);
+    kith_node_tick(h->node, now);
+    for (kith_part *p = h->parts; p; p = p->next) {
+        if (p->ops->tick && p->ops->deadline(p->self) <= now)
+            p->ops->tick(p->self, now);
+    }
     h->dirty = true;
 }
 
@@ -405,6 +440,23 @@ void kith_host_unobserve(kith_host *h, kith_observer *o)
     for (kith_observer **p = &h->observers; *p; p = &(*p)->next) {
         if (*p == o) {
             *p = o->next;
+            return;
+        }
+    }
+}
+
+void kith_host_attach(kith_host *h, kith_part *p)
+{
+    p->next = h->parts;
+    h->parts = p;
+    kith_host_kick(h);
+}
+
+void kith_host_detach(kith_host *h, kith_part *p)
+{
+    for (kith_part **at = &h->parts; *at; at = &(*at)->next) {
+        if (*at == p) {
+            *at = p->next;
             return;
         }
     }

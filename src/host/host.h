@@ -10,7 +10,7 @@
 #include <uv.h>
 
 #include "host/qkd_keys.h"
-#include "node/node.h"
+#include "mesh/part.h"
 
 typedef struct kith_host kith_host;
 
@@ -82,6 +82,10 @@ typedef struct kith_observer {
 } kith_observer;
 void kith_host_observe(kith_host *h, kith_observer *o);
 void kith_host_unobserve(kith_host *h, kith_observer *o);
+
+/* Drives a part of the mesh beside the node, until it is detached; before its memory goes, and while the host is there. */
+void kith_host_attach(kith_host *h, kith_part *p);
+void kith_host_detach(kith_host *h, kith_part *p);
 
 /* Keeps kith_host_run from returning while something of the caller's must still be closed; the counterpart lets it go. Called for handles
  * that the caller opened on the loop and closes itself when the observer below is told. */

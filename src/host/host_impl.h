@@ -57,6 +57,7 @@ struct kith_host {
     kith_maddr told[KITH_RECORD_ADDRS_MAX]; /* our addresses, as the node knows them */
     size_t told_count;
     kith_observer *observers;
+    kith_part *parts;
     void (*stop_fn)(void *ctx);
     void *stop_ctx;
     uint8_t *read_buf;
