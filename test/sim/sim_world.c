@@ -74,8 +74,13 @@ typedef struct dialing {
     tcp *t; /* ANSWERED */
 } dialing;
 
+typedef struct attached {
+    kith_part *part;
+    void (*gone)(void *self);
+} attached;
+
 struct sim_host {
-    sim_due due; /* the node's deadline */
+    sim_due due; /* the least deadline of the node and of its parts */
     sim *world;
     size_t index;
     kith_node *node; /* NULL: off */
@@ -85,6 +90,8 @@ struct sim_host {
     kith_env env;
     uint64_t rng;
     kith_maddr addr, listen;
+    attached parts[SIM_PARTS_MAX];
+    size_t part_count;
     sim_watch watch;
     void *watch_ctx, *user;
     size_t memory;
@@ -108,7 +115,8 @@ struct sim {
     kith_timers timers;
     size_t timer_count;
     kith_list tcps;
-    kith_map cuts; /* pairs of hosts between which nothing passes */
+    kith_map cuts;  /* pairs of hosts between which nothing passes */
+    kith_map moved; /* hosts at addresses of their own choice, by IPv4 address */
     name names[16];
     size_t name_count;
     FILE *trace;
@@ -299,6 +307,11 @@ static void node_free(sim_host *h)
         return;
     kith_node_free(h->node);
     h->node = NULL;
+    while (h->part_count > 0) {
+        attached *a = &h->parts[--h->part_count];
+        if (a->gone)
+            a->gone(a->part->self);
+    }
     assert(h->memory == 0);
     due_set(h->world, &h->due, KITH_NEVER);
     for (kith_link *k; (k = kith_list_first(&h->dialing));)
@@ -322,6 +335,7 @@ void sim_free(sim *s)
     assert(s->timers.len == 0 && s->timer_count == 0);
     kith_timers_fini(&s->timers, &s->env);
     kith_map_fini(&s->cuts, &s->env);
+    kith_map_fini(&s->moved, &s->env);
     assert(s->memory == sizeof *s);
     free(s);
 }
@@ -341,7 +355,7 @@ void sim_set_path(sim *s, sim_path p)
     s->path = p;
 }
 
-/* Address i is 10.x.y.z with xyz = i, counted from 10.0.0.1 in the last byte. */
+/* Address i is 10.x.y.z with xyz = i, counted from 10.0.0.1 in the last byte, unless the host was moved. */
 static void address_of(size_t index, kith_maddr *out)
 {
     uint8_t ip[4] = {10, (uint8_t)(index >> 16), (uint8_t)(index >> 8), (uint8_t)(index + 1)};
@@ -353,6 +367,9 @@ static size_t index_of(const sim *s, const kith_maddr *addr)
     kith_maddr_part ip, port;
     if (!kith_maddr_find(addr, KITH_MA_IP4, &ip) || !kith_maddr_find(addr, KITH_MA_TCP, &port))
         return SIZE_MAX;
+    const sim_host *moved = kith_map_get(&s->moved, kith_load_be32(ip.value.p));
+    if (moved)
+        return kith_load_be16(port.value.p) == SIM_PORT ? moved->index : SIZE_MAX;
     size_t i = (size_t)ip.value.p[1] << 16 | (size_t)ip.value.p[2] << 8 | (uint8_t)(ip.value.p[3] - 1);
     bool ours = ip.value.p[0] == 10 && kith_load_be16(port.value.p) == SIM_PORT;
     return ours && i < s->host_count ? i : SIZE_MAX;
@@ -410,6 +427,22 @@ sim_host *sim_add(sim *s, const kith_node_config *given)
     assert(!e);
     (void)e;
     return h;
+}
+
+void sim_move(sim_host *h, const uint8_t ip[4])
+{
+    sim *s = h->world;
+    uint32_t key = kith_load_be32(ip);
+    assert(ip[0] != 10 && !kith_map_get(&s->moved, key) && kith_list_empty(&h->ends));
+    kith_err e = kith_map_put(&s->moved, &s->env, key, h);
+    kith_maddr_from_tcp(kith_bytes_of(ip, 4), SIM_PORT, &h->listen);
+    h->addr = h->listen;
+    if (!e)
+        e = kith_maddr_set_peer(&h->addr, kith_node_id(h->node));
+    if (!e)
+        e = kith_node_set_addrs(h->node, s->now, &h->listen, 1);
+    assert(!e);
+    (void)e;
 }
 
 void sim_set_link(sim_host *h, uint64_t up, uint64_t down)
@@ -779,6 +812,70 @@ static void on_resolve(sim_host *h, const kith_node_event *ev)
     kith_node_resolved(h->node, s->now, ev->resolve_id, found, n, n ? KITH_OK : KITH_ENOTFOUND);
 }
 
+void sim_attach(sim_host *h, kith_part *p, void (*gone)(void *self))
+{
+    assert(h->node && h->part_count < SIM_PARTS_MAX);
+    h->parts[h->part_count++] = (attached){p, gone};
+    sim_drive(h);
+}
+
+/* As the real host: the parts hear what is for applications. */
+static void tell_parts(sim_host *h, const kith_node_event *ev)
+{
+    switch (ev->kind) {
+    case KITH_NODE_DIAL:
+    case KITH_NODE_RESOLVE:
+    case KITH_NODE_KEY:
+    case KITH_NODE_WORK:
+    case KITH_NODE_CLOSE:
+    case KITH_NODE_STREAM_OPENED:
+    case KITH_NODE_STREAM_READY:
+    case KITH_NODE_STREAM_GONE:
+        return;
+    case KITH_NODE_CONNECTED:
+    case KITH_NODE_IDENTIFIED:
+    case KITH_NODE_UPDATED:
+    case KITH_NODE_DISCONNECTED:
+    case KITH_NODE_REFUSED:
+    case KITH_NODE_DIALED:
+        for (size_t i = 0; i < h->part_count; i++) {
+            const kith_part *p = h->parts[i].part;
+            if (p->ops->event)
+                p->ops->event(p->self, h->world->now, ev);
+        }
+    }
+}
+
+static bool act_parts(sim_host *h)
+{
+    bool acted = false;
+    for (size_t i = 0; i < h->part_count; i++) {
+        const kith_part *p = h->parts[i].part;
+        acted |= p->ops->act && p->ops->act(p->self, h->world->now);
+    }
+    return acted;
+}
+
+static void tick_parts(sim_host *h)
+{
+    for (size_t i = 0; i < h->part_count; i++) {
+        const kith_part *p = h->parts[i].part;
+        if (p->ops->deadline && p->ops->deadline(p->self) <= h->world->now)
+            p->ops->tick(p->self, h->world->now);
+    }
+}
+
+static kith_time deadline_of(const sim_host *h)
+{
+    kith_time at = kith_node_deadline(h->node);
+    for (size_t i = 0; i < h->part_count; i++) {
+        const kith_part *p = h->parts[i].part;
+        if (p->ops->deadline)
+            at = kith_time_min(at, p->ops->deadline(p->self));
+    }
+    return at;
+}
+
 void sim_drive(sim_host *h)
 {
     sim *s = h->world;
@@ -799,14 +896,16 @@ void sim_drive(sim_host *h)
                 kith_node_work(ev.conn);
                 kith_node_worked(h->node, s->now, ev.conn);
             }
+            tell_parts(h, &ev);
             if (h->watch)
                 h->watch(h->watch_ctx, h, &ev);
         }
-        again = drive_writers(h); /* what was sent may have ended something: look once more */
+        again = act_parts(h);
+        again |= drive_writers(h); /* what was sent may have ended something: look once more */
     }
     if (s->host_count <= CHECKED_HOSTS || s->steps % 64 == 0)
         kith_node_check(h->node);
-    due_set(s, &h->due, kith_node_deadline(h->node));
+    due_set(s, &h->due, deadline_of(h));
     h->driving = false;
 }
 
@@ -1082,6 +1181,7 @@ static void step(sim *s, sim_due *d)
         sim_host *h = KITH_OF(d, sim_host, due);
         tell(s, TOLD_TICK, h, 0);
         kith_node_tick(h->node, s->now);
+        tick_parts(h);
         sim_drive(h);
         break;
     }

@@ -21,9 +21,10 @@
 #include <stdio.h>
 
 #include "base/timer.h"
-#include "node/node.h"
+#include "mesh/part.h"
 
 #define SIM_PORT 4001
+#define SIM_PARTS_MAX 4
 
 typedef struct sim sim;
 typedef struct sim_host sim_host;
@@ -49,6 +50,8 @@ void sim_set_path(sim *s, sim_path p);
 
 /* A node at 10.x.y.z, TCP port SIM_PORT. cfg: NULL for defaults; its env and signer are ignored, its agent is borrowed. */
 sim_host *sim_add(sim *s, const kith_node_config *cfg);
+/* Puts a host without connections at another address, outside of 10.0.0.0/8, once. */
+void sim_move(sim_host *h, const uint8_t ip[4]);
 /* Another link than the path's; 0: as that. Bytes per second. */
 void sim_set_link(sim_host *h, uint64_t up, uint64_t down);
 kith_node *sim_node(sim_host *h);              /* NULL while it is off */
@@ -83,6 +86,9 @@ void sim_on(sim_host *h);
 /* What it begins with when it is switched on again. */
 kith_node_config *sim_config(sim_host *h);
 
+/* Drives a part beside the host's node, until that goes off: gone (optional) is told when there is no node any more, and gives the
+ * part's memory back. After sim_on it must be attached again. At most SIM_PARTS_MAX. */
+void sim_attach(sim_host *h, kith_part *p, void (*gone)(void *self));
 /* Tells the host's node what changed outside (after kith_node_dial, open, wake ...). */
 void sim_drive(sim_host *h);
 /* Runs until nothing is due before `until`, or nothing is left at all. Checks invariants of every host it touches; with more than 256

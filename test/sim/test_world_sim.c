@@ -356,10 +356,110 @@ static void an_alarm_rings_at_its_time(void **state)
     sim_free(s);
 }
 
+/* A part that opens one echo on the first connection, from inside act, and wants a tick a second later. */
+typedef struct probe {
+    kith_part part;
+    sim_host *host;
+    kith_conn *conn;
+    sim_caller call;
+    unsigned connected, streams, ticks, gone;
+    kith_time due;
+    bool opened;
+} probe;
+
+static void probe_event(void *self, kith_time now, const kith_node_event *ev)
+{
+    probe *p = self;
+    if (ev->kind == KITH_NODE_CONNECTED) {
+        p->connected++;
+        p->conn = ev->conn;
+        p->due = now + KITH_SEC(1);
+    }
+    p->streams += ev->kind == KITH_NODE_STREAM_OPENED || ev->kind == KITH_NODE_STREAM_GONE;
+}
+
+static bool probe_act(void *self, kith_time now)
+{
+    probe *p = self;
+    const kith_bytes id[] = {kith_bytes_str(SIM_ECHO_ID)};
+    kith_stream *stream;
+    if (!p->conn || p->opened)
+        return false;
+    p->opened = true;
+    p->call.total = 5000;
+    assert_int_equal(
+        kith_node_open(sim_node(p->host), now, p->conn, id, 1, &sim_caller_ops, &p->call, NULL, &stream),
+        KITH_OK);
+    return true;
+}
+
+static kith_time probe_deadline(const void *self)
+{
+    return ((const probe *)self)->due;
+}
+
+static void probe_tick(void *self, kith_time now)
+{
+    probe *p = self;
+    assert_int_equal(now, p->due);
+    p->ticks++;
+    p->due = KITH_NEVER;
+}
+
+static void probe_gone(void *self)
+{
+    ((probe *)self)->gone++;
+}
+
+static void a_part_is_driven_beside_the_node_until_that_goes_off(void **state)
+{
+    (void)state;
+    static const kith_part_ops ops = {probe_event, probe_act, probe_deadline, probe_tick};
+    sim *s = sim_new(31);
+    sim_host *a = add(s, NULL), *b = add(s, NULL);
+    probe p = {.host = a, .due = KITH_NEVER};
+    p.part = (kith_part){.ops = &ops, .self = &p};
+    sim_attach(a, &p.part, probe_gone);
+    sim_connect(s, b, a);
+    sim_run(s, sim_now(s) + KITH_SEC(5));
+    assert_int_equal(p.connected, 1);
+    assert_int_equal(p.streams, 0); /* those are its machines' business */
+    assert_int_equal(p.ticks, 1);
+    assert_int_equal(p.call.got, 5000);
+    assert_int_equal(p.gone, 0);
+    sim_off(a);
+    assert_int_equal(p.gone, 1);
+    sim_on(a);
+    sim_run(s, sim_now(s) + KITH_SEC(5));
+    assert_int_equal(p.ticks, 1);
+    sim_free(s);
+    assert_int_equal(p.gone, 1);
+}
+
+static void a_host_can_be_moved_to_an_address_of_its_own(void **state)
+{
+    (void)state;
+    sim *s = sim_new(32);
+    sim_host *a = add(s, NULL), *b = add(s, NULL);
+    const uint8_t ip[] = {203, 7, 8, 9};
+    kith_maddr before = *sim_addr(b);
+    sim_move(b, ip);
+    assert_ptr_equal(sim_host_of(s, sim_addr(b)), b);
+    assert_false(kith_maddr_eq(&before, sim_addr(b)));
+    kith_conn *c = sim_connect(s, a, b);
+    assert_non_null(c);
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    assert_int_equal(f.remote.b[1], 203);
+    sim_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(latency_belongs_to_a_pair_both_ways),
+        cmocka_unit_test(a_part_is_driven_beside_the_node_until_that_goes_off),
+        cmocka_unit_test(a_host_can_be_moved_to_an_address_of_its_own),
         cmocka_unit_test(a_link_is_shared_by_its_hosts_connections),
         cmocka_unit_test(lost_packets_cost_time_and_no_bytes),
         cmocka_unit_test(a_path_that_may_lose_is_sent_into_slowly),
