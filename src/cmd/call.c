@@ -15,6 +15,7 @@
 #include "host/json.h"
 #include "host/paths.h"
 #include "host/service.h"
+#include "host/trust_methods.h"
 
 /* ---- reading answers ---- */
 
@@ -84,9 +85,42 @@ static int error_code(const json_t *error)
                                                                                    : session_code(e);
 }
 
-int call_take(const call *c, const json_t *message, bool interrupted)
+/* One more piece of a result: lists and texts are put together, numbers added. */
+static void add_piece(json_t **whole, json_t *piece)
 {
-    const json_t *result = json_object_get(message, "result"), *error = json_object_get(message, "error");
+    const char *name;
+    json_t *more;
+    if (!*whole)
+        *whole = json_object();
+    json_object_foreach(piece, name, more)
+    {
+        json_t *have = json_object_get(*whole, name);
+        if (!have)
+            json_object_set_new(*whole, name, json_copy(more));
+        else if (json_is_array(have))
+            json_array_extend(have, more);
+        else if (json_is_integer(have))
+            json_integer_set(have, json_integer_value(have) + json_integer_value(more));
+        else if (json_is_string(have))
+            json_object_set_new(*whole, name,
+                                json_sprintf("%s%s", json_string_value(have), json_string_value(more)));
+    }
+}
+
+static int take_piece(call *c, json_t *result)
+{
+    json_t *next = json_object_get(result, "next");
+    if (next)
+        json_object_set(c->params, "after", next);
+    add_piece(&c->whole, result);
+    json_object_del(c->whole, "next");
+    return next ? CALL_AGAIN : c->result(c->args, c->whole);
+}
+
+int call_take(call *c, const json_t *message, bool interrupted)
+{
+    json_t *result = json_object_get(message, "result");
+    const json_t *error = json_object_get(message, "error");
     if (json_object_get(message, "method")) {
         json_t *event = json_copy(json_object_get(message, "params"));
         json_object_del(event, "id"); /* the request's, and nobody else's business */
@@ -95,6 +129,8 @@ int call_take(const call *c, const json_t *message, bool interrupted)
         json_decref(event);
         return ferror(stdout) ? EXIT_OK : CALL_UNANSWERED; /* whoever reads our output has had enough */
     }
+    if (result && c->pieces)
+        return take_piece(c, result);
     if (result)
         return c->result(c->args, result);
     if (interrupted)
@@ -121,6 +157,35 @@ json_t *call_request(const call *c, int id)
 json_t *call_cancellation(int id)
 {
     return json_pack("{s:s, s:s, s:{s:i}}", "jsonrpc", "2.0", "method", "cancel", "params", "id", id);
+}
+
+void call_ask(const call *c, kith_rpc_client *client, int id)
+{
+    json_t *message = call_request(c, id);
+    kith_rpc_message(client, message);
+    json_decref(message);
+}
+
+/* Pieces are asked for from inside the answer before, which still counts. */
+_Static_assert(KITH_TRUST_ROWS_MAX / KITH_TRUST_PIECE < KITH_RPC_CALLS_MAX,
+               "not all pieces can be asked for");
+
+bool call_answered(call *c, kith_rpc_client *client, int id, const json_t *message, bool interrupted,
+                   int *code)
+{
+    int got = call_take(c, message, interrupted);
+    if (got == CALL_AGAIN)
+        call_ask(c, client, id);
+    if (got < 0)
+        return false;
+    *code = got;
+    return true;
+}
+
+void call_free(call *c)
+{
+    json_decref(c->params);
+    json_decref(c->whole);
 }
 
 /* ---- over the control socket ---- */
@@ -151,7 +216,7 @@ static bool write_line(int fd, json_t *message)
     return len > 0 && at == len;
 }
 
-static int run_remote(int fd, const call *c)
+static int run_remote(int fd, call *c)
 {
     struct sigaction act = {.sa_handler = on_sigint};
     sigset_t block, waiting;
@@ -176,6 +241,8 @@ static int run_remote(int fd, const call *c)
             if (message)
                 code = call_take(c, message, cancelled);
             json_decref(message);
+            if (code == CALL_AGAIN)
+                code = write_line(fd, call_request(c, 1)) ? CALL_UNANSWERED : cmd_fail(EXIT_LOST, gone);
             len -= (size_t)(nl - in) + 1;
             memmove(in, nl + 1, len);
             continue;
@@ -220,8 +287,8 @@ static void on_message(void *ctx, const json_t *message)
     local *l = ctx;
     if (l->s.code >= 0)
         return;
-    int code = call_take(l->call, message, l->s.interrupted);
-    if (code != CALL_UNANSWERED)
+    int code;
+    if (call_answered(l->call, l->client, 1, message, l->s.interrupted, &code))
         session_end(&l->s, code);
 }
 
@@ -261,13 +328,10 @@ static int run_local(const cmd_args *args, call *c)
                                .version = KITH_VERSION};
     l.service = kith_service_new(&cfg);
     l.client = l.service ? kith_rpc_client_new(kith_service_methods, l.service, on_message, &l) : NULL;
-    if (l.client) {
-        json_t *message = call_request(c, 1);
-        kith_rpc_message(l.client, message);
-        json_decref(message);
-    } else {
+    if (l.client)
+        call_ask(c, l.client, 1);
+    else
         session_end(&l.s, cmd_fail(EXIT_FAILED, "no memory"));
-    }
     code = session_run(&l.s);
     kith_rpc_client_free(l.client);
     kith_service_free(l.service);
@@ -278,13 +342,14 @@ static int run_local(const cmd_args *args, call *c)
 
 typedef struct on_store {
     call *call;
+    kith_rpc_client *client;
     int code;
 } on_store;
 
 static void on_store_message(void *ctx, const json_t *message)
 {
     on_store *o = ctx;
-    o->code = call_take(o->call, message, false);
+    (void)call_answered(o->call, o->client, 1, message, false, &o->code);
 }
 
 static int run_store(call *c)
@@ -300,18 +365,14 @@ static int run_store(call *c)
     }
     kith_trust_attach(trust, &loop);
     kith_service *service = kith_service_new(&(kith_service_config){.trust = trust, .version = KITH_VERSION});
-    kith_rpc_client *client =
-        service ? kith_rpc_client_new(kith_service_methods, service, on_store_message, &o) : NULL;
-    if (client) {
-        json_t *message = call_request(c, 1);
-        kith_rpc_message(client, message);
-        json_decref(message);
-    } else {
+    o.client = service ? kith_rpc_client_new(kith_service_methods, service, on_store_message, &o) : NULL;
+    if (o.client)
+        call_ask(c, o.client, 1);
+    else
         o.code = cmd_fail(EXIT_FAILED, "no memory");
-    }
     while (o.code == CALL_UNANSWERED) /* its worker is busy */
         uv_run(&loop, UV_RUN_ONCE);
-    kith_rpc_client_free(client);
+    kith_rpc_client_free(o.client);
     kith_service_close(service);
     kith_service_free(service);
     kith_trust_close(trust);
@@ -349,6 +410,6 @@ int call_run(const cmd_args *args)
         code = cmd_fail(EXIT_NOT_RUNNING, "the control socket %s belongs to somebody else", path);
     else
         code = cmd_fail(EXIT_NOT_RUNNING, "no node is running here; start one with 'kith up'");
-    json_decref(c->params);
+    call_free(c);
     return code;
 }

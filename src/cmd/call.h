@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "host/rpc.h"
 
 typedef struct call {
     const char *method;
@@ -17,6 +18,9 @@ typedef struct call {
     void (*event)(const cmd_args *args, const json_t *event);
     /* Its result; returns the exit code. */
     int (*result)(const cmd_args *args, const json_t *result);
+    /* The result comes in pieces, and `next` of one is asked for as `after`; the result function gets the whole. */
+    bool pieces;
+    json_t *whole;     /* so far */
     bool running_only; /* makes no sense without a running node: EXIT_NOT_RUNNING */
     bool offline;      /* needs no peer book */
     bool store;        /* works on the known peers alone: without a running node no other is started */
@@ -33,11 +37,21 @@ int call_run(const cmd_args *args);
 bool call_configures(const cmd_args *args);
 
 /* For whoever talks to a node in another way: the message that starts the call; and what to do with one that comes back: the
- * exit code, or CALL_UNANSWERED when more will come. interrupted: the user cancelled, so no error is worth a word. */
+ * exit code, or CALL_UNANSWERED when more will come, or
+ * CALL_AGAIN when the next piece has to be asked for by another call_request. interrupted: the user cancelled, so no error is worth a word. */
 #define CALL_UNANSWERED (-1)
+#define CALL_AGAIN (-2)
 json_t *call_request(const call *c, int id);
 json_t *call_cancellation(int id);
-int call_take(const call *c, const json_t *message, bool interrupted);
+int call_take(call *c, const json_t *message, bool interrupted);
+
+/* The same for a client in this process. */
+void call_ask(const call *c, kith_rpc_client *client, int id);
+/* False: more will come, and has been asked for where that was due. */
+bool call_answered(call *c, kith_rpc_client *client, int id, const json_t *message, bool interrupted,
+                   int *code);
+/* params and what is left of a result. */
+void call_free(call *c);
 
 /* For events and results. Missing members are "", 0 and false. */
 const char *call_text(const json_t *o, const char *name);

@@ -63,7 +63,7 @@ static void typed_free(typed *t)
 {
     if (!t)
         return;
-    json_decref(t->call.params);
+    call_free(&t->call);
     free(t->line);
     free(t);
 }
@@ -71,7 +71,8 @@ static void typed_free(typed *t)
 static void on_message(void *ctx, const json_t *message)
 {
     console *c = ctx;
-    if (!c->running || call_take(&c->running->call, message, c->interrupted) == CALL_UNANSWERED)
+    int code;
+    if (!c->running || !call_answered(&c->running->call, c->client, c->id, message, c->interrupted, &code))
         return;
     typed_free(c->running);
     c->running = NULL;
@@ -168,9 +169,7 @@ static void on_line(char *line)
     c->running = t;
     if (!t->call.params)
         t->call.params = json_object();
-    json_t *message = call_request(&t->call, ++c->id);
-    kith_rpc_message(c->client, message);
-    json_decref(message);
+    call_ask(&t->call, c->client, ++c->id);
 }
 
 static void on_readable(uv_poll_t *p, int status, int events)

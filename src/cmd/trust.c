@@ -57,11 +57,39 @@ static int on_row(const cmd_args *args, const json_t *r)
     return EXIT_OK;
 }
 
+/* Those that people made something of first, then who was met last. */
+static int by_worth(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    if (call_true(x, "kept") != call_true(y, "kept"))
+        return call_true(x, "kept") ? -1 : 1;
+    if (call_number(x, "last") != call_number(y, "last"))
+        return call_number(x, "last") > call_number(y, "last") ? -1 : 1;
+    return strcmp(call_text(x, "peer"), call_text(y, "peer"));
+}
+
+/* Without memory for it they stay as they are. */
+static void sort_list(json_t *list)
+{
+    size_t n = json_array_size(list);
+    json_t **p = n ? calloc(n, sizeof *p) : NULL;
+    if (!p)
+        return;
+    for (size_t i = 0; i < n; i++)
+        p[i] = json_incref(json_array_get(list, i));
+    qsort(p, n, sizeof *p, by_worth);
+    json_array_clear(list);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, p[i]);
+    free(p);
+}
+
 static int on_list(const cmd_args *args, const json_t *r)
 {
-    const json_t *list = json_object_get(r, "peers"), *p;
+    json_t *list = json_object_get(r, "peers"), *p;
     size_t i, shown = 0;
     char text[48];
+    sort_list(list);
     if (cmd_has(args, "json")) {
         call_print_json(r);
         return EXIT_OK;
@@ -173,7 +201,7 @@ static int prepare_show(const cmd_args *args, call *out)
 
 static int prepare_list(const cmd_args *args, call *out)
 {
-    *out = (call){.method = "trust.list", .result = on_list, .args = args, .store = true};
+    *out = (call){.method = "trust.list", .result = on_list, .args = args, .store = true, .pieces = true};
     return EXIT_OK;
 }
 
@@ -183,7 +211,8 @@ static int prepare_export(const cmd_args *args, call *out)
                   .params = json_pack("{s:b}", "all", cmd_has(args, "all")),
                   .result = on_export,
                   .args = args,
-                  .store = true};
+                  .store = true,
+                  .pieces = true};
     return EXIT_OK;
 }
 

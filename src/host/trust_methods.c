@@ -40,13 +40,13 @@ static json_t *json_key(const kith_pq_id *id)
 
 json_t *kith_json_trust(const kith_trust_row *r)
 {
-    return json_pack("{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:i, s:b, s:I, s:I, s:I}", "peer",
-                     kith_json_peer(&r->peer), "name", kith_json_text(r->name), "trust",
-                     kith_trust_how_name(r->how), "key", json_key(&r->pq), "key_type",
-                     r->sig ? kith_sig_info_of(r->sig)->name : "", "key_trust",
-                     r->pq.len ? kith_trust_how_name(r->pq_how) : "", "policy",
-                     kith_trust_policy_name(r->policy), "level", r->level, "blocked", r->blocked, "sequence",
-                     (json_int_t)r->sequence, "first", (json_int_t)r->first, "last", (json_int_t)r->last);
+    return json_pack(
+        "{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:i, s:b, s:b, s:I, s:I, s:I}", "peer", kith_json_peer(&r->peer),
+        "name", kith_json_text(r->name), "trust", kith_trust_how_name(r->how), "key", json_key(&r->pq),
+        "key_type", r->sig ? kith_sig_info_of(r->sig)->name : "", "key_trust",
+        r->pq.len ? kith_trust_how_name(r->pq_how) : "", "policy", kith_trust_policy_name(r->policy), "level",
+        r->level, "blocked", r->blocked, "kept", kith_trust_kept(r), "sequence", (json_int_t)r->sequence,
+        "first", (json_int_t)r->first, "last", (json_int_t)r->last);
 }
 
 void kith_json_add_trust(json_t *o, const kith_trust *t, const kith_peer_id *peer)
@@ -58,41 +58,66 @@ void kith_json_add_trust(json_t *o, const kith_trust *t, const kith_peer_id *pee
 
 /* ---- looking ---- */
 
-/* Those that people made something of first, then who was met last. */
-static int by_worth(const void *a, const void *b)
+/* An order that does not change from one piece to the next. */
+static int by_peer(const void *a, const void *b)
 {
     const kith_trust_row *x = *(const kith_trust_row *const *)a, *y = *(const kith_trust_row *const *)b;
-    if (kith_trust_kept(x) != kith_trust_kept(y))
-        return kith_trust_kept(x) ? -1 : 1;
-    if (x->last != y->last)
-        return x->last > y->last ? -1 : 1;
     return memcmp(&x->peer, &y->peer, sizeof x->peer);
 }
 
-/* All rows, or those that are kept, in order; free it. NULL: no memory. */
-static const kith_trust_row **sorted(const kith_trust *t, bool all, size_t *count)
+/* Rows for one answer, in order: all, or those that are kept. */
+typedef struct piece {
+    const kith_trust_row **rows; /* free it */
+    size_t count;
+    const kith_trust_row *next; /* the last one, when others come behind it: for `after`; else NULL */
+} piece;
+
+/* False: answered already. */
+static bool piece_of(const kith_trust *t, bool all, kith_rpc_call *call, const json_t *params, piece *out)
 {
-    const kith_trust_row **rows = calloc(kith_trust_count(t) + 1, sizeof(const kith_trust_row *));
-    *count = 0;
-    for (const kith_trust_row *r = NULL; rows && (r = kith_trust_next(t, r));) {
-        if (all || kith_trust_kept(r))
-            rows[(*count)++] = r;
+    const char *after = text_param(params, "after");
+    kith_trust_row begin = {0};
+    *out = (piece){0};
+    if (*after && kith_peer_id_from_text(kith_bytes_str(after), &begin.peer) != KITH_OK) {
+        kith_rpc_bad_params(call, "'after' must be the 'next' of the piece before");
+        return false;
     }
-    if (rows)
-        qsort(rows, *count, sizeof(const kith_trust_row *), by_worth);
-    return rows;
+    out->rows = calloc(kith_trust_count(t) + 1, sizeof(const kith_trust_row *));
+    if (!out->rows) {
+        kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
+        return false;
+    }
+    const kith_trust_row *from = &begin;
+    for (const kith_trust_row *r = NULL; (r = kith_trust_next(t, r));) {
+        if ((all || kith_trust_kept(r)) && (!*after || by_peer(&r, &from) > 0))
+            out->rows[out->count++] = r;
+    }
+    qsort(out->rows, out->count, sizeof(const kith_trust_row *), by_peer);
+    if (out->count > KITH_TRUST_PIECE) {
+        out->count = KITH_TRUST_PIECE;
+        out->next = out->rows[out->count - 1];
+    }
+    return true;
+}
+
+/* Answers with a piece, which ends. */
+static void piece_result(piece *p, kith_rpc_call *call, json_t *result)
+{
+    if (p->next)
+        json_object_set_new(result, "next", kith_json_peer(&p->next->peer));
+    free(p->rows);
+    kith_rpc_result(call, result);
 }
 
 void kith_trust_run_list(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params)
 {
-    (void)params;
-    size_t count;
-    const kith_trust_row **rows = sorted(d->trust, true, &count);
+    piece p;
+    if (!piece_of(d->trust, true, call, params, &p))
+        return;
     json_t *list = json_array();
-    for (size_t i = 0; rows && i < count; i++)
-        json_array_append_new(list, kith_json_trust(rows[i]));
-    free(rows);
-    kith_rpc_result(call, json_pack("{s:o}", "peers", list));
+    for (size_t i = 0; i < p.count; i++)
+        json_array_append_new(list, kith_json_trust(p.rows[i]));
+    piece_result(&p, call, json_pack("{s:o}", "peers", list));
 }
 
 /* False: answered already. */
@@ -121,22 +146,25 @@ void kith_trust_run_show(const kith_trust_desk *d, kith_rpc_call *call, const js
 
 void kith_trust_run_export(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params)
 {
-    size_t count, len = sizeof KITH_TRUST_TEXT_HEAD;
-    const kith_trust_row **rows = sorted(d->trust, json_is_true(json_object_get(params, "all")), &count);
-    char *text = rows ? malloc(len + count * KITH_TRUST_LINE_MAX) : NULL;
+    piece p;
+    if (!piece_of(d->trust, json_is_true(json_object_get(params, "all")), call, params, &p))
+        return;
+    size_t cap = sizeof KITH_TRUST_TEXT_HEAD + p.count * KITH_TRUST_LINE_MAX;
+    char *text = malloc(cap);
     if (!text) {
-        free(rows);
+        free(p.rows);
         kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
         return;
     }
-    kith_wr w = kith_wr_of(kith_span_of(text, len + count * KITH_TRUST_LINE_MAX));
-    kith_put_str(&w, KITH_TRUST_TEXT_HEAD);
-    for (size_t i = 0; i < count; i++)
-        (void)!kith_trust_put_line(&w, rows[i]);
-    kith_rpc_result(call, json_pack("{s:o, s:I}", "text", kith_json_bytes(kith_wr_bytes(&w)), "peers",
-                                    (json_int_t)count));
+    kith_wr w = kith_wr_of(kith_span_of(text, cap));
+    if (!*text_param(params, "after"))
+        kith_put_str(&w, KITH_TRUST_TEXT_HEAD);
+    for (size_t i = 0; i < p.count; i++)
+        (void)!kith_trust_put_line(&w, p.rows[i]);
+    json_t *result =
+        json_pack("{s:o, s:I}", "text", kith_json_bytes(kith_wr_bytes(&w)), "peers", (json_int_t)p.count);
     free(text);
-    free(rows);
+    piece_result(&p, call, result);
 }
 
 /* ---- changes ---- */
@@ -391,7 +419,8 @@ void kith_trust_run_import(const kith_trust_desk *d, kith_rpc_call *call, const 
     }
     char *text = read_file(path, &len, &why);
     if (!text) {
-        kith_rpc_error(call, KITH_EIO, NULL, "cannot read %s: %s", path, why);
+        kith_rpc_error(call, len > IMPORT_MAX ? KITH_ELIMIT : KITH_EIO, NULL, "cannot read %s: %s", path,
+                       why);
         return;
     }
     import_text(d, call, kith_bytes_of(text, len), restore);

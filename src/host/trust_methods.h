@@ -7,6 +7,9 @@
 #include "host/rpc.h"
 #include "host/trust_store.h"
 
+/* Known peers in one answer of trust.list and trust.export: at most 512 bytes each, far below what a client may leave unread. */
+#define KITH_TRUST_PIECE 4096
+
 /* What the methods work on. */
 typedef struct kith_trust_desk {
     kith_trust *trust;
@@ -24,7 +27,7 @@ void kith_trust_run_import(const kith_trust_desk *d, kith_rpc_call *call, const 
  * the peer verified. */
 void kith_trust_run_verify(const kith_trust_desk *d, kith_rpc_call *call, const json_t *params);
 
-/* name trust key key_type key_trust policy level blocked sequence first last peer */
+/* name trust key key_type key_trust policy level blocked kept sequence first last peer */
 json_t *kith_json_trust(const kith_trust_row *r);
 /* Adds name ("" for none) and trust ("" when not known) of a peer; t may be NULL. */
 void kith_json_add_trust(json_t *o, const kith_trust *t, const kith_peer_id *peer);

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import signal
+import socket
 import subprocess
 
 from kith_cli import LOOPBACK, Up, environment, eventually, homes, kith, run, start, KITH
@@ -149,6 +150,72 @@ def what_is_exported_can_be_imported():
                 kith(c, "trust", "import", "-", stdin=f, out="imported 2")
 
 
+def an_import_has_a_largest_size():
+    with homes("a") as a:
+        a.mkdir()
+        copy, most = a / "copy", 16 << 20
+        head = f"kith trust 1\npeer {PEER} how pinned\n"
+        copy.write_text(head + "#\n" * ((most - len(head)) // 2) + "\n" * ((most - len(head)) % 2))
+        assert copy.stat().st_size == most
+        kith(a, "trust", "import", copy, out="imported 1")
+        with open(copy, "a") as f:
+            f.write("\n")
+        kith(a, "trust", "import", copy, code=1, err="larger than 16 MiB")
+
+
+B58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def some_peer(n):
+    """The peer id of a key that nobody has."""
+    number = int.from_bytes(b"\x00\x24\x08\x01\x12\x20" + hashlib.sha256(str(n).encode()).digest(), "big")
+    text = ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = B58[digit] + text
+    return "1" + text
+
+
+def ask(home, method, **params):
+    """One answer of the running node, as any client gets it."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(home / "control.sock"))
+        s.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+        with s.makefile() as f:
+            return json.loads(f.readline())
+
+
+def more_known_peers_than_one_answer_holds():
+    piece, count = 4096, 14000
+    rows = [f"peer {some_peer(i)} name {'x' * 57}{i:06} key {KEY} how pinned key-how pinned\n" for i in range(count)]
+    with homes("a", "b") as (a, b):
+        a.mkdir()
+        copy = a / "copy"
+        copy.write_text("kith trust 1\n" + "".join(rows[:piece]))
+        kith(a, "trust", "import", copy)
+        with Up(a):
+            for method in ("trust.list", "trust.export"):
+                assert "next" not in ask(a, method)["result"], method
+            kith(a, "trust", "pin", PEER)
+            for method, many in (("trust.list", lambda r: len(r["peers"])), ("trust.export", lambda r: r["peers"])):
+                first = ask(a, method)["result"]
+                rest = ask(a, method, after=first["next"])["result"]
+                assert (many(first), many(rest)) == (piece, 1) and "next" not in rest, method
+                assert ask(a, method, after="x")["error"]["code"] == -32602
+            # Above the 4 MiB that a client may leave unread.
+            copy.write_text("kith trust 1\n" + "".join(rows))
+            kith(a, "trust", "import", copy)
+            known = kith(a, "trust", "list", "--json")
+            assert len(known.out) > 4 << 20, len(known.out)
+            assert len(known.json()["peers"]) == count + 1
+            assert known.json()["peers"] == sorted(known.json()["peers"], key=lambda p: p["peer"])
+            text = kith(a, "trust", "export").out
+        assert kith(a, "trust", "export").out == text  # without a node
+        copy.write_text(text)
+        kith(b, "trust", "import", copy, "--restore", out=f"imported {count + 1}")
+        assert kith(b, "trust", "export").out == text
+
+
 def a_damaged_file_is_not_forgotten():
     with homes("a", "b") as (a, b), Up(a) as up:
         kith(b, "trust", "pin", up.peer)
@@ -236,8 +303,9 @@ def an_invitation_is_for_whoever_has_it_and_for_its_time():
         wrong = link[:60] + ("A" if link[60] != "A" else "B") + link[61:]
         kith(b, "join", wrong, code=1, err="this invitation cannot be used")
         kith(a, "join", link, code=1, err="is your own")
+        kith(a, "invite", "--name", "two words", code=2, err="cannot be a name")
         assert second.wait(20) != 0 and b"has expired" in second.stderr.read()
-        kith(b, "join", other, code=4, err="has expired")
+        kith(b, "join", other, code=4, err="has expired; ask for another")
         # Taken back.
         first.send_signal(signal.SIGINT)
         first.wait(10)
@@ -250,6 +318,18 @@ def an_invitation_is_for_whoever_has_it_and_for_its_time():
         kith(b, "join", link)
         assert third.wait(10) == 0
         assert not any(x["trust"] == "pinned" for x in peers(a).values() if x["peer"] == kith(c, "id").out.strip())
+
+
+def an_invitation_pins_no_other_key_and_no_other_name():
+    with homes("a", "b", "c") as (a, b, c), Up(a) as up:
+        p, link = invite(a, "--name", "bob")
+        kith(b, "trust", "pin", up.peer, "--key", KEY)
+        kith(b, "join", link, code=5, err="is known with another post-quantum key")
+        assert p.poll() is None  # whom it would have met did not come
+        kith(a, "trust", "pin", PEER, "--name", "bob")
+        kith(c, "join", link, code=None, err="is not open there")
+        assert p.wait(10) == 1 and b"the guest had the invitation, but" in p.stderr.read()
+        assert kith(c, "id").out.strip() not in {x["peer"] for x in peers(a).values() if x["trust"] == "pinned"}
 
 
 def forge(link):
@@ -276,6 +356,7 @@ def mistakes_are_explained():
 
 run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
     names_are_good_wherever_a_peer_is, blocked_is_out_at_once, two_commands_and_a_node_share_what_is_known,
-    what_is_exported_can_be_imported, a_damaged_file_is_not_forgotten, both_sides_compare_a_number, a_ticket_pins_the_sharers_key,
+    what_is_exported_can_be_imported, an_import_has_a_largest_size, more_known_peers_than_one_answer_holds,
+     a_damaged_file_is_not_forgotten, both_sides_compare_a_number, a_ticket_pins_the_sharers_key,
     an_invitation_pins_both_ways_once, an_invitation_is_for_whoever_has_it_and_for_its_time,
-    mistakes_are_explained)
+    an_invitation_pins_no_other_key_and_no_other_name, mistakes_are_explained)
