@@ -150,7 +150,7 @@ static void *accept_guest(void *ctx, const kith_stream_info *info)
 {
     (void)info;
     kith_invites *v = ctx;
-    if (v->open == 0 || v->guests >= KITH_INVITE_GUESTS_MAX || v->closed)
+    if (v->open == 0 || v->closed)
         return NULL;
     kith_pipe *p = kith_pipe_new(kith_node_env(node_of(v)));
     kith_pipe_free(p); /* the stream's hold is left */
@@ -235,7 +235,7 @@ static void on_door(void *ctx, kith_host *h, const kith_node_event *ev)
     kith_bytes in = kith_pipe_view(p);
     kith_pipe_seen(p);
     if (in.len < sizeof came)
-        return; /* the rest comes, or the stream is left standing; it costs one of two per connection */
+        return; /* the rest comes, or the stream is left standing; it costs the only one of its connection */
     memcpy(came, in.p, sizeof came);
     kith_pipe_used(p, sizeof came);
     kith_conn *c = kith_stream_conn(ev->stream);
@@ -252,6 +252,10 @@ static void on_door(void *ctx, kith_host *h, const kith_node_event *ev)
             found = o;
     }
     kith_wipe(want, sizeof want);
+    if (found && v->guests >= KITH_INVITE_GUESTS_MAX) { /* it stays open, and the guest may come again */
+        reset(v, ev->stream);
+        return;
+    }
     if (found) {
         greet(found, ev->stream, &f, &other, &own);
         return;
