@@ -403,6 +403,35 @@ static void a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery(void *
     assert_int_equal(count_peers(), 51);
 }
 
+static void run_sql(const char *text)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* SQLite takes a transaction back by itself when the disk is full, but not when a statement fails: here the peer is in, and its address is
+ * refused. */
+static void a_write_that_fails_half_way_is_taken_back(void **state)
+{
+    (void)state;
+    fill_book(5);
+    answer a;
+    kith_book *b = open_book();
+    kith_peer_id p = peer(1000);
+    kith_maddr x = addr(1, 1);
+    run_sql("CREATE TRIGGER no BEFORE INSERT ON addrs BEGIN SELECT RAISE(ABORT, 'no'); END");
+    kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
+    assert_int_equal(ask(b, &p, 16, &a), 0);
+    assert_int_equal(count_peers(), 5);
+    run_sql("DROP TRIGGER no"); /* nobody is in the middle of a transaction */
+    kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
+    assert_int_equal(ask(b, &p, 16, &a), 1);
+    kith_book_close(b);
+    assert_int_equal(count_peers(), 6);
+}
+
 static void a_newer_book_is_left_alone(void **state)
 {
     (void)state;
@@ -625,6 +654,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_damaged_file_is_put_aside),
         cmocka_unit_test(any_damage_to_the_file_leaves_a_book_that_works),
         cmocka_unit_test(a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery),
+        cmocka_unit_test(a_write_that_fails_half_way_is_taken_back),
         cmocka_unit_test(a_newer_book_is_left_alone),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -438,6 +438,26 @@ static void run_sql(const char *text)
     sqlite3_close(db);
 }
 
+/* SQLite takes a transaction back by itself when the disk is full, but not when a statement fails. */
+static void a_write_that_fails_half_way_is_taken_back(void **state)
+{
+    (void)state;
+    fresh();
+    kith_trust *t = open_store(&loop);
+    assert_int_equal(edit(t, pin(1, "alice")).err, KITH_OK);
+    run_sql(
+        "CREATE TRIGGER no BEFORE INSERT ON peers WHEN NEW.name = 'carol' BEGIN SELECT RAISE(ABORT, 'no'); END");
+    const kith_trust_edit two[] = {pin(2, "bob"), pin(3, "carol")};
+    assert_int_equal(edits(t, &loop, two, 2).err, KITH_EIO);
+    assert_true(!row(t, 2) && !row(t, 3));
+    run_sql("DROP TRIGGER no"); /* nobody is in the middle of a transaction */
+    assert_int_equal(edit(t, pin(2, "bob")).err, KITH_OK);
+    kith_trust_close(t);
+    t = open_store(&loop);
+    assert_true(row(t, 1) && row(t, 2) && !row(t, 3));
+    kith_trust_close(t);
+}
+
 static void rows_that_cannot_be_are_refused(void **state)
 {
     (void)state;
@@ -593,6 +613,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(two_processes_share_the_file),
         cmocka_unit_test(a_full_disk_loses_nothing_and_says_so),
         cmocka_unit_test(a_damaged_file_is_an_error_and_never_an_empty_store),
+        cmocka_unit_test(a_write_that_fails_half_way_is_taken_back),
         cmocka_unit_test(rows_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
