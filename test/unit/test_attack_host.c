@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "crypto/aead.h"
 #include "host/host_impl.h"
 #include "proto/perf.h"
 #include "proto/ping.h"
@@ -313,6 +314,8 @@ static void a_peer_that_never_reads_keeps_no_socket(void **state)
 #define ALL_SHARES 4096u
 #define HANDSHAKE 4096u
 
+#define TINY_RECORD ((size_t)2 + KITH_YAMUX_HDR_LEN + 1 + KITH_AEAD_TAG_LEN)
+
 typedef enum flood { TINY_RECORDS, TINY_FRAMES, BULK, FLOODS } flood;
 
 /* A read that is begun is finished, unless it is full of frames: the smallest and the largest read. */
@@ -523,6 +526,77 @@ static void many_floods_share_the_turns_and_leave_others_theirs(void **state)
     for (unsigned i = 0; i < FLOODERS; i++)
         dry_up(&f[i]);
     disperse(&w);
+}
+
+static bool somebody_waits(const victim *v)
+{
+    return !kith_list_empty(&v->h->waiting[0]) || !kith_list_empty(&v->h->waiting[1]);
+}
+
+/* Floods of tiny records that are about to begin: their streams are open, and nothing waits. */
+static void let_come(flooder *f, unsigned count, victim *v, size_t sip)
+{
+    for (unsigned i = 0; i < count; i++) {
+        flood_with(&f[i], v, TINY_RECORDS, 31 + i);
+        f[i].sip = sip;
+        speak(&f[i].r, v);
+    }
+    for (uint64_t until = ms() + 200; ms() < until;)
+        turn(v);
+    assert_false(somebody_waits(v));
+}
+
+/* None takes what a peer may have, and together they would take four times as much as all may. */
+static void many_who_stay_below_their_share_have_one_of_all(void **state)
+{
+    (void)state;
+    enum { TURNS = 400 };
+    victim v;
+    flooder f[FLOODERS];
+    uint64_t first = 0, all = 0;
+    start(&v);
+    let_come(f, FLOODERS, &v, TINY_RECORD * 40);
+    for (unsigned i = 0; i < FLOODERS; i++)
+        first += kith_conn_cost(f[i].conn);
+    for (unsigned k = 0; k < TURNS; k++) {
+        pour_all(f);
+        usleep(2000); /* what was poured has arrived */
+        turn(&v);
+    }
+    for (unsigned i = 0; i < FLOODERS; i++)
+        all += kith_conn_cost(f[i].conn);
+    print_message("%u units in a turn\n", (unsigned)((all - first) / TURNS));
+    assert_in_range((all - first) / TURNS, ALL_SHARES / 2, 2 * ALL_SHARES);
+    for (unsigned i = 0; i < FLOODERS; i++)
+        dry_up(&f[i]);
+    stop(&v);
+}
+
+/* Each has used up its share with what it said, and says no more: those who are called up have nothing, and those behind them have to be
+ * called up all the same. */
+static void the_loop_does_not_sleep_while_somebody_waits_for_a_turn(void **state)
+{
+    (void)state;
+    enum { N = 12 };
+    victim v;
+    flooder f[N];
+    unsigned turns = 0;
+    start(&v);
+    let_come(f, N, &v, TINY_RECORD * 65); /* no more than the smallest read */
+    for (unsigned i = 0; i < N; i++)
+        pour(&f[i]);
+    for (unsigned i = 0; i < N; i++)
+        arrive(&f[i].r, f[i].conn, other_end(&f[i].r));
+    do {
+        turn(&v);
+        turns++;
+        if (somebody_waits(&v))
+            assert_int_equal(uv_backend_timeout(kith_host_loop(v.h)), 0);
+    } while (somebody_waits(&v) && turns < 1000);
+    assert_in_range(turns, N / (ALL_SHARES / PEER_SHARE), 20);
+    for (unsigned i = 0; i < N; i++)
+        dry_up(&f[i]);
+    stop(&v);
 }
 
 static uint64_t work_of_all(const victim *v)
@@ -837,6 +911,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_never_reads_keeps_no_socket),
         cmocka_unit_test(a_flood_takes_no_more_than_its_share_of_a_turn),
         cmocka_unit_test(many_floods_share_the_turns_and_leave_others_theirs),
+        cmocka_unit_test(many_who_stay_below_their_share_have_one_of_all),
+        cmocka_unit_test(the_loop_does_not_sleep_while_somebody_waits_for_a_turn),
         cmocka_unit_test(handshakes_of_strangers_are_spread_over_turns),
         cmocka_unit_test(who_connects_and_says_nothing_is_not_looked_at),
         cmocka_unit_test(handshakes_that_wait_are_no_more_than_the_limit),
