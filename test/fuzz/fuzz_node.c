@@ -206,15 +206,31 @@ static void connect_or_fail(rig *r, int me, uint8_t how)
     events(r, other);
 }
 
-static void deliver(rig *r, int to, wire *w, uint8_t *bytes, size_t n, size_t piece)
+/* most: what a piece may cost before the rest of it has to wait, or 0. */
+static void deliver(rig *r, int to, wire *w, uint8_t *bytes, size_t n, size_t piece, uint64_t most)
 {
     static uint8_t copy[70000];
     for (size_t at = 0; at < n && w->used && w->end[to];) {
         size_t k = n - at < piece ? n - at : piece;
         memcpy(copy, bytes + at, k);
-        kith_node_recv(r->s[to].node, r->now, w->end[to], kith_span_of(copy, k));
+        if (most)
+            kith_node_recv_some(r->s[to].node, r->now, w->end[to], kith_span_of(copy, k), most);
+        else
+            kith_node_recv(r->s[to].node, r->now, w->end[to], kith_span_of(copy, k));
         events(r, to);
         at += k;
+    }
+}
+
+/* Takes more of what waits inside. A host that reads or tells the end before is one that breaks its word, and is harmless. */
+static void go_on(rig *r, int me, uint64_t most)
+{
+    for (size_t i = 0; i < LINKS; i++) {
+        const wire *w = &r->wires[i];
+        if (!w->used || !w->end[me] || !kith_conn_laden(w->end[me]))
+            continue;
+        kith_node_go_on(r->s[me].node, r->now, w->end[me], most);
+        events(r, me);
     }
 }
 
@@ -237,7 +253,7 @@ static void move(rig *r, int from, bool hostile)
         kith_node_blocked(r->s[from].node, c);
     }
     if (w)
-        deliver(r, 1 - from, w, buf, n, how % 4 == 1 ? 1 + how : sizeof buf);
+        deliver(r, 1 - from, w, buf, n, how % 4 == 1 ? 1 + how : sizeof buf, how % 4 == 2 ? how : 0);
     events(r, from);
 }
 
@@ -274,6 +290,7 @@ static void pass_time(rig *r, uint8_t how)
     r->now += steps[how % 8];
     for (int i = 0; i < 2; i++) {
         end_work(r, i, how >> 3 & 3);
+        go_on(r, i, how >> 5 ? 1u << (how >> 5) : UINT32_MAX);
         if (kith_node_deadline(r->s[i].node) <= r->now)
             kith_node_tick(r->s[i].node, r->now);
         events(r, i);
@@ -479,7 +496,7 @@ static void step(rig *r)
         if (in.len > 0)
             memcpy(bytes, in.p, in.len);
         if (w && w->up)
-            deliver(r, me, w, bytes, in.len, sizeof bytes);
+            deliver(r, me, w, bytes, in.len, sizeof bytes, 0);
         break;
     }
     case 15:
@@ -487,6 +504,8 @@ static void step(rig *r)
         break;
     }
     events(r, me);
+    if (op & 128)
+        go_on(r, me, op & 96 ? (uint64_t)op & 96 : 1);
 }
 
 /* The world goes quiet: names are not found, sockets do not connect, those that are do not say a word. Every dial comes to its end. */
