@@ -132,11 +132,13 @@ static void join_inbound(pipe_cmd *p, kith_stream *s)
 
 /* ---- the dialling side ---- */
 
-static void refused(pipe_cmd *p, kith_err e)
+static void refused(pipe_cmd *p, const kith_conn *c, kith_err e)
 {
     if (p->s.code >= 0)
         return;
-    if (e == KITH_EUNSUPPORTED)
+    if (kith_conn_refusal(c))
+        cmd_warn("%s", kith_conn_refusal(c));
+    else if (e == KITH_EUNSUPPORTED)
         cmd_warn("the peer does not serve %s", p->protocol);
     else if (e == KITH_ERESET)
         cmd_warn("the peer reset the stream; perhaps it does not serve %s, or serves it to somebody else",
@@ -162,7 +164,7 @@ static void on_waiting(void *ctx, kith_host *h, const kith_node_event *ev)
         if (p->pipe) {
             kith_pipe_free(p->pipe);
             p->pipe = NULL;
-            refused(p, ev->err);
+            refused(p, ev->conn, ev->err);
         }
     }
 }

@@ -225,11 +225,11 @@ int session_code(kith_err e)
     case KITH_EPOLICY:
     case KITH_EUNSUPPORTED:
     case KITH_ECRYPTO:
+    case KITH_EREFUSED:
         return EXIT_REFUSED;
     case KITH_ERESET:
     case KITH_ECLOSED:
         return EXIT_LOST;
-    case KITH_EREFUSED:
     case KITH_ETIMEOUT:
     case KITH_ENOTFOUND:
     case KITH_EIO:
@@ -249,8 +249,10 @@ int session_code(kith_err e)
 
 int session_dial_code(kith_err e)
 {
+    if (e == KITH_EFORMAT)
+        return EXIT_USAGE;
     int code = session_code(e);
-    return e == KITH_EFORMAT ? EXIT_USAGE : code == EXIT_LOST ? EXIT_UNREACHABLE : code;
+    return e == KITH_EREFUSED || code == EXIT_LOST ? EXIT_UNREACHABLE : code; /* nobody listens there */
 }
 
 void session_open_book(session *s)

@@ -345,9 +345,12 @@ static void on_join_event(void *ctx, kith_host *h, const kith_node_event *ev)
     if (ev->kind == KITH_NODE_STREAM_GONE) {
         o->stream = NULL;
         o->pipe = NULL;
+        const char *refusal = kith_conn_refusal(ev->conn);
         if (o->call && !o->waiting)
             op_error(o, ev->err == KITH_EUNSUPPORTED ? KITH_EUNSUPPORTED : KITH_EREFUSED, NULL,
-                     "the invitation is not open there: it was used, has expired, or was taken back");
+                     refusal
+                         ? refusal
+                         : "the invitation is not open there: it was used, has expired, or was taken back");
         else
             op_release(o);
         return;

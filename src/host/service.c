@@ -286,6 +286,15 @@ static void on_rtt(op *o, kith_time rtt)
         uv_timer_start(&o->timer, on_ping_timer, o->interval_ms, 0);
 }
 
+/* The peer has refused the connection itself: that is the answer then. */
+static bool op_turned_away(op *o, const kith_conn *c)
+{
+    const char *refusal = kith_conn_refusal(c);
+    if (refusal)
+        op_error(o, KITH_EREFUSED, NULL, refusal);
+    return refusal != NULL;
+}
+
 static void on_ping_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
@@ -295,7 +304,7 @@ static void on_ping_stream(void *ctx, kith_host *h, const kith_node_event *ev)
         while (o->call && kith_ping_next(o->ping, &e)) {
             if (e.kind == KITH_PING_RTT)
                 on_rtt(o, e.rtt);
-            else if (o->call)
+            else if (!op_turned_away(o, ev->conn))
                 op_error(o, e.err == KITH_OK ? KITH_ERESET : e.err, NULL,
                          e.why ? e.why : kith_err_text(e.err));
         }
@@ -306,7 +315,7 @@ static void on_ping_stream(void *ctx, kith_host *h, const kith_node_event *ev)
             op_release(o);
         else if (ev->err == KITH_EUNSUPPORTED)
             op_error(o, ev->err, NULL, "the peer does not answer pings");
-        else
+        else if (!op_turned_away(o, ev->conn))
             op_error(o, ev->err ? ev->err : KITH_ECLOSED, NULL,
                      kith_err_text(ev->err ? ev->err : KITH_ECLOSED));
     }
@@ -368,6 +377,22 @@ static bool conn_open(const kith_conn *c)
     return f.open;
 }
 
+static void perf_failed(op *o, const kith_node_event *ev, kith_err e)
+{
+    char text[128];
+    if (!o->opened && ev->err != KITH_EUNSUPPORTED && !conn_open(ev->conn)) {
+        op_error(o, KITH_ECLOSED, NULL, "the peer closed the connection at once; its log may say why");
+    } else if (ev->err == KITH_EUNSUPPORTED || (ev->err == KITH_ERESET && !o->opened)) {
+        /* A peer that gets data right behind a proposal that it refuses resets the stream. */
+        op_error(o, KITH_EUNSUPPORTED, NULL,
+                 "the peer does not serve " KITH_PERF_ID "; a kith node does with 'kith up --perf'");
+    } else {
+        e = ev->err ? ev->err : e;
+        snprintf(text, sizeof text, "the measurement broke off: %s", kith_err_text(e));
+        op_error(o, e, NULL, text);
+    }
+}
+
 static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
@@ -390,17 +415,8 @@ static void on_perf_stream(void *ctx, kith_host *h, const kith_node_event *ev)
         json_object_set_new(result, "download_bytes", json_integer((json_int_t)r.download_bytes));
         json_object_set_new(result, "download_seconds", json_real((double)r.download_time / 1e9));
         op_result(o, result);
-    } else if (!o->opened && ev->err != KITH_EUNSUPPORTED && !conn_open(o->conn)) {
-        op_error(o, KITH_ECLOSED, NULL, "the peer closed the connection at once; its log may say why");
-    } else if (ev->err == KITH_EUNSUPPORTED || (ev->err == KITH_ERESET && !o->opened)) {
-        /* A peer that gets data right behind a proposal that it refuses resets the stream. */
-        op_error(o, KITH_EUNSUPPORTED, NULL,
-                 "the peer does not serve " KITH_PERF_ID "; a kith node does with 'kith up --perf'");
-    } else {
-        char text[128];
-        e = ev->err ? ev->err : e;
-        snprintf(text, sizeof text, "the measurement broke off: %s", kith_err_text(e));
-        op_error(o, e, NULL, text);
+    } else if (!op_turned_away(o, ev->conn)) {
+        perf_failed(o, ev, e);
     }
 }
 
@@ -695,7 +711,7 @@ static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
             continue;
         if (ev->kind == KITH_NODE_IDENTIFIED) {
             dial_report(o);
-        } else {
+        } else if (!op_turned_away(o, ev->conn)) {
             char text[256];
             snprintf(text, sizeof text, "connected, but lost before identify was complete: %s",
                      ev->why ? ev->why : kith_err_text(ev->err));

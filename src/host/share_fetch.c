@@ -404,6 +404,9 @@ static void rx_events(kith_share_fetch *f)
 static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     kith_share_fetch *f = ctx;
+    const char *refusal = kith_conn_refusal(ev->conn);
+    if (refusal && !f->done)
+        fail(f, KITH_FETCH_REFUSED, KITH_SHARE_NONE, "%s", refusal);
     rx_events(f);
     if (ev->kind != KITH_NODE_STREAM_GONE) {
         if (f->stream)

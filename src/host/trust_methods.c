@@ -185,7 +185,7 @@ static void disconnect(const kith_trust_desk *d, const kith_peer_id *peer)
     for (kith_conn *c = NULL; n && (c = kith_node_conn_next(n, c));) {
         kith_conn_facts_get(c, &f);
         if (f.open && kith_peer_id_eq(&f.peer, peer))
-            kith_node_close(n, kith_host_now(d->host), c);
+            kith_node_send_away(n, kith_host_now(d->host), c);
     }
     if (d->host)
         kith_host_kick(d->host);

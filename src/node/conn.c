@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "crypto/crypto.h"
+#include "node/goaway.h"
 #include "node/node_impl.h"
 
 #define KEY_SIZE (KITH_NOISE_PSK_LEN + KITH_NOISE_KEY_NAME_LEN)
@@ -415,12 +416,29 @@ static void peer_leave(kith_conn *c)
         first->peer_next = c->peer_next;
 }
 
+/* The end of an inbound connection whose peer has proven who it is, and which does not become OPEN: says why, where the muxer to say it by
+ * is agreed on. Nothing is waited for but that this leaves, FLUSH_TIMEOUT long. A dialer says nothing: whoever answered where it dialled
+ * has not learnt yet who that is. */
+static void refuse(kith_conn *c, kith_time now, kith_err err, const char *why, uint32_t code)
+{
+    bool told = c->inbound && (c->yamux || kith_noise_muxer(c->noise).len > 0);
+    if (told && !c->yamux) {
+        kith_yamux_config cfg;
+        kith_yamux_config_default(&cfg, &c->node->env, false);
+        cfg.ping_every = KITH_NEVER;
+        c->yamux = kith_yamux_new(&cfg, now); /* no memory: then without a word */
+    }
+    if (told && c->yamux)
+        kith_yamux_goaway(c->yamux, code);
+    kith_conn_end_(c, now, err, why, told);
+}
+
 static void open_up(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     const kith_limits *caps = &n->cfg.limits;
     if (n->stopping) {
-        kith_conn_end_(c, now, KITH_ECLOSED, "this node is stopping", false);
+        refuse(c, now, KITH_ECLOSED, "this node is stopping", KITH_YAMUX_CONN_SHUTDOWN);
         return;
     }
     kith_yamux_config cfg;
@@ -438,9 +456,8 @@ static void open_up(kith_conn *c, kith_time now)
     }
     kith_err e = peer_enter(c);
     if (e) {
-        kith_conn_end_(c, now, e,
-                       e == KITH_ELIMIT ? "limits.conns_per_peer reached" : "no memory for the connection",
-                       false);
+        refuse(c, now, e, e == KITH_ELIMIT ? "limits.conns_per_peer reached" : "no memory for the connection",
+               KITH_YAMUX_CONN_LIMIT);
         return;
     }
     c->state = CONN_OPEN;
@@ -449,6 +466,16 @@ static void open_up(kith_conn *c, kith_time now)
     kith_note_(n, &c->note, CONN_CONNECTED);
     kith_dialer_conn_open_(n, now, c);
     kith_identify_ask_(c, now);
+}
+
+/* A sentence of this connection's own; without memory there is none. */
+static void make_reason(kith_conn *c, const char text[KITH_REASON_MAX])
+{
+    c->reason = KITH_NEW(&c->node->env, reason);
+    if (!c->reason)
+        return;
+    c->reason->refs = 1;
+    memcpy(c->reason->text, text, KITH_REASON_MAX - 1);
 }
 
 /* Asks whoever decides about trust. False: refused, and the connection is over. */
@@ -466,12 +493,8 @@ static bool trusted(kith_conn *c, kith_time now)
     kith_err e = n->cfg.trust(n->cfg.trust_ctx, &contact, why);
     if (!e)
         return true;
-    c->reason = KITH_NEW(&n->env, reason);
-    if (c->reason) {
-        c->reason->refs = 1;
-        memcpy(c->reason->text, why, sizeof why - 1);
-    }
-    kith_conn_end_(c, now, e, c->reason ? c->reason->text : kith_err_text(e), false);
+    make_reason(c, why);
+    refuse(c, now, e, c->reason ? c->reason->text : kith_err_text(e), KITH_YAMUX_CONN_GATED);
     return false;
 }
 
@@ -501,6 +524,29 @@ static void secured(kith_conn *c, kith_time now)
     c->mss = c->inbound ? kith_mss_listen(&n->env, find_muxer, NULL) : kith_mss_dial(&n->env, muxers, 1);
     if (!c->mss)
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+}
+
+/* The peer has told why it ends the connection. When all is in good order its end comes by itself, behind what it said before. */
+static void sent_away(kith_conn *c, kith_time now, uint32_t code)
+{
+    const kith_node *n = c->node;
+    const char *why;
+    kith_err e = kith_goaway_err(code, &why);
+    if (e == KITH_ECLOSED) {
+        c->why = why;
+        return;
+    }
+    if (code == KITH_YAMUX_CONN_GATED) {
+        char text[KITH_REASON_MAX] = "";
+        kith_goaway_self self = {
+            .peer = n->id, .classical = c->suite->kem == KITH_KEM_NONE, .kith = c->suite->own};
+        if (c->suite->own)
+            self.pq = kith_pq_id_of_signer(n->cfg.pq_signer);
+        kith_goaway_gated(&self, text);
+        make_reason(c, text);
+        why = c->reason ? c->reason->text : why;
+    }
+    kith_conn_end_(c, now, e, why, false);
 }
 
 /* Takes what yamux has to tell, all of it or until that has cost enough; commands given meanwhile may add to it. */
@@ -534,6 +580,9 @@ static void drain_yamux(kith_conn *c, kith_time now, uint64_t enough)
             }
             break;
         case KITH_YAMUX_GOAWAY:
+            if (ev.code)
+                sent_away(c, now, ev.code);
+            break;
         case KITH_YAMUX_RTT:
             break;
         case KITH_YAMUX_FAILED:

@@ -452,9 +452,10 @@ void kith_node_worked(kith_node *n, kith_time now, kith_conn *c)
 void kith_node_eof(kith_node *n, kith_time now, kith_conn *c)
 {
     (void)n;
-    bool open = c->state == CONN_OPEN;
-    kith_conn_end_(c, now, KITH_ECLOSED,
-                   open ? "closed by the peer" : "the peer hung up during the handshake", false);
+    const char *why = c->state != CONN_OPEN ? "the peer hung up during the handshake"
+                      : c->why              ? c->why /* it had said so */
+                                            : "closed by the peer";
+    kith_conn_end_(c, now, KITH_ECLOSED, why, false);
 }
 
 kith_conn *kith_node_writer(kith_node *n)
@@ -569,12 +570,23 @@ void kith_node_reset(kith_node *n, kith_time now, kith_stream *s)
     kith_conn_pump_(s->conn, now);
 }
 
-void kith_node_close(kith_node *n, kith_time now, kith_conn *c)
+static void say_goodbye(kith_conn *c, kith_time now, uint32_t code, const char *why)
 {
     if (c->state == CONN_OPEN)
-        kith_yamux_goaway(c->yamux, 0);
-    kith_conn_end_(c, now, KITH_ECLOSED, n->stopping ? "this node is stopping" : "closed here",
-                   c->state == CONN_OPEN);
+        kith_yamux_goaway(c->yamux, code);
+    kith_conn_end_(c, now, KITH_ECLOSED, why, c->state == CONN_OPEN);
+}
+
+void kith_node_close(kith_node *n, kith_time now, kith_conn *c)
+{
+    (void)n;
+    say_goodbye(c, now, KITH_YAMUX_NORMAL, "closed here");
+}
+
+void kith_node_send_away(kith_node *n, kith_time now, kith_conn *c)
+{
+    (void)n;
+    say_goodbye(c, now, KITH_YAMUX_CONN_GATED, "not wanted any more");
 }
 
 void kith_node_shutdown(kith_node *n, kith_time now)
@@ -584,7 +596,7 @@ void kith_node_shutdown(kith_node *n, kith_time now)
     KITH_EACH (&n->conns, k) {
         kith_conn *c = KITH_OF(k, kith_conn, all);
         if (c->state != CONN_CLOSING && c->state != CONN_DEAD)
-            kith_node_close(n, now, c);
+            say_goodbye(c, now, KITH_YAMUX_CONN_SHUTDOWN, "this node is stopping");
     }
 }
 
@@ -832,6 +844,11 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .identified = c->identified,
         .agent = c->agent,
     };
+}
+
+const char *kith_conn_refusal(const kith_conn *c)
+{
+    return c->err == KITH_EREFUSED ? c->why : NULL;
 }
 
 kith_conn *kith_stream_conn(const kith_stream *s)

@@ -87,7 +87,8 @@ typedef struct kith_node_config {
     kith_time rekey_after_time;
     uint64_t rekey_after_bytes;
     /* Asked once for every connection, after its handshake and before it is OPEN or carries anything of an application. Anything but KITH_OK
-     * ends the connection, and the sentence in why reaches whoever dialled and the REFUSED event. Called from inside other calls: it must
+     * ends the connection, and the sentence in why reaches our DIALED or REFUSED event; the peer learns by a standard code that it is not
+     * wanted, if it dialled and the muxer was agreed on in the handshake. Called from inside other calls: it must
      * neither call the node nor wait. NULL: everybody is welcome. */
     kith_err (*trust)(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX]);
     /* Asked before a named peer gets proposals: its own policy. One of require or off leaves away what trust would refuse in the end; prefer
@@ -211,6 +212,8 @@ void kith_node_wake(kith_node *n, kith_time now, kith_stream *s);
 void kith_node_reset(kith_node *n, kith_time now, kith_stream *s);
 /* Closes a connection in good order (GoAway, what is queued, then CLOSE). */
 void kith_node_close(kith_node *n, kith_time now, kith_conn *c);
+/* The same, and the peer is told that it is not wanted any more. */
+void kith_node_send_away(kith_node *n, kith_time now, kith_conn *c);
 /* Refuses new connections and streams and closes all; when kith_node_conn_count is 0 the node is quiet. */
 void kith_node_shutdown(kith_node *n, kith_time now);
 /* A protected connection is not trimmed when idle. Counted: protect twice, unprotect twice. */
@@ -287,6 +290,8 @@ typedef struct kith_conn_facts {
         channel; /* while open: h of the handshake, 32 bytes, which names this connection on both sides; else NULL */
 } kith_conn_facts;
 void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out);
+/* For streams that are gone: the peer refused the whole connection, and this is the sentence; it lives as long as c. NULL: it did not. */
+const char *kith_conn_refusal(const kith_conn *c);
 /* The peer's own word about its protocols (identify). */
 bool kith_conn_supports(const kith_conn *c, kith_bytes protocol);
 /* All of them: writes at most max views, valid until the connection's next event, and returns how many. */

@@ -146,8 +146,8 @@ struct kith_conn {
     size_t protocols_len;
     kith_err err;
     kith_err unasked; /* why CONN_UNASKED */
-    const char *why;
-    reason *reason; /* holds why; or NULL: that is static */
+    const char *why;  /* OPEN: what the end is going to be told with; or NULL */
+    reason *reason;   /* holds why; or NULL: that is static */
 };
 
 typedef enum stream_role {

@@ -38,6 +38,16 @@
 #define KITH_YAMUX_NORMAL 0u
 #define KITH_YAMUX_PROTOCOL_ERROR 1u
 #define KITH_YAMUX_INTERNAL_ERROR 2u
+/* The connection's end, with the reason, as go-libp2p sends it (core/network, ConnErrorCode). libp2p error codes, "Connection Error
+ * Codes". */
+#define KITH_YAMUX_CONN_NEGOTIATION 0x1000u /* no protocol agreed on */
+#define KITH_YAMUX_CONN_LIMIT 0x1001u
+#define KITH_YAMUX_CONN_RATE 0x1002u
+#define KITH_YAMUX_CONN_VIOLATION 0x1003u
+#define KITH_YAMUX_CONN_SUPPLANTED 0x1004u /* by a better connection */
+#define KITH_YAMUX_CONN_GARBAGE 0x1005u    /* idle */
+#define KITH_YAMUX_CONN_SHUTDOWN 0x1006u
+#define KITH_YAMUX_CONN_GATED 0x1007u /* this peer is not wanted */
 
 /* RST codes as go-libp2p sends them (core/network, StreamErrorCode). */
 #define KITH_YAMUX_NO_ERROR 0u

@@ -4,6 +4,7 @@
 import base64
 import hashlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -39,7 +40,8 @@ def once_post_quantum_always_post_quantum():
             kith(b, "ping", up.addr, "-c", 1)
             me = kith(b, "id").out.strip()
             # The listener refuses, and says to its user whom and why.
-            kith(b, "dial", up.addr, "--pq", "off", code=None)
+            r = kith(b, "dial", up.addr, "--pq", "off", code=5, err="has to come over a post-quantum channel")
+            assert f"'kith trust accept {me} --classical'" in r.err, r
             ev = up.event("refused")
             assert ev["peer"] == me and ev["error"] == "auth", ev
             assert ev["reason"].endswith(f"accept it with 'kith trust accept {me} --classical'"), ev
@@ -98,14 +100,41 @@ def blocked_is_out_at_once():
         kith(b, "dial", up.addr)
         kith(b, "trust", "block", up.peer, out="BLOCKED")
         assert mine.event("peer_disconnected")["peer"] == up.peer
+        there = up.event("peer_disconnected")
+        assert there["error"] == "refused" and "it is blocked there" in there["reason"], there
         r = kith(b, "dial", up.addr, code=5, err="is blocked")
         assert f"'kith trust unblock {up.peer}'" in r.err, r
-        kith(a, "dial", mine.addr, code=None)
+        r = kith(a, "dial", mine.addr, code=5, err="the peer refuses this node")
         ev = mine.event("refused")
         assert ev["peer"] == up.peer and "is blocked" in ev["reason"], ev
+        assert re.search("'kith trust unblock (12D3Koo.*?)'", r.err)[1] == up.peer, r
         kith(b, "trust", "unblock", up.peer)
         kith(b, "dial", up.addr)
         kith(b, "trust", "unblock", PEER, code=4, err="is not known")
+
+
+def who_is_refused_learns_what_to_do_about_it():
+    """The same peer id with another post-quantum key: every command says what may be wrong, and what it says is a way out."""
+    with homes("a", "b") as (a, b), Up(a, "--perf") as up:
+        kith(b, "ping", up.addr, "-c", 1)
+        old, me = kith(b, "id", "--json").json()["pq_id"], kith(b, "id").out.strip()
+        seed = re.search("ed25519-seed (.*)", (b / "identity").read_text())[1]
+        (b / "identity").write_text(f"kith identity 1\ned25519-seed {seed}\n")
+        new = kith(b, "id", "--json").json()["pq_id"]
+        assert new != old
+        said = f"known by another post-quantum key. Its 'kith up' or its log says which; there, 'kith trust unblock {me}'"
+        for command in (("ping", "-c", "1"), ("dial",), ("quantum",), ("perf",), ("pipe", "--protocol", "/x/1")):
+            r = kith(b, command[0], up.addr, *command[1:], code=5, err=said)
+            assert "reset" not in r.err and len(r.err.splitlines()) == 1, r
+        assert old not in r.err, r  # nothing that the listener knows
+        ev = up.event("refused")
+        assert ev["error"] == "auth" and old in ev["reason"], ev
+        with Up(b) as mine:  # and so does a node, of whatever is asked of it
+            r = kith(b, "ping", up.addr, "-c", 1, code=5, err=said)
+        way_out = re.search("or 'kith (trust accept .*?)'", r.err)[1]
+        assert way_out == f"trust accept {me} --key {new}", r
+        kith(a, *way_out.split())
+        kith(b, "ping", up.addr, "-c", 1)
 
 
 def two_commands_and_a_node_share_what_is_known():
@@ -355,8 +384,9 @@ def mistakes_are_explained():
 
 
 run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
-    names_are_good_wherever_a_peer_is, blocked_is_out_at_once, two_commands_and_a_node_share_what_is_known,
-    what_is_exported_can_be_imported, an_import_has_a_largest_size, more_known_peers_than_one_answer_holds,
-     a_damaged_file_is_not_forgotten, both_sides_compare_a_number, a_ticket_pins_the_sharers_key,
+    names_are_good_wherever_a_peer_is, blocked_is_out_at_once, who_is_refused_learns_what_to_do_about_it,
+    two_commands_and_a_node_share_what_is_known, what_is_exported_can_be_imported, an_import_has_a_largest_size,
+    more_known_peers_than_one_answer_holds, a_damaged_file_is_not_forgotten, both_sides_compare_a_number,
+    a_ticket_pins_the_sharers_key,
     an_invitation_pins_both_ways_once, an_invitation_is_for_whoever_has_it_and_for_its_time,
     an_invitation_pins_no_other_key_and_no_other_name, mistakes_are_explained)

@@ -27,7 +27,7 @@ def events_tell_who_comes_and_goes():
         assert came["agent"].startswith("kith/"), came
         assert r["peer"] == up.peer and r["direction"] == "outbound" and "/ipfs/ping/1.0.0" in r["protocols"], r
         went = up.event("peer_disconnected")
-        assert went["peer"] == me and went["reason"] == "closed by the peer", went
+        assert went["peer"] == me and went["reason"] == "the peer is stopping", went
         assert up.stop() == 0
 
 

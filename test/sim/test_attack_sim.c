@@ -47,6 +47,7 @@ typedef struct arena {
     unsigned disconnected, refused, updated, identified, identify_failed, opened, dial_failed;
     kith_err err;
     const char *why;
+    char told[KITH_REASON_MAX]; /* a copy of it */
     unsigned dials, resolves;
     uint64_t resolve_id;     /* of the last name */
     size_t protocols, addrs; /* of the last identify or push */
@@ -95,6 +96,13 @@ static bad *bad_of(kith_conn *c)
     return kith_conn_link(c);
 }
 
+static void over(arena *a, const kith_node_event *ev)
+{
+    a->err = ev->err;
+    a->why = ev->why;
+    snprintf(a->told, sizeof a->told, "%s", ev->why ? ev->why : "");
+}
+
 static void on_event(arena *a, const kith_node_event *ev)
 {
     switch (ev->kind) {
@@ -112,13 +120,11 @@ static void on_event(arena *a, const kith_node_event *ev)
         break;
     case KITH_NODE_DISCONNECTED:
         a->disconnected++;
-        a->err = ev->err;
-        a->why = ev->why;
+        over(a, ev);
         break;
     case KITH_NODE_REFUSED:
         a->refused++;
-        a->err = ev->err;
-        a->why = ev->why;
+        over(a, ev);
         break;
     case KITH_NODE_DIAL:
         a->dials++;
@@ -276,7 +282,8 @@ static void addr_of(unsigned i, kith_maddr *out)
     kith_maddr_from_tcp(kith_bytes_of(ip, 4), 4001, out);
 }
 
-static bad *meet(arena *a, uint64_t seed, unsigned ip)
+/* It is there, and has not said a word. */
+static bad *enter(arena *a, uint64_t seed, unsigned ip)
 {
     bad *b = a->bad;
     while (b->peer)
@@ -293,6 +300,12 @@ static bad *meet(arena *a, uint64_t seed, unsigned ip)
     }
     kith_conn_set_link(b->conn, b);
     drive(a);
+    return b;
+}
+
+static bad *meet(arena *a, uint64_t seed, unsigned ip)
+{
+    bad *b = enter(a, seed, ip);
     push_bad(a, b);
     return b;
 }
@@ -904,6 +917,160 @@ static void after_goaway_nothing_is_opened_to_the_peer_and_its_own_streams_go_on
         sim_hostile_frame(b->peer, HOSTILE_GOAWAY, 0, 0, 0);
     push_bad(&a, b);
     assert_null(b->conn);
+    finish(&a);
+}
+
+/* A peer may end the connection with a reason, which is told as its, whatever number it makes of it. */
+static void a_goaway_with_a_code_ends_the_connection_and_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t code;
+        kith_err err;
+        const char *word;
+    } cases[] = {
+        {1, KITH_ERESET, "broke the protocol"},
+        {0x1001, KITH_EREFUSED, "limits"},
+        {0x1006, KITH_ECLOSED, "the peer is stopping"},
+        {0x1007, KITH_EREFUSED, "'kith trust accept 12D3Koo"},
+        {0xffffffff, KITH_ERESET, "that only it knows"},
+    };
+    arena a;
+    size_t after = 0;
+    start(&a);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bad *b = meet(&a, 127, 2);
+        sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        for (int k = 0; k < 100; k++) /* the first one counts */
+            sim_hostile_frame(b->peer, HOSTILE_GOAWAY, 0, 0, cases[i].code);
+        push_bad(&a, b);
+        assert_int_equal(b->conn != NULL, cases[i].err == KITH_ECLOSED);
+        if (b->conn) { /* and goes on until the peer closes it */
+            sim_hostile_frame(b->peer, HOSTILE_PING, HOSTILE_SYN, 0, 7);
+            push_bad(&a, b);
+            assert_int_equal(sim_hostile_heard(b->peer)->pongs, 1);
+            kith_node_eof(a.node, a.now, b->conn);
+            drive(&a);
+        }
+        assert_int_equal(a.disconnected, i + 1);
+        assert_int_equal(a.err, cases[i].err);
+        assert_non_null(strstr(a.told, cases[i].word));
+        assert_true(i == 0 || mark(&a) == after);
+        after = mark(&a);
+        honest_ping(&a);
+        sim_hostile_free(b->peer);
+        b->peer = NULL;
+    }
+    finish(&a);
+}
+
+static kith_err not_this_one(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
+{
+    const kith_peer_id *unwanted = ctx;
+    snprintf(why, KITH_REASON_MAX, "an inner secret");
+    return kith_peer_id_eq(&c->peer, unwanted) ? KITH_EAUTH : KITH_OK;
+}
+
+/* It learns the standard code and nothing else; one that takes nothing more is not waited for. */
+static void who_is_refused_is_told_the_code_and_not_waited_for(void **state)
+{
+    (void)state;
+    sim_hostile *first = sim_hostile_new(128, true);
+    kith_peer_id unwanted = *sim_hostile_id(first);
+    kith_node_config cfg = config();
+    cfg.trust = not_this_one;
+    cfg.trust_ctx = &unwanted;
+    sim_hostile_free(first);
+    arena a;
+    start_with(&a, &cfg);
+    size_t before = mark(&a);
+    bad *b = meet(&a, 128, 2);
+    assert_null(b->conn);
+    assert_int_equal(a.refused, 1);
+    assert_int_equal(a.err, KITH_EAUTH);
+    const sim_heard *heard = sim_hostile_heard(b->peer);
+    assert_int_equal(heard->goaways, 1);
+    assert_int_equal(heard->goaway, KITH_YAMUX_CONN_GATED);
+    assert_int_equal(heard->frames, 1);
+    assert_int_equal(kith_node_usage(a.node).conns_in, 1); /* the honest one */
+    assert_int_equal(mark(&a), before);
+
+    /* Its socket was full before, and stays so. */
+    b = enter(&a, 128, 3);
+    static uint8_t buf[64 * 1024];
+    for (size_t n; (n = sim_hostile_send(b->peer, kith_span_of(buf, sizeof buf))) > 0;) {
+        b->deaf = sim_hostile_ready(b->peer); /* it has the node's last word of the handshake */
+        b->backlog = SOCKET_MAX;
+        kith_node_recv(a.node, a.now, b->conn, kith_span_of(buf, n));
+        drive(&a);
+    }
+    assert_true(b->deaf);
+    assert_non_null(b->conn);
+    assert_int_equal(a.refused, 2);
+    assert_int_equal(kith_node_usage(a.node).conns_in, 2);
+    wait(&a, KITH_SEC(1));
+    assert_null(b->conn);
+    assert_int_equal(kith_node_usage(a.node).conns_in, 1);
+    assert_int_equal(mark(&a), before);
+    finish(&a);
+}
+
+/* Whatever runs out on the way, it is refused and nothing of it stays. */
+static void without_memory_it_is_refused_all_the_same(void **state)
+{
+    (void)state;
+    sim_hostile *first = sim_hostile_new(130, true);
+    kith_peer_id unwanted = *sim_hostile_id(first);
+    kith_node_config cfg = config();
+    cfg.trust = not_this_one;
+    cfg.trust_ctx = &unwanted;
+    sim_hostile_free(first);
+    arena a;
+    start_with(&a, &cfg);
+    size_t before = mark(&a);
+    unsigned told = 0;
+    for (int64_t nth = 1, left = 0; left == 0; nth++) {
+        assert_true(nth < 100);
+        a.fail_in = nth;
+        bad *b = meet(&a, 130, 2);
+        left = a.fail_in;
+        a.fail_in = 0;
+        assert_null(b->conn);
+        assert_int_equal(mark(&a), before);
+        told += sim_hostile_heard(b->peer)->goaway == KITH_YAMUX_CONN_GATED;
+        sim_hostile_free(b->peer);
+        b->peer = NULL;
+    }
+    assert_in_range(told, 2, 100); /* at the end, and without memory for our own sentence */
+    finish(&a);
+}
+
+/* Whoever answers where it dialled learns no more than that it hung up: its key is in the message that it keeps back. */
+static void a_dialer_that_refuses_does_not_say_who_it_is(void **state)
+{
+    (void)state;
+    sim_hostile *peer = sim_hostile_new(129, false);
+    kith_peer_id unwanted = *sim_hostile_id(peer);
+    kith_node_config cfg = config();
+    cfg.trust = not_this_one;
+    cfg.trust_ctx = &unwanted;
+    arena a;
+    start_with(&a, &cfg);
+    bad *b = &a.bad[0];
+    kith_maddr at;
+    uint64_t id;
+    b->peer = peer;
+    addr_of(2, &at);
+    assert_int_equal(kith_node_dial(a.node, a.now, NULL, &at, 1, &id), KITH_OK);
+    drive(&a);
+    assert_non_null(b->conn);
+    kith_node_connected(a.node, a.now, b->conn, &at, &at);
+    drive(&a);
+    push_bad(&a, b);
+    assert_null(b->conn);
+    assert_int_equal(a.dial_failed, 1);
+    assert_int_equal(a.err, KITH_EAUTH);
+    assert_false(sim_hostile_ready(peer));
     finish(&a);
 }
 
@@ -1759,6 +1926,10 @@ int main(void)
         cmocka_unit_test(what_a_machine_holds_is_not_granted_again),
         cmocka_unit_test(frames_on_streams_that_are_over_are_ignored_within_reason),
         cmocka_unit_test(after_goaway_nothing_is_opened_to_the_peer_and_its_own_streams_go_on),
+        cmocka_unit_test(a_goaway_with_a_code_ends_the_connection_and_is_told),
+        cmocka_unit_test(who_is_refused_is_told_the_code_and_not_waited_for),
+        cmocka_unit_test(without_memory_it_is_refused_all_the_same),
+        cmocka_unit_test(a_dialer_that_refuses_does_not_say_who_it_is),
         cmocka_unit_test(a_peer_that_never_reads_costs_a_socket_buffer_and_is_dropped_when_silent),
         cmocka_unit_test(a_peer_that_pings_and_never_reads_fills_one_small_queue),
         cmocka_unit_test(a_stream_cut_off_by_a_broken_session_did_not_end_well),

@@ -597,6 +597,8 @@ static void the_right_classical_key_with_another_post_quantum_key_is_refused(voi
             sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
             kith_err e = dial_fails(&t, t.a, t.b);
             assert_int_equal(inbound ? t.sb.refused_err : e, KITH_EAUTH);
+            if (inbound)
+                assert_int_equal(t.sa.last_err, KITH_EREFUSED);
             assert_true(kith_pq_id_eq(&m.row.pq, &first));
             sim_off(other);
             cfg->pq_signer = own;
@@ -1300,7 +1302,9 @@ static void a_peer_gets_only_so_many_connections(void **state)
     hub = sim_add(s, &c);
     a = sim_add(s, NULL);
     hub_saw = (seen){0};
+    seen saw = {0};
     sim_set_watch(hub, watch, &hub_saw);
+    sim_set_watch(a, watch, &saw);
     bare = *sim_addr(hub);
     assert_int_equal(kith_maddr_set_peer(&bare, NULL), KITH_OK);
     for (int i = 0; i < 6; i++)
@@ -1310,6 +1314,8 @@ static void a_peer_gets_only_so_many_connections(void **state)
     assert_int_equal(hub_saw.connected, 3);
     assert_int_equal(hub_saw.refused, 3);
     assert_int_equal(hub_saw.refused_err, KITH_ELIMIT);
+    assert_int_equal(saw.disconnected, 3); /* each told by the code for a limit */
+    assert_non_null(strstr(saw.why, "one of its limits is reached"));
     sim_free(s);
 }
 
