@@ -142,28 +142,29 @@ bool kith_rate_take(kith_rate *r, kith_time now, uint32_t per_minute)
     return kith_rate_take_many(r, now, per_minute, 1);
 }
 
-static bool has_tokens(const kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute, uint32_t n)
+/* The slot of a prefix; or the one that makes room for it. */
+static rate_slot *slot_of(kith_limiter *l, uint64_t key)
 {
-    const rate_slot *set = l->rates[key % RATE_SETS];
-    kith_rate probe = {0};
-    for (const rate_slot *s = set; s < set + RATE_WAYS; s++) {
+    rate_slot *set = l->rates[key % RATE_SETS], *slot = set;
+    for (rate_slot *s = set; s < set + RATE_WAYS; s++) {
         if (s->key == key)
-            probe = s->rate;
+            return s;
+        if (s->rate.full_at < slot->rate.full_at)
+            slot = s;
     }
+    return slot;
+}
+
+static bool has_tokens(kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute, uint32_t n)
+{
+    const rate_slot *slot = slot_of(l, key);
+    kith_rate probe = slot->key == key ? slot->rate : (kith_rate){0};
     return kith_rate_take_many(&probe, now, per_minute, n);
 }
 
 static void take_tokens(kith_limiter *l, uint64_t key, kith_time now, uint32_t per_minute, uint32_t n)
 {
-    rate_slot *set = l->rates[key % RATE_SETS], *slot = set;
-    for (rate_slot *s = set; s < set + RATE_WAYS; s++) {
-        if (s->key == key) {
-            slot = s;
-            break;
-        }
-        if (s->rate.full_at < slot->rate.full_at)
-            slot = s;
-    }
+    rate_slot *slot = slot_of(l, key);
     if (slot->key != key)
         *slot = (rate_slot){.key = key};
     (void)kith_rate_take_many(&slot->rate, now, per_minute, n);
