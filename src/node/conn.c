@@ -236,10 +236,6 @@ static void begin(kith_conn *c, kith_time now)
     size_t out = left_out(c);
     const kith_bytes *ids = n->suite_ids + out;
     size_t own = n->own_count > out ? n->own_count - out : 0, count = suites_left(c);
-    if (count == 0) { /* QKD is required, and for that a post-quantum identity */
-        kith_conn_end_(c, now, KITH_EPOLICY, "our own policy allows no secure channel", false);
-        return;
-    }
     if (c->inbound) {
         c->mss = kith_mss_listen(&n->env, find_suite, n);
         if (c->mss)
@@ -267,12 +263,25 @@ static void ask_key(kith_conn *c, kith_bytes name)
     kith_note_(c->node, &c->note, CONN_KEY);
 }
 
+/* What of our own configuration rules out every channel. */
+static const char *no_channel(const kith_node *n)
+{
+    if (n->cfg.qkd == KITH_QKD_REQUIRED && n->cfg.pq == KITH_PQ_OFF)
+        return "qkd = required needs pq = prefer or require";
+    return n->cfg.pq_signer ? "this node's own level allows no secure channel"
+                            : "qkd = required needs a post-quantum identity, and this node has none";
+}
+
 void kith_conn_start_(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     c->state = CONN_SECURING;
     c->shaken_from = now;
     c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
+    if (n->suite_count == 0) { /* before a key is used up for it */
+        kith_conn_end_(c, now, KITH_EPOLICY, no_channel(n), false);
+        return;
+    }
     if (!c->inbound && !heed_policy(c)) {
         kith_conn_end_(c, now, KITH_EPOLICY, "what this peer's own policy asks for is ruled out by pq",
                        false);

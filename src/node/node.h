@@ -36,7 +36,8 @@ typedef struct kith_stream kith_stream; /* valid until the call after its STREAM
 typedef enum kith_pq_policy { KITH_PQ_PREFER, KITH_PQ_REQUIRE, KITH_PQ_OFF } kith_pq_policy;
 
 /* Whether handshakes mix in a key of quantum key distribution, which both ends' hosts get from elsewhere (kith_node_key). required:
- * no connection without; preferred: tried with peers that have it, and said when it fails. Needs pq other than off. */
+ * no connection without; preferred: tried with peers that have it, and said when it fails. Needs pq other than off and a pq_signer:
+ * required without them ends every connection with KITH_EPOLICY before anything is said or a key asked for. */
 typedef enum kith_qkd_policy { KITH_QKD_OFF, KITH_QKD_PREFERRED, KITH_QKD_REQUIRED } kith_qkd_policy;
 
 /* What came of it on one connection. simulated: as on, with a key that only plays one. */

@@ -57,6 +57,7 @@ typedef struct side {
     const char *why;
     uint8_t level;
     bool no_pq; /* an identity without a post-quantum key */
+    kith_pq_policy pq;
 } side;
 
 static side s[2]; /* 0 dials 1 */
@@ -179,6 +180,7 @@ static void dial(void)
         kith_node_config_default(&cfg);
         cfg.env = (kith_env){.alloc = {.fn = count_alloc}, .rand = {.fn = seeded}};
         cfg.qkd = s[i].policy;
+        cfg.pq = s[i].pq;
         cfg.level = s[i].level;
         cfg.signer = s[i].signer = kith_signer_new(seed);
         assert_int_equal(
@@ -428,12 +430,20 @@ static void a_listener_that_talks_before_its_turn_is_left(void **state)
 static void without_a_post_quantum_identity_there_is_no_such_channel(void **state)
 {
     (void)state;
-    for (int who = 0; who < 2; who++) {
+    static const kith_pq_policy policies[] = {KITH_PQ_PREFER, KITH_PQ_REQUIRE, KITH_PQ_OFF};
+    for (int i = 0; i < 6; i++) {
+        int who = i % 2;
         start(REQUIRED, KEY, REQUIRED, KEY);
         s[who].no_pq = true;
+        s[who].pq = policies[i / 2];
         dial();
         assert_int_equal(s[0].open + s[1].open, 0);
         assert_int_equal(s[who].err, KITH_EPOLICY);
+        assert_string_equal(s[who].why,
+                            s[who].pq == KITH_PQ_OFF
+                                ? "qkd = required needs pq = prefer or require"
+                                : "qkd = required needs a post-quantum identity, and this node has none");
+        assert_int_equal(s[who].asked, 0); /* no key was wasted on it */
         stop();
     }
 }
