@@ -183,18 +183,31 @@ def skip(why):
     sys.exit(77)
 
 
+class Skipped(Exception):
+    """Raised by skip_one."""
+
+
+def skip_one(why):
+    """For one test of several; the program is reported as skipped only when nothing else ran."""
+    raise Skipped(why)
+
+
 def run(*tests):
-    """Runs tests by their names, as sentences; exits with 1 when one failed."""
-    wanted, failed = sys.argv[1:], 0
+    """Runs tests by their names, as sentences; exits with 1 when one failed, with 77 when all that ran were skipped."""
+    wanted, failed, passed, skipped = sys.argv[1:], 0, 0, 0
     for t in tests:
         if wanted and t.__name__ not in wanted:
             continue
         begun = time.monotonic()
         try:
             t()
+            passed += 1
             print(f"[  ok  ] {t.__name__.replace('_', ' ')} ({time.monotonic() - begun:.1f} s)", flush=True)
+        except Skipped as why:
+            skipped += 1
+            print(f"[ skip ] {t.__name__.replace('_', ' ')}: {why}", flush=True)
         except Exception:
             failed += 1
             traceback.print_exc(file=sys.stdout)
             print(f"[FAILED] {t.__name__.replace('_', ' ')}", flush=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if failed else 77 if skipped and not passed else 0)

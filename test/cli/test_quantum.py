@@ -14,7 +14,7 @@ import threading
 import time
 
 import kith_cli
-from kith_cli import Up, homes, kith, run
+from kith_cli import Up, homes, kith, run, skip_one
 
 DOC = pathlib.Path(__file__).parents[2] / "docs/protocols/pq-identity.md"
 ALGS = ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "SLH-DSA-SHA2-128s", "SLH-DSA-SHA2-128f"]
@@ -223,17 +223,20 @@ def captured(wire, a, b, level, alg):
 
 
 def the_wire_has_the_sizes_of_the_document():
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        print("skipped: packets cannot be captured here: no root, or the program ip (iproute2) is missing")
-        return
-    try:
-        with Wire() as wire:
-            for level, alg in [(1, "ML-DSA-65"), (3, "ML-DSA-65"), (5, "ML-DSA-65")] + [(3, x) for x in ALGS]:
-                with homes("a", "b") as (a, b):
-                    identity(a, alg), identity(b, alg)
-                    captured(wire, a, b, level, alg)
-    except subprocess.CalledProcessError:
-        print("skipped: network namespaces cannot be made here")
+    if os.geteuid() != 0:
+        skip_one("packets can only be captured by root")
+    if not shutil.which("ip"):
+        skip_one("the program ip (package iproute2) makes the network namespaces, and is not installed")
+    with contextlib.ExitStack() as stack:
+        try:
+            wire = stack.enter_context(Wire())
+        except subprocess.CalledProcessError:
+            Wire().__exit__()
+            skip_one("network namespaces cannot be made here")
+        for level, alg in [(1, "ML-DSA-65"), (3, "ML-DSA-65"), (5, "ML-DSA-65")] + [(3, x) for x in ALGS]:
+            with homes("a", "b") as (a, b):
+                identity(a, alg), identity(b, alg)
+                captured(wire, a, b, level, alg)
 
 
 run(facts_agree_on_both_sides_at_every_level_and_with_every_signature, two_levels_meet_at_the_higher_one,
