@@ -160,12 +160,18 @@ static int run(const cmd_args *args)
     return a->run(args);
 }
 
+#ifdef KITH_OQS
+#define WITH_FALCON ", Falcon-512"
+#else
+#define WITH_FALCON ""
+#endif
+
 static const cmd_option options[] = {
     {.name = "json", .help = "print the facts as one JSON object, with the addresses of a running node"},
     {.name = "qr", .help = "draw the peer id as a QR code too"},
     {.name = "sig",
      .arg = "ALG",
-     .help = "new, rotate: ML-DSA-44, -65 (default), -87, SLH-DSA-SHA2-128s, -128f, Falcon-512"},
+     .help = "new, rotate: ML-DSA-44, -65 (default), -87, SLH-DSA-SHA2-128s, -128f" WITH_FALCON},
     {.name = "encrypt", .help = "new: put the keys under a passphrase, which is asked for"},
     {.name = "replace", .help = "new, import: in the place of the identity here, which is kept beside it"},
     {.name = "plain", .help = "export: without a passphrase, readable by whoever gets it"},

@@ -24,11 +24,15 @@ static int algorithm(const cmd_args *args, kith_sig_alg fallback, kith_sig_alg *
 {
     const char *name = cmd_value(args, "sig");
     *out = name ? kith_sig_named(kith_bytes_str(name)) : fallback;
-    if (*out == KITH_SIG_NONE)
-        return cmd_fail(EXIT_USAGE,
-                        "id: --sig: '%s' is none of ML-DSA-44, ML-DSA-65, ML-DSA-87, SLH-DSA-SHA2-128s, "
-                        "SLH-DSA-SHA2-128f, Falcon-512",
-                        name);
+    if (*out == KITH_SIG_NONE) {
+        char names[256] = "";
+        for (int alg = KITH_SIG_NONE + 1, len = 0; alg < KITH_SIG_COUNT; alg++) {
+            if (kith_sig_available((kith_sig_alg)alg))
+                len += snprintf(names + len, sizeof names - (size_t)len, "%s%s", len ? ", " : "",
+                                kith_sig_info_of((kith_sig_alg)alg)->name);
+        }
+        return cmd_fail(EXIT_USAGE, "id: --sig: '%s' is none of %s", name, names);
+    }
     if (!kith_sig_available(*out))
         return cmd_fail(EXIT_USAGE, "id: --sig: %s", kith_identity_trouble(KITH_EUNSUPPORTED));
     return EXIT_OK;
@@ -93,7 +97,9 @@ static int tell(const cmd_args *args, const kith_identity *id, const char *path,
     kith_identity_facts f = kith_identity_facts_of(id);
     json_t *r = kith_json_identity(&f);
     if (id_node_runs())
-        cmd_warn("a node is running with the identity as it was; restart it to use the new one");
+        cmd_warn(
+            "a node is running with the identity as it was, and goes on with it until it is restarted: 'kith stop', "
+            "then 'kith up'");
     if (cmd_has(args, "json")) {
         json_object_set_new(r, "file", kith_json_text(path));
         if (note && *note)

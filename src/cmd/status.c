@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* kith status, kith peers, kith stop: what the running node is doing, and its end. Only what was measured is printed. */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +75,15 @@ static int on_status(const cmd_args *args, const json_t *r)
     }
     printf("peer id   %s\nrunning   %s, pid %lld, kith %s\n", call_text(r, "peer"),
            span(call_number(r, "uptime_seconds"), a), call_number(r, "pid"), call_text(r, "version"));
+    if (strcmp(call_text(r, "waiting_peer"), call_text(r, "peer")) == 0)
+        printf(
+            "identity  a newer post-quantum key waits in the file: %s; restart the node to use it ('kith stop', "
+            "then 'kith up')\n",
+            call_text(r, "waiting_pq_id"));
+    else if (call_text(r, "waiting_peer")[0])
+        printf(
+            "identity  another one waits in the file: %s; restart the node to use it ('kith stop', then 'kith up')\n",
+            call_text(r, "waiting_peer"));
     const json_t *addrs = json_object_get(r, "addrs");
     for (size_t i = 0; i < json_array_size(addrs); i++)
         printf("%s %s\n", i ? "         " : "listening", json_string_value(json_array_get(addrs, i)));

@@ -515,6 +515,23 @@ static json_t *open_conns(const kith_service *s)
     return list;
 }
 
+/* The identity file may have got another key since this node read it. Needs no passphrase. */
+static void add_newer_key(const kith_service *s, json_t *r)
+{
+    kith_identity *there;
+    const char *why;
+    if (!s->cfg.identity || kith_identity_read(s->cfg.identity_file, &there, &why))
+        return;
+    kith_identity_facts used = kith_identity_facts_of(s->cfg.identity), f = kith_identity_facts_of(there);
+    kith_identity_free(there);
+    if (kith_peer_id_eq(&used.peer, &f.peer) && kith_pq_id_eq(&used.pq_id, &f.pq_id))
+        return;
+    json_t *facts = kith_json_identity(&f);
+    json_object_set(r, "waiting_peer", json_object_get(facts, "peer"));
+    json_object_set(r, "waiting_pq_id", json_object_get(facts, "pq_id"));
+    json_decref(facts);
+}
+
 static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
@@ -535,6 +552,7 @@ static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
                   (int)json_array_size(conns), "peers_pq", (int)pq, "conns_in", (int)u.conns_in, "conns_out",
                   (int)u.conns_out, "handshakes", (int)u.handshakes, "dials", (int)u.dials, "streams",
                   (int)u.streams, "bytes_in", (json_int_t)in, "bytes_out", (json_int_t)out);
+    add_newer_key(s, r);
     if (json_is_true(json_object_get(params, "detailed"))) {
         size_t rss = 0;
         (void)uv_resident_set_memory(&rss);

@@ -67,8 +67,10 @@ def every_algorithm_can_be_chosen_and_a_node_starts_with_it():
             with Up(a) as up:
                 assert up.peer == f["peer"]
                 kith(b, "ping", up.addr, "-c", 1)
-        kith(a, "id", "new", "--replace", "--sig", "RSA", code=2, err="none of ML-DSA-44")
+        wrong = kith(a, "id", "new", "--replace", "--sig", "RSA", code=2, err="none of ML-DSA-44, ML-DSA-65, ML-DSA-87, SLH-")
         r = kith(a, "id", "new", "--replace", "--sig", "falcon-512", "--json", code=None)
+        for offer in (wrong.err, kith(a, "id", "--help").out):  # and it is offered where it is there
+            assert ("Falcon-512" in offer) == (r.code == 0), offer
         if r.code == 0:  # the build has liboqs
             f = r.json()
             assert (f["pq_algorithm"], f["pq_category"]) == ("Falcon-512", 1), f
@@ -235,7 +237,19 @@ def a_rotation_leaves_the_peer_id_and_a_statement():
         assert (r["pq_sequence"], r["successors"]) == (21, 16), r
         with Up(a) as up:
             assert up.peer == f["peer"]
-            kith(a, "id", "rotate", err="a node is running with the identity as it was; restart it")
+            assert "waiting" not in kith(a, "status", "--json").out
+            kith(a, "id", "passphrase", "--remove", err="a node is running")  # the same keys
+            assert "waiting" not in kith(a, "status", "--json").out
+            new = kith(a, "id", "rotate", "--json", err="goes on with it until it is restarted: 'kith stop', then 'kith up'").json()
+            now = kith(a, "status", "--json", out="").json()
+            assert (now["waiting_peer"], now["waiting_pq_id"]) == (f["peer"], new["pq_id"]), now
+            kith(a, "status", out="a newer post-quantum key waits in the file: " + new["pq_id"])
+            assert kith(a, "id", "--json").json()["pq_id"] == r["pq_id"]  # what is in use
+        with Up(a):
+            assert kith(a, "id", "--json").json()["pq_id"] == new["pq_id"]
+            assert "waiting" not in kith(a, "status", "--json").out
+            other = kith(a, "id", "new", "--replace", "--json").json()["peer"]
+            kith(a, "status", out="another one waits in the file: " + other)
 
 
 def contacts_follow_a_rotation_and_nothing_else():
