@@ -15,6 +15,7 @@
 #include "host/control.h"
 #include "host/json.h"
 #include "host/paths.h"
+#include "host/trust_methods.h"
 #include "proto/perf.h"
 
 typedef struct up {
@@ -46,9 +47,28 @@ static void stamp(const up *u, FILE *f)
         fputs(text, f);
 }
 
+/* An event about a peer, with the name that its user gave it. */
+static json_t *event_of(const up *u, const char *event, const kith_peer_id *peer)
+{
+    json_t *o = json_pack("{s:s, s:o}", "event", event, "peer", kith_json_peer(peer));
+    kith_json_add_trust(o, u->s.trust, peer);
+    return o;
+}
+
+/* "alice (12D3KooW...)", or the id alone. */
+static void print_who(FILE *f, const json_t *o)
+{
+    if (call_text(o, "name")[0])
+        fprintf(f, "%s (%s)", call_text(o, "name"), call_text(o, "peer"));
+    else
+        fputs(call_text(o, "peer"), f);
+}
+
 static void say_connected(const up *u, FILE *f, const kith_conn *c)
 {
-    json_t *o = json_pack("{s:s}", "event", "peer_connected"), *facts = kith_json_conn(c);
+    kith_conn_facts known;
+    kith_conn_facts_get(c, &known);
+    json_t *o = event_of(u, "peer_connected", &known.peer), *facts = kith_json_conn(c);
     json_object_update(o, facts);
     json_decref(facts);
     if (u->s.json) {
@@ -56,9 +76,9 @@ static void say_connected(const up *u, FILE *f, const kith_conn *c)
         return;
     }
     stamp(u, f);
-    fprintf(f, "connected %s %s %s (%s%s) ",
-            strcmp(call_text(o, "direction"), "inbound") == 0 ? "from" : "to", call_text(o, "peer"),
-            call_text(o, "addr"), call_text(o, "secure_channel"),
+    fputs(strcmp(call_text(o, "direction"), "inbound") == 0 ? "connected from " : "connected to ", f);
+    print_who(f, o);
+    fprintf(f, " %s (%s%s) ", call_text(o, "addr"), call_text(o, "secure_channel"),
             call_true(o, "pq") ? "" : ", NOT post-quantum");
     call_print(f, call_text(o, "agent"));
     char words[512];
@@ -72,39 +92,44 @@ static void say_connected(const up *u, FILE *f, const kith_conn *c)
 static void say_disconnected(const up *u, FILE *f, const kith_node_event *ev)
 {
     kith_conn_facts facts;
-    char peer[KITH_PEER_ID_TEXT_MAX + 1];
     const char *why = ev->why ? ev->why : kith_err_text(ev->err);
     kith_conn_facts_get(ev->conn, &facts);
     if (!facts.identified)
         say_connected(u, f, ev->conn); /* it was over before identify was: both are told now */
-    kith_peer_id_text(&facts.peer, peer);
+    json_t *o = event_of(u, "peer_disconnected", &facts.peer);
+    json_object_set_new(o, "reason", kith_json_text(why));
+    json_object_set_new(o, "error", json_string(kith_err_name(ev->err)));
     if (u->s.json) {
-        session_print_to(f, json_pack("{s:s, s:s, s:s, s:s}", "event", "peer_disconnected", "peer", peer,
-                                      "reason", why, "error", kith_err_name(ev->err)));
+        session_print_to(f, o);
         return;
     }
     stamp(u, f);
-    fprintf(f, "disconnected %s: %s\n", peer, why);
+    fputs("disconnected ", f);
+    print_who(f, o);
+    fprintf(f, ": %s\n", why);
+    json_decref(o);
 }
 
 /* Somebody who proved who it is and is not wanted: unlike the many who never come so far, a matter for the user. */
 static void say_refused(const up *u, FILE *f, const kith_node_event *ev)
 {
     kith_conn_facts facts;
-    char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
     kith_conn_facts_get(ev->conn, &facts);
-    kith_peer_id_text(&facts.peer, peer);
-    kith_maddr_text(&ev->addr, addr);
+    json_t *o = event_of(u, "refused", &facts.peer);
+    json_object_set_new(o, "addr", kith_json_addr(&ev->addr));
+    json_object_set_new(o, "reason", kith_json_text(ev->why));
+    json_object_set_new(o, "error", json_string(kith_err_name(ev->err)));
     if (u->s.json) {
-        session_print_to(f,
-                         json_pack("{s:s, s:s, s:s, s:o, s:s}", "event", "refused", "peer", peer, "addr",
-                                   addr, "reason", kith_json_text(ev->why), "error", kith_err_name(ev->err)));
+        session_print_to(f, o);
         return;
     }
     stamp(u, f);
-    fprintf(f, "refused from %s %s: ", peer, addr);
+    fputs("refused from ", f);
+    print_who(f, o);
+    fprintf(f, " %s: ", call_text(o, "addr"));
     call_print(f, ev->why);
     fputc('\n', f);
+    json_decref(o);
 }
 
 static bool tells(const kith_node_event *ev)

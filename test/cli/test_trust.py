@@ -81,13 +81,19 @@ def names_are_good_wherever_a_peer_is():
         kith(b, "ping", "Alice", "-c", 1, out="1 sent, 1 received")
         kith(b, "perf", "alice", code=5)
         assert kith(b, "trust", "show", "alice", "--json").json()["peer"] == up.peer
-        with Up(b):
+        with Up(b) as mine:
             r = kith(b, "dial", "alice", "--json").json()
             assert r["peer"] == up.peer and r["name"] == "alice" and r["trust"] == "first-seen", r
             assert kith(b, "peers", "--json").json()["peers"][0]["name"] == "alice"
             kith(b, "trust", "rename", "alice", "bob")  # through the running node
+            came = mine.event("peer_connected")
+            assert (came["peer"], came["name"], came["trust"]) == (up.peer, "alice", "first-seen"), came
             kith(b, "ping", "bob", "-c", 1)
             kith(b, "disconnect", "bob", out="closed 1")
+            went = mine.event("peer_disconnected")
+            assert (went["peer"], went["name"]) == (up.peer, "bob"), went
+            came = up.event("peer_connected")
+            assert came["name"] == "", came  # a name is its giver's alone
         kith(b, "trust", "pin", PEER, "--name", "BOB", code=1, err="is that of " + up.peer)
         for bad in ("two words", "a/b", "\x1b[2J", "x" * 64, PEER):
             kith(b, "trust", "rename", up.peer, bad, code=2, err="cannot be a name")
