@@ -279,6 +279,12 @@ void kith_node_unserve(kith_node *n, kith_time now, kith_bytes id)
     }
 }
 
+const kith_maddr *kith_node_addrs(const kith_node *n, size_t *count)
+{
+    *count = n->addr_count;
+    return n->addrs;
+}
+
 kith_err kith_node_set_addrs(kith_node *n, kith_time now, const kith_maddr *addrs, size_t count)
 {
     if (count > KITH_RECORD_ADDRS_MAX)

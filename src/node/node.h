@@ -127,6 +127,8 @@ KITH_CHECK kith_err kith_node_serve(kith_node *n, kith_time now, const kith_prot
 void kith_node_unserve(kith_node *n, kith_time now, kith_bytes id);
 /* The addresses that identify tells others. Copied; without /p2p. Pushes the change. */
 KITH_CHECK kith_err kith_node_set_addrs(kith_node *n, kith_time now, const kith_maddr *addrs, size_t count);
+/* Those that were set; valid until they are set again. */
+const kith_maddr *kith_node_addrs(const kith_node *n, size_t *count);
 /* Wall-clock seconds since 1970 at `now`, for the sequence number of signed peer records. */
 void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds);
 

@@ -345,6 +345,11 @@ kith_time sim_now(const sim *s)
     return s->now;
 }
 
+kith_time sim_time(const sim_host *h)
+{
+    return h->world->now;
+}
+
 uint64_t sim_random(sim *s)
 {
     return split_mix(&s->rng);

@@ -44,6 +44,7 @@ typedef struct sim_path {
 sim *sim_new(uint64_t seed);
 void sim_free(sim *s); /* checks that every host's memory came back, and the simulator's own */
 kith_time sim_now(const sim *s);
+kith_time sim_time(const sim_host *h); /* the same */
 uint64_t sim_random(sim *s);
 /* What holds between all hosts from now on; default 10 ms, unlimited, no loss, 256 KiB. */
 void sim_set_path(sim *s, sim_path p);

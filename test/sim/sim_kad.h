@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Networks of nodes with Kademlia in the simulator, and what came of their ops. */
+#ifndef SIM_KAD_H
+#define SIM_KAD_H
+
+#include "mesh/kad.h"
+#include "sim_world.h"
+
+/* A host's part. It is made when the host goes on, and given back when that goes off. */
+typedef struct sim_kad {
+    sim_host *host;
+    kith_kad *kad; /* NULL: off */
+    kith_part puller;
+    kith_kad_config cfg;
+    sim_host *boots[4]; /* whom it begins with */
+    size_t boot_count;
+} sim_kad;
+
+/* The end of an op, as it was told; peers are copied. */
+typedef struct sim_kad_end {
+    bool done;
+    kith_err err;
+    kith_kad_peer peers[KITH_KAD_FOUND_MAX];
+    size_t peer_count;
+    uint8_t value[KITH_KAD_VALUE_MAX];
+    size_t value_len;
+    unsigned reached;
+    kith_kad_lookup_facts lookup;
+    kith_time took;
+} sim_kad_end;
+
+/* Default settings for simulated hosts: cfg may be changed before the host starts. */
+void sim_kad_init(sim_kad *k, sim_host *h, bool server);
+/* Whom it begins with; before sim_kad_start. */
+void sim_kad_know(sim_kad *k, sim_host *other);
+/* Attaches a new part to the host, which is on. */
+void sim_kad_start(sim_kad *k);
+/* Runs until an op is over, or its time. */
+void sim_kad_wait(sim *s, sim_kad *k, uint64_t op, sim_kad_end *end);
+
+/* The indices of the n servers nearest to a key among count, by distance, without those that are off and without `asker` (NULL: nobody). */
+void sim_kad_truth(const sim_kad *all, size_t count, const sim_kad *asker, kith_bytes key, size_t *out,
+                   size_t n);
+/* How many of the first n of end->peers are among the n that are really nearest. */
+size_t sim_kad_right(const sim_kad *all, size_t count, const sim_kad *asker, kith_bytes key,
+                     const sim_kad_end *end, size_t n);
+
+#endif

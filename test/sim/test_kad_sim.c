@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Networks of Kademlia nodes: lookups, values and providers, with and without churn. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "sim_kad.h"
+
+extern const char kith_toy_crypto[] __attribute__((weak)); /* NULL with the real cryptography */
+
+/* A network of servers; each begins with one that came before it. */
+typedef struct net {
+    sim *s;
+    sim_kad *all;
+    size_t count;
+} net;
+
+static kith_node_config classical(void)
+{
+    kith_node_config cfg;
+    kith_node_config_default(&cfg);
+    cfg.pq = KITH_PQ_OFF; /* the cheapest handshake: it is not what is tried here */
+    cfg.idle_timeout = KITH_SEC(60);
+    return cfg;
+}
+
+static net net_new(uint64_t seed, size_t count, void (*change)(kith_kad_config *cfg))
+{
+    net n = {.s = sim_new(seed), .all = calloc(count, sizeof *n.all), .count = count};
+    kith_node_config cfg = classical();
+    sim_set_path(n.s, (sim_path){.latency = KITH_MS(10), .latency_max = KITH_MS(100), .buffer = 65536});
+    for (size_t i = 0; i < count; i++) {
+        sim_kad *k = &n.all[i];
+        sim_kad_init(k, sim_add(n.s, &cfg), true);
+        if (change)
+            change(&k->cfg);
+        if (i > 0)
+            sim_kad_know(k, n.all[sim_random(n.s) % i].host);
+        if (i > 1)
+            sim_kad_know(k, n.all[sim_random(n.s) % i].host);
+        sim_kad_start(k);
+        sim_run(n.s, sim_now(n.s) + KITH_MS(50));
+    }
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(120));
+    return n;
+}
+
+static void net_free(net *n)
+{
+    sim_free(n->s);
+    free(n->all);
+}
+
+static sim_kad *any(net *n)
+{
+    for (;;) {
+        sim_kad *k = &n->all[sim_random(n->s) % n->count];
+        if (k->kad)
+            return k;
+    }
+}
+
+static void random_key(net *n, uint8_t key[34])
+{
+    key[0] = 0x12;
+    key[1] = 32;
+    for (size_t i = 2; i < 34; i++)
+        key[i] = (uint8_t)sim_random(n->s);
+}
+
+typedef struct tally {
+    size_t lookups, right, hops, asked, failed;
+    kith_time took;
+} tally;
+
+static tally look_up(net *n, size_t times)
+{
+    static sim_kad_end end;
+    tally t = {.lookups = times};
+    for (size_t i = 0; i < times; i++) {
+        uint8_t key[34];
+        uint64_t op;
+        sim_kad *k = any(n);
+        random_key(n, key);
+        kith_bytes b = kith_bytes_of(key, sizeof key);
+        assert_int_equal(kith_kad_find_nearest(k->kad, sim_now(n->s), b, &op), KITH_OK);
+        sim_kad_wait(n->s, k, op, &end);
+        assert_true(end.done);
+        t.right += sim_kad_right(n->all, n->count, k, b, &end, 10);
+        t.hops += end.lookup.hops;
+        t.asked += end.lookup.asked;
+        t.failed += end.lookup.failed;
+        t.took += end.took;
+    }
+    return t;
+}
+
+static void say(const char *what, const tally *t)
+{
+    printf("%s: %zu%% of the ten nearest, %.2f hops, %.1f asked, %.1f of them in vain, %.0f ms\n", what,
+           t->right * 10 / t->lookups, (double)t->hops / (double)t->lookups,
+           (double)t->asked / (double)t->lookups, (double)t->failed / (double)t->lookups,
+           (double)t->took / 1e6 / (double)t->lookups);
+}
+
+/* KITH_LARGE in the environment: 1,000 nodes too, which takes a minute or two. */
+static void lookups_find_the_nearest_and_grow_with_the_logarithm(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {20, 100, 200, 1000};
+    double hops[4] = {0};
+    size_t last = !kith_toy_crypto ? 0 : getenv("KITH_LARGE") ? 3 : 2;
+    for (size_t i = 0; i <= last; i++) {
+        net n = net_new(1 + i, sizes[i], NULL);
+        tally t = look_up(&n, 30);
+        char what[64];
+        snprintf(what, sizeof what, "%zu nodes", sizes[i]);
+        say(what, &t);
+        assert_true(t.right * 10 / t.lookups >= 97);
+        hops[i] = (double)t.hops / (double)t.lookups;
+        assert_true(t.asked <= 60 * t.lookups);
+        net_free(&n);
+    }
+    assert_true(hops[last] <= 1 + hops[1] * 4); /* log2(1000) is not much more than log2(100) */
+}
+
+static size_t churned(net *n, size_t from, size_t to)
+{
+    size_t count = 0;
+    for (size_t i = from; i < to; i++) {
+        sim_kad *k = &n->all[i];
+        if (!k->kad) {
+            k->boot_count = 0; /* its old ones may be gone, too */
+            for (sim_kad *b; k->boot_count < 3;) {
+                if ((b = any(n)) >= n->all + to)
+                    sim_kad_know(k, b->host);
+            }
+            sim_on(k->host);
+            sim_kad_start(k);
+        } else if (i % 2) {
+            sim_off(k->host);
+        } else {
+            sim_vanish(k->host); /* nobody hears of it */
+            sim_off(k->host);
+        }
+        count++;
+    }
+    return count;
+}
+
+/* A third of the nodes goes, half of them without a word; then these come back and others go. */
+static void lookups_survive_churn(void **state)
+{
+    (void)state;
+    size_t count = kith_toy_crypto ? 120 : 20;
+    net n = net_new(11, count, NULL);
+    churned(&n, 0, count / 3);
+    tally t = look_up(&n, 30);
+    say("right after a third has gone", &t);
+    assert_true(t.right * 10 / t.lookups >= 90);
+    assert_true(t.failed > 0);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(900));
+    t = look_up(&n, 30);
+    say("a quarter of an hour later", &t);
+    assert_true(t.right * 10 / t.lookups >= 97);
+    churned(&n, 0, count / 3);
+    churned(&n, count / 3, count / 2);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(900));
+    t = look_up(&n, 30);
+    say("others gone, those back", &t);
+    assert_true(t.right * 10 / t.lookups >= 97);
+    for (size_t i = 0; i < count; i++) {
+        if (n.all[i].kad)
+            kith_kad_check(n.all[i].kad);
+    }
+    net_free(&n);
+}
+
+/* ---- values and providers ---- */
+
+/* For days that pass: at ten minutes these networks would ask themselves a million questions. */
+static void calm(kith_kad_config *cfg)
+{
+    cfg->refresh_every = KITH_SEC(8 * 3600);
+    cfg->stale_after = KITH_SEC(24 * 3600);
+}
+
+static size_t pk_key(sim_kad *k, uint8_t key[64], uint8_t pb[KITH_PUBKEY_ED25519_LEN])
+{
+    const kith_peer_id *id = kith_node_id(sim_node(k->host));
+    kith_bytes inside = kith_peer_id_inline_key(id);
+    assert_int_equal(inside.len, KITH_PUBKEY_ED25519_LEN);
+    memcpy(pb, inside.p, inside.len);
+    memcpy(key, "/pk/", 4);
+    memcpy(key + 4, id->b, id->len);
+    return 4u + id->len;
+}
+
+static void a_value_is_put_and_got(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(21, 30, calm);
+    uint8_t key[64], pb[KITH_PUBKEY_ED25519_LEN];
+    uint64_t op;
+    sim_kad *a = &n.all[3], *b = &n.all[17];
+    kith_bytes k = kith_bytes_of(key, pk_key(&n.all[9], key, pb)), v = kith_bytes_of(pb, sizeof pb);
+    assert_int_equal(kith_kad_get(a->kad, sim_now(n.s), k, 1, &op), KITH_OK);
+    sim_kad_wait(n.s, a, op, &end);
+    assert_int_equal(end.err, KITH_ENOTFOUND);
+    assert_int_equal(kith_kad_put(a->kad, sim_now(n.s), k, v, &op), KITH_OK);
+    sim_kad_wait(n.s, a, op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_in_range(end.reached, 20, 21);
+    assert_int_equal(kith_kad_get(b->kad, sim_now(n.s), k, 5, &op), KITH_OK);
+    sim_kad_wait(n.s, b, op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_memory_equal(end.value, pb, sizeof pb);
+    /* What cannot be is not even asked for. */
+    pb[5] ^= 1;
+    assert_int_equal(kith_kad_put(a->kad, sim_now(n.s), k, v, &op), KITH_EAUTH);
+    assert_int_equal(kith_kad_put(a->kad, sim_now(n.s), kith_bytes_str("/none/x"), v, &op),
+                     KITH_EUNSUPPORTED);
+    /* Two days later it has expired. */
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(48 * 3600 + 60));
+    assert_int_equal(kith_kad_get(b->kad, sim_now(n.s), k, 1, &op), KITH_OK);
+    sim_kad_wait(n.s, b, op, &end);
+    assert_int_equal(end.err, KITH_ENOTFOUND);
+    net_free(&n);
+}
+
+/* A number in the clear, the greatest is the best: for trying selection and correction. */
+static kith_err number_validate(void *ctx, kith_bytes key, kith_bytes value)
+{
+    (void)ctx, (void)key;
+    return value.len == 1 ? KITH_OK : KITH_EFORMAT;
+}
+
+static bool number_better(void *ctx, kith_bytes key, kith_bytes a, kith_bytes b)
+{
+    (void)ctx, (void)key;
+    return b.p[0] > a.p[0];
+}
+
+static const kith_kad_namespace number = {"number", number_validate, number_better, NULL};
+
+static void with_numbers(kith_kad_config *cfg)
+{
+    cfg->namespaces = &number;
+    cfg->namespace_count = 1;
+}
+
+static uint8_t stored(const net *n, size_t i, kith_bytes key)
+{
+    kith_kad_row row;
+    kith_kad *k = n->all[i].kad;
+    bool has = kith_kad_store_value(kith_kad_store_of(k), kith_kad_clock(k, sim_now(n->s)), key, &row);
+    return has ? row.data.p[0] : 0;
+}
+
+static void plant(net *n, size_t i, kith_bytes key, uint8_t value)
+{
+    kith_kad *k = n->all[i].kad;
+    kith_kad_row row = {
+        .key = key, .data = kith_bytes_of(&value, 1), .received = kith_kad_clock(k, sim_now(n->s))};
+    assert_int_equal(kith_kad_store_put(kith_kad_store_of(k), &row), KITH_OK);
+}
+
+static void the_best_value_wins_and_corrects_the_others(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(22, 30, with_numbers);
+    kith_bytes key = kith_bytes_str("/number/a");
+    uint64_t op;
+    size_t near[8];
+    sim_kad *a = &n.all[0];
+    sim_kad_truth(n.all, n.count, a, key, near, 8);
+    plant(&n, near[0], key, 5);
+    plant(&n, near[1], key, 9);
+    plant(&n, near[2], key, 7);
+    plant(&n, near[3], key, 9);
+    assert_int_equal(kith_kad_get(a->kad, sim_now(n.s), key, 16, &op), KITH_OK);
+    sim_kad_wait(n.s, a, op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_int_equal(end.value[0], 9);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(5));
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(stored(&n, near[i], key), 9);
+    /* A worse one does not replace it. */
+    uint8_t worse = 3;
+    assert_int_equal(kith_kad_put(a->kad, sim_now(n.s), key, kith_bytes_of(&worse, 1), &op), KITH_OK);
+    sim_kad_wait(n.s, a, op, &end);
+    assert_int_equal(stored(&n, near[0], key), 9);
+    assert_true(end.reached > 0); /* those that had none */
+    net_free(&n);
+}
+
+static void providers_are_found_and_provide_again_until_they_do_not(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(23, 40, calm);
+    uint8_t raw[34];
+    uint64_t op;
+    random_key(&n, raw);
+    kith_bytes key = kith_bytes_of(raw, sizeof raw);
+    sim_kad *a = &n.all[2], *b = &n.all[7], *c = &n.all[30];
+    sim_kad *who[] = {a, b};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(kith_kad_provide(who[i]->kad, sim_now(n.s), key, &op), KITH_OK);
+        sim_kad_wait(n.s, who[i], op, &end);
+        assert_int_equal(end.err, KITH_OK);
+        assert_int_equal(end.reached, 20);
+    }
+    assert_int_equal(kith_kad_find_providers(c->kad, sim_now(n.s), key, 10, &op), KITH_OK);
+    sim_kad_wait(n.s, c, op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_int_equal(end.peer_count, 2);
+    assert_true(end.peers[0].addrs.len > 0);
+    assert_int_equal(kith_kad_find_providers(c->kad, sim_now(n.s), key, 1, &op), KITH_OK);
+    sim_kad_wait(n.s, c, op, &end);
+    assert_int_equal(end.peer_count, 1);
+    kith_kad_unprovide(b->kad, key);
+    /* Beyond the time that a record lives: a has told it again, b has not. */
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(49 * 3600));
+    assert_int_equal(kith_kad_find_providers(c->kad, sim_now(n.s), key, 10, &op), KITH_OK);
+    sim_kad_wait(n.s, c, op, &end);
+    assert_int_equal(end.peer_count, 1);
+    assert_true(kith_peer_id_eq(&end.peers[0].id, kith_node_id(sim_node(a->host))));
+    net_free(&n);
+}
+
+static void peers_are_found_also_clients_and_the_absent_are_not(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(24, 40, NULL);
+    kith_node_config cfg = classical();
+    sim_kad client;
+    uint64_t op;
+    sim_kad_init(&client, sim_add(n.s, &cfg), false);
+    sim_kad_know(&client, n.all[5].host);
+    sim_kad_start(&client);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(5));
+    /* A client is in nobody's table, and serves nobody. */
+    const kith_peer_id *id = kith_node_id(sim_node(client.host));
+    for (size_t i = 0; i < n.count; i++)
+        assert_null(kith_kad_table_find(kith_kad_table_of(n.all[i].kad), id));
+    assert_true(kith_kad_look(client.kad).peers >= 20);
+    assert_int_equal(kith_kad_look(client.kad).served, 0);
+    /* It finds a server. */
+    kith_peer_id server = *kith_node_id(sim_node(n.all[33].host));
+    assert_int_equal(kith_kad_find_peer(client.kad, sim_now(n.s), &server, &op), KITH_OK);
+    sim_kad_wait(n.s, &client, op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_int_equal(end.peer_count, 1);
+    assert_non_null(kith_node_conn_find(sim_node(client.host), &server));
+    /* It is found by who asks those that it is connected to. */
+    assert_int_equal(kith_kad_find_peer(n.all[20].kad, sim_now(n.s), id, &op), KITH_OK);
+    sim_kad_wait(n.s, &n.all[20], op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_non_null(kith_node_conn_find(sim_node(n.all[20].host), id));
+    /* Nobody has this one. */
+    kith_peer_id nobody = *id;
+    nobody.b[20] ^= 1;
+    assert_int_equal(kith_kad_find_peer(client.kad, sim_now(n.s), &nobody, &op), KITH_OK);
+    sim_kad_wait(n.s, &client, op, &end);
+    assert_int_equal(end.err, KITH_ENOTFOUND);
+    assert_int_equal(end.peer_count, 0);
+    net_free(&n);
+}
+
+static void a_node_alone_is_told_so_and_caps_hold(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    sim *s = sim_new(25);
+    sim_kad k;
+    uint64_t op, first = 0;
+    sim_kad_init(&k, sim_add(s, NULL), true);
+    k.cfg.ops_max = 3;
+    k.cfg.provides_max = 2;
+    sim_kad_start(&k);
+    kith_bytes key = kith_bytes_str("some key");
+    assert_int_equal(kith_kad_find_nearest(k.kad, sim_now(s), key, &op), KITH_OK);
+    sim_kad_wait(s, &k, op, &end);
+    assert_int_equal(end.err, KITH_ECLOSED);
+    for (unsigned i = 0; i < 4; i++) {
+        kith_err e = kith_kad_find_nearest(k.kad, sim_now(s), key, &op);
+        assert_int_equal(e, i < 3 ? KITH_OK : KITH_ELIMIT);
+        first = i ? first : op;
+    }
+    kith_kad_cancel(k.kad, sim_now(s), first);
+    assert_int_equal(kith_kad_find_nearest(k.kad, sim_now(s), key, &op), KITH_OK);
+    sim_drive(k.host);
+    sim_run(s, sim_now(s) + KITH_SEC(1));
+    assert_int_equal(kith_kad_look(k.kad).ops, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t b[2] = {1, (uint8_t)i};
+        assert_int_equal(kith_kad_provide(k.kad, sim_now(s), kith_bytes_of(b, 2), &op),
+                         i < 2 ? KITH_OK : KITH_ELIMIT);
+        sim_drive(k.host);
+    }
+    static const uint8_t longish[KITH_KAD_KEY_MAX + 1];
+    assert_int_equal(kith_kad_find_nearest(k.kad, sim_now(s), kith_bytes_of(longish, sizeof longish), &op),
+                     KITH_EFORMAT);
+    assert_int_equal(kith_kad_find_nearest(k.kad, sim_now(s), (kith_bytes){0}, &op), KITH_EFORMAT);
+    assert_int_equal(kith_kad_provide(k.kad, sim_now(s), kith_bytes_of(longish, 81), &op), KITH_EFORMAT);
+    assert_int_equal(kith_kad_find_providers(k.kad, sim_now(s), kith_bytes_of(longish, 81), 1, &op),
+                     KITH_EFORMAT);
+    kith_peer_id id = *kith_node_id(sim_node(k.host));
+    for (unsigned i = 0; i <= KITH_KAD_BOOTSTRAP_MAX; i++) {
+        id.b[10] = (uint8_t)i;
+        assert_int_equal(kith_kad_bootstrap(k.kad, sim_now(s), &id, sim_addr(k.host), 1),
+                         i < KITH_KAD_BOOTSTRAP_MAX ? KITH_OK : KITH_ELIMIT);
+    }
+    sim_free(s);
+}
+
+/* Whatever allocation fails, and all after it for a while: nothing breaks, and the node works again afterwards. */
+static void memory_that_runs_out_costs_answers_only(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(26, 12, NULL);
+    sim_kad *k = &n.all[4];
+    for (int64_t nth = 0; nth < 200; nth += kith_toy_crypto ? 3 : 17) {
+        uint8_t raw[34];
+        uint64_t op;
+        random_key(&n, raw);
+        kith_bytes key = kith_bytes_of(raw, sizeof raw);
+        sim_fail_alloc_after(k->host, nth);
+        kith_err e = kith_kad_find_providers(k->kad, sim_now(n.s), key, 5, &op);
+        assert_true(e == KITH_OK || e == KITH_ENOMEM);
+        if (!e)
+            sim_kad_wait(n.s, k, op, &end);
+        sim_fail_alloc_after(k->host, -1);
+        assert_true(e || end.done);
+        kith_kad_check(k->kad);
+    }
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(700));
+    tally t = look_up(&n, 5);
+    assert_true(t.right * 10 / t.lookups >= 97);
+    net_free(&n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lookups_find_the_nearest_and_grow_with_the_logarithm),
+        cmocka_unit_test(lookups_survive_churn),
+        cmocka_unit_test(a_value_is_put_and_got),
+        cmocka_unit_test(the_best_value_wins_and_corrects_the_others),
+        cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
+        cmocka_unit_test(peers_are_found_also_clients_and_the_absent_are_not),
+        cmocka_unit_test(a_node_alone_is_told_so_and_caps_hold),
+        cmocka_unit_test(memory_that_runs_out_costs_answers_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
