@@ -47,7 +47,7 @@ void *kith_answers_accept(void *ctx, const kith_stream_info *info)
     kith_answers *all = ctx;
     if (all->count >= all->cfg.streams_max)
         return NULL;
-    answering *a = KITH_NEW(&all->cfg.env, answering);
+    answering *a = KITH_NEW(all->cfg.stream_env, answering);
     if (!a)
         return NULL;
     all->count++;
@@ -63,9 +63,9 @@ static void answering_free(void *m)
     if (!a)
         return;
     kith_answers *all = a->all;
-    kith_frames_fini(&a->in, &all->cfg.env);
-    kith_buf_fini(&a->out, &all->cfg.env);
-    KITH_FREE(&all->cfg.env, a);
+    kith_frames_fini(&a->in, all->cfg.stream_env);
+    kith_buf_fini(&a->out, all->cfg.stream_env);
+    KITH_FREE(all->cfg.stream_env, a);
     all->count--;
 }
 
@@ -83,7 +83,7 @@ static kith_err answering_recv(void *m, kith_time now, kith_bytes in)
         return KITH_ESTATE;
     kith_bytes msg;
     a->limit = kith_time_after(now, KITH_ANSWERS_IDLE);
-    kith_err e = kith_frames_put(&a->in, &a->all->cfg.env, in);
+    kith_err e = kith_frames_put(&a->in, a->all->cfg.stream_env, in);
     if (!e)
         e = kith_frames_first(&a->in, &msg);
     return !e || e == KITH_ESHORT ? KITH_OK : fail(a, e);
@@ -100,7 +100,7 @@ static void answering_eof(void *m, kith_time now)
 static kith_err answer(answering *a, kith_time now, kith_bytes question)
 {
     const kith_answers_config *cfg = &a->all->cfg;
-    uint8_t *p = kith_mem_new(&cfg->env, cfg->answer_max);
+    uint8_t *p = kith_mem_new(cfg->stream_env, cfg->answer_max);
     if (!p)
         return KITH_ENOMEM;
     kith_wr w = kith_wr_of(kith_span_of(p, cfg->answer_max));
@@ -110,11 +110,11 @@ static kith_err answer(answering *a, kith_time now, kith_bytes question)
         kith_wr head = kith_wr_of(kith_span_of(prefix, sizeof prefix));
         kith_put_uvarint(&head, w.len);
         assert(!w.bad);
-        e = kith_buf_put(&a->out, &cfg->env, kith_wr_bytes(&head));
+        e = kith_buf_put(&a->out, cfg->stream_env, kith_wr_bytes(&head));
         if (!e)
-            e = kith_buf_put(&a->out, &cfg->env, kith_wr_bytes(&w));
+            e = kith_buf_put(&a->out, cfg->stream_env, kith_wr_bytes(&w));
     }
-    kith_mem_free(&cfg->env, p, cfg->answer_max);
+    kith_mem_free(cfg->stream_env, p, cfg->answer_max);
     return e;
 }
 
@@ -131,9 +131,9 @@ static size_t answering_send(void *m, kith_time now, kith_span out)
         if (e)
             (void)fail(a, e);
         else
-            kith_frames_drop(&a->in, &a->all->cfg.env);
+            kith_frames_drop(&a->in, a->all->cfg.stream_env);
     }
-    return a->failed ? 0 : kith_buf_take(&a->out, &a->all->cfg.env, out);
+    return a->failed ? 0 : kith_buf_take(&a->out, a->all->cfg.stream_env, out);
 }
 
 static kith_stream_want answering_want(const void *m)

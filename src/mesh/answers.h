@@ -16,6 +16,8 @@
 
 typedef struct kith_answers_config {
     kith_env env;
+    const kith_env *
+        stream_env; /* of the streams' machines: the node's (kith_node_env), so that they count against its memory */
     size_t question_max, answer_max; /* bytes */
     uint32_t streams_max;            /* of all peers */
     /* Answers a question, in w, which has room for answer_max; nothing written: there is no answer to it. Anything but KITH_OK resets the

@@ -842,7 +842,8 @@ kith_kad *kith_kad_new(const kith_kad_config *cfg, kith_time now)
                                      .most = cfg->requests_max,
                                      .timeout = cfg->request_timeout};
     k->requests = kith_requests_new(&requests);
-    kith_answers_config answers = {.env = *kith_node_env(cfg->node),
+    kith_answers_config answers = {.env = cfg->env,
+                                   .stream_env = kith_node_env(cfg->node),
                                    .question_max = KITH_KAD_REQUEST_MAX,
                                    .answer_max = KITH_KAD_REQUEST_MAX,
                                    .streams_max = cfg->streams_max,

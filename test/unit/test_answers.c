@@ -21,8 +21,13 @@ static kith_err answer(void *ctx, kith_time now, const kith_peer_id *from, kith_
 
 static kith_answers *answers(void)
 {
-    kith_answers_config cfg = {
-        .env = *support_env(&heap), .question_max = 10, .answer_max = 10, .streams_max = 2, .answer = answer};
+    const kith_env *env = support_env(&heap);
+    kith_answers_config cfg = {.env = *env,
+                               .stream_env = env,
+                               .question_max = 10,
+                               .answer_max = 10,
+                               .streams_max = 2,
+                               .answer = answer};
     made = 0;
     kith_answers *a = kith_answers_new(&cfg);
     assert_non_null(a);
