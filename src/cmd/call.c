@@ -53,6 +53,14 @@ const char *call_qkd(const json_t *conn, char out[512])
     return out;
 }
 
+void call_print_who(FILE *out, const json_t *o)
+{
+    if (call_text(o, "name")[0])
+        fprintf(out, "%s (%s)", call_text(o, "name"), call_text(o, "peer"));
+    else
+        fputs(call_text(o, "peer"), out);
+}
+
 void call_print(FILE *out, const char *text)
 {
     kith_bytes in = kith_bytes_str(text);
@@ -322,6 +330,7 @@ static int run_local(const cmd_args *args, call *c)
     l.s.ctx = &l;
     kith_service_config cfg = {.host = l.s.host,
                                .book = l.s.book,
+                               .lan = l.s.lan,
                                .trust = l.s.trust,
                                .identity = l.s.identity,
                                .identity_file = file,

@@ -62,6 +62,9 @@ bool call_true(const json_t *o, const char *name);
 /* A connection's QKD as words, such as "FAILED: the KME ..."; NULL: off, and no reason to speak of it. */
 const char *call_qkd(const json_t *conn, char out[512]);
 
+/* Of an object with peer and name: "alice (12D3KooW...)", or the id alone. */
+void call_print_who(FILE *out, const json_t *o);
+
 /* What a peer said, fit for a terminal: whatever is not printable becomes '?'. */
 void call_print(FILE *out, const char *text);
 

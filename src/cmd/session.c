@@ -183,6 +183,9 @@ int session_start(session *s, const cmd_args *args)
     }
     kith_trust_attach(s->trust, kith_host_loop(s->host));
     watch_signals(s);
+    if (s->config.mdns)
+        s->lan = kith_lan_new(&(kith_lan_config){
+            .host = s->host, .trust = s->trust, .connect = s->config.mdns_connect, .log = on_log});
     return EXIT_OK;
 }
 
@@ -193,6 +196,7 @@ static void close_handles(void *ctx)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
     if (s->on_stop)
         s->on_stop(s->ctx);
+    kith_lan_close(s->lan);
 }
 
 int session_run(session *s)
@@ -201,6 +205,7 @@ int session_run(session *s)
     kith_host_run(s->host);
     kith_book_close(s->book);
     kith_trust_close(s->trust);
+    kith_lan_free(s->lan);
     kith_host_free(s->host);
     session_drop_identity(s);
     return s->code < 0 ? EXIT_OK : s->code;
@@ -297,7 +302,8 @@ void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_con
         session_open_book(s);
     if (d)
         *d = (dialing){s, fn, ctx};
-    if (d && kith_reach(s->host, s->book, s->trust, target, on_reached, d) == KITH_OK)
+    kith_reach_by by = {.book = s->book, .lan = s->lan, .names = s->trust};
+    if (d && kith_reach(s->host, &by, target, on_reached, d) == KITH_OK)
         return;
     free(d);
     session_end(s, cmd_fail(EXIT_FAILED, "no memory"));

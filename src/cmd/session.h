@@ -11,6 +11,7 @@
 #include "host/book.h"
 #include "host/config.h"
 #include "host/identity.h"
+#include "host/lan.h"
 #include "host/trust_store.h"
 
 typedef struct session {
@@ -21,6 +22,7 @@ typedef struct session {
     kith_host *host;
     kith_trust *trust;               /* whom this node knows; always there */
     kith_book *book;                 /* NULL: not opened, or it cannot be used */
+    kith_lan *lan;                   /* NULL: mdns = off. Opens nothing before somebody looks */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */
     bool interrupted;                /* by SIGINT, SIGTERM or SIGHUP */

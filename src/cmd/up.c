@@ -10,9 +10,11 @@
 #include "cmd/call.h"
 #include "cmd/console.h"
 #include "cmd/detach.h"
+#include "cmd/discover.h"
 #include "cmd/listen.h"
 #include "cmd/outlet.h"
 #include "host/control.h"
+#include "host/discover.h"
 #include "host/json.h"
 #include "host/paths.h"
 #include "host/trust_methods.h"
@@ -21,6 +23,7 @@
 typedef struct up {
     session s;
     kith_observer watch;
+    kith_lan_watch lan;
     kith_service *service;
     kith_control *control;
     console *console;
@@ -55,15 +58,6 @@ static json_t *event_of(const up *u, const char *event, const kith_peer_id *peer
     return o;
 }
 
-/* "alice (12D3KooW...)", or the id alone. */
-static void print_who(FILE *f, const json_t *o)
-{
-    if (call_text(o, "name")[0])
-        fprintf(f, "%s (%s)", call_text(o, "name"), call_text(o, "peer"));
-    else
-        fputs(call_text(o, "peer"), f);
-}
-
 static void say_connected(const up *u, FILE *f, const kith_conn *c)
 {
     kith_conn_facts known;
@@ -77,7 +71,7 @@ static void say_connected(const up *u, FILE *f, const kith_conn *c)
     }
     stamp(u, f);
     fputs(strcmp(call_text(o, "direction"), "inbound") == 0 ? "connected from " : "connected to ", f);
-    print_who(f, o);
+    call_print_who(f, o);
     fprintf(f, " %s (%s%s) ", call_text(o, "addr"), call_text(o, "secure_channel"),
             call_true(o, "pq") ? "" : ", NOT post-quantum");
     call_print(f, call_text(o, "agent"));
@@ -105,7 +99,7 @@ static void say_disconnected(const up *u, FILE *f, const kith_node_event *ev)
     }
     stamp(u, f);
     fputs("disconnected ", f);
-    print_who(f, o);
+    call_print_who(f, o);
     fprintf(f, ": %s\n", why);
     json_decref(o);
 }
@@ -125,7 +119,7 @@ static void say_refused(const up *u, FILE *f, const kith_node_event *ev)
     }
     stamp(u, f);
     fputs("refused from ", f);
-    print_who(f, o);
+    call_print_who(f, o);
     fprintf(f, " %s: ", call_text(o, "addr"));
     call_print(f, ev->why);
     fputc('\n', f);
@@ -141,35 +135,104 @@ static bool tells(const kith_node_event *ev)
     return facts.peer.len > 0 && (ev->err == KITH_EAUTH || ev->err == KITH_EPOLICY);
 }
 
+/* What is to be told as one piece. */
+typedef struct saying {
+    FILE *f; /* NULL: no memory */
+    char *text;
+    size_t len;
+} saying;
+
+static bool say_begin(saying *s)
+{
+    *s = (saying){0};
+    s->f = open_memstream(&s->text, &s->len);
+    return s->f != NULL;
+}
+
+static void say_end(const up *u, saying *s)
+{
+    fclose(s->f);
+    if (u->out) {
+        outlet_put(u->out, s->text, s->len);
+    } else {
+        console_pause(u->console);
+        fwrite(s->text, 1, s->len, stdout);
+        console_resume(u->console);
+        fflush(stdout);
+    }
+    free(s->text);
+    if (u->detached)
+        detach_turn_log(u->log);
+}
+
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
     const up *u = ctx;
-    char *text = NULL;
-    size_t len = 0;
-    if (!tells(ev))
-        return;
-    FILE *f = open_memstream(&text, &len);
-    if (!f)
+    saying s;
+    if (!tells(ev) || !say_begin(&s))
         return;
     if (ev->kind == KITH_NODE_IDENTIFIED)
-        say_connected(u, f, ev->conn);
+        say_connected(u, s.f, ev->conn);
     else if (ev->kind == KITH_NODE_REFUSED)
-        say_refused(u, f, ev);
+        say_refused(u, s.f, ev);
     else
-        say_disconnected(u, f, ev);
-    fclose(f);
-    if (u->out) {
-        outlet_put(u->out, text, len);
+        say_disconnected(u, s.f, ev);
+    say_end(u, &s);
+}
+
+/* ---- the local network ---- */
+
+static void on_found(void *ctx, const kith_peer_id *peer, const char *interface)
+{
+    const up *u = ctx;
+    saying s;
+    if (!say_begin(&s))
+        return;
+    json_t *o = kith_json_found(u->s.lan, u->s.trust, peer, interface);
+    if (u->s.json) {
+        session_print_to(s.f, json_incref(o));
     } else {
-        console_pause(u->console);
-        fwrite(text, 1, len, stdout);
-        console_resume(u->console);
-        fflush(stdout);
+        stamp(u, s.f);
+        discover_line(s.f, o);
     }
-    free(text);
-    if (u->detached)
-        detach_turn_log(u->log);
+    json_decref(o);
+    say_end(u, &s);
+}
+
+static void on_lost(void *ctx, const kith_peer_id *peer)
+{
+    const up *u = ctx;
+    saying s;
+    if (!say_begin(&s))
+        return;
+    json_t *o = event_of(u, "peer_lost", peer);
+    json_object_set_new(o, "source", json_string("mdns"));
+    if (u->s.json) {
+        session_print_to(s.f, json_incref(o));
+    } else {
+        stamp(u, s.f);
+        fputs("lost ", s.f);
+        call_print_who(s.f, o);
+        fputs(": it is not on the local network any more\n", s.f);
+    }
+    json_decref(o);
+    say_end(u, &s);
+}
+
+static void on_lan_closed(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Once it listens: a node that only listens on loopback does not look for anybody. */
+static void join_lan(up *u)
+{
+    u->lan = (kith_lan_watch){.found = on_found, .lost = on_lost, .closed = on_lan_closed, .ctx = u};
+    if (!u->s.lan)
+        return;
+    kith_lan_stay(u->s.lan);
+    kith_lan_overhear(u->s.lan, &u->lan);
 }
 
 static void say_listening(const up *u, const kith_maddr *addrs, size_t count)
@@ -265,6 +328,7 @@ static int begin(up *u)
     kith_host_observe(u->s.host, &u->watch);
     kith_service_config cfg = {.host = u->s.host,
                                .book = u->s.book,
+                               .lan = u->s.lan,
                                .trust = u->s.trust,
                                .identity = u->s.identity,
                                .identity_file = u->identity,
@@ -343,6 +407,8 @@ static int run(const cmd_args *args)
         code = settle(&u, ready);
     if (code)
         session_end(&u.s, code);
+    else
+        join_lan(&u);
     code = session_run(&u.s);
     console_free(u.console);
     kith_service_free(u.service);
@@ -359,11 +425,13 @@ static const cmd_option options[] = {
 const cmd cmd_up = {
     .name = "up",
     .summary = "run a node that stays",
-    .usage = "[--listen ADDR]... [--perf] [--detach] [--json]",
+    .usage = "[--listen ADDR]... [--mdns on|off] [--perf] [--detach] [--json]",
     .about =
         "Listens, accepts peers, and tells who comes and goes, until Ctrl-C or 'kith stop'. On a terminal it has a\n"
         "console: 'help' lists its commands. Without --listen it takes port 9000 on IPv4 and IPv6, or the next\n"
-        "free one. While it runs, the other commands use it.",
+        "free one. While it runs, the other commands use it.\n"
+        "It is found by libp2p peers on the local network, finds them, and connects to the first few, unless\n"
+        "--mdns off says otherwise or it listens on loopback only.",
     .examples = "  kith up\n"
                 "  kith up --listen /ip4/127.0.0.1/tcp/0 --json\n"
                 "  kith up --pq require --perf --detach\n",

@@ -21,6 +21,10 @@ const kith_config_key kith_config_keys[] = {
     KEY("perf", BOOL, perf, "serve /perf/1.0.0, so that others can measure the speed to this node"),
     KEY("agent", TEXT, agent, "what identify tells others about this program"),
     KEY("dns", TEXT, dns, "name servers to ask instead of the system's, such as 10.0.0.1,[::1]:5353"),
+    KEY("mdns", SWITCH, mdns,
+        "find peers on the local network by multicast DNS, and be found there: on, off"),
+    KEY("mdns.connect", COUNT, mdns_connect,
+        "peers of the local network that kith up connects to by itself, at most"),
     KEY("no_early_muxer", BOOL, node.no_early_muxer,
         "negotiate the muxer after the handshake instead of inside it"),
     KEY("handshake_timeout", DURATION, node.handshake_timeout,
@@ -101,6 +105,8 @@ void kith_config_default(kith_config *c)
     kith_node_config_default(&c->node);
     snprintf(c->agent, sizeof c->agent, "kith");
     c->qkd.timeout = KITH_SEC(3);
+    c->mdns = true;
+    c->mdns_connect = 8;
 }
 
 /* ---- values ---- */
@@ -222,6 +228,11 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
             return bad(err, key, value, "true or false");
         *(bool *)at = value[0] == 't';
         return KITH_OK;
+    case KITH_CONFIG_SWITCH:
+        if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+            return bad(err, key, value, "on or off");
+        *(bool *)at = strcmp(value, "on") == 0;
+        return KITH_OK;
     case KITH_CONFIG_COUNT: {
         const char *rest;
         if (!parse_number(value, &n, &rest) || *rest || n > UINT32_MAX)
@@ -324,6 +335,9 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
     switch (key->type) {
     case KITH_CONFIG_BOOL:
         snprintf(out, len, "%s", *(const bool *)at ? "true" : "false");
+        return;
+    case KITH_CONFIG_SWITCH:
+        snprintf(out, len, "%s", *(const bool *)at ? "on" : "off");
         return;
     case KITH_CONFIG_COUNT:
         snprintf(out, len, "%u", *(const uint32_t *)at);

@@ -18,11 +18,14 @@ typedef struct kith_config {
     char agent[KITH_CONFIG_TEXT_MAX + 1];
     char dns[KITH_CONFIG_TEXT_MAX + 1]; /* name servers instead of the system's */
     kith_qkd_settings qkd;
+    bool mdns;             /* look for peers on the local network, and be found there */
+    uint32_t mdns_connect; /* so many of them are connected to by a node that stays */
     bool listen_from_file; /* the next --listen replaces what the file said */
 } kith_config;
 
 typedef enum kith_config_type {
     KITH_CONFIG_BOOL,   /* true, false */
+    KITH_CONFIG_SWITCH, /* on, off */
     KITH_CONFIG_COUNT,  /* 0 .. 2^32-1 */
     KITH_CONFIG_SIZE32, /* bytes: 65536, 64KiB, 16MiB */
     KITH_CONFIG_SIZE64,

@@ -63,6 +63,8 @@ void kith_host_kick(kith_host *h);
 int kith_host_listen(kith_host *h, const kith_maddr *addr, kith_maddr *bound);
 /* Addresses that peers can dial, without /p2p: wildcards expanded, at most max. */
 size_t kith_host_addrs(kith_host *h, kith_maddr *out, size_t max);
+/* Those that lead to one address of this machine, ip: 4 or 16 bytes; link-local ones too, which kith_host_addrs leaves out. */
+size_t kith_host_addrs_at(kith_host *h, kith_bytes ip, kith_maddr *out, size_t max);
 
 /* ---- dialling ---- */
 

@@ -36,13 +36,17 @@ kith_err kith_target_parse(const char *text, const kith_trust *names, kith_peer_
 
 typedef struct reach {
     kith_host *host;
-    kith_book *book;
+    kith_reach_by by;
     char target[256];
     kith_peer_id peer;
     kith_maddr addr;
     kith_reached_fn fn;
     void *ctx;
-    uv_timer_t timer; /* for an answer that is at hand at once */
+    uv_timer_t timer; /* for an answer that is at hand at once; and of the look at the local network */
+    kith_lan_watch watch;
+    bool looked;       /* at the local network: once */
+    kith_maddr *found; /* there; NULL: nothing */
+    size_t found_count;
     kith_err err;
     char why[KITH_WHY_MAX];
 } reach;
@@ -52,25 +56,18 @@ static void finish(reach *r, kith_conn *c, kith_err err, const char *why)
     char sentence[KITH_WHY_MAX];
     snprintf(sentence, sizeof sentence, "cannot reach %s: %s", r->target, why ? why : kith_err_text(err));
     r->fn(r->ctx, r->host, c, err, c ? NULL : sentence);
+    free(r->found);
     free(r);
-}
-
-static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
-{
-    (void)h;
-    finish(ctx, c, err, why);
-}
-
-static kith_err dial(reach *r, const kith_maddr *addrs, size_t count)
-{
-    return kith_host_dial(r->host, r->peer.len ? &r->peer : NULL, addrs, count, on_dialed, r);
 }
 
 static const char *words(const reach *r, kith_err e)
 {
     switch ((int)e) {
     case KITH_ENOTFOUND:
-        return r->addr.len ? "no usable address" : "no address known; pass its full address";
+        return r->addr.len ? "no usable address"
+               : r->by.lan
+                   ? "no address known, and nobody on the local network is this peer; pass its full address"
+                   : "no address known; pass its full address";
     case KITH_EUNSUPPORTED:
         return "kith dials TCP addresses only, so far";
     case KITH_ESTATE:
@@ -80,19 +77,123 @@ static const char *words(const reach *r, kith_err e)
     }
 }
 
-static void on_book(void *ctx, const kith_book_row *rows, size_t count)
+static bool look(reach *r);
+
+/* Whether somebody who is elsewhere now could be why. */
+static bool may_have_moved(kith_err e)
+{
+    return e == KITH_ENOTFOUND || e == KITH_ETIMEOUT || e == KITH_EREFUSED || e == KITH_EIO ||
+           e == KITH_EAUTH || e == KITH_ERESET;
+}
+
+static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
 {
     reach *r = ctx;
-    kith_maddr addrs[KITH_BOOK_ADDRS_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < count && n < KITH_BOOK_ADDRS_MAX; i++) {
+    (void)h;
+    snprintf(r->why, sizeof r->why, "%s", why ? why : "");
+    r->err = err;
+    if (c || !may_have_moved(err) || !look(r))
+        finish(r, c, err, why);
+}
+
+static kith_err dial(reach *r, const kith_maddr *addrs, size_t count)
+{
+    return kith_host_dial(r->host, r->peer.len ? &r->peer : NULL, addrs, count, on_dialed, r);
+}
+
+/* ---- on the local network ---- */
+
+static void on_look_closed(uv_handle_t *handle)
+{
+    reach *r = handle->data;
+    kith_err e = r->found ? dial(r, r->found, r->found_count) : KITH_ENOTFOUND;
+    if (!e)
+        return;
+    if (r->err) /* the addresses that were known before did not work, and that says more */
+        finish(r, NULL, r->err, r->why[0] ? r->why : words(r, r->err));
+    else
+        finish(r, NULL, e, words(r, e));
+}
+
+static void look_over(reach *r)
+{
+    kith_lan_look_away(r->by.lan, &r->watch);
+    if (!uv_is_closing((uv_handle_t *)&r->timer))
+        uv_close((uv_handle_t *)&r->timer, on_look_closed);
+}
+
+static void take_found(reach *r)
+{
+    kith_maddr addrs[KITH_LAN_ADDRS_MAX];
+    size_t n = kith_lan_addrs(r->by.lan, &r->peer, addrs, KITH_LAN_ADDRS_MAX);
+    r->found = n ? malloc(n * sizeof *addrs) : NULL;
+    if (!r->found)
+        return;
+    memcpy(r->found, addrs, n * sizeof *addrs);
+    r->found_count = n;
+    look_over(r);
+}
+
+static void on_lan_found(void *ctx, const kith_peer_id *peer, const char *interface)
+{
+    reach *r = ctx;
+    (void)interface;
+    if (!r->found && kith_peer_id_eq(peer, &r->peer))
+        take_found(r);
+}
+
+static void on_lan_closed(void *ctx)
+{
+    reach *r = ctx;
+    r->err = KITH_ECLOSED;
+    snprintf(r->why, sizeof r->why, "the node is stopping");
+    look_over(r);
+}
+
+static void on_look_late(uv_timer_t *t)
+{
+    look_over(t->data);
+}
+
+/* False: it cannot be looked for, or was. */
+static bool look(reach *r)
+{
+    if (!r->by.lan || r->looked || r->addr.len || !r->peer.len || kith_host_stopping(r->host))
+        return false;
+    r->looked = true;
+    r->watch = (kith_lan_watch){.found = on_lan_found, .closed = on_lan_closed, .ctx = r};
+    uv_timer_init(kith_host_loop(r->host), &r->timer);
+    r->timer.data = r;
+    uv_timer_start(&r->timer, on_look_late, KITH_LOOK_MS, 0);
+    if (!kith_lan_look(r->by.lan, &r->watch))
+        on_lan_closed(r);
+    else if (!r->found)
+        take_found(r); /* it was there already */
+    return true;
+}
+
+/* ---- addresses that are known ---- */
+
+/* What the book knows and who is on the network now, in one dial; without either the network is asked. */
+static void dial_known(reach *r, const kith_book_row *rows, size_t count)
+{
+    kith_maddr addrs[KITH_BOOK_ADDRS_MAX + KITH_LAN_ADDRS_MAX];
+    size_t n = kith_lan_addrs(r->by.lan, &r->peer, addrs, KITH_LAN_ADDRS_MAX);
+    for (size_t i = 0; i < count && n < KITH_BOOK_ADDRS_MAX + KITH_LAN_ADDRS_MAX; i++) {
         if (rows[i].addr.len)
             addrs[n++] = rows[i].addr;
     }
     kith_err e = dial(r, addrs, n);
-    if (e)
+    if (e && !(e == KITH_ENOTFOUND && look(r)))
         finish(r, NULL, e, words(r, e));
 }
+
+static void on_book(void *ctx, const kith_book_row *rows, size_t count)
+{
+    dial_known(ctx, rows, count);
+}
+
+/* ---- the start ---- */
 
 static void on_late_closed(uv_handle_t *handle)
 {
@@ -102,7 +203,10 @@ static void on_late_closed(uv_handle_t *handle)
         free(r);
         return;
     }
-    finish(r, NULL, r->err, words(r, r->err));
+    kith_err e = r->err;
+    r->err = KITH_OK;
+    if (e != KITH_ENOTFOUND || !look(r))
+        finish(r, NULL, e, words(r, e));
 }
 
 /* A failure that is known already is told from the loop, not from inside the caller's call. */
@@ -126,22 +230,21 @@ static void recognise(reach *r)
     }
 }
 
-kith_err kith_reach(kith_host *h, kith_book *book, const kith_trust *names, const char *target,
-                    kith_reached_fn fn, void *ctx)
+kith_err kith_reach(kith_host *h, const kith_reach_by *by, const char *target, kith_reached_fn fn, void *ctx)
 {
     reach *r = calloc(1, sizeof *r);
     if (!r)
         return KITH_ENOMEM;
     r->host = h;
-    r->book = book;
+    r->by = *by;
     r->fn = fn;
     r->ctx = ctx;
     snprintf(r->target, sizeof r->target, "%s", target);
-    kith_err e = kith_target_parse(target, names, &r->peer, &r->addr, r->why);
+    kith_err e = kith_target_parse(target, by->names, &r->peer, &r->addr, r->why);
     if (!e && r->peer.len == 0)
         recognise(r);
-    if (!e && r->addr.len == 0 && book && !kith_node_conn_find(kith_host_node(h), &r->peer))
-        e = kith_book_ask(book, &r->peer, KITH_BOOK_ADDRS_MAX, on_book, r);
+    if (!e && r->addr.len == 0 && by->book && !kith_node_conn_find(kith_host_node(h), &r->peer))
+        e = kith_book_ask(by->book, &r->peer, KITH_BOOK_ADDRS_MAX, on_book, r);
     else if (!e)
         e = dial(r, &r->addr, r->addr.len ? 1 : 0);
     if (e)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "host/discover.h"
 #include "host/invites.h"
 #include "host/json.h"
 #include "host/reach.h"
@@ -51,7 +52,8 @@ struct kith_service {
     kith_time started;
     kith_list ops;
     kith_observer watch;
-    kith_invites *invites; /* made when somebody invites or joins */
+    kith_invites *invites;     /* made when somebody invites or joins */
+    kith_discoveries *looking; /* made when somebody discovers */
     bool closed;
 };
 
@@ -167,7 +169,9 @@ static void op_reach(op *o, const json_t *params, kith_reached_fn fn)
         return;
     }
     o->reaching = true;
-    if (kith_reach(o->service->cfg.host, o->service->cfg.book, o->service->cfg.trust, target, fn, o)) {
+    const kith_service_config *cfg = &o->service->cfg;
+    kith_reach_by by = {.book = cfg->book, .lan = cfg->lan, .names = cfg->trust};
+    if (kith_reach(cfg->host, &by, target, fn, o)) {
         o->reaching = false;
         op_error(o, KITH_ENOMEM, "dial", "no memory");
     }
@@ -695,6 +699,17 @@ static void run_join(void *ctx, kith_rpc_call *call, const json_t *params)
         kith_invites_run_join(v, call, params);
 }
 
+static void run_discover(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    kith_service *s = ctx;
+    if (!s->looking && s->cfg.host && !s->closed)
+        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.book, s->cfg.trust);
+    if (s->looking)
+        kith_discoveries_run(s->looking, call, params);
+    else
+        kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
+}
+
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
     {"peers", run_peers},
@@ -704,6 +719,7 @@ const kith_rpc_method kith_service_methods[] = {
     {"perf", run_perf},
     {"disconnect", run_disconnect},
     {"stop", run_stop},
+    {"discover", run_discover},
     {"invite", run_invite},
     {"join", run_join},
     {"trust.list", run_trust_list},
@@ -759,6 +775,7 @@ void kith_service_close(kith_service *s)
         return;
     s->closed = true;
     kith_invites_close(s->invites);
+    kith_discoveries_close(s->looking);
     if (s->cfg.host)
         kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
@@ -773,6 +790,7 @@ void kith_service_free(kith_service *s)
     if (!s)
         return;
     kith_invites_free(s->invites);
+    kith_discoveries_free(s->looking);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

@@ -883,6 +883,38 @@ static size_t add_unique(kith_maddr *out, size_t n, size_t max, const kith_maddr
     return n;
 }
 
+/* Where a listener is reached at this address of the machine, without /p2p; false: not there. */
+static bool reached_at(const listener *l, kith_bytes ip, kith_maddr *out)
+{
+    kith_maddr_tcp t;
+    if (kith_maddr_to_tcp(&l->bound, &t) || t.value.len != ip.len)
+        return false;
+    if (!is_wildcard(&t) && !kith_bytes_eq(t.value, ip))
+        return false;
+    kith_maddr_from_tcp(ip, t.port, out);
+    return true;
+}
+
+static kith_bytes ip_of(const uv_interface_address_t *i)
+{
+    if (i->address.address4.sin_family == AF_INET)
+        return kith_bytes_of(&i->address.address4.sin_addr, 4);
+    if (i->address.address4.sin_family == AF_INET6)
+        return kith_bytes_of(&i->address.address6.sin6_addr, 16);
+    return (kith_bytes){0};
+}
+
+size_t kith_host_addrs_at(kith_host *h, kith_bytes ip, kith_maddr *out, size_t max)
+{
+    size_t n = 0;
+    kith_maddr a;
+    KITH_EACH (&h->listeners, k) {
+        if (reached_at(KITH_OF(k, listener, link), ip, &a))
+            n = add_unique(out, n, max, &a);
+    }
+    return n;
+}
+
 size_t kith_host_addrs(kith_host *h, kith_maddr *out, size_t max)
 {
     size_t n = 0;
@@ -901,15 +933,9 @@ size_t kith_host_addrs(kith_host *h, kith_maddr *out, size_t max)
         }
         for (int i = 0; i < count; i++) {
             kith_maddr a;
-            if (ifs[i].address.address4.sin_family == AF_INET && t.host == KITH_HOST_IP4) {
-                kith_maddr_from_tcp(kith_bytes_of(&ifs[i].address.address4.sin_addr, 4), t.port, &a);
-            } else if (ifs[i].address.address4.sin_family == AF_INET6 && t.host == KITH_HOST_IP6) {
-                kith_maddr_from_tcp(kith_bytes_of(&ifs[i].address.address6.sin6_addr, 16), t.port, &a);
-                if (kith_maddr_scope(&a) == KITH_IP_LINK)
-                    continue; /* means nothing without its zone */
-            } else {
-                continue;
-            }
+            if (!reached_at(l, ip_of(&ifs[i]), &a) ||
+                (t.host == KITH_HOST_IP6 && kith_maddr_scope(&a) == KITH_IP_LINK))
+                continue; /* which means nothing without its zone */
             n = add_unique(out, n, max, &a);
         }
     }

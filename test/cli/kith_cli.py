@@ -70,12 +70,12 @@ def start(home, *args, **kw):
 
 
 class Up:
-    """`kith up --json` in the background."""
+    """`kith up --json` in the background. Without mdns, so that tests that run at the same time do not meet."""
 
-    def __init__(self, home, *args, listen=LOOPBACK, log=None, preexec=None):
+    def __init__(self, home, *args, listen=LOOPBACK, log=None, preexec=None, mdns="off"):
         self.home = home
         self.log = log or (pathlib.Path(str(home) + ".err"))
-        self.process = start(home, "up", "--json", *(("--listen", listen) if listen else ()), *args,
+        self.process = start(home, "up", "--json", *(("--listen", listen) if listen else ()), "--mdns", mdns, *args,
                              stderr=open(self.log, "ab"), preexec_fn=preexec)
         self.seen, self.unread = [], b""
         first = self.event("listening")

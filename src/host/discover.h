@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The method discover of host/service.h: whom there is to connect to, on the local network and in the peer book, told as they are found, and how far
+ * away they are when asked. docs/protocols/control.md */
+#ifndef KITH_HOST_DISCOVER_H
+#define KITH_HOST_DISCOVER_H
+
+#include "host/book.h"
+#include "host/lan.h"
+#include "host/rpc.h"
+
+#define KITH_DISCOVER_PINGS_MAX 16 /* under way at once, for one request */
+
+typedef struct kith_discoveries kith_discoveries;
+
+/* lan, book and trust may be NULL. NULL: no memory. */
+kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust);
+void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t *params);
+/* Ends what is under way, while the loop still runs. NULL is fine. */
+void kith_discoveries_close(kith_discoveries *d);
+/* After close, and after the loop has ended. NULL is fine. */
+void kith_discoveries_free(kith_discoveries *d);
+
+/* The event peer_found for a peer on the local network: event peer name trust source interface addrs (with /p2p). */
+json_t *kith_json_found(const kith_lan *lan, const kith_trust *trust, const kith_peer_id *peer,
+                        const char *interface);
+
+#endif
