@@ -32,6 +32,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
@@ -59,6 +60,7 @@ type options struct {
 	window     string
 	slowReader bool
 	tiny       bool
+	mdns       bool
 	bytes      int64
 	down       int64
 	streams    int
@@ -89,6 +91,7 @@ func main() {
 	fs.StringVar(&opt.window, "window", "", "small: receive windows never grow beyond 256 KiB")
 	fs.BoolVar(&opt.slowReader, "slow-reader", false, "read slowly")
 	fs.BoolVar(&opt.tiny, "tiny", false, "answer one byte at a time")
+	fs.BoolVar(&opt.mdns, "mdns", false, "find peers on the local network and be found there")
 	fs.Int64Var(&opt.bytes, "bytes", 0, "bytes to send (default: the test's)")
 	fs.Int64Var(&opt.down, "download", -1, "bytes to receive (perf; default: as sent)")
 	fs.IntVar(&opt.streams, "streams", 100, "streams at once")
@@ -396,10 +399,24 @@ func watch(h host.Host, quiet bool, done chan<- event.EvtPeerIdentificationCompl
 	return nil
 }
 
+// finder prints whom mDNS finds.
+type finder struct{}
+
+func (finder) HandlePeerFound(p peer.AddrInfo) {
+	addrs := []string{}
+	for _, a := range p.Addrs {
+		addrs = append(addrs, a.String())
+	}
+	emit(map[string]any{"event": "found", "peer": p.ID.String(), "addrs": addrs})
+}
+
 func listen() {
 	h, err := newHost(true)
 	if err == nil {
 		err = watch(h, false, nil)
+	}
+	if err == nil && opt.mdns {
+		err = mdns.NewMdnsService(h, "", finder{}).Start()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peer:", err)

@@ -5,6 +5,7 @@ import { readFileSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { identify, identifyPush } from '@libp2p/identify'
+import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -36,7 +37,7 @@ function emit (fields) {
 function parse (args) {
   const opt = {
     listen: '/ip4/127.0.0.1/tcp/0', secure: 'noise', 'early-muxer': 'on', perf: false, window: '',
-    'slow-reader': false, tiny: false, 'for-await': false, bytes: 0, download: -1, streams: 100, count: 5, timeout: '120s'
+    'slow-reader': false, tiny: false, mdns: false, 'for-await': false, bytes: 0, download: -1, streams: 100, count: 5, timeout: '120s'
   }
   const pos = []
   for (let i = 0; i < args.length; i++) {
@@ -85,6 +86,7 @@ async function newNode (listening) {
     addresses: { listen: listening ? [opt.listen] : [] },
     transports: [tcp()],
     connectionEncrypters: encrypters,
+    peerDiscovery: opt.mdns ? [mdns()] : [],
     streamMuxers: [yamux(opt.window === 'small' ? { streamOptions: { maxStreamWindowSize: 256 << 10 } } : {})],
     connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000, maxConnections: 100_000 },
     services: { identify: identify(), identifyPush: identifyPush({ debounce: 100 }), ping: ping() }
@@ -294,6 +296,9 @@ async function push (node) {
 async function listen () {
   const node = await newNode(true)
   watch(node, false)
+  node.addEventListener('peer:discovery', (e) => emit({
+    event: 'found', peer: e.detail.id.toString(), addrs: e.detail.multiaddrs.map(String)
+  }))
   await serve(node)
   emit({ event: 'listening', peer: node.peerId.toString(), addrs: node.getMultiaddrs().map(String) })
   for await (const line of createInterface({ input: process.stdin })) {
