@@ -18,11 +18,7 @@ static void *count(void *ctx, void *p, size_t old, size_t size)
 {
     (void)ctx;
     live = live - (p ? old : 0) + size;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
+    return kith_heap(NULL, p, old, size);
 }
 
 static double cpu(void)

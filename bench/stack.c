@@ -12,17 +12,7 @@
 #include "node/node.h"
 #include "proto/perf.h"
 
-static void *heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
-static kith_env env = {.alloc = {.fn = heap}};
+static kith_env env = {.alloc = {.fn = kith_heap}};
 
 typedef struct side {
     kith_node *node;

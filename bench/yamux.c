@@ -6,19 +6,16 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "crypto/crypto.h"
 #include "proto/yamux.h"
 
 static size_t allocations;
 
 static void *heap(void *ctx, void *p, size_t old, size_t size)
 {
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    allocations++;
-    return realloc(p, size);
+    (void)ctx;
+    allocations += size > 0;
+    return kith_heap(NULL, p, old, size);
 }
 
 static void dice(void *ctx, kith_span out)

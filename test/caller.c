@@ -21,17 +21,7 @@ static uv_loop_t *loop;
 static kith_maddr addr;
 static struct sockaddr_storage target;
 
-static void *heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
-static kith_env env = {.alloc = {.fn = heap}};
+static kith_env env = {.alloc = {.fn = kith_heap}};
 
 void callers_die(const char *why)
 {

@@ -25,4 +25,7 @@ bool kith_ct_eq(kith_bytes a, kith_bytes b);
  * is none. */
 kith_rand kith_random_os(void);
 
+/* The process's heap, as an injected leaf (kith_alloc.fn); ctx is not looked at. */
+void *kith_heap(void *ctx, void *p, size_t old, size_t size);
+
 #endif

@@ -13,21 +13,11 @@
 #define STOP_AFTER KITH_SEC(2) /* a graceful stop takes no longer */
 #define DESCRIPTORS_KEPT 128   /* for files, pipes, the control socket, sockets that are leaving */
 
-static void *heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
 const kith_env *kith_host_env(void)
 {
     static kith_env env;
     if (!env.alloc.fn) {
-        env.alloc.fn = heap;
+        env.alloc.fn = kith_heap;
         env.rand = kith_random_os();
     }
     return &env;

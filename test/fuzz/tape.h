@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/env.h"
+#include "crypto/crypto.h"
 
 typedef struct tape {
     const uint8_t *p;
@@ -53,11 +54,7 @@ static inline void *tape_alloc(void *ctx, void *p, size_t old, size_t size)
     if (size > 0 && e->calls > 0 && --e->calls == 0)
         return NULL;
     e->held = e->held - (p ? old : 0) + size;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
+    return kith_heap(NULL, p, old, size);
 }
 
 static inline void tape_rand(void *ctx, kith_span out)

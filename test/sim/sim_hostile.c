@@ -34,16 +34,6 @@ struct sim_hostile {
     bool payload_taken;
 };
 
-static void *heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
 static void dice(void *ctx, kith_span out)
 {
     sim_hostile *h = ctx;
@@ -68,7 +58,7 @@ sim_hostile *sim_hostile_new(uint64_t seed, bool dialer)
         abort();
     sim_hostile *h = calloc(1, sizeof *h);
     assert(h);
-    h->env = (kith_env){.alloc = {.fn = heap}, .rand = {.ctx = h, .fn = dice}};
+    h->env = (kith_env){.alloc = {.fn = kith_heap}, .rand = {.ctx = h, .fn = dice}};
     h->rng = seed * 0x9e3779b97f4a7c15u + 1;
     h->dialer = dialer;
     h->next_id = dialer ? 1 : 2;

@@ -65,21 +65,7 @@ static void *counting(void *ctx, void *p, size_t old, size_t size)
     a->allocs += size > old;
     if (a->memory > a->peak)
         a->peak = a->memory;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
-static void *plain_heap(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
+    return kith_heap(NULL, p, old, size);
 }
 
 static void dice(void *ctx, kith_span out)
@@ -337,7 +323,7 @@ static void start_with(arena *a, kith_node_config *cfg)
     assert_int_equal(kith_crypto_init(), KITH_OK);
     *a = (arena){.now = KITH_SEC(1), .rng = 1};
     a->env = (kith_env){.alloc = {.ctx = a, .fn = counting}, .rand = {.ctx = a, .fn = dice}};
-    a->env_honest = (kith_env){.alloc = {.fn = plain_heap}, .rand = {.ctx = a, .fn = dice}};
+    a->env_honest = (kith_env){.alloc = {.fn = kith_heap}, .rand = {.ctx = a, .fn = dice}};
     for (int i = 0; i < 2; i++) {
         seed[0] = (uint8_t)(i + 1);
         a->signer[i] = kith_signer_new(seed);

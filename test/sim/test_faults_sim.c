@@ -86,11 +86,7 @@ static void *counting(void *ctx, void *p, size_t old, size_t size)
     }
     if (h)
         h->held = h->held - old + size;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
+    return kith_heap(NULL, p, old, size);
 }
 
 static void dice(void *ctx, kith_span out)

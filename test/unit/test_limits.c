@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "crypto/crypto.h"
 #include "node/limits.h"
 
 static int64_t fail_after = -1;
@@ -18,15 +19,10 @@ static kith_time now = KITH_SEC(1);
 static void *test_alloc(void *ctx, void *p, size_t old, size_t size)
 {
     (void)ctx;
-    if (size == 0) {
-        held -= old;
-        free(p);
-        return NULL;
-    }
-    if (fail_after >= 0 && fail_after-- == 0)
+    if (size > 0 && fail_after >= 0 && fail_after-- == 0)
         return NULL;
     held = held - old + size;
-    return realloc(p, size);
+    return kith_heap(NULL, p, old, size);
 }
 
 static void test_rand(void *ctx, kith_span out)

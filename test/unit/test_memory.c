@@ -22,16 +22,6 @@
 #include "wire/envelope.h"
 #include "wire/pb.h"
 
-/* The other side of a conversation has all the memory it wants. */
-static void *plain_fn(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size > 0)
-        return realloc(p, size);
-    free(p);
-    return NULL;
-}
-
 static void dice_fn(void *ctx, kith_span out)
 {
     for (size_t i = 0; i < out.len; i++)
@@ -39,7 +29,8 @@ static void dice_fn(void *ctx, kith_span out)
 }
 
 static uint64_t other_dice = 2;
-static const kith_env other = {.alloc = {.fn = plain_fn}, .rand = {&other_dice, dice_fn}};
+/* The other side of a conversation has all the memory it wants. */
+static const kith_env other = {.alloc = {.fn = kith_heap}, .rand = {&other_dice, dice_fn}};
 static kith_signer *signer, *other_signer;
 static kith_pq_signer *pq;
 static uint8_t pubkey[KITH_PUBKEY_ED25519_LEN];

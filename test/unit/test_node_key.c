@@ -18,11 +18,7 @@ static void *count_alloc(void *ctx, void *p, size_t old, size_t size)
 {
     (void)ctx;
     held = held - old + size;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    return realloc(p, size);
+    return kith_heap(NULL, p, old, size);
 }
 
 static uint64_t rng;
