@@ -15,6 +15,15 @@
 #include "base/env.h"
 #include "base/err.h"
 
+/* Where memory and stacks are not what they look like. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SUPPORT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SUPPORT_SANITIZED 1
+#endif
+#endif
+
 /* A heap that checks every size it is told, and counts. */
 typedef struct support_heap {
     size_t blocks, bytes; /* in use */

@@ -6,15 +6,8 @@
  *
  * A secret is looked for by each of its 8-byte pieces, at every address; by each of its words next to itself, as vector code keeps
  * a ChaCha20 key; an ML-KEM key also by its coefficients, as OpenSSL keeps them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -28,16 +21,9 @@
 #include "proto/noise.h"
 #include "proto/perf.h"
 #include "proto/rekey.h"
+#include "support.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#if !defined(__linux__) || defined(SANITIZED)
+#if !defined(__linux__) || defined(SUPPORT_SANITIZED)
 int main(void)
 {
     printf("skipped: needs /proc/self/maps, and memory that no sanitizer manages\n");
