@@ -220,8 +220,8 @@ void sim_hostile_recv(sim_hostile *h, kith_bytes in)
         if (ev.kind == KITH_NOISE_WORK) {
             kith_noise_work(h->noise);
             kith_noise_worked(h->noise, 0);
-        } else if (ev.kind == KITH_NOISE_DATA)
-            plain(h, ev.data);
+        } else if (ev.kind == KITH_NOISE_DATA && kith_noise_muxer(h->noise).len > 0)
+            plain(h, ev.data); /* else the node negotiates a muxer */
         else if (ev.kind == KITH_NOISE_FAILED)
             h->failed = true;
     }

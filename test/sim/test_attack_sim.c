@@ -638,6 +638,60 @@ static void several_records_at_once_are_taken_in_parts_too(void **state)
     finish(&a);
 }
 
+/* What is wrong comes to light in a later part, or when the next bytes come. */
+static void what_is_wrong_behind_the_first_part_ends_the_session(void **state)
+{
+    (void)state;
+    static uint8_t buf[64 * 1024];
+    for (int by_the_next = 0; by_the_next < 2; by_the_next++) {
+        arena a;
+        start(&a);
+        bad *b = meet(&a, 17, 2);
+        uint32_t id = sim_hostile_open(b->peer, SIM_ECHO_ID, 0);
+        push_bad(&a, b);
+        for (unsigned i = 0; i < TINY; i++)
+            sim_hostile_data(b->peer, 0, id, kith_bytes_str("x"));
+        sim_hostile_frame(b->peer, 99, 0, 0, 0);
+        size_t n = sim_hostile_send(b->peer, kith_span_of(buf, sizeof buf));
+        kith_node_recv_some(a.node, a.now, b->conn, kith_span_of(buf, n), PART);
+        drive(&a);
+        assert_true(b->conn && kith_conn_laden(b->conn));
+        n = tiny_frames(b, id, 0, kith_span_of(buf, sizeof buf));
+        if (by_the_next)
+            kith_node_recv(a.node, a.now, b->conn, kith_span_of(buf, n));
+        for (unsigned parts = 0; b->conn && kith_conn_laden(b->conn) && parts < TINY / PART + 1; parts++) {
+            kith_node_go_on(a.node, a.now, b->conn, PART);
+            drive(&a);
+        }
+        drive(&a);
+        assert_null(b->conn);
+        assert_int_equal(a.err, KITH_EPROTO);
+        finish(&a);
+    }
+}
+
+/* Without an early muxer it is negotiated inside the channel; rubbish there ends the connection, too. */
+static void rubbish_where_the_muxer_is_negotiated_ends_the_connection(void **state)
+{
+    (void)state;
+    static const kith_bytes said[] = {{(const uint8_t *)"\x81\x00", 2},                  /* not minimal */
+                                      {(const uint8_t *)"\x13/multistream/9.9.9\n", 20}, /* another version */
+                                      {(const uint8_t *)"\xff\xff\xff\xff", 4}};         /* endless length */
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        arena a;
+        kith_node_config cfg = config();
+        cfg.no_early_muxer = true;
+        start_with(&a, &cfg);
+        bad *b = meet(&a, 17, 2);
+        assert_true(b->conn && sim_hostile_ready(b->peer));
+        sim_hostile_say(b->peer, said[i]);
+        push_bad(&a, b);
+        assert_null(b->conn);
+        assert_int_equal(a.err, KITH_EPROTO);
+        finish(&a);
+    }
+}
+
 /* Then nothing is left for later, and nothing lost. */
 static void without_memory_for_what_is_left_a_record_is_taken_whole(void **state)
 {
@@ -1905,6 +1959,8 @@ int main(void)
         cmocka_unit_test(a_tiny_frame_in_tiny_records_costs_no_more_than_its_echo),
         cmocka_unit_test(a_record_full_of_tiny_frames_is_taken_in_parts),
         cmocka_unit_test(several_records_at_once_are_taken_in_parts_too),
+        cmocka_unit_test(what_is_wrong_behind_the_first_part_ends_the_session),
+        cmocka_unit_test(rubbish_where_the_muxer_is_negotiated_ends_the_connection),
         cmocka_unit_test(without_memory_for_what_is_left_a_record_is_taken_whole),
         cmocka_unit_test(data_frames_without_a_byte_end_the_session),
         cmocka_unit_test(GHSA_vxx9_2994_q338_an_oversized_data_syn_frame),

@@ -4,6 +4,8 @@
 
 #include "crypto/crypto.h"
 #include "support.h"
+#include "wire/multibase.h"
+#include "wire/pb.h"
 
 static kith_invite sample(size_t addrs)
 {
@@ -74,6 +76,93 @@ static void every_wrong_character_is_found(void **state)
     assert_string_equal(why, "it is too long for an invitation");
 }
 
+/* What a link of these fields is read as; NULL: it is good. */
+static const char *read(const kith_wr *body, kith_invite *out)
+{
+    static char text[2 * KITH_INVITE_TEXT_MAX];
+    uint8_t raw[KITH_INVITE_BYTES_MAX], digest[KITH_SHA256_LEN];
+    kith_wr b = kith_wr_of(kith_span_of(raw, sizeof raw)), w = kith_wr_of(kith_span_of(text, sizeof text));
+    const char *why;
+    kith_sha256(kith_wr_bytes(body), digest);
+    kith_put_bytes(&b, kith_wr_bytes(body));
+    kith_put_bytes(&b, kith_bytes_of(digest, 4));
+    kith_put_str(&w, KITH_INVITE_PREFIX);
+    kith_base_put(&w, KITH_BASE64URL, kith_wr_bytes(&b));
+    assert_false(body->bad || b.bad || w.bad);
+    kith_err e = kith_invite_parse(kith_wr_bytes(&w), out, &why);
+    assert_int_equal(e, why ? KITH_EFORMAT : KITH_OK);
+    return why;
+}
+
+enum { PEER = 1, PQ, SECRET, EXPIRES, ADDR, LATER = 99 };
+
+/* A good body, but for one field, which is left out. */
+static kith_wr body_without(uint32_t tag)
+{
+    static uint8_t buf[KITH_INVITE_BYTES_MAX];
+    kith_invite v = sample(0);
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    if (tag != PEER)
+        kith_pb_put_bytes(&w, PEER, kith_peer_id_bytes(&v.peer));
+    if (tag != PQ)
+        kith_pb_put_bytes(&w, PQ, kith_pq_id_bytes(&v.pq));
+    if (tag != SECRET)
+        kith_pb_put_bytes(&w, SECRET, kith_bytes_of(v.secret, sizeof v.secret));
+    if (tag != EXPIRES)
+        kith_pb_put_num(&w, EXPIRES, v.expires);
+    return w;
+}
+
+static void fields_are_there_and_have_their_form(void **state)
+{
+    (void)state;
+    static const char missing[] = "it was made wrongly: a field is missing",
+                      malformed[] = "it was made wrongly: a field is malformed";
+    kith_invite v;
+    for (uint32_t tag = PEER; tag <= ADDR; tag++) {
+        kith_wr w = body_without(tag);
+        const char *why = read(&w, &v);
+        if (tag == PQ || tag == ADDR)
+            assert_null(why);
+        else
+            assert_string_equal(why, missing);
+        if (tag == EXPIRES)
+            kith_pb_put_bytes(&w, tag, kith_bytes_str("12"));
+        else
+            kith_pb_put_num(&w, tag, 12);
+        assert_string_equal(read(&w, &v), malformed);
+        w = body_without(tag);
+        if (tag == EXPIRES)
+            kith_pb_put_num(&w, tag, (uint64_t)INT64_MAX + 1);
+        else
+            kith_pb_put_bytes(&w, tag, kith_bytes_str("short"));
+        if (tag == ADDR)
+            assert_true(!read(&w, &v) && v.addr_count == 0); /* a kind that we do not know */
+        else
+            assert_string_equal(read(&w, &v), malformed);
+    }
+    kith_wr w = body_without(0);
+    kith_pb_put_num(&w, LATER, 7);
+    kith_pb_put_bytes(&w, LATER, kith_bytes_str("from a later version"));
+    assert_null(read(&w, &v));
+    kith_put_u8(&w, 0x2a); /* field 5, cut off */
+    assert_string_equal(read(&w, &v), malformed);
+}
+
+static void so_many_addresses_are_read(void **state)
+{
+    (void)state;
+    kith_invite many = sample(1), v;
+    kith_bytes a = kith_maddr_bytes(&many.addrs[0]);
+    for (size_t n = KITH_INVITE_ADDRS_MAX - 1; n <= KITH_INVITE_ADDRS_MAX + 1; n++) {
+        kith_wr w = body_without(0);
+        for (size_t i = 0; i < n; i++)
+            kith_pb_put_bytes(&w, ADDR, a);
+        assert_null(read(&w, &v));
+        assert_int_equal(v.addr_count, n < KITH_INVITE_ADDRS_MAX ? n : KITH_INVITE_ADDRS_MAX);
+    }
+}
+
 static void a_proof_is_good_for_one_side_of_one_connection(void **state)
 {
     (void)state;
@@ -110,6 +199,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_link_comes_back_as_it_was),
         cmocka_unit_test(every_wrong_character_is_found),
+        cmocka_unit_test(fields_are_there_and_have_their_form),
+        cmocka_unit_test(so_many_addresses_are_read),
         cmocka_unit_test(a_proof_is_good_for_one_side_of_one_connection),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -1031,6 +1031,7 @@ typedef enum lie {
     PQ_KEY_AS_NUMBER,
     PQ_KEY_NOT_CANONICAL,
     PQ_KEY_OF_UNKNOWN_KIND,
+    PQ_KEY_OF_FALCON,
     PQ_KEY_OF_ANOTHER,
     PQ_SIG_SHORT,
     PQ_SIG_FLIPPED,
@@ -1041,6 +1042,7 @@ typedef enum lie {
     OTHER_IDENTITY,
     OTHER_LIST,
     LIST_CUT,
+    LIST_OF_NUMBERS,
     SUCCESSORS_MANY,
     SUCCESSORS_LONG,
     LIES
@@ -1067,6 +1069,11 @@ static void rogue_write_pq(rogue *r, lie l, side *to)
         kith_put_u8(&k, 0);
     if (l == PQ_KEY_OF_UNKNOWN_KIND)
         pq_key[1] = 9;
+    if (l == PQ_KEY_OF_FALCON) {
+        k = kith_wr_of(kith_span_of(pq_key, sizeof pq_key));
+        kith_put_pq_key(&k, KITH_SIG_FALCON512,
+                        kith_bytes_of(lots, kith_sig_info_of(KITH_SIG_FALCON512)->pub_len));
+    }
     kith_noise_pq_text t = {.initiator = r->hs.initiator != (l == OTHER_ROLE),
                             .suite = l == OTHER_SUITE ? K5 : K3,
                             .h = l == OTHER_HASH ? other : r->hs.h,
@@ -1088,9 +1095,12 @@ static void rogue_write_pq(rogue *r, lie l, side *to)
             kith_pb_put_bytes(&x, 1101, kith_wr_bytes(&k));
     }
     for (int i = 0; i < 1 + (l == PQ_SIG_TWICE) && l != NO_PQ_SIG; i++)
-        kith_pb_put_bytes(&x, 1102, kith_bytes_of(pq_sig, 3309u - (l == PQ_SIG_SHORT)));
-    for (int i = 0; i < 2; i++)
+        kith_pb_put_bytes(&x, 1102,
+                          kith_bytes_of(pq_sig, l == PQ_KEY_OF_FALCON ? 666u : 3309u - (l == PQ_SIG_SHORT)));
+    for (int i = 0; i < 2 && l != LIST_OF_NUMBERS; i++)
         kith_pb_put_bytes(&x, 1104, list[i]);
+    if (l == LIST_OF_NUMBERS)
+        kith_pb_put_num(&x, 1104, 7);
     for (int i = 0; i <= KITH_SUCCESSORS_MAX && l == SUCCESSORS_MANY; i++)
         kith_pb_put_bytes(&x, 1105, list[0]);
     if (l == SUCCESSORS_LONG)
@@ -1133,7 +1143,10 @@ static void a_post_quantum_identity_is_taken_or_refused_for_the_right_reason(voi
     static const char malformed[] = "the peer's post-quantum identity is malformed";
     static const char wrong[] =
         "the peer's post-quantum signature is wrong: somebody else holds its other key, or changes this handshake";
-    static const struct {
+    static const char no_falcon[] =
+        "the peer's post-quantum key has an algorithm that this program was built without";
+    const bool falcon = kith_sig_available(KITH_SIG_FALCON512);
+    const struct {
         kith_err err;
         const char *why;
     } want[LIES] = {
@@ -1147,6 +1160,7 @@ static void a_post_quantum_identity_is_taken_or_refused_for_the_right_reason(voi
         [PQ_KEY_NOT_CANONICAL] = {KITH_EPROTO, malformed},
         [PQ_KEY_OF_UNKNOWN_KIND] = {KITH_EUNSUPPORTED,
                                     "the peer's post-quantum key has an unknown algorithm"},
+        [PQ_KEY_OF_FALCON] = {falcon ? KITH_ECRYPTO : KITH_EUNSUPPORTED, falcon ? wrong : no_falcon},
         [PQ_KEY_OF_ANOTHER] = {KITH_ECRYPTO, wrong},
         [PQ_SIG_SHORT] = {KITH_ECRYPTO, wrong},
         [PQ_SIG_FLIPPED] = {KITH_ECRYPTO, wrong},
@@ -1157,6 +1171,7 @@ static void a_post_quantum_identity_is_taken_or_refused_for_the_right_reason(voi
         [OTHER_IDENTITY] = {KITH_ECRYPTO, wrong},
         [OTHER_LIST] = {KITH_ECRYPTO, wrong},
         [LIST_CUT] = {KITH_ECRYPTO, wrong},
+        [LIST_OF_NUMBERS] = {KITH_EAUTH, DOWNGRADE}, /* which is none */
         [SUCCESSORS_MANY] = {KITH_EPROTO, "the peer says too much about its former keys"},
         [SUCCESSORS_LONG] = {KITH_EPROTO, "the peer says too much about its former keys"},
     };

@@ -47,6 +47,24 @@ static void ten_thousand_small_files_and_tiny_ones(void **state)
     share_free(s);
 }
 
+/* Small ones before it take some of the first request's bytes. */
+static void a_file_larger_than_a_request_arrives(void **state)
+{
+    (void)state;
+    world_share *s = share_new();
+    world_add(s, KITH_ENTRY_FILE, 0, "a", 3);
+    world_add(s, KITH_ENTRY_FILE, 0, "b", KITH_SHARE_RX_REQUEST_BYTES + 2 * KITH_TREE_LEAF + 5);
+    world_add(s, KITH_ENTRY_FILE, 0, "c", 4);
+    world_seal(s, &share_env);
+    pair *p = pair_new(s);
+    p->chunk_max = 1 << 17;
+    run(p, 5);
+    ended_well(p);
+    assert_int_equal(p->receipt_bytes, s->manifest.bytes);
+    pair_free(p);
+    share_free(s);
+}
+
 static void a_share_without_content_arrives(void **state)
 {
     (void)state;
@@ -297,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_share_arrives_whole_in_pieces_of_any_size),
         cmocka_unit_test(ten_thousand_small_files_and_tiny_ones),
+        cmocka_unit_test(a_file_larger_than_a_request_arrives),
         cmocka_unit_test(a_share_without_content_arrives),
         cmocka_unit_test(only_what_is_wanted_is_fetched),
         cmocka_unit_test(a_file_that_cannot_be_read_is_lost_and_the_others_arrive),

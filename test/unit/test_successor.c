@@ -165,6 +165,22 @@ static kith_err rebuilt(kith_bytes in, uint32_t drop, uint32_t twice, bool extra
     return kith_successor_parse(kith_wr_bytes(&w), &s);
 }
 
+/* A peer whose key is of another kind may be known; a successor of it is not understood. */
+static void a_statement_of_another_kind_of_key_is_not_understood(void **state)
+{
+    (void)state;
+    person p = person_of(50);
+    kith_span b = statement(&p, 0);
+    uint8_t *type = memchr(b.p, 8, b.len); /* of the PublicKey: field 1, then its kind */
+    assert_non_null(type);
+    kith_successor s;
+    assert_int_equal(type[1], 1);
+    type[1] = 3; /* ECDSA */
+    assert_int_equal(kith_successor_parse(kith_span_bytes(b), &s), KITH_EUNSUPPORTED);
+    free(b.p);
+    forget(&p);
+}
+
 static void a_statement_has_one_form(void **state)
 {
     (void)state;
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_statement_says_what_was_signed),
         cmocka_unit_test(every_truncation_and_every_wrong_byte_is_refused),
         cmocka_unit_test(one_signature_alone_is_not_enough),
+        cmocka_unit_test(a_statement_of_another_kind_of_key_is_not_understood),
         cmocka_unit_test(a_statement_has_one_form),
         cmocka_unit_test(a_chain_is_followed_from_wherever_the_contact_stands),
         cmocka_unit_test(the_vectors_come_out_again),

@@ -262,6 +262,20 @@ static kith_err apply(kith_trust_row *r, bool known, kith_trust_edit e)
     return err;
 }
 
+static void a_policy_is_set_and_a_row_of_ones_own_is_put_back(void **state)
+{
+    (void)state;
+    kith_trust_row r = {.peer = peer_id(1), .pq = pq_id(1), .level = 3, PINNED}, was = r;
+    assert_int_equal(
+        apply(&r, true, (kith_trust_edit){.act = KITH_TRUST_SET_POLICY, .policy = KITH_TRUST_OFF}), KITH_OK);
+    was.policy = KITH_TRUST_OFF;
+    assert_memory_equal(&r, &was, sizeof r);
+    kith_trust_row copy = {.peer = r.peer, .pq = pq_id(2), .blocked = true, .sequence = 7};
+    assert_int_equal(apply(&r, true, (kith_trust_edit){.act = KITH_TRUST_PUT, .peer = r.peer, .row = copy}),
+                     KITH_OK);
+    assert_memory_equal(&r, &copy, sizeof r);
+}
+
 static void a_pin_never_takes_the_place_of_another_key(void **state)
 {
     (void)state;
@@ -419,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_succession_moves_the_pin_and_keeps_what_it_is_worth),
         cmocka_unit_test(a_petname_stands_in_the_sentence_and_in_the_command),
         cmocka_unit_test(no_sentence_is_cut_off),
+        cmocka_unit_test(a_policy_is_set_and_a_row_of_ones_own_is_put_back),
         cmocka_unit_test(a_pin_never_takes_the_place_of_another_key),
         cmocka_unit_test(verified_is_not_lost_by_a_pin),
         cmocka_unit_test(an_accepted_key_begins_another_line),
