@@ -52,6 +52,25 @@ static void a_link_comes_back_as_it_was(void **state)
     }
 }
 
+/* As a mail or a chat breaks it. */
+static void white_space_anywhere_is_ignored(void **state)
+{
+    (void)state;
+    kith_invite v = sample(2), back;
+    char text[KITH_INVITE_TEXT_MAX], broken[2 * KITH_INVITE_TEXT_MAX];
+    const char *why;
+    size_t len = text_of(&v, text), n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (i % 7 == 0)
+            broken[n++] = " \t\n\r"[i / 7 % 4];
+        broken[n++] = text[i];
+    }
+    broken[n++] = '\n';
+    assert_int_equal(kith_invite_parse(kith_bytes_of(broken, n), &back, &why), KITH_OK);
+    assert_memory_equal(v.secret, back.secret, sizeof v.secret);
+    assert_int_equal(back.addr_count, 2);
+}
+
 static void every_wrong_character_is_found(void **state)
 {
     (void)state;
@@ -198,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_link_comes_back_as_it_was),
+        cmocka_unit_test(white_space_anywhere_is_ignored),
         cmocka_unit_test(every_wrong_character_is_found),
         cmocka_unit_test(fields_are_there_and_have_their_form),
         cmocka_unit_test(so_many_addresses_are_read),

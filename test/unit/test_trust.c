@@ -262,6 +262,14 @@ static kith_err apply(kith_trust_row *r, bool known, kith_trust_edit e)
     return err;
 }
 
+static void names_differ_in_more_than_capitals(void **state)
+{
+    (void)state;
+    assert_true(kith_trust_name_eq(kith_bytes_str("Alice"), kith_bytes_str("aLICE")));
+    assert_false(kith_trust_name_eq(kith_bytes_str("alice"), kith_bytes_str("alic")));
+    assert_false(kith_trust_name_eq(kith_bytes_str("alice"), kith_bytes_str("alicf")));
+}
+
 static void a_policy_is_set_and_a_row_of_ones_own_is_put_back(void **state)
 {
     (void)state;
@@ -433,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_succession_moves_the_pin_and_keeps_what_it_is_worth),
         cmocka_unit_test(a_petname_stands_in_the_sentence_and_in_the_command),
         cmocka_unit_test(no_sentence_is_cut_off),
+        cmocka_unit_test(names_differ_in_more_than_capitals),
         cmocka_unit_test(a_policy_is_set_and_a_row_of_ones_own_is_put_back),
         cmocka_unit_test(a_pin_never_takes_the_place_of_another_key),
         cmocka_unit_test(verified_is_not_lost_by_a_pin),
