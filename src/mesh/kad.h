@@ -98,7 +98,8 @@ typedef struct kith_kad_event {
     const kith_kad_peer *peers; /* PROVIDER: one. DONE of find_nearest: nearest first; of find_peer: it */
     size_t peer_count;
     kith_bytes value; /* DONE of get */
-    unsigned reached; /* DONE of put and provide: servers that have taken it */
+    unsigned
+        reached; /* DONE of put: servers that have taken it; of provide: that were told, which has no answer */
     kith_kad_lookup_facts lookup;
     kith_time took;
 } kith_kad_event;

@@ -160,10 +160,16 @@ static void asking_tick(void *m, kith_time now)
 static void asking_gone(void *m, kith_time now, kith_err why)
 {
     asking *a = m;
+    bool said =
+        !a->answered && a->out.len == 0 && why == KITH_ERESET; /* go closes in good order, js resets */
     if (a->request)
-        end(a->all, a->request, now, why ? why : KITH_ECLOSED,
-            why == KITH_EUNSUPPORTED ? "it does not speak the protocol"
-                                     : "the stream ended before the answer");
+        end(a->all, a->request, now,
+            said  ? KITH_OK
+            : why ? why
+                  : KITH_ECLOSED,
+            said                       ? NULL
+            : why == KITH_EUNSUPPORTED ? "it does not speak the protocol"
+                                       : "the stream ended before the answer");
     a->limit = KITH_NEVER;
 }
 

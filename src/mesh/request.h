@@ -45,7 +45,8 @@ kith_requests *kith_requests_new(const kith_requests_config *cfg); /* NULL: no m
 void kith_requests_free(kith_requests *r);
 
 /* Asks. addrs: packed, may be empty for a connected peer; all arguments are copied, owner and tag come back. answered: false for a message
- * that has no answer; its end is then the peer's half-close. KITH_ELIMIT: `most` are there. KITH_ENOMEM. */
+ * that has no answer; it is KITH_OK when the peer ends the stream after all of it was sent, by closing or by a reset: which one says
+ * nothing about what it made of it, as implementations differ. KITH_ELIMIT: `most` are there. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_requests_start(kith_requests *r, const kith_peer_id *peer, kith_bytes addrs,
                                         kith_bytes message, bool answered, void *owner, uint64_t tag);
 /* Gives up all of an owner's; they are not told. */
