@@ -391,7 +391,7 @@ static void start_node(sim_host *h)
     kith_node_set_clock(h->node, s->now, 1800000000);
 }
 
-sim_host *sim_add(sim *s, const kith_node_config *given)
+static sim_host *add(sim *s, const kith_node_config *given, const uint8_t *own_seed)
 {
     sim_host *h = KITH_NEW(&s->env, sim_host);
     if (s->host_count == s->host_cap) {
@@ -414,6 +414,8 @@ sim_host *sim_add(sim *s, const kith_node_config *given)
     h->env = (kith_env){.alloc = {.ctx = h, .fn = host_alloc}, .rand = {.ctx = h, .fn = host_rand}};
     uint8_t seed[KITH_ED25519_SEED_LEN];
     host_rand(h, kith_span_of(seed, sizeof seed));
+    if (own_seed)
+        memcpy(seed, own_seed, sizeof seed);
     h->signer = kith_signer_new(seed);
     kith_err e = kith_pq_signer_new(KITH_SIG_MLDSA65, kith_bytes_of(seed, sizeof seed), &h->pq);
     assert(h->signer && !e);
@@ -432,6 +434,16 @@ sim_host *sim_add(sim *s, const kith_node_config *given)
     assert(!e);
     (void)e;
     return h;
+}
+
+sim_host *sim_add(sim *s, const kith_node_config *given)
+{
+    return add(s, given, NULL);
+}
+
+sim_host *sim_add_as(sim *s, const kith_node_config *given, const uint8_t seed[KITH_ED25519_SEED_LEN])
+{
+    return add(s, given, seed);
 }
 
 void sim_move(sim_host *h, const uint8_t ip[4])

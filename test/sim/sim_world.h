@@ -51,6 +51,8 @@ void sim_set_path(sim *s, sim_path p);
 
 /* A node at 10.x.y.z, TCP port SIM_PORT. cfg: NULL for defaults; its env and signer are ignored, its agent is borrowed. */
 sim_host *sim_add(sim *s, const kith_node_config *cfg);
+/* The same with a key of the caller's choice. */
+sim_host *sim_add_as(sim *s, const kith_node_config *cfg, const uint8_t seed[KITH_ED25519_SEED_LEN]);
 /* Puts a host without connections at another address, outside of 10.0.0.0/8, once. */
 void sim_move(sim_host *h, const uint8_t ip[4]);
 /* Another link than the path's; 0: as that. Bytes per second. */
