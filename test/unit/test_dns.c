@@ -265,6 +265,17 @@ static void pointers_lead_backwards_only(void **state)
                      KITH_EPROTO);
 }
 
+/* Two questions, the first of which has its name from the second: nothing is wrong with it but the direction. */
+static void a_pointer_to_a_later_name_is_refused(void **state)
+{
+    (void)state;
+    static const char backwards[] = "\0\0\0\0\0\2\0\0\0\0\0\0\1a\0\0\1\0\1\xc0\x0c\0\1\0\1";
+    static const char forwards[] = "\0\0\0\0\0\2\0\0\0\0\0\0\xc0\x12\0\1\0\1\1a\0\0\1\0\1";
+    kith_dns_rd r;
+    assert_int_equal(kith_dns_open(&r, kith_bytes_of(backwards, sizeof backwards - 1)), KITH_OK);
+    assert_int_equal(kith_dns_open(&r, kith_bytes_of(forwards, sizeof forwards - 1)), KITH_EPROTO);
+}
+
 /* Questions whose names are pointers, each to the one before: `deep` of them behind a real name. */
 static kith_err open_chain(size_t deep)
 {
@@ -404,6 +415,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_not_written),
         cmocka_unit_test(cut_and_changed_messages_are_refused_or_walked),
         cmocka_unit_test(pointers_lead_backwards_only),
+        cmocka_unit_test(a_pointer_to_a_later_name_is_refused),
         cmocka_unit_test(a_name_follows_so_many_pointers),
         cmocka_unit_test(a_name_that_pointers_make_too_long_is_refused),
         cmocka_unit_test(a_message_has_so_many_items_and_bytes),
