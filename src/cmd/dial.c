@@ -45,8 +45,9 @@ const cmd cmd_dial = {
     .summary = "connect to a peer and say what was found",
     .usage = "ADDR|PEER [--json]",
     .about =
-        "Connects to a peer at an address, or by its id at an address that worked before, waits until identify\n"
-        "has told about it, and prints what was found. A running node keeps the connection.",
+        "Connects to a peer at an address, or by its id at an address that worked before or that the local network\n"
+        "tells, waits until identify has told about it, and prints what was found. A running node keeps the\n"
+        "connection.",
     .examples = "  kith dial /ip4/192.168.1.5/tcp/9000\n"
                 "  kith dial /dnsaddr/bootstrap.libp2p.io --json\n",
     .options = options,

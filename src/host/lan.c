@@ -26,6 +26,8 @@
     KITH_SEC(1) /* of two that find each other the one with the greater peer id lets the other dial first */
 #define RETRY_MIN KITH_SEC(2)
 #define RETRY_MAX KITH_SEC(300)
+#define RETRY_MOVED KITH_SEC(10) /* at most, once there is another address */
+#define DIALS_PER_MINUTE 30      /* by ourselves, whatever the network claims */
 
 /* One family's socket on one interface. Freed by its close callback. */
 typedef struct port {
@@ -56,9 +58,11 @@ struct kith_lan {
     kith_mdns *mdns;
     wire wires[KITH_MDNS_LINKS_MAX];
     kith_list neighbours, watches;
-    size_t looking; /* of the watches */
-    bool present;   /* somewhere others can reach us */
-    size_t kept;    /* connections */
+    size_t looking;   /* of the watches */
+    bool present;     /* somewhere others can reach us */
+    size_t kept;      /* connections */
+    kith_time minute; /* when the present minute of dials began */
+    unsigned dials;   /* in it */
     uv_timer_t timer, scan;
     kith_observer observer;
     bool staying, closed, pumping, again, warned;
@@ -444,8 +448,7 @@ static void on_found(kith_lan *l, const kith_mdns_event *ev)
     const wire *w = find_wire(l, ev->link);
     kith_time now = kith_host_now(l->cfg.host);
     if (n) {
-        n->failures = 0; /* at another address it may be different */
-        n->dial_at = kith_time_min(n->dial_at, now + GIVE_WAY);
+        n->dial_at = kith_time_min(n->dial_at, now + RETRY_MOVED);
         return;
     }
     n = calloc(1, sizeof *n);
@@ -534,6 +537,16 @@ static void dial(kith_lan *l, neighbour *n)
     n->dialling = true;
 }
 
+/* Claims come and go as fast as somebody wants; dials do not. */
+static bool too_many_dials(kith_lan *l, kith_time now)
+{
+    if (now - l->minute >= KITH_SEC(60)) {
+        l->minute = now;
+        l->dials = 0;
+    }
+    return l->dials >= DIALS_PER_MINUTE;
+}
+
 /* Keeps a connection while there are not too many. */
 static void keep(kith_lan *l, kith_conn *c, const kith_peer_id *peer)
 {
@@ -564,11 +577,14 @@ static kith_time connect_some(kith_lan *l)
         kith_conn *c = kith_node_conn_find(kith_host_node(l->cfg.host), &n->peer);
         if (c) {
             keep(l, c, &n->peer);
-        } else if (n->dial_at <= now) {
+        } else if (n->dial_at > now) {
+            next = kith_time_min(next, n->dial_at);
+        } else if (too_many_dials(l, now)) {
+            next = kith_time_min(next, l->minute + KITH_SEC(60));
+        } else {
+            l->dials++;
             dial(l, n);
             under_way += n->dialling;
-        } else {
-            next = kith_time_min(next, n->dial_at);
         }
     }
     return next;
