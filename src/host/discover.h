@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The method discover of host/service.h: whom there is to connect to, on the local network and in the peer book, told as they are found, and how far
- * away they are when asked. docs/protocols/control.md */
+/* The method discover of host/service.h: whom there is to connect to, on the local network and in the peer book,
+ * told as they are found, and how far away they are when asked. docs/protocols/control.md */
 #ifndef KITH_HOST_DISCOVER_H
 #define KITH_HOST_DISCOVER_H
 

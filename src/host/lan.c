@@ -128,8 +128,8 @@ static bool join6(int fd, uint32_t on)
            set(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255) && set(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 1);
 }
 
-/* Bound to the group and not to any address: it takes nothing from others on this port (an avahi, a browser), who get what is sent to this
- * machine alone; and nothing comes from beyond the link. The descriptor, or -errno. */
+/* Bound to the group and not to any address: it takes nothing from others on this port (an avahi, a browser), who
+ * get what is sent to this machine alone; and nothing comes from beyond the link. The descriptor, or -errno. */
 static int group_socket(int family, uint32_t on)
 {
     struct sockaddr_storage at;
@@ -297,8 +297,8 @@ static size_t look(kith_mdns_link found[KITH_MDNS_LINKS_MAX])
     return n;
 }
 
-/* Where we are dialled on a link. An IPv6 link-local address is the last resort, since whoever dials it needs the name of an interface
- * of its own. */
+/* Where we are dialled on a link. An IPv6 link-local address is the last resort, since whoever dials it needs the
+ * name of an interface of its own. */
 static void add_addrs(const kith_lan *l, kith_mdns_link *found)
 {
     for (int resort = 0; resort < 2 && (resort == 0 || found->addr_count == 0); resort++) {
@@ -330,8 +330,8 @@ static void warn(kith_lan *l, const char *interface, int e)
     l->warned = true;
 }
 
-/* A link that is new, has changed, or is as before. A family whose addresses are there only now, or not ready yet, gets its socket
- * when they are. */
+/* A link that is new, has changed, or is as before. A family whose addresses are there only now, or not ready yet,
+ * gets its socket when they are. */
 static void wire_up(kith_lan *l, const kith_mdns_link *found)
 {
     int e = 0;
@@ -676,8 +676,7 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg)
     if (!l)
         return NULL;
     l->cfg = *cfg;
-    l->mdns =
-        kith_mdns_new(kith_host_env(), kith_node_id(kith_host_node(cfg->host)), kith_host_now(cfg->host));
+    l->mdns = kith_mdns_new(kith_host_env(), kith_node_id(kith_host_node(cfg->host)));
     if (!l->mdns) {
         free(l);
         return NULL;

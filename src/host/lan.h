@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The peers on this machine's networks: mesh/mdns.h on sockets of its own, two for each interface, which follow the interfaces as they come and go; and, for
- * a node that stays, connections to the first few of them. docs/protocols/mdns.md
+/* The peers on this machine's networks: mesh/mdns.h on sockets of its own, two for each interface, which follow the
+ * interfaces as they come and go; and, for a node that stays, connections to the first few of them.
+ * docs/protocols/mdns.md
  *
- * It opens nothing before somebody watches, or the node stays and listens where others can reach it. Everything happens on the loop's thread. */
+ * It opens nothing before somebody watches, or the node stays and listens where others can reach it. Everything
+ * happens on the loop's thread. */
 #ifndef KITH_HOST_LAN_H
 #define KITH_HOST_LAN_H
 
@@ -24,10 +26,11 @@ typedef struct kith_lan_config {
 
 /* Nothing is opened yet. NULL: no memory. */
 kith_lan *kith_lan_new(const kith_lan_config *cfg);
-/* From now on this node tells that it is there, wherever it listens and is not loopback, looks for others, connects to some, and keeps those
- * connections: they are protected. */
+/* From now on this node tells that it is there, wherever it listens and is not loopback, looks for others, connects
+ * to some, and keeps those connections: they are protected. */
 void kith_lan_stay(kith_lan *l);
-/* Says goodbye and closes everything, while the loop still runs; whoever watches is told. NULL is fine, and so is twice. */
+/* Says goodbye and closes everything, while the loop still runs; whoever watches is told. NULL is fine, and so is
+ * twice. */
 void kith_lan_close(kith_lan *l);
 /* After the loop has ended, and before the host is freed. NULL is fine. */
 void kith_lan_free(kith_lan *l);
@@ -43,13 +46,15 @@ typedef struct kith_lan_watch {
     bool looking; /* set by the two below */
 } kith_lan_watch;
 
-/* Asks the networks at once, and as long as it lasts. Peers that are known already are not told again: walk them. False: it is closed. */
+/* Asks the networks at once, and as long as it lasts. Peers that are known already are not told again: walk them.
+ * False: it is closed. */
 bool kith_lan_look(kith_lan *l, kith_lan_watch *w);
 /* The same for one who wants to know what is found anyway, and asks for nothing. */
 bool kith_lan_overhear(kith_lan *l, kith_lan_watch *w);
 void kith_lan_look_away(kith_lan *l, kith_lan_watch *w); /* does nothing for one that does not look */
 
-/* Whoever is there, in the order in which they were found: begin with NULL; valid until the loop runs. *interface (may be NULL): as above. */
+/* Whoever is there, in the order in which they were found: begin with NULL; valid until the loop runs. *interface
+ * (may be NULL): as above. */
 const kith_peer_id *kith_lan_next(const kith_lan *l, const kith_peer_id *prev, const char **interface);
 /* Where a peer was found, without /p2p; 0: it was not. l may be NULL. */
 size_t kith_lan_addrs(const kith_lan *l, const kith_peer_id *peer, kith_maddr *out, size_t max);

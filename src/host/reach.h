@@ -9,8 +9,8 @@
 
 #define KITH_WHY_MAX 1024
 
-/* A multiaddr with or without /p2p (addr.len > 0), or a peer id or a known peer's name alone (addr.len 0). names may be NULL. KITH_EFORMAT: why says
- * what is wrong. */
+/* A multiaddr with or without /p2p (addr.len > 0), or a peer id or a known peer's name alone (addr.len 0). names may
+ * be NULL. KITH_EFORMAT: why says what is wrong. */
 KITH_CHECK kith_err kith_target_parse(const char *text, const kith_trust *names, kith_peer_id *peer,
                                       kith_maddr *addr, char why[KITH_WHY_MAX]);
 
@@ -26,8 +26,8 @@ typedef struct kith_reach_by {
     const kith_trust *names;
 } kith_reach_by;
 
-/* Reaches a target; an open connection to the peer, or to the address, is used again. fn is called exactly once and never from inside this
- * call; also while the host stops. KITH_ENOMEM: it will not be. */
+/* Reaches a target; an open connection to the peer, or to the address, is used again. fn is called exactly once and
+ * never from inside this call; also while the host stops. KITH_ENOMEM: it will not be. */
 KITH_CHECK kith_err kith_reach(kith_host *h, const kith_reach_by *by, const char *target, kith_reached_fn fn,
                                void *ctx);
 

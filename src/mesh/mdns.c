@@ -43,8 +43,8 @@ typedef struct entry {
     bool lost; /* LOST is to be told, and then it goes */
 } entry;
 
-/* One link. Its names are random and its own: whoever keeps what he heard of a name, as go-libp2p does, would keep the addresses of one
- * link and not look at those of another; and a change of addresses is a new name. */
+/* One link. Its names are random and its own: whoever keeps what he heard of a name, as go-libp2p does, would keep
+ * the addresses of one link and not look at those of another; and a change of addresses is a new name. */
 typedef struct iface {
     kith_mdns_link l; /* id 0: free */
     uint8_t label[LABEL_LEN];
@@ -69,10 +69,9 @@ struct kith_mdns {
     kith_mdns_stats stats;
 };
 
-kith_mdns *kith_mdns_new(const kith_env *env, const kith_peer_id *self, kith_time now)
+kith_mdns *kith_mdns_new(const kith_env *env, const kith_peer_id *self)
 {
     kith_mdns *m = KITH_NEW(env, kith_mdns);
-    (void)now;
     if (!m)
         return NULL;
     m->env = *env;
@@ -275,8 +274,8 @@ static kith_err append_rest(kith_maddr *to, const kith_maddr *from)
     return e;
 }
 
-/* The address as it is of use here, or false: only what is on the same link. Nobody there can make us dial anywhere else, as he could with
- * names, relays and addresses far away. */
+/* The address as it is of use here, or false: only what is on the same link. Nobody there can make us dial anywhere
+ * else, as he could with names, relays and addresses far away. */
 static bool localise(const iface *i, kith_bytes from, kith_maddr *a)
 {
     kith_maddr_part ip, circuit;
@@ -409,8 +408,8 @@ static void hear_goodbye(kith_mdns *m, kith_time now, const iface *i, kith_bytes
     }
 }
 
-/* A peer's word stands in TXT records, wherever in the message, with or without the PTR record that leads there: implementations differ, and
- * an answer may come in pieces. */
+/* A peer's word stands in TXT records, wherever in the message, with or without the PTR record that leads there:
+ * implementations differ, and an answer may come in pieces. */
 static void take_response(kith_mdns *m, kith_time now, const iface *i, kith_bytes from, kith_dns_rd *r)
 {
     kith_dns_item item;
@@ -436,8 +435,8 @@ static bool asks_for(const kith_dns_item *q, const kith_dns_name *name, uint16_t
     return (q->type == type || q->type == KITH_DNS_ANY) && kith_dns_name_eq(&q->name, name);
 }
 
-/* An answer tells all that there is to tell, whichever record was asked for; and to all, since rust-libp2p asks from any port, and does not
- * hear what is sent there. */
+/* An answer tells all that there is to tell, whichever record was asked for; and to all, since rust-libp2p asks from
+ * any port, and does not hear what is sent there. */
 static void take_query(kith_mdns *m, kith_time now, iface *i, kith_dns_rd *r)
 {
     kith_dns_item item;

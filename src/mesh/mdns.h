@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Peers on the same links, by multicast DNS: libp2p's discovery/mdns over RFC 6762. A machine of datagrams, without any I/O, which knows
- * nothing of connections. docs/protocols/mdns.md
+/* Peers on the same links, by multicast DNS: libp2p's discovery/mdns over RFC 6762. A machine of datagrams, without
+ * any I/O, which knows nothing of connections. docs/protocols/mdns.md
  *
- * A link is a network interface. The host tells which there are and what addresses this node has there, hands in what arrives on them, and
- * sends on them what the machine writes. On each link:
+ * A link is a network interface. The host tells which there are and what addresses this node has there, hands in
+ * what arrives on them, and sends on them what the machine writes. On each link:
  *
  *     up ─► ASK: a query after 20-120 ms, then after 1, 2, 4 .. 60 s, so long as somebody wants to know (browse)
  *      │
@@ -12,8 +12,9 @@
  *
  * Everything is a claim of whoever sent a packet: that a peer is there, and who, only a handshake proves.
  *
- * Memory: about 1.2 KiB a peer, up to KITH_MDNS_PEERS_MAX. Everything that others can make grow is capped: the peers, those that one
- * address claims, the addresses of each, and the packets of a link that are looked at in a second. */
+ * Memory: about 1.2 KiB a peer, up to KITH_MDNS_PEERS_MAX. Everything that others can make grow is capped: the
+ * peers, those that one address claims, the addresses of each, and the packets of a link that are looked at in a
+ * second. */
 #ifndef KITH_MESH_MDNS_H
 #define KITH_MESH_MDNS_H
 
@@ -56,11 +57,11 @@ typedef struct kith_mdns_link {
 } kith_mdns_link;
 
 /* NULL: no memory. env is copied. */
-kith_mdns *kith_mdns_new(const kith_env *env, const kith_peer_id *self, kith_time now);
+kith_mdns *kith_mdns_new(const kith_env *env, const kith_peer_id *self);
 void kith_mdns_free(kith_mdns *m);
 
-/* A link that is there, new or as it is now; copied. A change of addresses takes back what was said and says it anew. KITH_ELIMIT: there are
- * KITH_MDNS_LINKS_MAX. KITH_ENOMEM. */
+/* A link that is there, new or as it is now; copied. A change of addresses takes back what was said and says it
+ * anew. KITH_ELIMIT: there are KITH_MDNS_LINKS_MAX. */
 KITH_CHECK kith_err kith_mdns_link_up(kith_mdns *m, kith_time now, const kith_mdns_link *link);
 /* What was found on it is lost. */
 void kith_mdns_link_down(kith_mdns *m, kith_time now, uint32_t id);
@@ -71,9 +72,11 @@ void kith_mdns_ask(kith_mdns *m, kith_time now);
 /* Takes back everywhere what was said: for the end. Afterwards nothing is said any more. */
 void kith_mdns_leave(kith_mdns *m, kith_time now);
 
-/* A datagram that came to the group on a link; from: the sender's address, 4 or 16 bytes. Nothing that it holds is an error. */
+/* A datagram that came to the group on a link; from: the sender's address, 4 or 16 bytes. Nothing that it holds is
+ * an error. */
 void kith_mdns_recv(kith_mdns *m, kith_time now, uint32_t link, kith_bytes from, kith_bytes in);
-/* A datagram for the group, and the link to send it on, over IPv4 and IPv6; 0: none. out.len >= KITH_MDNS_PACKET_MAX. */
+/* A datagram for the group, and the link to send it on, over IPv4 and IPv6; 0: none. out.len >=
+ * KITH_MDNS_PACKET_MAX. */
 size_t kith_mdns_send(kith_mdns *m, kith_time now, uint32_t *link, kith_span out);
 
 typedef enum kith_mdns_event_kind {
@@ -91,7 +94,8 @@ typedef struct kith_mdns_event {
 } kith_mdns_event;
 
 bool kith_mdns_next(kith_mdns *m, kith_mdns_event *ev);
-/* Where a peer is now, on all links, without /p2p: at most max, those of the link where it was found first before others. */
+/* Where a peer is now, on all links, without /p2p: at most max, those of the link where it was found first before
+ * others. */
 size_t kith_mdns_addrs(const kith_mdns *m, const kith_peer_id *peer, kith_maddr *out, size_t max);
 kith_time kith_mdns_deadline(const kith_mdns *m);
 void kith_mdns_tick(kith_mdns *m, kith_time now);

@@ -74,8 +74,8 @@ kith_err kith_dns_name_of(const char *text, kith_dns_name *out)
     return KITH_OK;
 }
 
-/* The name at *at, which is moved behind it. Every pointer leads to before the place where the labels that it ends began, so there is no loop;
- * and there are few of them, so that a message of pointers to pointers costs little. */
+/* The name at *at, which is moved behind it. Every pointer leads to before the place where the labels that it ends
+ * began, so there is no loop; and there are few of them, so that a message of pointers to pointers costs little. */
 static bool read_name(kith_bytes msg, size_t *at, kith_dns_name *out)
 {
     size_t pos = *at, began = *at, len = 0;

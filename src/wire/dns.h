@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* DNS messages, as far as multicast DNS needs them: RFC 1035 section 4, RFC 6762 section 18. Reading is strict, and bounded by the
- * length of the message: a message is looked at once as a whole, and walked only if all of it is well-formed. */
+/* DNS messages, as far as multicast DNS needs them: RFC 1035 section 4, RFC 6762 section 18. Reading is strict, and
+ * bounded by the length of the message: a message is looked at once as a whole, and walked only if all of it is
+ * well-formed. */
 #ifndef KITH_WIRE_DNS_H
 #define KITH_WIRE_DNS_H
 
@@ -73,9 +74,9 @@ typedef struct kith_dns_rd {
     uint16_t left[4]; /* by section */
 } kith_dns_rd;
 
-/* Looks at all of msg, which must live as long as the reader. KITH_EPROTO: cut off, a name whose pointers do not lead strictly backwards or that
- * is too long, data that is not what its type says, or bytes behind the end. KITH_ELIMIT: longer than KITH_DNS_MSG_MAX, or more than
- * KITH_DNS_ITEMS_MAX questions and records. */
+/* Looks at all of msg, which must live as long as the reader. KITH_EPROTO: cut off, a name whose pointers do not
+ * lead strictly backwards or that is too long, data that is not what its type says, or bytes behind the end.
+ * KITH_ELIMIT: longer than KITH_DNS_MSG_MAX, or more than KITH_DNS_ITEMS_MAX questions and records. */
 KITH_CHECK kith_err kith_dns_open(kith_dns_rd *r, kith_bytes msg);
 /* Questions and records in order; false at the end. */
 bool kith_dns_next(kith_dns_rd *r, kith_dns_item *out);
@@ -83,8 +84,8 @@ bool kith_dns_next(kith_dns_rd *r, kith_dns_item *out);
 bool kith_dns_txt_next(kith_bytes *data, kith_bytes *string);
 
 /* ---- writing ----
- * Names share the ends of earlier ones (compression). After something that does not fit nothing more is written and w.bad stays set;
- * kith_dns_here and kith_dns_undo take back what did not. */
+ * Names share the ends of earlier ones (compression). After something that does not fit nothing more is written and
+ * w.bad stays set; kith_dns_here and kith_dns_undo take back what did not. */
 
 #define KITH_DNS_SUFFIXES_MAX 32 /* places that later names may point to */
 
@@ -104,7 +105,8 @@ typedef struct kith_dns_mark {
 /* flags: of the header; the id is zero, as RFC 6762 18.1 wants it. */
 void kith_dns_begin(kith_dns_wr *w, kith_span out, uint16_t flags);
 void kith_dns_put_question(kith_dns_wr *w, const kith_dns_name *name, uint16_t type);
-/* A record without its data; the data follows with the functions below or with kith_put_* on w->w, then kith_dns_end_record. */
+/* A record without its data; the data follows with the functions below or with kith_put_* on w->w, then
+ * kith_dns_end_record. */
 void kith_dns_put_record(kith_dns_wr *w, kith_dns_section section, const kith_dns_name *name, uint16_t type,
                          uint32_t ttl);
 void kith_dns_put_name(kith_dns_wr *w, const kith_dns_name *name);

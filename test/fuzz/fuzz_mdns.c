@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The mDNS machine against any packets, links and times; a TXT record of a peer is built for it too, since few mutations make one. */
+/* The mDNS machine against any packets, links and times; a TXT record of a peer is built for it too, since few
+ * mutations make one. */
 #include <stdio.h>
 
 #include "mesh/mdns.h"
@@ -63,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const kith_env *env = tape_env_init(&e, tape_u8(&t));
     kith_peer_id self = {.len = 34, .b = {0x12, 0x20}};
     kith_time now = 0;
-    kith_mdns *m = kith_mdns_new(env, &self, now);
+    kith_mdns *m = kith_mdns_new(env, &self);
     uint32_t link;
     size_t live = 0;
     if (!m)

@@ -4,7 +4,8 @@
 
 #include "support.h"
 
-/* RFC 1035, 4.1.4: F.ISI.ARPA, FOO.F.ISI.ARPA, ARPA and the root, as the questions of a message that has them at these offsets. */
+/* RFC 1035, 4.1.4: F.ISI.ARPA, FOO.F.ISI.ARPA, ARPA and the root, as the questions of a message that has them at
+ * these offsets. */
 static kith_bytes rfc_example(uint8_t buf[128])
 {
     memset(buf, 0, 128);
@@ -88,7 +89,8 @@ static void names_are_made_compared_and_taken_apart(void **state)
     assert_int_equal(kith_dns_name_of(text, &one), KITH_EFORMAT);
 }
 
-/* An answer as go-libp2p's zeroconf and js-libp2p's multicast-dns make them, in one: PTR, SRV, A, AAAA, two TXT, and a type that we do not know. */
+/* An answer as go-libp2p's zeroconf and js-libp2p's multicast-dns make them, in one: PTR, SRV, A, AAAA, two TXT, and
+ * a type that we do not know. */
 static kith_bytes answer(uint8_t *buf, size_t len)
 {
     kith_dns_wr w;

@@ -39,10 +39,10 @@ static kith_mdns_link link_of(const uint8_t ip[4], bool dialled)
     return l;
 }
 
-static void node_init(node *n, const kith_env *env, unsigned number, kith_time now)
+static void node_init(node *n, const kith_env *env, unsigned number)
 {
     *n = (node){.id = peer(number), .ip = {192, 168, 1, (uint8_t)number}};
-    n->m = kith_mdns_new(env, &n->id, now);
+    n->m = kith_mdns_new(env, &n->id);
     assert_non_null(n->m);
 }
 
@@ -108,7 +108,7 @@ static void three_nodes_find_each_other_within_a_quarter_second(void **state)
     node n[3];
     kith_time now = KITH_SEC(5);
     for (unsigned i = 0; i < 3; i++) {
-        node_init(&n[i], env, i + 1, now);
+        node_init(&n[i], env, i + 1);
         node_up(&n[i], now);
     }
     run(n, 3, &now, now + KITH_MS(250));
@@ -146,8 +146,8 @@ static void a_latecomer_is_found_at_once(void **state)
     const kith_env *env = support_env(&heap);
     node n[2];
     kith_time now = 0;
-    node_init(&n[0], env, 1, now);
-    node_init(&n[1], env, 2, now);
+    node_init(&n[0], env, 1);
+    node_init(&n[1], env, 2);
     node_up(&n[0], now);
     run(n, 2, &now, KITH_SEC(1000)); /* its queries are a minute apart now */
     node_up(&n[1], now);
@@ -166,7 +166,7 @@ static void who_leaves_is_lost_in_a_second_and_who_is_cut_off_after_a_while(void
     node n[3];
     kith_time now = 0;
     for (unsigned i = 0; i < 3; i++) {
-        node_init(&n[i], env, i + 1, now);
+        node_init(&n[i], env, i + 1);
         node_up(&n[i], now);
     }
     run(n, 3, &now, KITH_SEC(10));
@@ -185,7 +185,7 @@ static void who_leaves_is_lost_in_a_second_and_who_is_cut_off_after_a_while(void
     assert_int_equal(kith_mdns_stats_of(n[0].m).peers, 0);
     /* And comes back. */
     kith_mdns_free(n[2].m);
-    node_init(&n[2], env, 2, now);
+    node_init(&n[2], env, 2);
     node_up(&n[2], now);
     node both[2] = {n[0], n[2]};
     run(both, 2, &now, now + KITH_MS(250));
@@ -203,7 +203,7 @@ static void a_link_that_goes_takes_its_peers_along(void **state)
     node n[2];
     kith_time now = 0;
     for (unsigned i = 0; i < 2; i++) {
-        node_init(&n[i], env, i + 1, now);
+        node_init(&n[i], env, i + 1);
         node_up(&n[i], now);
     }
     run(n, 2, &now, KITH_SEC(10));
@@ -227,7 +227,7 @@ static void a_new_address_is_a_new_name_and_is_told(void **state)
     node n[2];
     kith_time now = 0;
     for (unsigned i = 0; i < 2; i++) {
-        node_init(&n[i], env, i + 1, now);
+        node_init(&n[i], env, i + 1);
         node_up(&n[i], now);
     }
     run(n, 2, &now, KITH_SEC(10));
@@ -337,7 +337,7 @@ static void only_addresses_on_the_link_are_kept(void **state)
     node n;
     talk t;
     kith_peer_id id = peer(7);
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, true);
     l.ips[l.ip_count] = (kith_mdns_ip){.len = 16, .prefix = 64};
     memcpy(l.ips[l.ip_count++].b, "\x26\0\0\1\0\2\0\3\0\0\0\0\0\0\0\1", 16);
@@ -375,7 +375,7 @@ static void a_record_is_about_one_peer_and_never_about_us(void **state)
     kith_peer_id a = peer(7), b = peer(8);
     node n;
     talk t;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     node_up(&n, 0);
     kith_peer_id_text(&a, p2p);
     snprintf(text[0], sizeof text[0], "!dnsaddr=/ip4/192.168.1.7/tcp/1/p2p/%s", p2p);
@@ -432,7 +432,7 @@ static void a_goodbye_counts_only_from_who_came(void **state)
     const kith_env *env = support_env(&heap);
     node n;
     talk t;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     node_up(&n, 0);
     claim_from(&n, 1, "7", 7, "/ip4/192.168.1.7/tcp/1");
     talk_begin(&t, 0x8400, "peer7");
@@ -463,7 +463,7 @@ static void a_ttl_is_kept_to_but_not_for_long(void **state)
         kith_peer_id id = peer(7);
         node n;
         talk t;
-        node_init(&n, env, 1, 0);
+        node_init(&n, env, 1);
         kith_mdns_link l = link_of(n.ip, false);
         assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
         talk_begin(&t, 0x8400, "x");
@@ -531,7 +531,7 @@ static void answers_are_delayed_joined_and_once_a_second(void **state)
     uint32_t link;
     node n;
     talk t;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, true);
     assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
     kith_time now = KITH_SEC(10);
@@ -591,7 +591,7 @@ static void who_knows_the_answer_gets_none(void **state)
     uint32_t link;
     node n;
     talk t;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, true);
     assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
     kith_time now = kith_mdns_deadline(n.m);
@@ -618,7 +618,7 @@ static void a_query_names_whom_it_need_not_hear(void **state)
     uint8_t buf[KITH_MDNS_PACKET_MAX];
     uint32_t link;
     node n;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, false);
     assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
     for (unsigned i = 2; i < 22; i++) {
@@ -647,7 +647,7 @@ static void queries_grow_rare_and_asking_is_once_a_second(void **state)
     uint8_t buf[KITH_MDNS_PACKET_MAX];
     kith_time now = 0, last = 0, gap = 0;
     node n;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, false);
     kith_mdns_browse(n.m, 0, true);
     assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
@@ -676,8 +676,8 @@ static void an_answer_has_as_many_addresses_as_fit(void **state)
     const kith_env *env = support_env(&heap);
     node n[2];
     kith_time now = 0;
-    node_init(&n[0], env, 1, now);
-    node_init(&n[1], env, 2, now);
+    node_init(&n[0], env, 1);
+    node_init(&n[1], env, 2);
     node_up(&n[0], now);
     kith_mdns_link l = link_of(n[0].ip, false); /* on the same network */
     l.ips[l.ip_count] = (kith_mdns_ip){.len = 16, .prefix = 64};
@@ -705,7 +705,7 @@ static void one_source_claims_so_many_peers(void **state)
     support_heap heap;
     const kith_env *env = support_env(&heap);
     node n;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     node_up(&n, 0);
     for (unsigned i = 0; i < KITH_MDNS_PEERS_PER_SOURCE; i++)
         claim_from(&n, 1, "7", 100 + i, "/ip4/192.168.1.7/tcp/1");
@@ -727,7 +727,7 @@ static void so_many_peers_are_kept_and_one_that_goes_makes_room(void **state)
     const kith_env *env = support_env(&heap);
     node n;
     kith_time now = 0;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     node_up(&n, 0);
     size_t empty = heap.bytes;
     for (unsigned i = 0; i < KITH_MDNS_PEERS_MAX + 8; i++) {
@@ -758,7 +758,7 @@ static void a_peer_has_so_many_addresses_and_the_oldest_goes(void **state)
     const kith_env *env = support_env(&heap);
     char addr[64], text[KITH_MADDR_TEXT_MAX + 1];
     node n;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     node_up(&n, 0);
     for (unsigned i = 0; i <= KITH_MDNS_ADDRS_MAX; i++) {
         snprintf(addr, sizeof addr, "/ip4/192.168.1.7/tcp/%u", 1 + i);
@@ -794,7 +794,7 @@ static void so_many_packets_of_a_link_are_read_in_a_second(void **state)
     const kith_env *env = support_env(&heap);
     node n;
     talk t;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     node_up(&n, 0);
     kith_time now = KITH_SEC(5);
     talk_begin(&t, 0, "x");
@@ -816,7 +816,7 @@ static void so_many_links_are_served(void **state)
     support_heap heap;
     const kith_env *env = support_env(&heap);
     node n;
-    node_init(&n, env, 1, 0);
+    node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, true);
     for (l.id = 1; l.id <= KITH_MDNS_LINKS_MAX; l.id++)
         assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
@@ -835,7 +835,7 @@ static void the_nth_allocation_fails(void **state)
         node n = {.id = peer(1), .ip = {192, 168, 1, 1}};
         heap.fail_at = fail;
         heap.once = true;
-        n.m = kith_mdns_new(env, &n.id, 0);
+        n.m = kith_mdns_new(env, &n.id);
         assert_true(!n.m == (fail == 1));
         if (n.m) {
             node_up(&n, 0);
