@@ -16,6 +16,8 @@ typedef struct source {
 
 typedef struct entry {
     kith_link link;
+    source *source;
+    bool contact;
     uint64_t key;
     uint64_t ends; /* ms since 1970 */
 } entry;
@@ -162,6 +164,8 @@ kith_err kith_replay_take(kith_replay *r, const kith_message *m, uint64_t now, b
         KITH_FREE(&r->env, e);
         return KITH_ENOMEM;
     }
+    e->source = s;
+    e->contact = contact;
     e->key = key;
     e->ends = ends;
     insert(s, e);
@@ -174,6 +178,18 @@ kith_err kith_replay_take(kith_replay *r, const kith_message *m, uint64_t now, b
         entry_drop(r, k, s, first);
     }
     return KITH_OK;
+}
+
+void kith_replay_untake(kith_replay *r, const kith_message *m)
+{
+    entry *e = kith_map_get(&r->entries, key_of(r, &m->source, m->id, sizeof m->id));
+    if (e)
+        entry_drop(r, &r->kinds[e->contact], e->source, e);
+}
+
+void kith_replay_forgot(kith_replay *r, bool contact, uint64_t ends)
+{
+    r->kinds[contact].floor = most(r->kinds[contact].floor, ends);
 }
 
 size_t kith_replay_messages(const kith_replay *r)

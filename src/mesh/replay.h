@@ -28,6 +28,12 @@ void kith_replay_free(kith_replay *r);             /* NULL is fine */
  * KITH_OK: it was not here. KITH_EEXISTS: it was. KITH_ELIMIT: that is not known any more. KITH_ENOMEM: nothing has changed. */
 KITH_CHECK kith_err kith_replay_take(kith_replay *r, const kith_message *m, uint64_t now, bool contact);
 
+/* A message that was taken and then could not be kept: it may come again. */
+void kith_replay_untake(kith_replay *r, const kith_message *m);
+/* Of what somebody else remembered before and has forgotten: messages that end by then (ms since 1970) are not believed, of any source of this
+ * kind that has none that is remembered. */
+void kith_replay_forgot(kith_replay *r, bool contact, uint64_t ends);
+
 /* Messages and sources that are remembered. */
 size_t kith_replay_messages(const kith_replay *r);
 size_t kith_replay_sources(const kith_replay *r);

@@ -173,12 +173,23 @@ static kith_bytes signed_bytes(kith_bytes pq_key, kith_bytes body, uint8_t buf[S
     return kith_wr_bytes(&w);
 }
 
+static kith_err verify_source(const kith_message *m, kith_bytes msg)
+{
+    return kith_pubkey_verify(kith_peer_id_inline_key(&m->source), msg, m->sig);
+}
+
+kith_err kith_message_verify_source(const kith_message *m)
+{
+    uint8_t buf[SIGNED_MAX];
+    return verify_source(m, signed_bytes(m->pq_key, m->body, buf));
+}
+
 kith_err kith_message_verify(const kith_message *m)
 {
     uint8_t buf[SIGNED_MAX];
     kith_bytes msg = signed_bytes(m->pq_key, m->body, buf), raw;
     kith_sig_alg alg;
-    kith_err e = kith_pubkey_verify(kith_peer_id_inline_key(&m->source), msg, m->sig);
+    kith_err e = verify_source(m, msg);
     if (e || m->pq_key.len == 0)
         return e;
     e = kith_pq_key_parse(m->pq_key, &alg, &raw);

@@ -51,6 +51,8 @@ bool kith_message_topic_ok(kith_bytes name);
  * KITH_EUNSUPPORTED: a post-quantum key of an unknown kind. KITH_ELIMIT: longer than KITH_MESSAGE_MAX, or its payload than
  * KITH_MESSAGE_PAYLOAD_MAX. */
 KITH_CHECK kith_err kith_message_parse(kith_bytes in, kith_message *out);
+/* The signature of the source alone: for whoever knows the post-quantum key from elsewhere. KITH_ECRYPTO. */
+KITH_CHECK kith_err kith_message_verify_source(const kith_message *m);
 /* The signature of the source, and that of its post-quantum key where there is one. Whose key that may be is not decided here: pq says
  * which it is. KITH_ECRYPTO. KITH_EUNSUPPORTED: an algorithm that this build lacks. */
 KITH_CHECK kith_err kith_message_verify(const kith_message *m);

@@ -154,10 +154,44 @@ static void without_memory_nothing_is_taken(void **state)
     }
 }
 
+static void what_could_not_be_kept_may_come_again(void **state)
+{
+    (void)state;
+    support_heap h;
+    kith_replay *r = kith_replay_new(support_env(&h));
+    kith_message m = message(1, 1, 60), never = message(1, 9, 60);
+    assert_int_equal(take(r, 1, 1, 60, true), KITH_OK);
+    assert_int_equal(take(r, 1, 2, 60, true), KITH_OK);
+    kith_replay_untake(r, &m);
+    kith_replay_untake(r, &m);
+    kith_replay_untake(r, &never);
+    assert_int_equal(kith_replay_messages(r), 1);
+    assert_int_equal(take(r, 1, 2, 60, true), KITH_EEXISTS);
+    assert_int_equal(take(r, 1, 1, 60, true), KITH_OK);
+    kith_replay_free(r);
+    support_heap_check(&h);
+}
+
+static void what_was_forgotten_before_is_not_believed(void **state)
+{
+    (void)state;
+    support_heap h;
+    kith_replay *r = kith_replay_new(support_env(&h));
+    kith_replay_forgot(r, false, noon + 60000);
+    kith_replay_forgot(r, false, noon + 30000); /* no less */
+    assert_int_equal(take(r, 1, 1, 60, false), KITH_ELIMIT);
+    assert_int_equal(take(r, 1, 1, 61, false), KITH_OK);
+    assert_int_equal(take(r, 2, 1, 60, true), KITH_OK); /* of strangers only */
+    kith_replay_free(r);
+    support_heap_check(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_is_taken_once),
+        cmocka_unit_test(what_could_not_be_kept_may_come_again),
+        cmocka_unit_test(what_was_forgotten_before_is_not_believed),
         cmocka_unit_test(what_is_past_is_forgotten),
         cmocka_unit_test(a_source_that_says_much_is_only_believed_what_is_remembered),
         cmocka_unit_test(a_crowd_of_strangers_forgets_strangers_only),
