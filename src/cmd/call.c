@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "cmd/listen.h"
 #include "cmd/session.h"
 #include "host/control.h"
 #include "host/json.h"
@@ -61,18 +62,32 @@ void call_print_who(FILE *out, const json_t *o)
         fputs(call_text(o, "peer"), out);
 }
 
-void call_print(FILE *out, const char *text)
+static void print_text(FILE *out, const char *text, bool lines)
 {
     kith_bytes in = kith_bytes_str(text);
     uint32_t cp;
     while (in.len > 0) {
         size_t n = kith_utf8_next(in, &cp);
-        if (n && kith_text_printable(cp))
+        if (lines && n && cp == '\n')
+            fputs("\n    ", out);
+        else if (lines && n && cp == '\t')
+            fputc(' ', out);
+        else if (n && kith_text_printable(cp))
             fwrite(in.p, 1, n, out);
         else
             fputc('?', out);
         in = kith_bytes_skip(in, n ? n : 1);
     }
+}
+
+void call_print(FILE *out, const char *text)
+{
+    print_text(out, text, false);
+}
+
+void call_print_lines(FILE *out, const char *text)
+{
+    print_text(out, text, true);
 }
 
 void call_print_json(const json_t *o)
@@ -87,10 +102,12 @@ void call_print_json(const json_t *o)
 static int error_code(const json_t *error)
 {
     kith_err e = kith_rpc_err_of(error);
+    const char *stage = call_text(json_object_get(error, "data"), "stage");
     if (call_number(error, "code") == KITH_RPC_PARAMS)
         return EXIT_USAGE;
-    return strcmp(call_text(json_object_get(error, "data"), "stage"), "dial") == 0 ? session_dial_code(e)
-                                                                                   : session_code(e);
+    if (strcmp(stage, "disk") == 0)
+        return EXIT_DISK;
+    return strcmp(stage, "dial") == 0 ? session_dial_code(e) : session_code(e);
 }
 
 /* One more piece of a result: lists and texts are put together, numbers added. */
@@ -315,6 +332,20 @@ static void on_stop(void *ctx)
     kith_service_close(l->service);
 }
 
+/* For a node that others are to reach while the command lasts; where, is told on stderr. */
+static int begin_listening(local *l)
+{
+    kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
+    char text[KITH_MADDR_TEXT_MAX + 1];
+    size_t count = 0;
+    int code = listen_as_configured(&l->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);
+    for (size_t i = 0; i < count && !code; i++) {
+        kith_maddr_text(&addrs[i], text);
+        fprintf(stderr, "listening on %s\n", text);
+    }
+    return code;
+}
+
 static int run_local(const cmd_args *args, call *c)
 {
     local l = {.call = c};
@@ -324,6 +355,8 @@ static int run_local(const cmd_args *args, call *c)
         return code;
     if (!c->offline)
         session_open_book(&l.s);
+    if (c->listens)
+        session_open_messages(&l.s);
     (void)kith_path(KITH_PLACE_CONFIG, "identity", file);
     l.s.on_interrupt = on_interrupt;
     l.s.on_stop = on_stop;
@@ -334,10 +367,16 @@ static int run_local(const cmd_args *args, call *c)
                                .trust = l.s.trust,
                                .identity = l.s.identity,
                                .identity_file = file,
-                               .version = KITH_VERSION};
+                               .version = KITH_VERSION,
+                               .signer = l.s.signer,
+                               .messages = l.s.messages,
+                               .message_rate = l.s.config.node.limits.rate_messages};
     l.service = kith_service_new(&cfg);
     l.client = l.service ? kith_rpc_client_new(kith_service_methods, l.service, on_message, &l) : NULL;
-    if (l.client)
+    code = l.client && c->listens ? begin_listening(&l) : EXIT_OK;
+    if (code)
+        session_end(&l.s, code);
+    else if (l.client)
         call_ask(c, l.client, 1);
     else
         session_end(&l.s, cmd_fail(EXIT_FAILED, "no memory"));

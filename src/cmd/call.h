@@ -23,6 +23,7 @@ typedef struct call {
     json_t *whole;     /* so far */
     bool running_only; /* makes no sense without a running node: EXIT_NOT_RUNNING */
     bool offline;      /* needs no peer book */
+    bool listens;      /* a node of its own listens as the configuration says, and takes messages */
     bool store;        /* works on the known peers alone: without a running node no other is started */
 } call;
 
@@ -67,6 +68,9 @@ void call_print_who(FILE *out, const json_t *o);
 
 /* What a peer said, fit for a terminal: whatever is not printable becomes '?'. */
 void call_print(FILE *out, const char *text);
+
+/* The same for text of several lines: those behind the first are indented. */
+void call_print_lines(FILE *out, const char *text);
 
 /* One line of JSON to stdout. */
 void call_print_json(const json_t *o);

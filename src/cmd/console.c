@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/call.h"
+#include "cmd/message.h"
 
 #define WORDS_MAX 32
 #define HISTORY_MAX 500
@@ -16,6 +17,7 @@
 /* A command under way, from its line to its answer. */
 typedef struct typed {
     char *line; /* words point into it */
+    char *text; /* what stands behind the second word; freed with it */
     char *words[WORDS_MAX];
     const char *rest[WORDS_MAX];
     cmd_args args;
@@ -65,6 +67,7 @@ static void typed_free(typed *t)
         return;
     call_free(&t->call);
     free(t->line);
+    free(t->text);
     free(t);
 }
 
@@ -89,8 +92,21 @@ static void help(void)
         if (cmd_table[i]->call)
             printf("  %-11s %s\n", cmd_table[i]->name, cmd_table[i]->summary);
     }
+    printf("  %-11s %s\n", "send", "send PEER TEXT: a message; its text needs no quotes");
     printf("  %-11s %s\n  %-11s %s\n", "help", "this list; 'help COMMAND' tells more", "quit",
            "stop the node");
+}
+
+/* A copy of what stands behind so many words. */
+static char *behind(const char *line, size_t words)
+{
+    static const char space[] = " \t";
+    line += strspn(line, space);
+    for (size_t i = 0; i < words; i++) {
+        line += strcspn(line, space);
+        line += strspn(line, space);
+    }
+    return strdup(line);
 }
 
 static size_t split(char *line, char *words[WORDS_MAX])
@@ -102,9 +118,22 @@ static size_t split(char *line, char *words[WORDS_MAX])
     return n;
 }
 
+/* send PEER TEXT: a message, with its words as they were typed. False: it is done already. */
+static bool start_send(typed *t)
+{
+    if (!t->words[1] || !t->words[2]) {
+        (void)cmd_fail(EXIT_USAGE, "send: whom, and what? 'send PEER TEXT'");
+        return false;
+    }
+    t->args = (cmd_args){.cmd = cmd_find("message")};
+    message_call(&t->args, t->words[1], kith_bytes_str(t->text), &t->call);
+    return true;
+}
+
 /* False: it is done already. */
 static bool start(console *c, typed *t)
 {
+    t->text = behind(t->line, 2);
     size_t n = split(t->line, t->words);
     const char *name = n ? t->words[0] : "";
     if (*name == '/')
@@ -124,6 +153,8 @@ static bool start(console *c, typed *t)
         help();
         return false;
     }
+    if (strcmp(name, "send") == 0)
+        return start_send(t);
     const cmd *found = cmd_find(name);
     if (!found) {
         (void)cmd_unknown(name);

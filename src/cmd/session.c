@@ -204,6 +204,7 @@ int session_run(session *s)
     kith_host_on_stop(s->host, close_handles, s);
     kith_host_run(s->host);
     kith_book_close(s->book);
+    kith_message_store_close(s->messages);
     kith_trust_close(s->trust);
     kith_lan_free(s->lan);
     kith_host_free(s->host);
@@ -275,6 +276,24 @@ void session_open_book(session *s)
         kith_book_on_trouble(s->book, on_log, NULL);
         kith_book_watch(s->book, s->host);
     }
+}
+
+void session_open_messages(session *s)
+{
+    char path[KITH_PATH_MAX];
+    const char *why = "the state folder cannot be made";
+    bool damaged = false;
+    if (kith_path_make(KITH_PLACE_STATE) == 0 && kith_path(KITH_PLACE_STATE, "messages.db", path))
+        s->messages = kith_message_store_open(kith_host_loop(s->host), path, &damaged, &why);
+    if (damaged)
+        cmd_warn(
+            "the messages' file was damaged; it is now %s.damaged, and a new one was begun: what waited in "
+            "it is not sent",
+            path);
+    if (s->messages)
+        kith_message_store_on_trouble(s->messages, on_log, NULL);
+    else
+        cmd_warn("going on without messages: %s", why);
 }
 
 typedef struct dialing {

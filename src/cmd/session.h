@@ -12,6 +12,7 @@
 #include "host/config.h"
 #include "host/identity.h"
 #include "host/lan.h"
+#include "host/message_store.h"
 #include "host/trust_store.h"
 
 typedef struct session {
@@ -22,6 +23,7 @@ typedef struct session {
     kith_host *host;
     kith_trust *trust;               /* whom this node knows; always there */
     kith_book *book;                 /* NULL: not opened, or it cannot be used */
+    kith_message_store *messages;    /* the same */
     kith_lan *lan;                   /* NULL: mdns = off. Opens nothing before somebody looks */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */
@@ -54,6 +56,9 @@ kith_trust *session_open_trust(int *code);
 
 /* Opens the peer book and notes in it whom this node meets. Without it everything else still works. */
 void session_open_book(session *s);
+
+/* Opens the file of messages. Without it everything else still works. */
+void session_open_messages(session *s);
 
 /* Reaches what a user typed for a peer: a multiaddr with or without /p2p, or a peer id alone. fn gets the connection once
  * it is OPEN. On failure complains and ends the session. */

@@ -12,6 +12,7 @@
 #include "cmd/detach.h"
 #include "cmd/discover.h"
 #include "cmd/listen.h"
+#include "cmd/message.h"
 #include "cmd/outlet.h"
 #include "host/control.h"
 #include "host/discover.h"
@@ -235,6 +236,23 @@ static void join_lan(up *u)
     kith_lan_overhear(u->s.lan, &u->lan);
 }
 
+/* ---- messages ---- */
+
+static void on_message(void *ctx, const json_t *event)
+{
+    const up *u = ctx;
+    saying s;
+    if (!say_begin(&s))
+        return;
+    if (u->s.json) {
+        session_print_to(s.f, json_incref((json_t *)(uintptr_t)event));
+    } else {
+        stamp(u, s.f);
+        message_print(s.f, event);
+    }
+    say_end(u, &s);
+}
+
 static void say_listening(const up *u, const kith_maddr *addrs, size_t count)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1], text[KITH_MADDR_TEXT_MAX + 1];
@@ -317,6 +335,7 @@ static int begin(up *u)
 {
     (void)kith_path(KITH_PLACE_CONFIG, "identity", u->identity);
     session_open_book(&u->s);
+    session_open_messages(&u->s);
     if (u->s.config.perf) {
         kith_node *n = kith_host_node(u->s.host);
         kith_protocol row = {
@@ -333,12 +352,19 @@ static int begin(up *u)
                                .identity = u->s.identity,
                                .identity_file = u->identity,
                                .version = KITH_VERSION,
+                               .signer = u->s.signer,
+                               .messages = u->s.messages,
+                               .message_rate = u->s.config.node.limits.rate_messages,
+                               .tell = on_message,
+                               .tell_ctx = u,
                                .standing = true,
                                .stop = on_quit,
                                .stop_ctx = u};
     u->service = kith_service_new(&cfg);
     if (!u->service)
         return cmd_fail(EXIT_FAILED, "no memory");
+    if (!kith_service_take_messages(u->service))
+        cmd_warn("going on without messages: their file cannot be read");
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
     size_t count;
     int code = listen_as_configured(&u->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);

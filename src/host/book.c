@@ -155,23 +155,11 @@ static int db_open(kith_book *b)
     return kith_db_open(b->path, &plan, &b->db, b->stmts);
 }
 
-/* Out of the way, so that what is in it can still be looked at. The -wal and -shm files belong to it. */
-static void put_aside(const char *path)
-{
-    static const char *const parts[] = {"", "-wal", "-shm"};
-    for (int i = 0; i < 3; i++) {
-        char from[4096], to[4096];
-        if (snprintf(from, sizeof from, "%s%s", path, parts[i]) < (int)sizeof from &&
-            snprintf(to, sizeof to, "%s.damaged%s", path, parts[i]) < (int)sizeof to)
-            (void)rename(from, to);
-    }
-}
-
 /* The file is damaged: a new one takes its place. */
 static int begin_anew(kith_book *b)
 {
     db_close(b);
-    put_aside(b->path);
+    kith_db_put_aside(b->path);
     return db_open(b);
 }
 

@@ -62,6 +62,7 @@ const kith_config_key kith_config_keys[] = {
         "identify pushes a minute that a peer may send on one connection"),
     KEY("limits.rate_rekeys", COUNT, node.limits.rate_rekeys,
         "refreshes of keys a minute that a peer may ask for on one connection, besides those after 16 MiB"),
+    KEY("limits.rate_messages", COUNT, node.limits.rate_messages, "messages a minute that a peer may send"),
     KEY("limits.handshakes", COUNT, node.limits.handshakes,
         "inbound connections that are not authenticated yet"),
     KEY("limits.sign_ms", COUNT, node.limits.sign_ms,

@@ -214,6 +214,11 @@ static void on_send(void *ctx, const json_t *message)
     c->writes++;
 }
 
+static size_t on_unsent(void *ctx)
+{
+    return ((const client *)ctx)->out_len;
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
@@ -305,6 +310,8 @@ static void on_connection(uv_stream_t *server, int status)
     kith_list_push(&k->clients, &c->link);
     k->count++;
     c->rpc = kith_rpc_client_new(k->methods, k->ctx, on_send, c);
+    if (c->rpc)
+        kith_rpc_client_on_unsent(c->rpc, on_unsent);
     if (uv_accept(server, (uv_stream_t *)&c->pipe) || !c->rpc || k->count > KITH_CONTROL_CLIENTS_MAX ||
         !is_ours(&c->pipe) || uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read))
         client_close(c);

@@ -3,6 +3,7 @@
 #include "host/db.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,6 +45,18 @@ void kith_db_close(const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts)
     memset(stmts, 0, plan->count * sizeof *stmts);
     sqlite3_close(*db);
     *db = NULL;
+}
+
+/* The -wal and -shm files belong to it. */
+void kith_db_put_aside(const char *path)
+{
+    static const char *const parts[] = {"", "-wal", "-shm"};
+    for (int i = 0; i < 3; i++) {
+        char from[4096], to[4096];
+        if (snprintf(from, sizeof from, "%s%s", path, parts[i]) < (int)sizeof from &&
+            snprintf(to, sizeof to, "%s.damaged%s", path, parts[i]) < (int)sizeof to)
+            (void)rename(from, to);
+    }
 }
 
 bool kith_db_damaged(int code)

@@ -20,6 +20,9 @@ typedef struct kith_db_plan {
 int kith_db_open(const char *path, const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts);
 void kith_db_close(const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts);
 
+/* Moves a damaged file and those beside it to <path>.damaged, so that what is in it can still be looked at. Closed before. */
+void kith_db_put_aside(const char *path);
+
 /* Whether a code says that the file itself is broken. */
 bool kith_db_damaged(int code);
 /* The code in words. */

@@ -10,7 +10,7 @@
 
 typedef enum kith_place {
     KITH_PLACE_CONFIG, /* KITH_HOME, or $XDG_CONFIG_HOME/kith: kith.ini, identity */
-    /* KITH_HOME, or $XDG_STATE_HOME/kith: peers.db, kith.log, control.sock, kith.pid. The last two are not in $XDG_RUNTIME_DIR, since
+    /* KITH_HOME, or $XDG_STATE_HOME/kith: peers.db, trust.db, messages.db, kith.log, control.sock, kith.pid. The last two are not in $XDG_RUNTIME_DIR, since
      * a service, a cron job and a shell over ssh have it or not, and must find each other. */
     KITH_PLACE_STATE,
 } kith_place;

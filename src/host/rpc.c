@@ -15,6 +15,7 @@ struct kith_rpc_client {
     void *ctx;
     kith_rpc_send send; /* NULL once the client is gone */
     void *send_ctx;
+    size_t (*unsent)(void *send_ctx);
     kith_list calls;
     size_t call_count;
     bool gone;
@@ -42,6 +43,17 @@ kith_rpc_client *kith_rpc_client_new(const kith_rpc_method *methods, void *ctx, 
     c->send_ctx = send_ctx;
     kith_list_init(&c->calls);
     return c;
+}
+
+void kith_rpc_client_on_unsent(kith_rpc_client *c, size_t (*unsent)(void *send_ctx))
+{
+    c->unsent = unsent;
+}
+
+size_t kith_rpc_unsent(const kith_rpc_call *call)
+{
+    const kith_rpc_client *c = call->client;
+    return c->send && c->unsent ? c->unsent(c->send_ctx) : 0;
 }
 
 static void cancel(kith_rpc_call *call)

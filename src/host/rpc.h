@@ -13,8 +13,9 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-#define KITH_RPC_LINE_MAX (64u * 1024) /* a request, without its newline */
-#define KITH_RPC_CALLS_MAX 32          /* requests under way, per client */
+#define KITH_RPC_LINE_MAX \
+    (2u << 20)                /* a request, without its newline: a message of a megabyte, in base64, fits */
+#define KITH_RPC_CALLS_MAX 32 /* requests under way, per client */
 
 /* Error codes of the specification; failures of methods are KITH_RPC_FAILED - kith_err. */
 enum {
@@ -42,6 +43,8 @@ typedef void (*kith_rpc_send)(void *ctx, const json_t *message);
 /* methods: ended by a NULL name; borrowed. NULL: no memory. */
 kith_rpc_client *kith_rpc_client_new(const kith_rpc_method *methods, void *ctx, kith_rpc_send send,
                                      void *send_ctx);
+/* Says how many bytes of what was sent its reader has not taken; without it, none. */
+void kith_rpc_client_on_unsent(kith_rpc_client *c, size_t (*unsent)(void *send_ctx));
 /* The client is gone: its calls are cancelled, and what they still say goes nowhere. The last call frees it. */
 void kith_rpc_client_free(kith_rpc_client *c);
 
@@ -62,6 +65,8 @@ void kith_rpc_error(kith_rpc_call *call, kith_err err, const char *stage, const 
 void kith_rpc_bad_params(kith_rpc_call *call, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* event is an object and taken; gets the request's id. */
 void kith_rpc_event(kith_rpc_call *call, json_t *event);
+/* Bytes that the client has been sent and has not taken: a method with much to say waits while there are many. */
+size_t kith_rpc_unsent(const kith_rpc_call *call);
 /* fn is called at most once, when the client cancels or goes away; the method then ends the call, in fn or later. */
 void kith_rpc_on_cancel(kith_rpc_call *call, void (*fn)(void *state), void *state);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The methods: status, peers, id, dial, ping, perf, disconnect, stop. */
+/* The methods: status, peers, id, dial, ping, perf, disconnect, stop; and the way to those of other files. */
 #include "host/service.h"
 
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "host/discover.h"
 #include "host/invites.h"
 #include "host/json.h"
+#include "host/messages.h"
 #include "host/reach.h"
 #include "host/trust_methods.h"
 #include "proto/perf.h"
@@ -54,6 +55,7 @@ struct kith_service {
     kith_observer watch;
     kith_invites *invites;     /* made when somebody invites or joins */
     kith_discoveries *looking; /* made when somebody discovers */
+    kith_messages *messages;
     bool closed;
 };
 
@@ -710,6 +712,37 @@ static void run_discover(void *ctx, kith_rpc_call *call, const json_t *params)
         kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
 }
 
+/* ---- messages ---- */
+
+bool kith_service_take_messages(kith_service *s)
+{
+    if (!s->messages && s->cfg.host && s->cfg.signer && !s->closed)
+        s->messages = kith_messages_new(&(kith_messages_config){.host = s->cfg.host,
+                                                                .book = s->cfg.book,
+                                                                .lan = s->cfg.lan,
+                                                                .trust = s->cfg.trust,
+                                                                .signer = s->cfg.signer,
+                                                                .store = s->cfg.messages,
+                                                                .standing = s->cfg.standing,
+                                                                .rate = s->cfg.message_rate,
+                                                                .tell = s->cfg.tell,
+                                                                .tell_ctx = s->cfg.tell_ctx});
+    return s->messages && !kith_messages_failed(s->messages);
+}
+
+#define MESSAGE_METHOD(name)                                                                     \
+    static void run_message_##name(void *ctx, kith_rpc_call *call, const json_t *params)         \
+    {                                                                                            \
+        kith_service *s = ctx;                                                                   \
+        if (kith_service_take_messages(s))                                                       \
+            kith_messages_run_##name(s->messages, call, params);                                 \
+        else                                                                                     \
+            kith_rpc_error(call, KITH_EUNSUPPORTED, NULL, "this node does not do messages now"); \
+    }
+MESSAGE_METHOD(send)
+MESSAGE_METHOD(outbox)
+MESSAGE_METHOD(listen)
+
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
     {"peers", run_peers},
@@ -722,6 +755,9 @@ const kith_rpc_method kith_service_methods[] = {
     {"discover", run_discover},
     {"invite", run_invite},
     {"join", run_join},
+    {"message.send", run_message_send},
+    {"message.outbox", run_message_outbox},
+    {"message.listen", run_message_listen},
     {"trust.list", run_trust_list},
     {"trust.show", run_trust_show},
     {"trust.change", run_trust_change},
@@ -776,6 +812,7 @@ void kith_service_close(kith_service *s)
     s->closed = true;
     kith_invites_close(s->invites);
     kith_discoveries_close(s->looking);
+    kith_messages_close(s->messages);
     if (s->cfg.host)
         kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
@@ -791,6 +828,7 @@ void kith_service_free(kith_service *s)
         return;
     kith_invites_free(s->invites);
     kith_discoveries_free(s->looking);
+    kith_messages_free(s->messages);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

@@ -7,6 +7,7 @@
 #include "host/book.h"
 #include "host/identity.h"
 #include "host/lan.h"
+#include "host/message_store.h"
 #include "host/rpc.h"
 #include "host/trust_store.h"
 
@@ -20,6 +21,12 @@ typedef struct kith_service_config {
     const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
     const char *identity_file;
     const char *version;
+    const kith_signer *signer;    /* for messages; NULL: none are sent or taken */
+    kith_message_store *messages; /* NULL: none are kept or taken */
+    uint32_t message_rate;        /* a minute, of one peer */
+    /* Messages that came, and what became of those that nobody waits for (host/messages.h); may be NULL. */
+    void (*tell)(void *ctx, const json_t *event);
+    void *tell_ctx;
     bool standing;           /* a node that stays (kith up), not one that lives for a command */
     void (*stop)(void *ctx); /* for `stop` */
     void *stop_ctx;
@@ -27,6 +34,8 @@ typedef struct kith_service_config {
 
 /* The strings are borrowed. NULL: no memory. */
 kith_service *kith_service_new(const kith_service_config *cfg);
+/* Takes messages, and delivers what waits in the outbox, from now on; else only once somebody asks for messages. False: it cannot. */
+bool kith_service_take_messages(kith_service *s);
 /* Ends whatever is under way; while the loop still runs. */
 void kith_service_close(kith_service *s);
 /* After close, and after the loop has ended; the host may be gone. NULL is fine. */

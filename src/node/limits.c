@@ -35,6 +35,7 @@ void kith_limits_default(kith_limits *l)
         .rate_per_subnet = 4800, /* as 8 addresses, like the caps */
         .rate_pushes = 60,
         .rate_rekeys = 60,
+        .rate_messages = 1200,
         .handshakes = 256,
         .sign_ms = 18000, /* three tenths of a core: 150 signatures of ML-DSA-65 a second */
         .sign_ms_per_ip = 3000,

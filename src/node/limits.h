@@ -18,9 +18,10 @@ typedef struct kith_limits {
     uint32_t conns_per_peer;   /* established, per peer id */
     uint32_t rate_per_ip;      /* inbound connections a minute, per address as above */
     uint32_t rate_per_subnet;
-    uint32_t rate_pushes; /* identify pushes a minute, per connection */
-    uint32_t rate_rekeys; /* refreshes of keys a minute, per connection, besides those after 16 MiB */
-    uint32_t handshakes;  /* inbound connections not yet authenticated */
+    uint32_t rate_pushes;   /* identify pushes a minute, per connection */
+    uint32_t rate_rekeys;   /* refreshes of keys a minute, per connection, besides those after 16 MiB */
+    uint32_t rate_messages; /* messages a minute that a peer may send us, on all of its streams */
+    uint32_t handshakes;    /* inbound connections not yet authenticated */
     uint32_t
         sign_ms; /* milliseconds a minute of our post-quantum signatures for whoever dials, roughly: see kith_limiter_sign */
     uint32_t sign_ms_per_ip;

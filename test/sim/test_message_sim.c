@@ -13,6 +13,7 @@
 
 #include "apps/message_stream.h"
 #include "apps/outbox.h"
+#include "crypto/crypto.h"
 #include "mesh/replay.h"
 #include "sim_world.h"
 
@@ -48,15 +49,6 @@ typedef struct world {
 } world;
 
 /* Of what is no node's. */
-static void *disk_alloc(void *ctx, void *p, size_t old, size_t size)
-{
-    (void)ctx, (void)old;
-    if (size > 0)
-        return realloc(p, size);
-    free(p);
-    return NULL;
-}
-
 static void disk_rand(void *ctx, kith_span out)
 {
     static uint64_t x = 1;
@@ -65,7 +57,7 @@ static void disk_rand(void *ctx, kith_span out)
         out.p[i] = (uint8_t)((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
 }
 
-static const kith_env disk = {.alloc = {.fn = disk_alloc}, .rand = {.fn = disk_rand}};
+static const kith_env disk = {.alloc = {.fn = kith_heap}, .rand = {.fn = disk_rand}};
 
 static uint64_t wall(const world *w)
 {

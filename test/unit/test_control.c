@@ -126,7 +126,7 @@ static void a_line_that_is_too_long_costs_itself_only(void **state)
     int fd = join();
     char junk[4096];
     memset(junk, 'j', sizeof junk);
-    for (int i = 0; i < 100; i++) {
+    for (size_t i = 0; i < KITH_RPC_LINE_MAX / sizeof junk + 100; i++) {
         while (write(fd, junk, sizeof junk) < 0)
             uv_run(&loop, UV_RUN_NOWAIT);
         uv_run(&loop, UV_RUN_NOWAIT);
