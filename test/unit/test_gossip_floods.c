@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A peer that floods a gossipsub router: what it costs has a bound, and it is found out. gossipsub v1.1, "Spam Protection Measures". */
+#include "gossip_rig.h"
+
+#define KIB 1024
+
+/* What the router may hold more than before while one peer does its worst. */
+static void expect_small(const rig *r, size_t before, size_t most)
+{
+    if (r->heap.bytes > before + most)
+        fail_msg("%zu bytes more", r->heap.bytes - before);
+}
+
+static void begin(rig *r)
+{
+    rig_init(r);
+    rig_start(r);
+    rig_join(r, 4, KITH_GOSSIP_V12);
+    rig_beat(r, 1);
+    for (size_t i = 0; i < 4; i++)
+        (void)rig_hear(r, i);
+}
+
+static void ihave_flood(void **state)
+{
+    (void)state;
+    rig r;
+    begin(&r);
+    size_t before = r.heap.bytes;
+    static uint8_t bytes[5000][8];
+    static kith_bytes ids[5000];
+    uint64_t n = 0;
+    unsigned asked = 0;
+    for (int beat = 0; beat < 10; beat++) {
+        unsigned now = 0;
+        for (int rpc = 0; rpc < 30; rpc++) {
+            for (size_t i = 0; i < 5000; i++) {
+                kith_store_be64(bytes[i], n++);
+                ids[i] = kith_bytes_of(bytes[i], 8);
+            }
+            rig_ids(&r, 0, KITH_GOSSIP_IHAVE, ids, rpc == 0 ? 100 : 5000);
+            if (rpc % 2)
+                now += rig_hear(&r, 0).iwant;
+            expect_small(&r, before, r.cfg.control_max + 32 * KIB);
+        }
+        assert_true(now <= r.cfg.ihave_ids_max);
+        asked += now;
+        rig_wait(&r, KITH_SEC(1));
+        (void)rig_hear(&r, 0);
+    }
+    kith_gossip_counts c = kith_gossip_count(r.g);
+    assert_true(asked >= 5000 && c.refused > 100 && c.broken >= 10);
+    rig_wait(&r, KITH_SEC(5));
+    /* Some twenty promises broken: out of the mesh, and soon not listened to. */
+    assert_true(rig_score(&r, 0) < r.cfg.score.gossip);
+    assert_false(rig_in_mesh(&r, 0));
+    rig_ids(&r, 0, KITH_GOSSIP_IHAVE, ids, 5000);
+    assert_int_equal(rig_hear(&r, 0).iwant, 0);
+    assert_true(rig_score(&r, 1) >= 0);
+    rig_end(&r);
+}
+
+static void graft_flood(void **state)
+{
+    (void)state;
+    rig r;
+    begin(&r);
+    assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[0].id, -1), KITH_OK);
+    rig_beat(&r, 1); /* pruned */
+    (void)rig_hear(&r, 0);
+    assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[0].id, 0), KITH_OK);
+    size_t before = r.heap.bytes;
+    unsigned grafts = 0;
+    while (kith_gossip_count(r.g).graylisted == 0 && grafts < 1000) {
+        rig_graft(&r, 0, RIG_TOPIC);
+        grafts++;
+    }
+    assert_true(grafts <= 15);
+    assert_true(rig_score(&r, 0) < r.cfg.score.graylist);
+    assert_int_equal(rig_hear(&r, 0).prunes, 1); /* all of them have one answer */
+    expect_small(&r, before, 1 * KIB);
+    rig_end(&r);
+}
+
+static void subscription_flood(void **state)
+{
+    (void)state;
+    rig r;
+    char name[32];
+    begin(&r);
+    size_t before = r.heap.bytes;
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "topic %u", i);
+        rig_peer *p = &r.peers[i / 5000];
+        uint8_t buf[64];
+        kith_err e;
+        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+        kith_gossip_put_sub(&w, true, kith_bytes_str(name));
+        assert_true(kith_gossip_take(r.g, r.now, p->p, &p->intake, kith_wr_bytes(&w), &e));
+    }
+    kith_gossip_counts c = kith_gossip_count(r.g);
+    assert_true(c.topics <= r.cfg.topics_max && c.topics <= 1 + 4 * r.cfg.topics_per_peer);
+    assert_true(c.refused >= 20000 - c.topics - 4);
+    expect_small(&r, before, 1024 * KIB); /* of four peers, 255 topics each */
+    for (size_t i = 0; i < 4; i++)
+        rig_down(&r, i);
+    assert_int_equal(kith_gossip_count(r.g).topics, 1);
+    rig_end(&r);
+}
+
+static void giant_rpcs(void **state)
+{
+    (void)state;
+    rig r;
+    begin(&r);
+    size_t before = r.heap.bytes;
+    uint8_t *p = calloc(1, KITH_GOSSIP_RPC_MAX + 1);
+    /* too long; too many items of each kind, as few bytes as they can have */
+    assert_int_equal(rig_say(&r, 0, kith_bytes_of(p, KITH_GOSSIP_RPC_MAX + 1)), KITH_ELIMIT);
+    for (size_t i = 0; i < KITH_GOSSIP_RPC_MAX; i += 2)
+        p[i] = 0x0a;
+    assert_int_equal(rig_say(&r, 0, kith_bytes_of(p, KITH_GOSSIP_RPC_MAX)), KITH_ELIMIT);
+    for (size_t i = 0; i < KITH_GOSSIP_RPC_MAX; i += 2)
+        p[i] = 0x12;
+    assert_int_equal(rig_say(&r, 0, kith_bytes_of(p, KITH_GOSSIP_RPC_MAX)), KITH_ELIMIT);
+    for (size_t i = 0; i + 3 < KITH_GOSSIP_RPC_MAX; i += 4)
+        memcpy(p + i, "\x1a\x02\x1a", 4); /* empty GRAFTs */
+    assert_int_equal(rig_say(&r, 0, kith_bytes_of(p, KITH_GOSSIP_RPC_MAX)), KITH_ELIMIT);
+    /* and as many as are allowed: each of them is nothing */
+    for (size_t i = 0; i < 2 * KITH_GOSSIP_ITEMS_MAX; i += 2)
+        memcpy(p + i, "\x12", 2);
+    assert_int_equal(rig_say(&r, 0, kith_bytes_of(p, 2 * KITH_GOSSIP_ITEMS_MAX)), KITH_OK);
+    assert_int_equal(kith_gossip_count(r.g).unsubscribed, KITH_GOSSIP_ITEMS_MAX);
+    expect_small(&r, before, 1 * KIB);
+    free(p);
+    /* who goes on with it is graylisted */
+    for (int i = 0; i < 25; i++)
+        (void)rig_say(&r, 0, kith_bytes_str("\xff"));
+    assert_true(rig_score(&r, 0) < r.cfg.score.graylist);
+    rig_end(&r);
+}
+
+static void forged_seqnos(void **state)
+{
+    (void)state;
+    rig r;
+    uint8_t raw[512];
+    begin(&r);
+    size_t before = r.heap.bytes;
+    kith_bytes m = rig_message(&r, 50, 1, kith_bytes_str("data"), raw, sizeof raw);
+    kith_gossip_msg parsed;
+    assert_int_equal(kith_gossip_msg_parse(m, &parsed), KITH_OK);
+    for (uint64_t i = 2; i < 2000; i++) {
+        kith_store_be64(raw + (parsed.seqno.p - raw), i); /* one signature, many numbers */
+        rig_pass(&r, 0, m);
+    }
+    kith_gossip_counts c = kith_gossip_count(r.g);
+    assert_int_equal(c.invalid, 2); /* then nothing of it is looked at: two signatures are what it cost */
+    assert_int_equal(c.graylisted, 1996);
+    assert_int_equal(c.seen + c.events + c.bytes, 0);
+    expect_small(&r, before, 1 * KIB);
+    /* the author's own next message comes through */
+    rig_say_message(&r, 1, 50, 2, 4);
+    assert_int_equal(rig_events(&r, KITH_GOSSIP_ACCEPT), 1);
+    rig_end(&r);
+}
+
+static void iwant_flood(void **state)
+{
+    (void)state;
+    rig r;
+    uint8_t a[KITH_GOSSIP_MID_MAX];
+    begin(&r);
+    size_t before = r.heap.bytes;
+    rig_say_message(&r, 1, 50, 1, 50000);
+    (void)rig_hear(&r, 0);
+    kith_bytes id = rig_id(&r, 50, 1, a);
+    unsigned got = 0;
+    for (int i = 0; i < 1000; i++) {
+        rig_ids(&r, 0, KITH_GOSSIP_IWANT, &id, 1);
+        if (i % 100 == 99)
+            got += rig_hear(&r, 0).msgs;
+    }
+    assert_int_equal(got, r.cfg.params.retransmissions);
+    assert_true(kith_gossip_count(r.g).refused >= 997);
+    expect_small(&r, before, 80 * KIB); /* the message itself */
+    /* ids of nothing: so many per heartbeat are looked up */
+    static uint8_t bytes[6000][8];
+    static kith_bytes ids[6000];
+    for (size_t i = 0; i < 6000; i++) {
+        kith_store_be64(bytes[i], i);
+        ids[i] = kith_bytes_of(bytes[i], 8);
+    }
+    rig_beat(&r, 1);
+    uint64_t refused = kith_gossip_count(r.g).refused;
+    rig_ids(&r, 0, KITH_GOSSIP_IWANT, ids, r.cfg.iwant_max);
+    assert_int_equal(kith_gossip_count(r.g).refused, refused);
+    rig_ids(&r, 0, KITH_GOSSIP_IWANT, ids, 1);
+    assert_int_equal(kith_gossip_count(r.g).refused, refused + 1);
+    rig_end(&r);
+}
+
+static void idontwant_flood(void **state)
+{
+    (void)state;
+    rig r;
+    begin(&r);
+    size_t before = r.heap.bytes;
+    uint8_t bytes[20][8];
+    kith_bytes ids[20];
+    uint64_t n = 0;
+    for (int rpc = 0; rpc < 3000; rpc++) {
+        for (size_t i = 0; i < 20; i++) {
+            kith_store_be64(bytes[i], n++);
+            ids[i] = kith_bytes_of(bytes[i], 8);
+        }
+        rig_ids(&r, 0, KITH_GOSSIP_IDONTWANT, ids, 20);
+    }
+    /* of each RPC the ids beyond the tenth, and all RPCs beyond the thousandth */
+    assert_int_equal(kith_gossip_count(r.g).refused, 3000);
+    expect_small(&r, before, r.cfg.unwanted_max * 16);
+    rig_end(&r);
+}
+
+static void prune_flood(void **state)
+{
+    (void)state;
+    rig r;
+    begin(&r);
+    size_t before = r.heap.bytes;
+    for (int i = 0; i < 2000; i++)
+        rig_prune(&r, 0, RIG_TOPIC, (kith_bytes){0}, 5);
+    assert_false(rig_in_mesh(&r, 0));
+    char name[32];
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof name, "topic %d", i);
+        rig_prune(&r, 0, kith_bytes_str(name), (kith_bytes){0}, 5);
+    }
+    assert_int_equal(kith_gossip_count(r.g).topics, 1);
+    expect_small(&r, before, 1 * KIB);
+    rig_end(&r);
+}
+
+static void hello_flood(void **state)
+{
+    (void)state;
+    rig r;
+    uint8_t buf[64];
+    begin(&r);
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_gossip_put_extensions(&w, false);
+    for (int i = 0; i < 3; i++)
+        rig_control(&r, 0, kith_wr_bytes(&w));
+    assert_true(rig_score(&r, 0) < r.cfg.score.graylist);
+    rig_end(&r);
+}
+
+/* A peer that reads nothing while others talk. */
+static void deaf_peer(void **state)
+{
+    (void)state;
+    rig r;
+    begin(&r);
+    for (uint64_t i = 1; i <= 3000; i++) {
+        rig_say_message(&r, 1, 50, i, 1000);
+        (void)rig_hear(&r, 2);
+        (void)rig_events(&r, KITH_GOSSIP_ACCEPT);
+        if (i % 100 == 0)
+            rig_wait(&r, KITH_SEC(1));
+    }
+    kith_gossip_counts c = kith_gossip_count(r.g);
+    assert_true(c.dropped > 1900);
+    assert_true(c.bytes < r.cfg.queue_bytes_max + 2000 * 1000);
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ihave_flood),        cmocka_unit_test(graft_flood),
+        cmocka_unit_test(subscription_flood), cmocka_unit_test(giant_rpcs),
+        cmocka_unit_test(forged_seqnos),      cmocka_unit_test(iwant_flood),
+        cmocka_unit_test(idontwant_flood),    cmocka_unit_test(prune_flood),
+        cmocka_unit_test(hello_flood),        cmocka_unit_test(deaf_peer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
