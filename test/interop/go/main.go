@@ -66,6 +66,8 @@ type options struct {
 	streams    int
 	count      int
 	timeout    time.Duration
+	// of gossip
+	px, testExtension, floodsub bool
 }
 
 var opt options
@@ -98,6 +100,10 @@ func main() {
 	fs.IntVar(&opt.count, "count", 5, "pings")
 	fs.DurationVar(&opt.timeout, "timeout", 120*time.Second, "of the whole test")
 
+	fs.BoolVar(&opt.px, "px", false, "gossip: PRUNE names other peers")
+	fs.BoolVar(&opt.testExtension, "test-extension", false, "gossip: tell and answer the test extension")
+	fs.BoolVar(&opt.floodsub, "floodsub", false, "gossip: floodsub and nothing else")
+
 	args := os.Args[1:]
 	var pos []string
 	for len(args) > 0 {
@@ -114,10 +120,12 @@ func main() {
 		version()
 	case len(pos) == 1 && pos[0] == "listen":
 		listen()
+	case len(pos) >= 2 && pos[0] == "gossip":
+		os.Exit(gossip(pos[1], pos[2:]))
 	case len(pos) == 3 && pos[0] == "dial":
 		os.Exit(dial(pos[1], pos[2]))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: peer listen [options] | peer dial ADDR TEST [options] | peer version")
+		fmt.Fprintln(os.Stderr, "usage: peer listen [options] | peer dial ADDR TEST [options] | peer gossip TOPIC [ADDR...] | peer version")
 		os.Exit(2)
 	}
 }
@@ -139,6 +147,14 @@ func version() {
 }
 
 // ---- the node
+
+func fullAddrs(h host.Host) []string {
+	addrs := []string{}
+	for _, a := range h.Addrs() {
+		addrs = append(addrs, a.String()+"/p2p/"+h.ID().String())
+	}
+	return addrs
+}
 
 func newHost(listening bool) (host.Host, error) {
 	if opt.secure != "noise" {
@@ -422,10 +438,7 @@ func listen() {
 		fmt.Fprintln(os.Stderr, "peer:", err)
 		os.Exit(1)
 	}
-	addrs := []string{}
-	for _, a := range h.Addrs() {
-		addrs = append(addrs, a.String()+"/p2p/"+h.ID().String())
-	}
+	addrs := fullAddrs(h)
 	emit(map[string]any{"event": "listening", "peer": h.ID().String(), "addrs": addrs})
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {

@@ -4,6 +4,7 @@ import { createHash, randomInt } from 'node:crypto'
 import { readFileSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
@@ -37,7 +38,8 @@ function emit (fields) {
 function parse (args) {
   const opt = {
     listen: '/ip4/127.0.0.1/tcp/0', secure: 'noise', 'early-muxer': 'on', perf: false, window: '',
-    'slow-reader': false, tiny: false, mdns: false, 'for-await': false, bytes: 0, download: -1, streams: 100, count: 5, timeout: '120s'
+    'slow-reader': false, tiny: false, mdns: false, 'for-await': false, bytes: 0, download: -1, streams: 100, count: 5, timeout: '120s',
+    px: false
   }
   const pos = []
   for (let i = 0; i < args.length; i++) {
@@ -75,7 +77,7 @@ const watched = (make) => (components) => {
   }
 }
 
-async function newNode (listening) {
+async function newNode (listening, more = {}) {
   const encrypters = opt.secure.split(',').map((name) => {
     if (name === 'noise') return watched(noise())
     if (name in SUITES) return watched(xxhfs(name))
@@ -89,7 +91,7 @@ async function newNode (listening) {
     peerDiscovery: opt.mdns ? [mdns()] : [],
     streamMuxers: [yamux(opt.window === 'small' ? { streamOptions: { maxStreamWindowSize: 256 << 10 } } : {})],
     connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000, maxConnections: 100_000 },
-    services: { identify: identify(), identifyPush: identifyPush({ debounce: 100 }), ping: ping() }
+    services: { identify: identify(), identifyPush: identifyPush({ debounce: 100 }), ping: ping(), ...more }
   })
 }
 
@@ -550,6 +552,54 @@ const tests = {
   }
 }
 
+// ---- gossip
+
+// peer gossip TOPIC [ADDR...]; ../README.md has what it takes on stdin and what it prints.
+async function gossip (topic, addrs) {
+  const node = await newNode(true, {
+    pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, floodPublish: true, doPX: opt.px })
+  })
+  const pubsub = node.services.pubsub
+  const keyOf = (data) => Buffer.from(data).subarray(0, 80).toString('latin1').split(' ')[0].slice(0, 64)
+  pubsub.addEventListener('gossipsub:message', (e) => {
+    const { msg, propagationSource } = e.detail
+    if (msg.from.equals(node.peerId)) return
+    emit({
+      event: 'message',
+      from: msg.from.toString(),
+      source: propagationSource.toString(),
+      seqno: msg.sequenceNumber.toString(16).padStart(16, '0'),
+      bytes: msg.data.length,
+      key: keyOf(msg.data)
+    })
+  })
+  pubsub.subscribe(topic)
+  emit({ event: 'listening', peer: node.peerId.toString(), addrs: node.getMultiaddrs().map(String) })
+  const connect = (a) => node.dial(multiaddr(a)).catch((err) => console.error(String(err)))
+  for (const a of addrs) await connect(a)
+  const publish = async (text) => {
+    try {
+      await pubsub.publish(topic, Buffer.from(text, 'latin1'))
+    } catch (err) {
+      emit({ event: 'refused', error: String(err) })
+    }
+  }
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [word, ...rest] = line.split(' ')
+    if (word === 'say') await publish(line.slice(4))
+    else if (word === 'dial') await connect(rest[0])
+    else if (word === 'burst') {
+      for (let i = 0; i < Number(rest[0]); i++) await publish(`${rest[2]}-${i} `.padEnd(Number(rest[1]), '.'))
+    } else if (word === 'peers') {
+      emit({ event: 'peers', topic: pubsub.getSubscribers(topic).length, mesh: pubsub.getMeshPeers(topic).length })
+    } else if (word === 'counts') {
+      const scores = pubsub.getPeers().map((p) => pubsub.score.score(p.toString()))
+      emit({ event: 'counts', worst_score: Math.min(0, ...scores) })
+    } else if (word === 'quit') break
+  }
+  return 0
+}
+
 function version () {
   const of = (name) => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url))).version
   emit({
@@ -557,6 +607,7 @@ function version () {
     version: of('libp2p'),
     noise: of('@libp2p/noise'),
     yamux: of('@libp2p/yamux'),
+    gossipsub: of('@libp2p/gossipsub'),
     runtime: `node ${process.version}`
   })
 }
@@ -565,8 +616,9 @@ let code = 0
 if (pos.length === 1 && pos[0] === 'version') version()
 else if (pos.length === 1 && pos[0] === 'listen') await listen()
 else if (pos.length === 3 && pos[0] === 'dial') code = await dial(pos[1], pos[2])
+else if (pos.length >= 2 && pos[0] === 'gossip') code = await gossip(pos[1], pos.slice(2))
 else {
-  console.error('usage: peer listen [options] | peer dial ADDR TEST [options] | peer version')
+  console.error('usage: peer listen [options] | peer dial ADDR TEST [options] | peer gossip TOPIC [ADDR...] | peer version')
   code = 2
 }
 process.exit(code)
