@@ -33,7 +33,7 @@ typedef struct entry {
     uint32_t on;
     kith_mdns_ip from; /* who claimed it first */
     uint8_t label[KITH_DNS_LABEL_MAX];
-    uint8_t label_len;
+    uint8_t label_len; /* 0: its name is not one below the service */
     kith_time heard;
     uint32_t ttl; /* seconds, as it was said */
     address addrs[KITH_MDNS_ADDRS_MAX];
@@ -390,7 +390,8 @@ static void hear_attribute(kith_mdns *m, kith_time now, const iface *i, kith_byt
     e->heard = now;
     e->ttl = txt->ttl;
     e->label_len = (uint8_t)label.len;
-    memcpy(e->label, label.p, label.len);
+    if (label.len)
+        memcpy(e->label, label.p, label.len);
     hear_address(m, e, &a, now + holds);
 }
 
@@ -399,7 +400,7 @@ static void hear_goodbye(kith_mdns *m, kith_time now, const iface *i, kith_bytes
 {
     KITH_EACH (&m->entries, k) {
         entry *e = KITH_OF(k, entry, link);
-        if (e->on != i->l.id || !same_ip(&e->from, from) ||
+        if (e->on != i->l.id || e->label_len == 0 || !same_ip(&e->from, from) ||
             !kith_bytes_eq(kith_bytes_of(e->label, e->label_len), label))
             continue;
         for (size_t a = 0; a < e->count; a++)
@@ -408,25 +409,32 @@ static void hear_goodbye(kith_mdns *m, kith_time now, const iface *i, kith_bytes
     }
 }
 
-/* A peer's word stands in TXT records, wherever in the message, with or without the PTR record that leads there:
- * implementations differ, and an answer may come in pieces. */
+/* A peer's word stands in TXT records below the service, wherever in the message, with or without the PTR record that
+ * leads there: implementations differ, and an answer may come in pieces. rust-libp2p's names are elsewhere, and only its
+ * PTR record before them says that they are meant. */
 static void take_response(kith_mdns *m, kith_time now, const iface *i, kith_bytes from, kith_dns_rd *r)
 {
     kith_dns_item item;
+    kith_dns_name named = {0};
     kith_bytes label, attribute;
     while (kith_dns_next(r, &item)) {
         if (item.section == KITH_DNS_QUESTION || item.cls != KITH_DNS_IN)
             continue;
-        if (item.type == KITH_DNS_PTR && item.ttl == 0 && kith_dns_name_eq(&item.name, &m->service) &&
-            kith_dns_name_below(&item.target, &m->service, &label)) {
-            hear_goodbye(m, now, i, from, label);
-        } else if (item.type == KITH_DNS_TXT && kith_dns_name_below(&item.name, &m->service, &label)) {
-            kith_peer_id whose = {0};
-            if (item.ttl == 0)
+        if (item.type == KITH_DNS_PTR && kith_dns_name_eq(&item.name, &m->service)) {
+            named = item.target;
+            if (item.ttl == 0 && kith_dns_name_below(&item.target, &m->service, &label))
                 hear_goodbye(m, now, i, from, label);
-            while (item.ttl > 0 && kith_dns_txt_next(&item.data, &attribute))
-                hear_attribute(m, now, i, from, &item, label, attribute, &whose);
+            continue;
         }
+        kith_peer_id whose = {0};
+        label = (kith_bytes){0};
+        if (item.type != KITH_DNS_TXT ||
+            (!kith_dns_name_below(&item.name, &m->service, &label) && !kith_dns_name_eq(&item.name, &named)))
+            continue;
+        if (item.ttl == 0)
+            hear_goodbye(m, now, i, from, label);
+        while (item.ttl > 0 && kith_dns_txt_next(&item.data, &attribute))
+            hear_attribute(m, now, i, from, &item, label, attribute, &whose);
     }
 }
 
@@ -588,7 +596,8 @@ static void put_known(const kith_mdns *m, kith_dns_wr *w, const iface *i, kith_t
         const entry *e = KITH_OF(k, entry, link);
         kith_dns_name instance;
         uint64_t age = (now - e->heard) / KITH_SEC(1);
-        if (e->on != i->l.id || e->lost || now - e->heard > KNOWN_FOR || age >= e->ttl / 2 ||
+        if (e->on != i->l.id || e->lost || e->label_len == 0 || now - e->heard > KNOWN_FOR ||
+            age >= e->ttl / 2 ||
             kith_dns_name_join(kith_bytes_of(e->label, e->label_len), &m->service, &instance))
             continue;
         kith_dns_mark before = kith_dns_here(w);
@@ -736,7 +745,7 @@ void kith_mdns_check(const kith_mdns *m)
         n++;
         assert(e->on && e->peer.len && !kith_peer_id_eq(&e->peer, &m->self));
         assert(e->count <= KITH_MDNS_ADDRS_MAX && (e->count > 0 || e->lost));
-        assert(e->label_len > 0 && e->label_len <= KITH_DNS_LABEL_MAX);
+        assert(e->label_len <= KITH_DNS_LABEL_MAX);
         for (size_t i = 0; i < e->count; i++)
             assert(e->addrs[i].len > 0 && e->addrs[i].len <= KITH_MDNS_ADDR_LEN &&
                    e->addrs[i].until >= m->expire_at);

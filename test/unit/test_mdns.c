@@ -425,6 +425,50 @@ static void a_record_is_about_one_peer_and_never_about_us(void **state)
     kith_mdns_free(n.m);
 }
 
+/* rust-libp2p 0.57 names its records outside of the service, anew in each answer. */
+static void a_name_elsewhere_counts_when_a_pointer_leads_there(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    uint8_t buf[KITH_MDNS_PACKET_MAX];
+    uint32_t link;
+    const char *addr = "/ip4/192.168.1.7/tcp/1";
+    kith_peer_id id = peer(7);
+    node n;
+    talk t;
+    node_init(&n, env, 1);
+    node_up(&n, 0);
+    for (int led = 0; led < 2; led++) {
+        talk_begin(&t, 0x8400, "x");
+        assert_int_equal(kith_dns_name_of("ddAJjkDkHzUfLG6PSFpWlZ8baCzEwXfsZEcgRMBK", &t.instance), KITH_OK);
+        if (led)
+            talk_ptr(&t, 360);
+        talk_txt(&t, 360, &id, &addr, 1);
+        talk_to(&t, &n, KITH_SEC(1), "7");
+        assert_int_equal(n.found, led);
+    }
+    /* It is no answer that could be known next time, and its goodbye would be nobody's. */
+    kith_dns_rd r;
+    kith_mdns_browse(n.m, KITH_SEC(2), false);
+    kith_mdns_browse(n.m, KITH_SEC(2), true);
+    size_t len = 0;
+    for (size_t more; (more = kith_mdns_send(n.m, KITH_SEC(3), &link, kith_span_of(buf, sizeof buf))) > 0;)
+        len = buf[2] & 0x80 ? len : more;
+    assert_int_equal(kith_dns_open(&r, kith_bytes_of(buf, len)), KITH_OK);
+    assert_int_equal(r.left[KITH_DNS_QUESTION], 1);
+    assert_int_equal(r.left[KITH_DNS_ANSWER], 0);
+    talk_begin(&t, 0x8400, "x");
+    assert_int_equal(kith_dns_name_of("other", &t.instance), KITH_OK);
+    talk_ptr(&t, 0);
+    talk_txt(&t, 0, &id, &addr, 1);
+    talk_to(&t, &n, KITH_SEC(3), "7");
+    kith_mdns_tick(n.m, KITH_SEC(5));
+    listen_to(&n, KITH_SEC(5));
+    assert_int_equal(n.lost, 0);
+    kith_mdns_free(n.m);
+}
+
 static void a_goodbye_counts_only_from_who_came(void **state)
 {
     (void)state;
@@ -861,6 +905,7 @@ int main(void)
         cmocka_unit_test(a_new_address_is_a_new_name_and_is_told),
         cmocka_unit_test(only_addresses_on_the_link_are_kept),
         cmocka_unit_test(a_record_is_about_one_peer_and_never_about_us),
+        cmocka_unit_test(a_name_elsewhere_counts_when_a_pointer_leads_there),
         cmocka_unit_test(a_goodbye_counts_only_from_who_came),
         cmocka_unit_test(a_ttl_is_kept_to_but_not_for_long),
         cmocka_unit_test(answers_are_delayed_joined_and_once_a_second),
