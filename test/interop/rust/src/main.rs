@@ -14,12 +14,13 @@ use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{DeniedUpgrade, InboundUpgrade, UpgradeInfo};
 use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::handler::ConnectionEvent;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, DialError, FromSwarm, NetworkBehaviour,
     SubstreamProtocol, SwarmEvent, ToSwarm,
 };
-use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sha3::Shake128;
@@ -58,6 +59,7 @@ struct Opt {
     window: String,
     slow: bool,
     tiny: bool,
+    mdns: bool,
     peer_record: bool,
     bytes: u64,
     download: Option<u64>,
@@ -100,6 +102,7 @@ fn parse() -> (Opt, Vec<String>) {
         window: String::new(),
         slow: false,
         tiny: false,
+        mdns: false,
         peer_record: false,
         bytes: 0,
         download: None,
@@ -123,6 +126,7 @@ fn parse() -> (Opt, Vec<String>) {
             "window" => o.window = value(),
             "slow-reader" => o.slow = true,
             "tiny" => o.tiny = true,
+            "mdns" => o.mdns = true,
             "peer-record" => o.peer_record = true,
             "bytes" => o.bytes = value().parse().unwrap_or_else(|_| usage()),
             "download" => o.download = Some(value().parse().unwrap_or_else(|_| usage())),
@@ -238,6 +242,7 @@ struct Behaviour {
     ping: ping::Behaviour,
     stream: libp2p_stream::Behaviour,
     served: Served,
+    mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 fn node(opt: &Opt, ping_every: Duration) -> Result<Swarm<Behaviour>, Error> {
@@ -258,6 +263,10 @@ fn node(opt: &Opt, ping_every: Duration) -> Result<Swarm<Behaviour>, Error> {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every)),
             stream: libp2p_stream::Behaviour::new(),
             served: serve(opt),
+            mdns: opt
+                .mdns
+                .then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()).expect("mDNS"))
+                .into(),
         })?
         .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(3600)))
         .build())
@@ -384,6 +393,11 @@ async fn drive(
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Error { peer_id, error, .. })) => {
                 emit(json!({"event": "identify_failed", "peer": peer_id.to_string(), "error": error.to_string()}));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(list))) => {
+                for (peer, addr) in list {
+                    emit(json!({"event": "found", "peer": peer.to_string(), "addrs": [addr.to_string()]}));
+                }
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { result, .. })) => {
                 let _ = news.send(News::Ping(result.map_err(|e| e.to_string())));
