@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What a server of the DHT keeps for others: values, and who provides what. In memory, so that an answer costs no I/O; a journal hears of
- * every change, and a host writes it to disk and loads it again (host/kad_store.h).
+ * every change, and a host writes it to disk and loads it again (host/kad_file.h).
  *
  * Everything here is made by strangers, so everything has a cap:
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A node of the DHT that does what lines on stdin say, for test/interop/run, and ends with stdin. README.md, "Kademlia".
  *
- *     tool_kad server|client [PROTOCOL]
+ *     tool_kad server|client [FILE]      FILE: where it keeps what it is given, over restarts
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/kad_file.h"
 #include "mesh/kad.h"
 
 typedef struct tool {
@@ -177,11 +178,17 @@ static void on_stdin(uv_poll_t *p, int status, int events)
     kith_host_kick(t->host);
 }
 
+/* The file's handles are the loop's. */
+static void on_stop(void *file)
+{
+    kith_kad_file_close(file);
+}
+
 int main(int argc, char **argv)
 {
     static tool t;
     if (argc < 2 || argc > 3 || (strcmp(argv[1], "server") != 0 && strcmp(argv[1], "client") != 0))
-        return fail("usage: tool_kad server|client [PROTOCOL]");
+        return fail("usage: tool_kad server|client [FILE]");
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 
     kith_host_config cfg = {0};
@@ -210,14 +217,21 @@ int main(int argc, char **argv)
     kad.env = *kith_host_env();
     kad.node = kith_host_node(t.host);
     kad.server = strcmp(argv[1], "server") == 0;
-    if (argc == 3)
-        kad.protocol = kith_bytes_str(argv[2]);
+    bool damaged;
+    kith_kad_file *file =
+        argc == 3 ? kith_kad_file_open(kith_host_loop(t.host), argv[2], &damaged, &why) : NULL;
+    if (argc == 3 && !file)
+        return fail(why);
+    if (file)
+        kith_kad_file_watch(file, &kad.store);
     t.kad = kith_kad_new(&kad, kith_host_now(t.host));
     if (!t.kad)
         return fail("no memory");
     uv_timeval64_t tv;
     uv_gettimeofday(&tv);
     kith_kad_set_clock(t.kad, kith_host_now(t.host), (uint64_t)tv.tv_sec);
+    if (file)
+        kith_kad_file_load(file, kith_kad_store_of(t.kad), (uint64_t)tv.tv_sec);
     t.puller = (kith_part){.ops = &puller, .self = &t};
     kith_host_attach(t.host, kith_kad_part(t.kad));
     kith_host_attach(t.host, &t.puller);
@@ -227,6 +241,7 @@ int main(int argc, char **argv)
     if (uv_poll_init(kith_host_loop(t.host), &in, 0) || uv_poll_start(&in, UV_READABLE, on_stdin))
         return fail("stdin must be a pipe");
     kith_host_kick(t.host);
+    kith_host_on_stop(t.host, on_stop, file);
     kith_host_run(t.host);
     kith_host_free(t.host);
     kith_kad_free(t.kad);

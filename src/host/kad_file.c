@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The DHT's rows in a file, and the worker that writes them. */
+#include "host/kad_file.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "host/db.h"
+
+#define SCHEMA_VERSION 1
+#define GATHER_MS 1000
+
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS rows(key BLOB NOT NULL, provider BLOB NOT NULL, data BLOB NOT NULL,"
+    " received INTEGER NOT NULL, origin INTEGER NOT NULL, PRIMARY KEY(key, provider)) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS rows_by_age ON rows(received);"
+    "PRAGMA user_version=1;";
+
+typedef enum statement { BEGIN, COMMIT, ROLLBACK, PUT, DROP, TRIM, LIST, STATEMENTS } statement;
+
+static const char *const sql[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [PUT] = "INSERT INTO rows(key, provider, data, received, origin) VALUES(?1, ?2, ?3, ?4, ?5)"
+            " ON CONFLICT(key, provider) DO UPDATE SET data = ?3, received = ?4, origin = ?5",
+    [DROP] = "DELETE FROM rows WHERE key = ?1 AND provider = ?2",
+    [TRIM] = "DELETE FROM rows WHERE (key, provider) IN"
+             " (SELECT key, provider FROM rows ORDER BY received DESC LIMIT -1 OFFSET ?1)",
+    [LIST] = "SELECT key, provider, data, received, origin FROM rows ORDER BY received",
+};
+
+static const kith_db_plan plan = {
+    .pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    .schema = schema,
+    .version = SCHEMA_VERSION,
+    .sql = sql,
+    .count = STATEMENTS,
+};
+
+/* A change that waits. Key and data lie behind it. */
+typedef struct change {
+    kith_link link;
+    bool gone;
+    kith_peer_id provider;
+    uint64_t received, group;
+    size_t key_len, data_len;
+    uint8_t bytes[];
+} change;
+
+struct kith_kad_file {
+    uv_loop_t *loop;
+    char path[PATH_MAX];
+    uv_work_t work;
+    uv_timer_t pause;
+    bool working, loading, closing, closed;
+    kith_list queue; /* of the loop */
+    size_t queued;
+    /* of the worker, while working */
+    kith_list batch;
+    sqlite3 *db;
+    sqlite3_stmt *stmts[STATEMENTS];
+};
+
+/* ---- the file ---- */
+
+static void bind_blob(sqlite3_stmt *st, int at, kith_bytes v)
+{
+    sqlite3_bind_blob(st, at, v.len ? (const void *)v.p : "", (int)v.len, SQLITE_STATIC);
+}
+
+static int step(kith_kad_file *f, statement s)
+{
+    int e = sqlite3_step(f->stmts[s]);
+    sqlite3_reset(f->stmts[s]);
+    sqlite3_clear_bindings(f->stmts[s]);
+    return e == SQLITE_DONE ? SQLITE_OK : e;
+}
+
+static int write_change(kith_kad_file *f, const change *c)
+{
+    sqlite3_stmt *st = f->stmts[c->gone ? DROP : PUT];
+    bind_blob(st, 1, kith_bytes_of(c->bytes, c->key_len));
+    bind_blob(st, 2, kith_peer_id_bytes(&c->provider));
+    if (c->gone)
+        return step(f, DROP);
+    bind_blob(st, 3, kith_bytes_of(c->bytes + c->key_len, c->data_len));
+    sqlite3_bind_int64(st, 4, (sqlite3_int64)c->received);
+    sqlite3_bind_int64(st, 5, (sqlite3_int64)c->group);
+    return step(f, PUT);
+}
+
+static int write_batch(kith_kad_file *f)
+{
+    int e = step(f, BEGIN);
+    if (e)
+        return e;
+    KITH_EACH (&f->batch, k) {
+        if (!e)
+            e = write_change(f, KITH_OF(k, change, link));
+    }
+    sqlite3_bind_int(f->stmts[TRIM], 1, KITH_KAD_FILE_ROWS_MAX);
+    if (!e)
+        e = step(f, TRIM);
+    if (!e)
+        e = step(f, COMMIT);
+    if (e)
+        (void)step(f, ROLLBACK);
+    return e;
+}
+
+static int begin_anew(kith_kad_file *f)
+{
+    kith_db_close(&plan, &f->db, f->stmts);
+    kith_db_put_aside(f->path);
+    return kith_db_open(f->path, &plan, &f->db, f->stmts);
+}
+
+/* ---- the queue ---- */
+
+static void drop_all(kith_list *l)
+{
+    for (kith_link *k; (k = kith_list_pop(l));)
+        free(KITH_OF(k, change, link));
+}
+
+static void on_work(uv_work_t *w)
+{
+    kith_kad_file *f = w->data;
+    int e = f->db ? write_batch(f) : SQLITE_CANTOPEN;
+    if (kith_db_damaged(e) || !f->db)
+        (void)begin_anew(f); /* and the batch is lost */
+}
+
+static void kick(kith_kad_file *f);
+
+static void on_worked(uv_work_t *w, int status)
+{
+    kith_kad_file *f = w->data;
+    (void)status;
+    f->working = false;
+    drop_all(&f->batch);
+    kick(f);
+}
+
+static void on_pause(uv_timer_t *t)
+{
+    kick(t->data);
+}
+
+/* Begins a batch, when there is one and its time has come. */
+static void kick(kith_kad_file *f)
+{
+    if (f->working || f->loading || kith_list_empty(&f->queue) ||
+        (!f->closing && uv_is_active((uv_handle_t *)&f->pause)))
+        return;
+    for (kith_link *k; (k = kith_list_pop(&f->queue));)
+        kith_list_push(&f->batch, k);
+    f->queued = 0;
+    f->working = true;
+    uv_timer_start(&f->pause, on_pause, GATHER_MS, 0);
+    uv_queue_work(f->loop, &f->work, on_work, on_worked);
+}
+
+static void note(kith_kad_file *f, const kith_kad_row *row, bool gone)
+{
+    if (f->closing || f->queued >= KITH_KAD_FILE_QUEUE_MAX)
+        return;
+    change *c = malloc(sizeof *c + row->key.len + row->data.len);
+    if (!c)
+        return;
+    *c = (change){.gone = gone,
+                  .provider = row->provider,
+                  .received = row->received,
+                  .group = row->group,
+                  .key_len = row->key.len,
+                  .data_len = row->data.len};
+    if (row->key.len)
+        memcpy(c->bytes, row->key.p, row->key.len);
+    if (row->data.len)
+        memcpy(c->bytes + row->key.len, row->data.p, row->data.len);
+    kith_list_push(&f->queue, &c->link);
+    f->queued++;
+    kick(f);
+}
+
+static void on_put(void *ctx, const kith_kad_row *row)
+{
+    note(ctx, row, false);
+}
+
+static void on_gone(void *ctx, const kith_kad_row *row)
+{
+    note(ctx, row, true);
+}
+
+/* ---- life ---- */
+
+kith_kad_file *kith_kad_file_open(uv_loop_t *loop, const char *path, bool *damaged, const char **why)
+{
+    static char text[256];
+    *damaged = false;
+    *why = "no memory";
+    kith_kad_file *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->loop = loop;
+    f->work.data = f;
+    kith_list_init(&f->queue);
+    kith_list_init(&f->batch);
+    int e = SQLITE_CANTOPEN;
+    if ((size_t)snprintf(f->path, sizeof f->path, "%s", path) < sizeof f->path)
+        e = kith_db_open(f->path, &plan, &f->db, f->stmts);
+    if (kith_db_damaged(e)) {
+        *damaged = true;
+        e = begin_anew(f);
+    }
+    if (e) {
+        snprintf(text, sizeof text, "%s", kith_db_words(e));
+        *why = text;
+        kith_db_close(&plan, &f->db, f->stmts);
+        free(f);
+        return NULL;
+    }
+    *why = NULL;
+    uv_timer_init(loop, &f->pause);
+    uv_unref((uv_handle_t *)&f->pause);
+    f->pause.data = f;
+    return f;
+}
+
+void kith_kad_file_watch(kith_kad_file *f, kith_kad_store_config *cfg)
+{
+    cfg->put = on_put;
+    cfg->gone = on_gone;
+    cfg->ctx = f;
+}
+
+static kith_bytes column(sqlite3_stmt *st, int at)
+{
+    const void *p = sqlite3_column_blob(st, at);
+    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
+}
+
+/* Packed addresses are taken apart again, as whoever can write the file can write anything. */
+static bool read_row(sqlite3_stmt *st, kith_kad_row *row, kith_addrs *addrs)
+{
+    kith_bytes provider = column(st, 1);
+    *row = (kith_kad_row){.key = column(st, 0),
+                          .data = column(st, 2),
+                          .received = (uint64_t)sqlite3_column_int64(st, 3),
+                          .group = (uint64_t)sqlite3_column_int64(st, 4)};
+    if (row->key.len == 0 || row->key.len > KITH_KAD_KEY_MAX || row->data.len > KITH_KAD_VALUE_MAX)
+        return false;
+    if (provider.len == 0)
+        return true;
+    if (kith_peer_id_parse(provider, &row->provider))
+        return false;
+    kith_bytes packed = row->data;
+    kith_maddr a;
+    addrs->len = 0;
+    while (kith_addrs_next(&packed, &a))
+        (void)kith_addrs_add(addrs, &a);
+    row->data = kith_addrs_bytes(addrs);
+    return addrs->len > 0;
+}
+
+size_t kith_kad_file_load(kith_kad_file *f, kith_kad_store *s, uint64_t unix)
+{
+    sqlite3_stmt *st = f->stmts[LIST];
+    size_t n = 0;
+    assert(!f->working);
+    f->loading = true; /* the worker keeps its hands off the file */
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        kith_kad_row row;
+        kith_addrs addrs;
+        if (read_row(st, &row, &addrs) && kith_kad_store_load(s, unix, &row) == KITH_OK) {
+            n++;
+        } else {
+            kith_kad_row gone = {.key = row.key, .provider = row.provider};
+            note(f, &gone, true);
+        }
+    }
+    sqlite3_reset(st);
+    f->loading = false;
+    kick(f);
+    return n;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    ((kith_kad_file *)h->data)->closed = true;
+}
+
+void kith_kad_file_close(kith_kad_file *f)
+{
+    if (!f)
+        return;
+    f->closing = true;
+    kick(f);
+    while (f->working) /* its callback starts the next batch */
+        uv_run(f->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&f->pause, on_closed);
+    while (!f->closed)
+        uv_run(f->loop, UV_RUN_ONCE);
+    kith_db_close(&plan, &f->db, f->stmts);
+    free(f);
+}
