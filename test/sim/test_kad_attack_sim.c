@@ -110,7 +110,7 @@ static kith_err evil_answer(void *ctx, kith_time now, const kith_peer_id *from, 
     }
     kith_kad_put_head(w, mode == MISTAKES ? KITH_KAD_PING : m.type, m.key);
     if (mode == FORGES && m.type == KITH_KAD_GET_VALUE)
-        kith_kad_put_record(w, m.key, kith_bytes_str("a lie"), 1);
+        kith_kad_put_record(w, m.key, kith_bytes_str("\xff lie"), 1);
     if (mode == LURES)
         name_lures(w, e->asked);
     else if (mode != QUIET)
@@ -181,6 +181,21 @@ static void mine(attack *a, kith_bytes key, unsigned bits, uint8_t seed[KITH_ED2
 
 /* ---- the honest ---- */
 
+/* One byte, the greatest is the best: what a lie begins with would win, were it valid. */
+static kith_err number_validate(void *ctx, kith_bytes key, kith_bytes value)
+{
+    (void)ctx, (void)key;
+    return value.len == 1 ? KITH_OK : KITH_EFORMAT;
+}
+
+static bool number_better(void *ctx, kith_bytes key, kith_bytes a, kith_bytes b)
+{
+    (void)ctx, (void)key;
+    return b.p[0] > a.p[0];
+}
+
+static const kith_kad_namespace number = {"number", number_validate, number_better, NULL};
+
 /* early: attackers in networks of their own, who come when there are twenty others and call everybody who comes after them. */
 static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_config *cfg), unsigned early)
 {
@@ -197,6 +212,8 @@ static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_
         k->cfg.request_timeout = KITH_SEC(4);
         k->cfg.k = 5; /* as many nodes to one that stores as a large network has, or nearly */
         k->cfg.alpha = 3;
+        k->cfg.namespaces = &number;
+        k->cfg.namespace_count = 1;
         k->cfg.beta = 2;
         if (change)
             change(&k->cfg);
@@ -405,15 +422,18 @@ static void nonsense(evil_mode mode, kith_time most)
             call(a, e->host, a->honest[h].host);
     }
     sim_run(a->s, sim_now(a->s) + KITH_SEC(10));
-    kith_bytes k = kith_bytes_of(key, pk_of(&a->honest[0], key, &value));
-    assert_int_equal(kith_kad_put(a->honest[3].kad, sim_now(a->s), k, value, &op), KITH_OK);
-    sim_kad_wait(a->s, &a->honest[3], op, &end);
-    assert_int_equal(end.err, KITH_OK);
-    assert_true(end.reached >= 2);
-    assert_true(end.took <= most);
+    for (size_t i = 0; i < 10; i++) {
+        kith_bytes k = kith_bytes_of(key, pk_of(&a->honest[i], key, &value));
+        assert_int_equal(kith_kad_put(a->honest[3].kad, sim_now(a->s), k, value, &op), KITH_OK);
+        sim_kad_wait(a->s, &a->honest[3], op, &end);
+        assert_int_equal(end.err, KITH_OK);
+        assert_true(end.reached >= 2);
+        assert_true(end.took <= most);
+    }
     for (size_t who = 10; who < 20; who++)
         before += evil_in_table(a, &a->honest[who]);
     for (size_t who = 10; who < 20; who++) {
+        kith_bytes k = kith_bytes_of(key, pk_of(&a->honest[who - 10], key, &value));
         assert_int_equal(kith_kad_get(a->honest[who].kad, sim_now(a->s), k, 3, &op), KITH_OK);
         sim_kad_wait(a->s, &a->honest[who], op, &end);
         assert_int_equal(end.err, KITH_OK);
@@ -434,6 +454,19 @@ static void nonsense(evil_mode mode, kith_time most)
             assert_int_equal(end.err, KITH_OK);
         }
         kith_kad_check(a->honest[who].kad);
+    }
+    for (uint8_t i = 0; mode == FORGES && i < 10; i++) {
+        uint8_t name[] = {'/', 'n', 'u', 'm', 'b', 'e', 'r', '/', i};
+        kith_bytes k = kith_bytes_of(name, sizeof name);
+        assert_int_equal(kith_kad_put(a->honest[3].kad, sim_now(a->s), k, kith_bytes_of(&i, 1), &op),
+                         KITH_OK);
+        sim_kad_wait(a->s, &a->honest[3], op, &end);
+        assert_int_equal(end.err, KITH_OK);
+        assert_int_equal(kith_kad_get(a->honest[10 + i].kad, sim_now(a->s), k, 20, &op), KITH_OK);
+        sim_kad_wait(a->s, &a->honest[10 + i], op, &end);
+        assert_int_equal(end.err, KITH_OK);
+        assert_int_equal(end.value_len, 1);
+        assert_int_equal(end.value[0], i);
     }
     if (mode == BABBLES || mode == MISTAKES ||
         mode == SILENT) { /* who was caught has left the tables of those who asked */
