@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "mesh/kad_impl.h"
 #include "sim_kad.h"
 
 extern const char kith_toy_crypto[] __attribute__((weak)); /* NULL with the real cryptography */
@@ -449,6 +450,36 @@ static void memory_that_runs_out_costs_answers_only(void **state)
     net_free(&n);
 }
 
+/* What is remembered of a connected peer goes with its last connection. */
+static void who_has_left_is_forgotten(void **state)
+{
+    (void)state;
+    net n = net_new(27, 20, NULL);
+    bool some = false;
+    look_up(&n, 5);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < n.count; i++) {
+            size_t known = 0, conns = 0, open = 0;
+            kith_conn_facts f;
+            KITH_EACH (&n.all[i].kad->connected, l) {
+                known++;
+                conns += KITH_OF(l, struct known, link)->conns;
+            }
+            for (kith_conn *c = NULL; (c = kith_node_conn_next(sim_node(n.all[i].host), c));) {
+                kith_conn_facts_get(c, &f);
+                open += f.open;
+            }
+            assert_int_equal(conns, open);
+            assert_int_equal(known, n.all[i].kad->known.len);
+            some = some || known > 0;
+            assert_true(round == 0 || known == 0);
+        }
+        sim_run(n.s, sim_now(n.s) + KITH_SEC(200)); /* connections that nobody uses end after 60 */
+    }
+    assert_true(some);
+    net_free(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +491,7 @@ int main(void)
         cmocka_unit_test(peers_are_found_also_clients_and_the_absent_are_not),
         cmocka_unit_test(a_node_alone_is_told_so_and_caps_hold),
         cmocka_unit_test(memory_that_runs_out_costs_answers_only),
+        cmocka_unit_test(who_has_left_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
