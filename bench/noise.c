@@ -34,6 +34,9 @@ typedef struct side {
     double spent;
 } side;
 
+/* What the handshakes of a suite that resumes mix in. */
+static const uint8_t psk[KITH_NOISE_PSK_LEN] = {7}, name[KITH_NOISE_RESUME_NAME_LEN] = {8};
+
 static void start(side *s)
 {
     double t = cpu();
@@ -52,6 +55,10 @@ static void turn(side *from, side *to)
     while (kith_noise_next(to->noise, &ev)) {
         if (ev.kind == KITH_NOISE_READY)
             continue;
+        if (ev.kind == KITH_NOISE_KEY) {
+            kith_noise_key(to->noise, psk, NULL);
+            continue;
+        }
         assert(ev.kind == KITH_NOISE_WORK);
         kith_noise_work(to->noise);
         kith_noise_worked(to->noise, 0);
@@ -78,6 +85,8 @@ static void free_both(side *i, side *r)
 static void handshakes(const kith_noise_suite *suite, side *i, side *r, int rounds)
 {
     i->cfg.suite = r->cfg.suite = suite;
+    i->cfg.psk = suite->resumes ? psk : NULL;
+    i->cfg.key_name = suite->resumes ? name : NULL;
     shake(i, r); /* warm */
     free_both(i, r);
     i->spent = r->spent = 0;
@@ -158,6 +167,9 @@ int main(int argc, char **argv)
         printf("%s\n", kith_crypto_version());
     for (size_t s = 0; s < kith_noise_suite_count; s++)
         handshakes(&kith_noise_suites[s], &i, &r, 300);
+    for (size_t s = 0; s < kith_noise_resume_suite_count; s++)
+        handshakes(&kith_noise_resume_suites[s], &i, &r, 300);
+    i.cfg.suite = r.cfg.suite = kith_noise_suite_find(kith_bytes_str("/noise"));
     size_t before = live;
     shake(&i, &r);
     if (!json)

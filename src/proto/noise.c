@@ -19,11 +19,11 @@
 #define XXHFS(kem) "Noise_XXhfs_25519+" kem "_ChaChaPoly_SHA256"
 
 const kith_noise_suite kith_noise_suites[] = {
-    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true, 0},
-    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 0},
-    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 0},
-    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false, 0},
-    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false, 0},
+    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true, 0, 0, false},
+    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 0, 0, false},
+    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 0, 0, false},
+    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false, 0, 0, false},
+    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false, 0, 0, false},
 };
 
 const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noise_suites[0];
@@ -31,11 +31,28 @@ const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noi
 #define XXHFS_PSK2(kem) "Noise_XXhfs+psk2_25519+" kem "_ChaChaPoly_SHA256"
 
 const kith_noise_suite kith_noise_psk_suites[] = {
-    {"/kith/noise-mlkem768-hfs-psk/1", XXHFS_PSK2("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 1 << 2},
-    {"/kith/noise-mlkem1024-hfs-psk/1", XXHFS_PSK2("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 1 << 2},
+    {"/kith/noise-mlkem768-hfs-psk/1", XXHFS_PSK2("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 1 << 2,
+     KITH_NOISE_KEY_NAME_LEN, false},
+    {"/kith/noise-mlkem1024-hfs-psk/1", XXHFS_PSK2("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 1 << 2,
+     KITH_NOISE_KEY_NAME_LEN, false},
 };
 
 const size_t kith_noise_psk_suite_count = sizeof kith_noise_psk_suites / sizeof kith_noise_psk_suites[0];
+
+#define RESUME(id, kem, alg, level)                                                   \
+    {                                                                                 \
+        "/kith/noise-" id "-hfs-resume/1", XXHFS_PSK2(kem), alg, level, true, 1 << 2, \
+            KITH_NOISE_RESUME_NAME_LEN, true                                          \
+    }
+
+const kith_noise_suite kith_noise_resume_suites[] = {
+    RESUME("mlkem512", "MLKEM512", KITH_KEM_MLKEM512, 1),
+    RESUME("mlkem768", "MLKEM768", KITH_KEM_MLKEM768, 3),
+    RESUME("mlkem1024", "MLKEM1024", KITH_KEM_MLKEM1024, 5),
+};
+
+const size_t kith_noise_resume_suite_count =
+    sizeof kith_noise_resume_suites / sizeof kith_noise_resume_suites[0];
 
 static const kith_noise_suite *find(const kith_noise_suite *list, size_t count, kith_bytes id)
 {
@@ -48,7 +65,9 @@ static const kith_noise_suite *find(const kith_noise_suite *list, size_t count, 
 const kith_noise_suite *kith_noise_suite_find(kith_bytes id)
 {
     const kith_noise_suite *s = find(kith_noise_suites, kith_noise_suite_count, id);
-    return s ? s : find(kith_noise_psk_suites, kith_noise_psk_suite_count, id);
+    if (!s)
+        s = find(kith_noise_psk_suites, kith_noise_psk_suite_count, id);
+    return s ? s : find(kith_noise_resume_suites, kith_noise_resume_suite_count, id);
 }
 
 /* ---- identity ---- */
@@ -196,6 +215,7 @@ typedef struct step {
     kith_bytes key, ext;   /* views into msg */
     size_t successors_len; /* of the statements in ext, as fields */
     kith_bytes muxer;
+    bool leaves;                /* the next handshake can be resumed */
     size_t front, answer_front; /* bytes before Noise's own: front_len */
     size_t len;
     uint8_t msg[]; /* len bytes */
@@ -218,6 +238,8 @@ struct kith_noise {
     bool work_due;   /* or for next to tell of its work */
     bool keyed;      /* psk is one that both sides have */
     bool psk_required;
+    bool leaves; /* legacy is for somebody to take */
+    kith_noise_legacy legacy;
     uint8_t psk[KITH_NOISE_PSK_LEN];
     step *step;        /* under way, or NULL */
     unsigned empties;  /* records without plaintext in a row */
@@ -310,7 +332,9 @@ static void keys_wipe(kith_noise *n)
 {
     kith_wipe(n->chain, sizeof n->chain);
     kith_wipe(&n->next, sizeof n->next);
+    kith_wipe(&n->legacy, sizeof n->legacy);
     n->change = STABLE;
+    n->leaves = false;
 }
 
 /* Keeps nothing but the peer's name and the reason. Returns false, for those who answer with it. */
@@ -354,13 +378,32 @@ static size_t sig_len(const kith_noise *n)
     return kith_sig_info_of(kith_pq_signer_alg(n->identity->pq))->sig_len;
 }
 
+bool kith_noise_resumed(const kith_noise *n)
+{
+    return n->suite->resumes && n->keyed;
+}
+
+/* Both prove a post-quantum identity here and now. */
+static bool signs(const kith_noise *n)
+{
+    return n->suite->own && !kith_noise_resumed(n);
+}
+
+/* Our payload has bytes that nobody could know before: as a signature does, so that h is out of the responder's hands when it has spoken. */
+static bool freshens(const kith_noise *n)
+{
+    return kith_noise_resumed(n) && n->hs->initiator;
+}
+
 static size_t ext_len(const kith_noise *n)
 {
     size_t len = names_len(TAG_EXT_MUXER, &n->muxers) + names_len(KITH_NOISE_EXT_CHANNEL, &n->channels);
     assert(len <= NAMES_MAX);
-    if (n->suite->own)
+    if (signs(n))
         len += kith_pb_bytes_len(KITH_NOISE_EXT_PQ_KEY, n->identity->pq_key_len) +
                kith_pb_bytes_len(KITH_NOISE_EXT_PQ_SIG, sig_len(n)) + n->identity->successors_len;
+    if (freshens(n))
+        len += kith_pb_bytes_len(KITH_NOISE_EXT_FRESH, KITH_SIG_RND_LEN);
     return len;
 }
 
@@ -407,14 +450,16 @@ static kith_err put_payload(const kith_noise *n, const uint8_t rnd[KITH_SIG_RND_
     if (ext > 0)
         put_head(&w, TAG_EXT, ext);
     put_names(&w, TAG_EXT_MUXER, &n->muxers);
-    if (n->suite->own) {
+    if (signs(n)) {
         kith_pb_put_bytes(&w, KITH_NOISE_EXT_PQ_KEY, kith_bytes_of(id->pq_key, id->pq_key_len));
         put_head(&w, KITH_NOISE_EXT_PQ_SIG, sig_len(n));
         e = sign(n, rnd, kith_put_room(&w, sig_len(n)));
     }
     put_names(&w, KITH_NOISE_EXT_CHANNEL, &n->channels);
-    if (n->suite->own)
+    if (signs(n))
         kith_put_bytes(&w, kith_bytes_of(id->successors, id->successors_len));
+    if (freshens(n))
+        kith_pb_put_bytes(&w, KITH_NOISE_EXT_FRESH, kith_bytes_of(rnd, KITH_SIG_RND_LEN));
     assert(!w.bad && w.len == payload_len(n));
     return e;
 }
@@ -506,13 +551,13 @@ static bool choose(const names *n, bool initiator, kith_bytes ext, uint32_t tag,
     return true;
 }
 
-/* ---- keys from elsewhere ---- */
+/* ---- keys from elsewhere, and from before ---- */
 
 /* What stands before Noise's own message i in a suite with a psk: before A the key's name; before B whether the responder has the
  * key, 1 or 0. The name is the prologue, and who changes the byte changes the key under which the other end reads B. */
 static size_t front_len(const kith_noise_suite *suite, unsigned i)
 {
-    return !suite->psk ? 0 : i == 0 ? KITH_NOISE_KEY_NAME_LEN : i == 1 ? 1 : 0;
+    return !suite->psk ? 0 : i == 0 ? suite->name_len : i == 1 ? 1 : 0;
 }
 
 static void use_key(kith_noise *n, const uint8_t *psk)
@@ -566,8 +611,17 @@ static bool check_pq(const kith_noise *n, step *s, const fields *p, const uint8_
     kith_noise_pq_text t = {
         .initiator = !n->hs->initiator, .suite = n->suite->id, .h = h, .s = n->hs->rs, .identity = p->key};
     const char *why = NULL;
-    kith_err e = n->suite->own ? kith_noise_pq_check(p->ext, &t, &s->pq, &why) : KITH_OK;
+    kith_err e = signs(n) ? kith_noise_pq_check(p->ext, &t, &s->pq, &why) : KITH_OK;
     return !e || fail(s, e, why);
+}
+
+/* The responder takes the suite that would resume this handshake. */
+static bool may_resume(const kith_noise *n, kith_bytes ext)
+{
+    const kith_noise_suite *r = kith_noise_resume_suites;
+    while (r->level != n->suite->level)
+        r++;
+    return listed(ext, KITH_NOISE_EXT_CHANNEL, kith_bytes_str(r->id));
 }
 
 /* How much there is of statements; what they say is for whoever knows the key that they begin with. */
@@ -613,7 +667,8 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint
         return false;
     s->key = p.key;
     s->ext = p.ext;
-    return !n->suite->own || measure_successors(s);
+    s->leaves = n->suite->own && (!n->hs->initiator || may_resume(n, p.ext));
+    return !signs(n) || measure_successors(s);
 }
 
 static bool read_message(const kith_noise *n, step *s)
@@ -719,6 +774,17 @@ static bool read_front(kith_noise *n, const step *s)
     return true;
 }
 
+/* Once it is known whether there will be a signature in it. False: the machine has died. */
+static bool answer_room(kith_noise *n)
+{
+    step *s = n->step;
+    if (n->state == WAIT_C)
+        return true;
+    s->answer_size = 2 + s->answer_front + kith_noise_hs_answer_len(n->hs, payload_len(n));
+    s->answer = kith_mem_new(n->env, s->answer_size);
+    return s->answer || die(n, KITH_ENOMEM, "no memory for the handshake");
+}
+
 /* False: the machine has died. */
 static bool begin_step(kith_noise *n, kith_span msg)
 {
@@ -733,12 +799,6 @@ static bool begin_step(kith_noise *n, kith_span msg)
     memcpy(s->msg, msg.p, msg.len);
     n->shaken_in += 2 + msg.len;
     n->step = s;
-    if (n->state != WAIT_C) {
-        s->answer_size = 2 + s->answer_front + kith_noise_hs_answer_len(n->hs, payload_len(n));
-        s->answer = kith_mem_new(n->env, s->answer_size);
-        if (!s->answer)
-            return die(n, KITH_ENOMEM, "no memory for the handshake");
-    }
     keep_rest(n);
     if (n->part_whole)
         part_free(n);
@@ -746,7 +806,9 @@ static bool begin_step(kith_noise *n, kith_span msg)
         kith_noise_hs_draw(n->hs, n->env);
     if (n->state != WAIT_C && n->suite->own)
         kith_rand_fill(n->env, kith_span_of(s->rnd, sizeof s->rnd));
-    return s->front == 0 || read_front(n, s);
+    if (s->front > 0 && !read_front(n, s))
+        return false;
+    return n->key_wanted || answer_room(n);
 }
 
 static void open_transport(kith_noise *n)
@@ -755,6 +817,8 @@ static void open_transport(kith_noise *n)
     kith_noise_hs *hs = n->hs;
     kith_noise_hs_split(hs, k1, k2);
     kith_noise_hs_chain(hs, n->chain);
+    if (n->leaves)
+        kith_noise_hs_legacy(hs, &n->legacy);
     n->initiator = hs->initiator;
     kith_aead_rekey(hs->seal, hs->initiator ? k1 : k2);
     kith_aead_rekey(hs->open, hs->initiator ? k2 : k1);
@@ -793,6 +857,7 @@ static kith_err keep_peer(kith_noise *n, const step *s)
 {
     n->peer = s->peer;
     n->pq = s->pq;
+    n->leaves = s->leaves;
     n->muxer = s->muxer;
     if (keep_successors(n, s))
         return KITH_ENOMEM;
@@ -876,7 +941,7 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg)
         goto fail;
     if (cfg->suite->psk && cfg->initiator) {
         assert(cfg->prologue.len == 0);
-        kith_noise_hs_set_prologue(n->hs, kith_bytes_of(cfg->key_name, KITH_NOISE_KEY_NAME_LEN));
+        kith_noise_hs_set_prologue(n->hs, kith_bytes_of(cfg->key_name, cfg->suite->name_len));
         use_key(n, cfg->psk);
     }
     if (cfg->initiator && write_a(n, cfg->key_name))
@@ -1169,6 +1234,7 @@ void kith_noise_key(kith_noise *n, const uint8_t *psk, const kith_peer_id *expec
     if (expected)
         n->expected = *expected;
     use_key(n, psk);
+    (void)answer_room(n);
 }
 
 /* ---- output ---- */
@@ -1224,6 +1290,16 @@ bool kith_noise_ready(const kith_noise *n)
 bool kith_noise_keyed(const kith_noise *n)
 {
     return n->keyed;
+}
+
+bool kith_noise_take_legacy(kith_noise *n, kith_noise_legacy *out)
+{
+    bool there = n->state == OPEN && n->leaves;
+    if (there)
+        *out = n->legacy;
+    kith_wipe(&n->legacy, sizeof n->legacy);
+    n->leaves = false;
+    return there;
 }
 
 const kith_peer_id *kith_noise_peer(const kith_noise *n)

@@ -34,7 +34,8 @@
 /* A message of the handshake, with its length: the largest ML-KEM, SLH-DSA's signature, and statements. */
 #define KITH_NOISE_MESSAGE_MAX (2 + 1 + 1784 + 18 * 1024 + KITH_NOISE_SUCCESSORS_MAX)
 #define KITH_NOISE_PSK_LEN 32
-#define KITH_NOISE_KEY_NAME_LEN 52 /* what a key goes by: bytes that mean something to those who have it */
+#define KITH_NOISE_KEY_NAME_LEN 52    /* what a key goes by: bytes that mean something to those who have it */
+#define KITH_NOISE_RESUME_NAME_LEN 16 /* and what a secret of an earlier handshake goes by */
 /* What a peer may send behind a message of the handshake while that is worked on: its first records follow the last message at once.
  * More ends the handshake: do not read from a peer meanwhile. */
 #define KITH_NOISE_AHEAD_MAX (256u * 1024)
@@ -53,6 +54,8 @@ typedef struct kith_noise_suite {
     uint8_t level;    /* NIST category of the KEM: 0 (classical), 1, 3, 5 */
     bool own;         /* only kith nodes speak it, and both prove a post-quantum identity */
     uint8_t psk;      /* bit i: the modifier psk<i>; 0: none */
+    uint8_t name_len; /* of the psk's name, which stands in front of A; 0: none */
+    bool resumes;     /* a psk of an earlier handshake stands for the post-quantum signatures */
 } kith_noise_suite;
 
 extern const kith_noise_suite kith_noise_suites[];
@@ -60,6 +63,10 @@ extern const size_t kith_noise_suite_count;
 /* Those that mix in a key which both sides have from elsewhere, such as from quantum key distribution: psk2. */
 extern const kith_noise_suite kith_noise_psk_suites[];
 extern const size_t kith_noise_psk_suite_count;
+/* Those that mix in a secret which an earlier handshake of the same two has left. If the responder does not have it any more they are
+ * like the first table's. One for each of kith's own levels. */
+extern const kith_noise_suite kith_noise_resume_suites[];
+extern const size_t kith_noise_resume_suite_count;
 /* NULL: unknown. */
 const kith_noise_suite *kith_noise_suite_find(kith_bytes id);
 
@@ -86,11 +93,11 @@ typedef struct kith_noise_config {
         muxers; /* stream_muxers for the extensions, in preference; borrowed until free; n 0: no extensions */
     size_t muxer_count;
     /* The ids of the secure channels that we have proposed (in this order) or take, the suite's among them. Where the peer
-     * says the same of itself, the suite must be what the two lists lead to. Borrowed until free; n 0: neither told nor
+     * says the same of itself, the suite must be what the two lists lead to. Borrowed until READY or free; n 0: neither told nor
      * checked. */
     const kith_bytes *channels;
     size_t channel_count;
-    /* An initiator's in a suite with a psk: the key and its name, in clear to all. Copied. */
+    /* An initiator's in a suite with a psk: the key and its name (suite->name_len bytes), in clear to all. Copied. */
     const uint8_t *psk, *key_name;
     bool
         psk_required; /* not without it; else both sides go on with zeros in its place when the responder has it not */
@@ -145,9 +152,13 @@ bool kith_noise_ready(const kith_noise *n);
 
 /* Once ready: a psk that both sides had has been mixed in. */
 bool kith_noise_keyed(const kith_noise *n);
+/* From the answer to KEY (initiator: from the work on B) on: a secret of an earlier handshake stands for the signatures of both, so that none
+ * are made. Whose post-quantum key was checked then is for the one to know who kept the secret. */
+bool kith_noise_resumed(const kith_noise *n);
 /* A post-quantum identity that signed this very handshake. */
 typedef struct kith_noise_pq {
-    kith_pq_id id;    /* len 0: the peer proved none; and none of the other suites' handshakes does */
+    kith_pq_id
+        id; /* len 0: the peer proved none here; resumed handshakes and those of the other suites prove none */
     kith_sig_alg alg; /* KITH_SIG_NONE then */
 } kith_noise_pq;
 
@@ -165,6 +176,18 @@ kith_bytes kith_noise_peer_key(const kith_noise *n); /* serialised PublicKey */
 kith_bytes kith_noise_muxer(const kith_noise *n);
 /* h, 32 bytes, the channel binding; no change of keys changes it. */
 const uint8_t *kith_noise_hash(const kith_noise *n);
+
+/* What a handshake leaves for the next one of the same two: docs/protocols/noise.md, "Resumption". */
+typedef struct kith_noise_secret {
+    uint8_t name[KITH_NOISE_RESUME_NAME_LEN];
+    uint8_t psk[KITH_NOISE_PSK_LEN];
+} kith_noise_secret;
+typedef struct kith_noise_legacy {
+    kith_noise_secret ours, theirs; /* for us to dial with, and for the peer */
+} kith_noise_legacy;
+/* Once ready, once: hands it over and keeps nothing. False: there is none, since this is no suite of kith's own, or since the responder takes no
+ * suite that resumes. The caller wipes it. */
+bool kith_noise_take_legacy(kith_noise *n, kith_noise_legacy *out);
 
 /* ---- new keys for an open channel ----
  * proto/rekey.h agrees on them; docs/protocols/rekey.md has the states of both sides. One of the two leads: it marks the change with an

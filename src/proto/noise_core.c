@@ -487,3 +487,19 @@ void kith_noise_hs_chain(const kith_noise_hs *hs, uint8_t chain[KITH_NOISE_CHAIN
     kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), (kith_bytes){0},
                      kith_bytes_str("kith rekey 1 chain"), kith_span_of(chain, KITH_NOISE_CHAIN_LEN));
 }
+
+/* A fourth: of this very transcript, since ck alone does not name the ephemeral keys. First the half of who was the initiator. */
+void kith_noise_hs_legacy(const kith_noise_hs *hs, kith_noise_legacy *out)
+{
+    assert(hs->done == 3);
+    static const char label[] = "kith resume 1";
+    uint8_t info[sizeof label - 1 + KITH_SHA256_LEN];
+    uint8_t both[2][sizeof(kith_noise_secret)]; /* bytes alone: no padding */
+    memcpy(info, label, sizeof label - 1);
+    memcpy(info + sizeof label - 1, hs->h, sizeof hs->h);
+    kith_hkdf_sha256(kith_bytes_of(hs->ck, sizeof hs->ck), (kith_bytes){0}, kith_bytes_of(info, sizeof info),
+                     kith_span_of(both[0], sizeof both));
+    memcpy(&out->ours, both[!hs->initiator], sizeof out->ours);
+    memcpy(&out->theirs, both[hs->initiator], sizeof out->theirs);
+    kith_wipe(both, sizeof both);
+}

@@ -93,6 +93,8 @@ void kith_noise_hs_split(const kith_noise_hs *hs, uint8_t k1[KITH_AEAD_KEY_LEN],
 
 /* After the third message: the secret that later keys are derived from, which tells nothing about k1 and k2. The caller wipes it. */
 void kith_noise_hs_chain(const kith_noise_hs *hs, uint8_t chain[KITH_NOISE_CHAIN_LEN]);
+/* After the third message: what the next handshakes of the two can resume, which tells nothing about the others. The caller wipes it. */
+void kith_noise_hs_legacy(const kith_noise_hs *hs, kith_noise_legacy *out);
 
 /* The ciphers of an open machine, for tests. */
 kith_noise_cipher *kith_noise_tx(kith_noise *n);

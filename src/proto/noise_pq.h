@@ -12,6 +12,7 @@ enum {
     KITH_NOISE_EXT_PQ_SIG = 1102,
     KITH_NOISE_EXT_CHANNEL = 1104,
     KITH_NOISE_EXT_SUCCESSOR = 1105,
+    KITH_NOISE_EXT_FRESH = 1106, /* an initiator's in a resumed handshake: 32 random bytes */
 };
 
 #define KITH_NOISE_PQ_IDENTITY_MAX 1280 /* an identity key in M: RSA of 8192 bits has 1066 bytes */
