@@ -6,6 +6,7 @@
  *     load ADDR handshakes SECONDS    connects, authenticates, closes, and again, on eight peers at once
  *     load ADDR pings COUNT           one ping after the other on one stream
  *     ... classical                   offers only /noise; the default is kith's own preference: ML-KEM, and an ML-DSA identity
+ *     ... resumed                     the same; a peer that has met the listener does not sign again
  *     ... hybrid                      the channel without that identity: /noise-mlkem768-hfs/0.2.0, then /noise
  *
  * Prints one line of JSON. A connection counts when it is open: authenticated and multiplexed. */
@@ -28,7 +29,7 @@ typedef struct client {
 } client;
 
 static enum { CROWD, HANDSHAKES, PINGS } job;
-static enum { OWN, HYBRID, CLASSICAL } channel;
+static enum { OWN, RESUMED, HYBRID, CLASSICAL } channel;
 static client *clients;
 static size_t client_count, wanted, started, live, failures;
 static const char *why_not = "";
@@ -245,7 +246,9 @@ static void client_init(client *c, size_t i)
     cfg.pq = channel == CLASSICAL ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.idle_timeout = KITH_NEVER;
     cfg.ping_every = KITH_NEVER;
-    caller_init(&c->c, "load", i, &cfg, channel == OWN, events);
+    if (channel != RESUMED)
+        cfg.resume_for = 0;
+    caller_init(&c->c, "load", i, &cfg, channel == OWN || channel == RESUMED, events);
 }
 
 int main(int argc, char **argv)
@@ -254,9 +257,12 @@ int main(int argc, char **argv)
         channel = CLASSICAL;
     else if (argc == 5 && strcmp(argv[4], "hybrid") == 0)
         channel = HYBRID;
+    else if (argc == 5 && strcmp(argv[4], "resumed") == 0)
+        channel = RESUMED;
     if (argc != 4 && channel == OWN) {
-        fputs("usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid]\n",
-              stderr);
+        fputs(
+            "usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid | resumed]\n",
+            stderr);
         return 2;
     }
     callers_start("load", uv_default_loop(), argv[1]);
