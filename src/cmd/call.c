@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -60,6 +61,25 @@ void call_print_who(FILE *out, const json_t *o)
         fprintf(out, "%s (%s)", call_text(o, "name"), call_text(o, "peer"));
     else
         fputs(call_text(o, "peer"), out);
+}
+
+const char *call_when(long long unix, char out[32])
+{
+    time_t t = (time_t)unix;
+    struct tm tm;
+    if (!unix || !localtime_r(&t, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm))
+        snprintf(out, 32, "never");
+    return out;
+}
+
+const char *call_resumed(const json_t *conn, char out[96])
+{
+    char text[32];
+    out[0] = '\0';
+    if (call_true(conn, "resumed"))
+        snprintf(out, 96, ", checked %s in an earlier session",
+                 call_when(call_number(conn, "pq_checked"), text));
+    return out;
 }
 
 static void print_text(FILE *out, const char *text, bool lines)

@@ -65,6 +65,11 @@ const char *call_qkd(const json_t *conn, char out[512]);
 
 /* Of an object with peer and name: "alice (12D3KooW...)", or the id alone. */
 void call_print_who(FILE *out, const json_t *o);
+/* A moment in local time, "never" for 0. */
+const char *call_when(long long unix, char out[32]);
+/* What belongs behind the algorithm by which a connection's peer has proven its post-quantum key: ", checked 2026-11-26 17:00:00 in an
+ * earlier session", or "" when it has signed this handshake. */
+const char *call_resumed(const json_t *conn, char out[96]);
 
 /* What a peer said, fit for a terminal: whatever is not printable becomes '?'. */
 void call_print(FILE *out, const char *text);

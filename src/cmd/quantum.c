@@ -16,15 +16,19 @@ static void print_exchange(const json_t *r)
 static void print_identity(const json_t *r)
 {
     const char *how = call_text(r, "key_trust");
-    if (!call_true(r, "transcript_bound")) {
+    char resumed[96];
+    if (!call_text(r, "pq_id")[0]) {
         printf("identity    a classical signature alone: NOT post-quantum\n"
                "transcript  NOT bound to a post-quantum signature\n");
         return;
     }
-    printf("identity    %s, NIST category %lld, besides the peer id's classical key\n",
-           call_text(r, "pq_algorithm"), call_number(r, "pq_category"));
+    printf("identity    %s, NIST category %lld%s, besides the peer id's classical key\n",
+           call_text(r, "pq_algorithm"), call_number(r, "pq_category"), call_resumed(r, resumed));
     printf("pq id       %s (%s)\n", call_text(r, "pq_id"), how[0] ? how : "not remembered");
-    printf("transcript  bound: both signed this handshake\n");
+    if (call_true(r, "transcript_bound"))
+        printf("transcript  bound: both signed this handshake\n");
+    else
+        printf("transcript  bound by a secret of that session, which only the two have\n");
 }
 
 static int on_result(const cmd_args *args, const json_t *r)

@@ -75,9 +75,10 @@ const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX])
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
     bool pq = f.suite && f.suite->kem != KITH_KEM_NONE;
-    (void)snprintf(out, 2 * SHARE_TEXT_MAX, "%s (%s%s%s)", pq ? "post-quantum" : "NOT post-quantum",
+    (void)snprintf(out, 2 * SHARE_TEXT_MAX, "%s (%s%s%s%s)", pq ? "post-quantum" : "NOT post-quantum",
                    f.suite ? f.suite->id : "?", f.pq.alg == KITH_SIG_NONE ? "" : ", ",
-                   f.pq.alg == KITH_SIG_NONE ? "" : kith_sig_info_of(f.pq.alg)->name);
+                   f.pq.alg == KITH_SIG_NONE ? "" : kith_sig_info_of(f.pq.alg)->name,
+                   f.resumed ? " checked in an earlier session" : "");
     return out;
 }
 

@@ -47,8 +47,10 @@ static void print_conn(const json_t *c)
     const char *qkd = call_qkd(c, words);
     if (json_is_real(json_object_get(c, "rtt_ms")))
         printf(", rtt %.1f ms", call_real(c, "rtt_ms"));
-    if (call_true(c, "transcript_bound"))
-        printf("\n    proved %s by %s", call_text(c, "pq_id"), call_text(c, "pq_algorithm"));
+    char resumed[96];
+    if (call_text(c, "pq_id")[0])
+        printf("\n    proved %s by %s%s", call_text(c, "pq_id"), call_text(c, "pq_algorithm"),
+               call_resumed(c, resumed));
     else
         printf("\n    proved no post-quantum key");
     printf("\n    keys refreshed %lld times, the present ones in use for %s and %s\n",

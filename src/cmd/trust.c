@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cmd/call.h"
 #include "cmd/qr.h"
@@ -12,15 +11,6 @@
 #define STDIN_MAX (48u * 1024) /* what fits into one request */
 
 /* ---- answers ---- */
-
-static const char *when(long long unix, char out[32])
-{
-    time_t t = (time_t)unix;
-    struct tm tm;
-    if (!unix || !localtime_r(&t, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm))
-        snprintf(out, 32, "never");
-    return out;
-}
 
 static const char *channel_words(long long level, char out[48])
 {
@@ -49,8 +39,8 @@ static int on_row(const cmd_args *args, const json_t *r)
                *call_text(r, "key_type") ? ", " : "", call_text(r, "key_trust"));
     else
         printf("\nkey       (no post-quantum key is known)");
-    printf("\nmet       %s\n", when(call_number(r, "first"), text));
-    printf("last met  %s\n", when(call_number(r, "last"), text));
+    printf("\nmet       %s\n", call_when(call_number(r, "first"), text));
+    printf("last met  %s\n", call_when(call_number(r, "last"), text));
     printf("channel   %s\n",
            call_number(r, "last") ? channel_words(call_number(r, "level"), text) : "(never met)");
     printf("policy    pq = %s%s\n", call_text(r, "policy"), call_true(r, "blocked") ? "\nBLOCKED" : "");

@@ -76,8 +76,10 @@ static void say_connected(const up *u, FILE *f, const kith_conn *c)
     fprintf(f, " %s (%s%s) ", call_text(o, "addr"), call_text(o, "secure_channel"),
             call_true(o, "pq") ? "" : ", NOT post-quantum");
     call_print(f, call_text(o, "agent"));
-    char words[512];
+    char words[512], resumed[96];
     const char *qkd = call_qkd(o, words);
+    if (call_true(o, "resumed"))
+        fprintf(f, ", %s%s", call_text(o, "pq_algorithm"), call_resumed(o, resumed));
     if (qkd)
         fprintf(f, ", QKD %s", qkd);
     fputc('\n', f);

@@ -37,6 +37,8 @@ const kith_config_key kith_config_keys[] = {
         "new keys for a connection that we dialled, if the peer is a kith node, after this"),
     KEY("security.rekey_after_bytes", VOLUME, node.rekey_after_bytes,
         "or after so many bytes, both directions together; 16MiB at least, or never"),
+    KEY("security.resume", LIFETIME, node.resume_for,
+        "a kith node whose post-quantum signature was checked need not sign again for so long; off, or 168h at most"),
     KEY("qkd", QKD, node.qkd,
         "keys of quantum key distribution in every handshake: off, preferred, required"),
     KEY("qkd.url", PATH, qkd.url, "our key management entity (KME), such as https://kme.example:8443"),
@@ -265,6 +267,13 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
         *(kith_time *)at = t;
         return KITH_OK;
     }
+    case KITH_CONFIG_LIFETIME: {
+        kith_time t = 0;
+        if (strcmp(value, "off") != 0 && (!kith_parse_duration(value, &t) || t > KITH_SEC(168 * 3600)))
+            return bad(err, key, value, "off or a time up to 168h");
+        *(kith_time *)at = t;
+        return KITH_OK;
+    }
     case KITH_CONFIG_PQ:
         for (unsigned i = 0; i < sizeof pq_names / sizeof *pq_names; i++) {
             if (strcmp(value, pq_names[i]) == 0) {
@@ -355,9 +364,12 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
         else
             size_text(*(const uint64_t *)at, out, len);
         return;
+    case KITH_CONFIG_LIFETIME:
     case KITH_CONFIG_DURATION: {
         kith_time t = *(const kith_time *)at;
-        if (t == KITH_NEVER)
+        if (t == 0)
+            snprintf(out, len, "off");
+        else if (t == KITH_NEVER)
             snprintf(out, len, "never");
         else if (t % KITH_SEC(1) == 0)
             snprintf(out, len, "%llus", (unsigned long long)(t / KITH_SEC(1)));

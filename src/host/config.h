@@ -31,6 +31,7 @@ typedef enum kith_config_type {
     KITH_CONFIG_SIZE64,
     KITH_CONFIG_VOLUME,   /* 64GiB, never; 16MiB at least */
     KITH_CONFIG_DURATION, /* 250ms, 10s, 5m, 1h, never */
+    KITH_CONFIG_LIFETIME, /* off, 30m, 24h; 168h at most */
     KITH_CONFIG_PQ,       /* require, prefer, off */
     KITH_CONFIG_LEVEL,    /* 1, 3, 5 */
     KITH_CONFIG_ADDRS,    /* a multiaddr; may be given several times */

@@ -60,16 +60,17 @@ static void add_channel(json_t *o, const kith_conn_facts *f)
                                        [KITH_KEM_MLKEM768] = "ML-KEM-768",
                                        [KITH_KEM_MLKEM1024] = "ML-KEM-1024"};
     const kith_noise_suite *s = f->suite;
-    bool bound = f->pq.alg != KITH_SIG_NONE;
+    bool proven = f->pq.alg != KITH_SIG_NONE;
     char pq_id[KITH_PQ_ID_TEXT_LEN + 1];
     kith_pq_id_text(&f->pq.id, pq_id);
     json_t *pq =
-        json_pack("{s:s, s:i, s:s, s:s, s:i, s:b, s:I, s:I, s:f}", "kem",
+        json_pack("{s:s, s:i, s:s, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:f}", "kem",
                   s && s->kem != KITH_KEM_NONE ? kems[s->kem] : "", "level", s ? s->level : 0, "pq_id", pq_id,
-                  "pq_algorithm", bound ? kith_sig_info_of(f->pq.alg)->name : "", "pq_category",
-                  bound ? kith_sig_info_of(f->pq.alg)->category : 0, "transcript_bound", (int)bound,
-                  "handshake_bytes_in", (json_int_t)f->shaken_in, "handshake_bytes_out",
-                  (json_int_t)f->shaken_out, "handshake_ms", (double)f->shaking / 1e6);
+                  "pq_algorithm", proven ? kith_sig_info_of(f->pq.alg)->name : "", "pq_category",
+                  proven ? kith_sig_info_of(f->pq.alg)->category : 0, "transcript_bound",
+                  (int)(proven && !f->resumed), "resumed", (int)f->resumed, "pq_checked",
+                  (json_int_t)f->pq_checked_at, "handshake_bytes_in", (json_int_t)f->shaken_in,
+                  "handshake_bytes_out", (json_int_t)f->shaken_out, "handshake_ms", (double)f->shaking / 1e6);
     json_object_update(o, pq);
     json_decref(pq);
     json_object_set_new(o, "qkd", json_string(kith_qkd_word(f->qkd)));

@@ -195,6 +195,8 @@ static void on_changed(void *ctx, kith_err err, const char *why)
 {
     change *c = ctx;
     const kith_trust_row *r = kith_trust_find(c->desk.trust, &c->peer);
+    if (!err && c->desk.host) /* what is held of a peer has changed: it shows its key again the next time */
+        kith_node_forget_sessions(kith_host_node(c->desk.host), c->count ? NULL : &c->peer);
     if (!err && c->ends)
         disconnect(&c->desk, &c->peer);
     if (err)

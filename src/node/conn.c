@@ -12,9 +12,9 @@ static const kith_bytes muxers[] = {{(const uint8_t *)KITH_YAMUX_ID, sizeof KITH
 
 static int find_suite(void *ctx, kith_bytes id)
 {
-    const kith_node *n = ctx;
-    for (size_t i = 0; i < n->suite_count; i++) {
-        if (kith_bytes_eq(n->suite_ids[i], id))
+    const offer *all = ctx;
+    for (size_t i = 0; i < all->count; i++) {
+        if (kith_bytes_eq(all->ids[i], id))
             return (int)i;
     }
     return -1;
@@ -50,14 +50,26 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
     return KITH_OK;
 }
 
-/* Releases the protocol layers and the place under the caps; the struct stays until the owner was told. A machine that is worked on
- * stays too, and goes when that is told: `working`. */
 static void key_drop(kith_conn *c)
 {
     if (c->key)
         kith_wipe(c->key, KEY_SIZE);
     kith_mem_free(&c->node->env, c->key, KEY_SIZE);
     c->key = NULL;
+}
+
+static void resumption_drop(kith_conn *c)
+{
+    if (c->resumption)
+        kith_wipe(c->resumption, sizeof *c->resumption);
+    KITH_FREE(&c->node->env, c->resumption);
+    c->resumption = NULL;
+}
+
+static void offer_drop(kith_conn *c)
+{
+    KITH_FREE(&c->node->env, c->offer);
+    c->offer = NULL;
 }
 
 static void early_drop(kith_conn *c)
@@ -67,11 +79,14 @@ static void early_drop(kith_conn *c)
     c->early_len = 0;
 }
 
+/* Releases the protocol layers and the place under the caps; the struct stays until the owner was told. A machine that is worked on
+ * stays too, with the offer that it has borrowed, and goes when that is told: `working`. */
 static void tear_down(kith_conn *c)
 {
     kith_node *n = c->node;
     kith_link_remove(&c->keying);
     key_drop(c);
+    resumption_drop(c);
     early_drop(c);
     kith_mss_free(c->mss);
     kith_noise_free(c->noise);
@@ -102,6 +117,7 @@ void kith_conn_free_(kith_conn *c)
         kith_stream_free_(KITH_OF(k, kith_stream, in_conn));
     tear_down(c);
     assert(!c->working);
+    offer_drop(c);
     kith_mem_free(&n->env, c->protocols, c->protocols_len);
     kith_reason_drop_(n, c->reason);
     kith_timer_unclaim_(n, &c->timer);
@@ -166,47 +182,81 @@ static void fail(kith_conn *c, kith_time now, kith_err err, const char *why)
     kith_conn_end_(c, now, err, why, true);
 }
 
-/* The node's suites that do not concern a connection, the first ones: who dials without a key proposes none that wants one. */
-static size_t left_out(const kith_conn *c)
+/* Whether the peer's own policy leaves this one of ours. */
+static bool leaves(kith_pq_policy policy, const kith_noise_suite *s)
 {
-    size_t out = c->inbound || c->key ? 0 : c->node->psk_count;
-    return out > c->skipped ? out : c->skipped;
+    switch (policy) {
+    case KITH_PQ_PREFER:
+        return true;
+    case KITH_PQ_REQUIRE:
+        return s->kem != KITH_KEM_NONE;
+    case KITH_PQ_OFF:
+        return s->kem == KITH_KEM_NONE;
+    }
+    return false;
 }
 
-static size_t suites_left(const kith_conn *c)
-{
-    return c->node->suite_count - left_out(c) - c->dropped;
-}
-
-/* What the peer's own policy leaves of ours. False: nothing. */
+/* False: it leaves nothing of ours. */
 static bool heed_policy(kith_conn *c)
 {
     const kith_node *n = c->node;
-    bool classical = n->suite_count > 0 && n->suites[n->suite_count - 1]->kem == KITH_KEM_NONE;
     if (!n->cfg.policy || c->expected.len == 0)
         return true;
-    switch (n->cfg.policy(n->cfg.trust_ctx, &c->expected)) {
-    case KITH_PQ_PREFER:
-        break;
-    case KITH_PQ_REQUIRE:
-        c->dropped = classical;
-        break;
-    case KITH_PQ_OFF:
-        c->skipped = (uint8_t)(n->suite_count - classical);
-        break;
+    c->policy = n->cfg.policy(n->cfg.trust_ctx, &c->expected);
+    for (size_t i = 0; i < n->all.count; i++) {
+        if (leaves(c->policy, n->all.suites[i]))
+            return true;
     }
-    return c->skipped + c->dropped < n->suite_count;
+    return false;
+}
+
+/* A secret of an earlier session with whom we dial, and the suite that takes it. A key from elsewhere goes before: that suite has
+ * signatures. NULL: none. */
+static const kith_noise_suite *recall(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    if (n->resume_count == 0 || c->key || c->expected.len == 0 || c->policy == KITH_PQ_OFF)
+        return NULL;
+    c->resumption = KITH_NEW(&n->env, kith_resumption);
+    if (c->resumption && kith_resume_take(n->resume, now, &c->expected, c->resumption)) {
+        for (size_t i = 0; i < n->resume_count; i++) {
+            if (n->all.suites[i]->level == c->resumption->facts.level)
+                return n->all.suites[i];
+        }
+    }
+    resumption_drop(c);
+    return NULL;
+}
+
+/* What we propose. False: no memory. */
+static bool compose(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    c->offer = KITH_NEW(&n->env, offer);
+    if (!c->offer)
+        return false;
+    const kith_noise_suite *resumes = recall(c, now);
+    if (resumes)
+        kith_offer_(c->offer, resumes);
+    for (size_t i = n->resume_count + (c->key ? 0 : n->qkd_count); i < n->all.count; i++) {
+        if (leaves(c->policy, n->all.suites[i]))
+            kith_offer_(c->offer, n->all.suites[i]);
+    }
+    return true;
 }
 
 /* Starts the handshake of one of the connection's suites, unless that is the one under way. */
 static bool start_noise(kith_conn *c, kith_time now, size_t suite)
 {
     kith_node *n = c->node;
-    size_t out = left_out(c);
-    if (c->noise && c->suite == n->suites[out + suite])
+    const offer *o = c->inbound ? &n->all : c->offer;
+    if (c->noise && c->suite == o->suites[suite])
         return true;
     kith_noise_free(c->noise); /* of a suite that the peer has refused */
-    c->suite = n->suites[out + suite];
+    c->suite = o->suites[suite];
+    /* Who speaks none of kith's own hears nothing of sessions. */
+    size_t untold = c->inbound && !c->suite->own ? n->resume_count : 0;
+    const kith_noise_secret *secret = c->suite->resumes && !c->inbound ? &c->resumption->secret : NULL;
     kith_noise_config cfg = {
         .env = &n->env,
         .suite = c->suite,
@@ -215,10 +265,12 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
         .expected = c->expected,
         .muxers = muxers,
         .muxer_count = n->cfg.no_early_muxer ? 0 : 1,
-        .channels = n->suite_ids + out,
-        .channel_count = suites_left(c),
-        .psk = c->key,
-        .key_name = c->key ? c->key + KITH_NOISE_PSK_LEN : NULL,
+        .channels = o->ids + untold,
+        .channel_count = o->count - untold,
+        .psk = secret ? secret->psk : c->key,
+        .key_name = secret   ? secret->name
+                    : c->key ? c->key + KITH_NOISE_PSK_LEN
+                             : NULL,
         .psk_required = n->cfg.qkd == KITH_QKD_REQUIRED,
     };
     c->noise = kith_noise_new(&cfg);
@@ -233,25 +285,38 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
 static void begin(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
-    size_t out = left_out(c);
-    const kith_bytes *ids = n->suite_ids + out;
-    size_t own = n->own_count > out ? n->own_count - out : 0, count = suites_left(c);
+    if (!c->inbound && !compose(c, now)) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+        return;
+    }
+    const offer *o = c->inbound ? &n->all : c->offer;
     if (c->inbound) {
-        c->mss = kith_mss_listen(&n->env, find_suite, n);
+        c->mss = kith_mss_listen(&n->env, find_suite, &n->all);
         if (c->mss)
             kith_mss_take_ahead(c->mss, KITH_MSS_AHEAD_MAX);
-    } else if (own == 0) {
-        c->mss = kith_mss_dial(&n->env, ids, count);
+    } else if (o->own == 0) {
+        c->mss = kith_mss_dial(&n->env, o->ids, o->count);
     } else { /* the handshake's first message goes ahead of the answer in any case */
         if (!start_noise(c, now, 0))
             return;
-        c->mss = kith_mss_dial_ahead(&n->env, ids, own, count, kith_noise_waiting(c->noise));
+        c->mss = kith_mss_dial_ahead(&n->env, o->ids, o->own, o->count, kith_noise_waiting(c->noise));
     }
     if (!c->mss) {
         kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
         return;
     }
     kith_conn_pump_(c, now);
+}
+
+/* Whether we know the session that a dialer names; it stays so until the dialer has proven that it does. */
+static void answer_resumption(kith_conn *c, kith_time now, kith_bytes name)
+{
+    kith_node *n = c->node;
+    c->resumption = KITH_NEW(&n->env, kith_resumption);
+    if (c->resumption && !kith_resume_find(n->resume, now, name.p, c->suite->level, c->resumption))
+        resumption_drop(c);
+    const kith_resumption *r = c->resumption;
+    kith_noise_key(c->noise, r ? r->secret.psk : NULL, r ? &r->facts.peer : NULL);
 }
 
 /* The host is to get a key; nothing happens before its answer. */
@@ -278,7 +343,7 @@ void kith_conn_start_(kith_conn *c, kith_time now)
     c->state = CONN_SECURING;
     c->shaken_from = now;
     c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
-    if (n->suite_count == 0) { /* before a key is used up for it */
+    if (n->all.count == 0) { /* before a key is used up for it */
         kith_conn_end_(c, now, KITH_EPOLICY, no_channel(n), false);
         return;
     }
@@ -368,10 +433,11 @@ static void judge_key(kith_conn *c)
 {
     if (c->node->cfg.qkd == KITH_QKD_OFF)
         return;
-    if (!c->suite->psk && (c->inbound || c->key)) {
+    bool mixes = c->suite->psk && !c->suite->resumes;
+    if (!mixes && (c->inbound || c->key)) {
         c->qkd = KITH_QKD_STATE_OFF;
         c->qkd_why = c->inbound ? "the peer proposed no QKD key" : "the peer takes no QKD key";
-    } else if (!c->inbound && c->suite->psk) {
+    } else if (!c->inbound && mixes) {
         bool keyed = kith_noise_keyed(c->noise);
         c->qkd = !keyed             ? KITH_QKD_STATE_FAILED
                  : c->key_simulated ? KITH_QKD_STATE_SIMULATED
@@ -502,25 +568,57 @@ static bool trusted(kith_conn *c, kith_time now)
     kith_err e = n->cfg.trust(n->cfg.trust_ctx, &contact, why);
     if (!e)
         return true;
+    kith_node_forget_sessions(n, &c->peer);
     make_reason(c, why);
     refuse(c, now, e, c->reason ? c->reason->text : kith_err_text(e), KITH_YAMUX_CONN_GATED);
     return false;
+}
+
+/* Whose post-quantum key the handshake proves, and when that was checked: now, or when the secret that it has resumed began. False: the
+ * connection is over. */
+static bool prove(kith_conn *c, kith_time now)
+{
+    c->resumed = kith_noise_resumed(c->noise);
+    c->pq = c->resumed ? c->resumption->facts.pq : *kith_noise_peer_pq(c->noise);
+    c->pq_checked_at = c->resumed ? c->resumption->facts.checked_at : now;
+    bool fresh = !c->resumed || !c->inbound || kith_resume_spend(c->node->resume, c->resumption);
+    resumption_drop(c);
+    if (!fresh)
+        kith_conn_end_(c, now, KITH_EAUTH, "the secret of the earlier session has been used", false);
+    return fresh;
+}
+
+/* For the next handshake with this peer. */
+static void remember(kith_conn *c, kith_time now)
+{
+    kith_node *n = c->node;
+    kith_noise_legacy legacy;
+    if (!kith_noise_take_legacy(c->noise, &legacy))
+        return;
+    kith_resume_facts facts = {
+        .peer = c->peer, .pq = c->pq, .level = c->suite->level, .checked_at = c->pq_checked_at};
+    if (n->resume) {
+        kith_resume_keep(n->resume, now, &facts, &legacy);
+        kith_resume_timer_(n);
+    }
+    kith_wipe(&legacy, sizeof legacy);
 }
 
 static void secured(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
-    c->pq = *kith_noise_peer_pq(c->noise);
     kith_noise_shaken(c->noise, &c->shaken_in, &c->shaken_out);
     c->shaking = now - c->shaken_from;
     c->secured = true;
     judge_key(c);
+    offer_drop(c);
     kith_link_remove(&c->stranger);
     if (c->inbound)
         kith_limiter_secured(n->limiter);
-    if (!trusted(c, now))
+    if (!prove(c, now) || !trusted(c, now))
         return;
+    remember(c, now);
     kith_noise_forget_successors(c->noise);
     kith_bytes early = kith_noise_muxer(c->noise);
     if (early.len > 0) {
@@ -667,7 +765,7 @@ static uint32_t sign_ms(const kith_node *n)
 static void claim_signature(kith_conn *c, kith_time now)
 {
     const char *why;
-    if (!c->inbound || !c->suite->own || c->signing)
+    if (!c->inbound || !c->suite->own || c->signing || kith_noise_resumed(c->noise))
         return;
     c->signing = true;
     kith_err e = kith_limiter_sign(c->node->limiter, now, &c->remote, sign_ms(c->node), &why);
@@ -682,7 +780,10 @@ static void noise_events(kith_conn *c, kith_time now)
         c->cost += COST_RECORD;
         switch (ev.kind) {
         case KITH_NOISE_KEY:
-            ask_key(c, ev.data);
+            if (c->suite->resumes)
+                answer_resumption(c, now, ev.data);
+            else
+                ask_key(c, ev.data);
             break;
         case KITH_NOISE_WORK:
             c->working = c->noise;
@@ -742,7 +843,7 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
             if (e == KITH_EUNSUPPORTED)
                 why = c->node->cfg.qkd == KITH_QKD_REQUIRED
                           ? "the peer does not agree on a QKD key, and qkd = required"
-                      : c->node->cfg.pq == KITH_PQ_REQUIRE || c->dropped
+                      : c->node->cfg.pq == KITH_PQ_REQUIRE || c->policy == KITH_PQ_REQUIRE
                           ? "the peer speaks no post-quantum channel, and pq = require"
                           : "the peer speaks no secure channel that we allow";
             fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, why);
@@ -830,7 +931,7 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
     /* One proposal is left: if the peer refuses that, there is no connection anyway, and if not, the handshake's first message
      * behind it has saved a round trip. */
     bool lazy = !c->inbound && c->state == CONN_SECURING && c->mss && kith_mss_may_pass(c->mss);
-    if (lazy && !start_noise(c, now, suites_left(c) - 1))
+    if (lazy && !start_noise(c, now, c->offer->count - 1))
         return len;
     if (c->noise && (!c->mss || lazy) && !kith_noise_ready(c->noise)) {
         size_t k = kith_noise_send(c->noise, now, kith_span_skip(out, len));

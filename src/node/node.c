@@ -86,6 +86,7 @@ void kith_node_config_default(kith_node_config *cfg)
         .ping_every = KITH_SEC(30),
         .rekey_after_time = KITH_SEC(3600),
         .rekey_after_bytes = UINT64_C(64) << 30,
+        .resume_for = KITH_SEC(24 * 3600),
     };
     kith_limits_default(&cfg->limits);
 }
@@ -97,27 +98,35 @@ static bool suite_allowed(const kith_node_config *cfg, const kith_noise_suite *s
     return cfg->pq != KITH_PQ_OFF && (!s->own || (cfg->pq_signer && s->level >= cfg->level));
 }
 
-static void add_suites(kith_node *n, const kith_noise_suite *list, size_t count)
+void kith_offer_(offer *o, const kith_noise_suite *s)
 {
-    for (size_t i = 0; i < count && n->suite_count < SUITES_MAX; i++) {
-        const kith_noise_suite *s = &list[i];
-        if (!suite_allowed(&n->cfg, s))
-            continue;
-        n->suites[n->suite_count] = s;
-        n->suite_ids[n->suite_count++] = kith_bytes_str(s->id);
-        n->own_count += s->own;
-        n->psk_count += s->psk != 0;
+    assert(o->count < SUITES_MAX && (!s->own || o->own == o->count));
+    o->suites[o->count] = s;
+    o->ids[o->count++] = kith_bytes_str(s->id);
+    o->own += s->own;
+}
+
+/* How many. */
+static size_t add_suites(kith_node *n, const kith_noise_suite *list, size_t count)
+{
+    size_t before = n->all.count;
+    for (size_t i = 0; i < count; i++) {
+        if (suite_allowed(&n->cfg, &list[i]))
+            kith_offer_(&n->all, &list[i]);
     }
+    return n->all.count - before;
 }
 
 /* The tables begin with the weakest of kith's own, so that two kith nodes meet at the higher one of their levels; a key in addition
  * goes before any level. */
 static void choose_suites(kith_node *n)
 {
+    if (n->cfg.qkd != KITH_QKD_REQUIRED && n->cfg.resume_for > 0)
+        n->resume_count = add_suites(n, kith_noise_resume_suites, kith_noise_resume_suite_count);
     if (n->cfg.qkd != KITH_QKD_OFF)
-        add_suites(n, kith_noise_psk_suites, kith_noise_psk_suite_count);
+        n->qkd_count = add_suites(n, kith_noise_psk_suites, kith_noise_psk_suite_count);
     if (n->cfg.qkd != KITH_QKD_REQUIRED)
-        add_suites(n, kith_noise_suites, kith_noise_suite_count);
+        (void)add_suites(n, kith_noise_suites, kith_noise_suite_count);
 }
 
 kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
@@ -159,8 +168,11 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
     kith_pubkey_ed25519(pub, n->pubkey);
     choose_suites(n);
     n->push_timer.owner = TIMER_PUSH;
+    n->resume_timer.owner = TIMER_RESUME;
     bool ok = kith_peer_id_of_key(kith_bytes_of(n->pubkey, sizeof n->pubkey), &n->id) == KITH_OK &&
-              kith_timer_claim_(n) == KITH_OK;
+              kith_timer_claim_(n) == KITH_OK && kith_timer_claim_(n) == KITH_OK;
+    if (n->resume_count > 0)
+        ok = ok && (n->resume = kith_resume_new(&n->env, n->seed, KITH_RESUME_PEERS_MAX, n->cfg.resume_for));
     ok = ok && (n->limiter = kith_limiter_new(&n->env, &n->cfg.limits)) &&
          (n->noise_id = kith_noise_identity_new(&n->env, cfg->signer, cfg->pq_signer)) &&
          kith_noise_identity_tell(n->noise_id, cfg->pq_successors, cfg->pq_successor_count) == KITH_OK;
@@ -206,6 +218,7 @@ void kith_node_free(kith_node *n)
     }
     kith_mem_free(&n->env, n->addrs, n->addr_count * sizeof *n->addrs);
     kith_mem_free(&n->env, n->record, n->record_len);
+    kith_resume_free(n->resume);
     kith_noise_identity_free(n->noise_id);
     kith_limiter_free(n->limiter);
     kith_map_fini(&n->by_peer, &n->env);
@@ -503,6 +516,11 @@ kith_time kith_node_deadline(const kith_node *n)
     return kith_timers_next(&n->timers);
 }
 
+void kith_resume_timer_(kith_node *n)
+{
+    kith_timers_set(&n->timers, &n->resume_timer.t, kith_resume_deadline(n->resume));
+}
+
 static void push_to_all(kith_node *n, kith_time now)
 {
     KITH_EACH (&n->conns, k)
@@ -528,6 +546,10 @@ void kith_node_tick(kith_node *n, kith_time now)
             break;
         case TIMER_PUSH:
             push_to_all(n, now);
+            break;
+        case TIMER_RESUME:
+            kith_resume_tick(n->resume, now);
+            kith_resume_timer_(n);
             break;
         }
     }
@@ -604,6 +626,17 @@ void kith_node_shutdown(kith_node *n, kith_time now)
         if (c->state != CONN_CLOSING && c->state != CONN_DEAD)
             say_goodbye(c, now, KITH_YAMUX_CONN_SHUTDOWN, "this node is stopping");
     }
+}
+
+void kith_node_forget_sessions(kith_node *n, const kith_peer_id *peer)
+{
+    if (!n->resume)
+        return;
+    if (peer)
+        kith_resume_forget(n->resume, peer);
+    else
+        kith_resume_forget_all(n->resume);
+    kith_resume_timer_(n);
 }
 
 void kith_node_protect(kith_conn *c, bool on)
@@ -831,6 +864,8 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .open = c->state == CONN_OPEN,
         .suite = c->suite,
         .pq = c->pq,
+        .resumed = c->resumed,
+        .pq_checked_at = c->pq.id.len ? c->node->clock_offset + c->pq_checked_at / KITH_SEC(1) : 0,
         .channel = c->state == CONN_OPEN ? kith_noise_hash(c->noise) : NULL,
         .shaken_in = c->shaken_in,
         .shaken_out = c->shaken_out,
@@ -913,7 +948,9 @@ void kith_node_check(const kith_node *n)
         strangers++;
     kith_usage use = kith_limiter_usage(n->limiter);
     assert(strangers == handshakes);
-    assert(n->timer_count == 1 + conns + streams + jobs);
+    assert(n->timer_count == 2 + conns + streams + jobs);
+    if (n->resume)
+        kith_resume_check(n->resume);
     assert(conns == n->conn_count && in == use.conns_in && handshakes == use.handshakes &&
            streams == use.streams);
     assert(n->memory <= n->cfg.limits.memory);

@@ -87,6 +87,9 @@ typedef struct kith_node_config {
      * wire, both directions together, default 64 GiB. KITH_NEVER and UINT64_MAX: never. */
     kith_time rekey_after_time;
     uint64_t rekey_after_bytes;
+    /* How long a post-quantum signature of a peer is enough for later handshakes with it, which are then made without (node/resume.h);
+     * default 24 h, 0: never. */
+    kith_time resume_for;
     /* Asked once for every connection, after its handshake and before it is OPEN or carries anything of an application. Anything but KITH_OK
      * ends the connection, and the sentence in why reaches our DIALED or REFUSED event; the peer learns by a standard code that it is not
      * wanted, if it dialled and the muxer was agreed on in the handshake. Called from inside other calls: it must
@@ -219,6 +222,8 @@ void kith_node_close(kith_node *n, kith_time now, kith_conn *c);
 void kith_node_send_away(kith_node *n, kith_time now, kith_conn *c);
 /* Refuses new connections and streams and closes all; when kith_node_conn_count is 0 the node is quiet. */
 void kith_node_shutdown(kith_node *n, kith_time now);
+/* The next handshake with this peer has signatures, whoever dials; NULL: with everybody. */
+void kith_node_forget_sessions(kith_node *n, const kith_peer_id *peer);
 /* A protected connection is not trimmed when idle. Counted: protect twice, unprotect twice. */
 void kith_node_protect(kith_conn *c, bool on);
 
@@ -272,7 +277,9 @@ typedef struct kith_conn_facts {
     kith_maddr remote, local;
     bool inbound, open;
     const kith_noise_suite *suite; /* NULL before it is chosen */
-    kith_noise_pq pq;              /* that the peer has proven in this handshake; alg KITH_SIG_NONE: none */
+    kith_noise_pq pq;              /* whose key the peer has proven; alg KITH_SIG_NONE: it has none */
+    bool resumed;           /* not by a signature in this handshake but by a secret of an earlier one */
+    uint64_t pq_checked_at; /* when the signature was checked: seconds by kith_node_set_clock; 0: none was */
     /* Of the Noise handshake, once it is complete: bytes of its messages, and the time from the first byte said to both being authenticated. */
     size_t shaken_in, shaken_out;
     kith_time shaking;

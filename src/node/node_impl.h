@@ -7,11 +7,12 @@
 #include "base/list.h"
 #include "base/timer.h"
 #include "node/node.h"
+#include "node/resume.h"
 #include "proto/mss.h"
 #include "proto/yamux.h"
 
 #define PROTOCOLS_MAX 128          /* rows that a node serves */
-#define SUITES_MAX 8               /* entries of kith_noise_suites that a policy can allow */
+#define SUITES_MAX 10              /* suites of all tables that a policy can allow */
 #define EARLY_MAX 64               /* a listener's hello takes 20; it says no more before it is spoken to */
 #define PEER_PROTOCOLS_MAX 4096    /* bytes of protocol ids remembered per connection */
 #define DIAL_TARGETS_MAX 24        /* addresses tried for one dial, names resolved included */
@@ -60,7 +61,7 @@ enum {
 };
 enum { STREAM_OPENED = 1, STREAM_READY = 2, STREAM_GONE = 4 };
 
-typedef enum timer_owner { TIMER_CONN, TIMER_STREAM, TIMER_JOB, TIMER_PUSH } timer_owner;
+typedef enum timer_owner { TIMER_CONN, TIMER_STREAM, TIMER_JOB, TIMER_PUSH, TIMER_RESUME } timer_owner;
 typedef struct node_timer {
     kith_timer t;
     uint8_t owner;
@@ -77,6 +78,13 @@ typedef enum conn_state {
 } conn_state;
 
 typedef struct dial_job dial_job;
+
+/* Secure channels in order of preference. */
+typedef struct offer {
+    const kith_noise_suite *suites[SUITES_MAX];
+    kith_bytes ids[SUITES_MAX];
+    size_t count, own; /* own: kith's, the first ones */
+} offer;
 
 /* A `why` that was made for one connection; shared with its dial and with those who wait for that. */
 typedef struct reason {
@@ -102,9 +110,12 @@ struct kith_conn {
     kith_noise_pq pq;
     size_t shaken_in, shaken_out; /* the handshake's bytes */
     kith_time shaken_from, shaking;
-    bool signing; /* inbound: our signature is accounted for */
-    uint8_t skipped,
-        dropped; /* outbound: so many of the node's suites, the first and the last ones, are not for this peer */
+    bool signing;                /* inbound: our signature is accounted for */
+    kith_pq_policy policy;       /* outbound: the peer's own */
+    offer *offer;                /* outbound, until the handshake is over: what we propose */
+    kith_resumption *resumption; /* until then: whose secret the handshake mixes in, or may */
+    bool resumed;
+    kith_time pq_checked_at; /* the peer's post-quantum signature */
     kith_mss *mss;
     kith_noise *noise;
     kith_noise *working; /* its work is asked for and not told: noise, or what was noise before the end */
@@ -241,11 +252,11 @@ struct kith_node {
     uint8_t pubkey[KITH_PUBKEY_ED25519_LEN];
     kith_noise_identity *noise_id;
     kith_limiter *limiter;
-    const kith_noise_suite
-        *suites[SUITES_MAX]; /* that our policy allows, in order of preference; all proposed, all taken */
-    kith_bytes suite_ids[SUITES_MAX];
-    size_t suite_count, own_count;     /* own: kith's, the first ones; */
-    size_t psk_count;                  /* of these, the first ones want a key */
+    offer all;           /* that our policy allows, and takes: */
+    size_t resume_count; /* the first ones want a secret of an earlier session, */
+    size_t qkd_count;    /* the next ones a key */
+    kith_resume *resume; /* NULL: off */
+    node_timer resume_timer;
     protocol_row *rows[PROTOCOLS_MAX]; /* NULL: a hole */
     size_t row_count;
     kith_maddr *addrs;
@@ -275,8 +286,10 @@ struct kith_node {
 void kith_note_(kith_node *n, note *t, unsigned bits);
 kith_err kith_timer_claim_(kith_node *n); /* room in the heap for one more owner */
 void kith_timer_unclaim_(kith_node *n, node_timer *t);
-void kith_writer_(kith_conn *c);       /* it may have output */
-reason *kith_reason_share_(reason *r); /* NULL is fine in both */
+void kith_offer_(offer *o, const kith_noise_suite *s); /* appends */
+void kith_resume_timer_(kith_node *n);                 /* after resume has changed */
+void kith_writer_(kith_conn *c);                       /* it may have output */
+reason *kith_reason_share_(reason *r);                 /* NULL is fine in both */
 void kith_reason_drop_(kith_node *n, reason *r);
 
 /* ---- conn.c ---- */

@@ -20,6 +20,7 @@ DOC = pathlib.Path(__file__).parents[2] / "docs/protocols/pq-identity.md"
 ALGS = ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "SLH-DSA-SHA2-128s", "SLH-DSA-SHA2-128f"]
 CHANNEL = {1: "/kith/noise-mlkem512-hfs/1", 3: "/kith/noise-mlkem768-hfs/1", 5: "/kith/noise-mlkem1024-hfs/1"}
 KEM = {1: ("ML-KEM-512", 800, 768), 3: ("ML-KEM-768", 1184, 1088), 5: ("ML-KEM-1024", 1568, 1568)}
+RESUME = {n: i.replace("-hfs/", "-hfs-resume/") for n, i in CHANNEL.items()}
 FOREIGN = ["/noise-mlkem768-hfs/0.2.0", "/noise"]
 
 
@@ -32,16 +33,17 @@ def documented():
     return {r[0]: int(r[1]) for r in rows}
 
 
-def lists(level):
-    """Bytes that the lists of muxers and channels add to a payload at a level."""
-    return 14 + sum(3 + len(i) for i in [CHANNEL[n] for n in CHANNEL if n >= level] + FOREIGN)
+def lists(level, resume=False):
+    """Bytes that the lists of muxers and channels add to a payload at a level; a listener's has the suites that resume."""
+    some = [ids[n] for ids in ([CHANNEL, RESUME] if resume else [CHANNEL]) for n in ids if n >= level]
+    return 14 + sum(3 + len(i) for i in some + FOREIGN)
 
 
 def message_sizes(level, alg):
     """A, B, C as Noise messages. One more byte where the length of the extensions needs it is in the document's payloads already."""
     _, ek, ct = KEM[level]
-    payload = documented()[alg] + lists(level)
-    return 32 + ek, 32 + ct + 16 + 48 + payload + 16, 48 + payload + 16
+    payload = documented()[alg]
+    return 32 + ek, 32 + ct + 16 + 48 + payload + lists(level, True) + 16, 48 + payload + lists(level) + 16
 
 
 def identity(home, alg):

@@ -399,6 +399,7 @@ static void join(void *ctx, sim_alarm *a)
     kith_node_config_default(&cfg);
     cfg.idle_timeout = sc->idle;
     cfg.ping_every = sc->keepalive;
+    cfg.resume_for = sc->resume;
     cfg.level = (uint8_t)sc->level;
     cfg.pq = sc->pq;
     member *m = &r->members[r->joined];
@@ -548,6 +549,10 @@ static void close_all(run *r, int64_t *value)
         }
     }
     sim_run(r->world, sim_now(r->world) + QUIET);
+    for (size_t i = 0; i < r->joined; i++) { /* whom they could meet again stays for a day */
+        if (r->members[i].state == UP)
+            kith_node_forget_sessions(sim_node(r->members[i].host), NULL);
+    }
     int64_t up = 0, memory = 0;
     for (size_t i = 0; i < r->joined; i++) {
         const member *m = &r->members[i];

@@ -138,6 +138,7 @@ static const struct key {
     {"network", "buffer", SIZE, offsetof(sim_scenario, buffer)},
     {"node", "idle", TIME, offsetof(sim_scenario, idle)},
     {"node", "keepalive", TIME, offsetof(sim_scenario, keepalive)},
+    {"node", "resume", TIME, offsetof(sim_scenario, resume)},
     {"node", "level", COUNT, offsetof(sim_scenario, level)},
     {"node", "pq", POLICY, offsetof(sim_scenario, pq)},
     {"churn", "stays", TIME, offsetof(sim_scenario, stays)},
@@ -278,6 +279,7 @@ static void begin(const char *name, sim_scenario *s, char why[200])
                         .buffer = 256 * 1024,
                         .idle = KITH_NEVER,
                         .keepalive = KITH_SEC(30),
+                        .resume = KITH_SEC(24 * 3600),
                         .level = 3,
                         .pq = KITH_PQ_PREFER};
     const char *slash = strrchr(name, '/');

@@ -19,6 +19,7 @@
  *     [node]
  *     idle = 5m             closes idle connections; default never, since the nodes keep their links
  *     keepalive = 30s
+ *     resume = 24h          for how long a checked signature is enough
  *     level = 3             of ML-KEM
  *     pq = prefer           require | prefer | off
  *     [churn]
@@ -107,7 +108,7 @@ typedef struct sim_scenario {
     sim_range latency, up, down;
     kith_time jitter;
     uint64_t loss, buffer; /* loss in parts of a million */
-    kith_time idle, keepalive;
+    kith_time idle, keepalive, resume;
     uint64_t level;
     kith_pq_policy pq;
     kith_time stays, away;

@@ -488,6 +488,7 @@ static void signatures_beyond_the_cap_are_refused_and_the_rest_goes_on(void **st
         kith_node_config ca = config(), cb = config(), off = config();
         cb.limits.sign_ms = caps[i].all; /* three of ML-DSA-65 */
         cb.limits.sign_ms_per_ip = caps[i].each;
+        cb.resume_for = 0; /* each time */
         start_two(&t, 31, &ca, &cb);
         for (int k = 0; k < 3; k++) {
             kith_conn *c = sim_connect(t.s, t.a, t.b);
@@ -678,6 +679,7 @@ static void middle_fini(middle *m)
 typedef struct end {
     kith_node *node;
     kith_conn *conn; /* NULL: closed */
+    kith_time now;
     bool connected, dialed;
     kith_err err;
     const char *why;
@@ -689,10 +691,10 @@ static void listen_to(end *e)
 {
     kith_node_event ev;
     kith_conn_facts f;
-    while (kith_node_next(e->node, 0, &ev)) {
+    while (kith_node_next(e->node, e->now, &ev)) {
         if (ev.kind == KITH_NODE_WORK) {
             kith_node_work(ev.conn);
-            kith_node_worked(e->node, 0, ev.conn);
+            kith_node_worked(e->node, e->now, ev.conn);
         } else if (ev.kind == KITH_NODE_CONNECTED) {
             e->connected = true;
             kith_conn_facts_get(ev.conn, &f);
@@ -710,7 +712,7 @@ static void listen_to(end *e)
 static void hand_over(end *to, uint8_t *buf, size_t n)
 {
     if (n > 0 && to->conn)
-        kith_node_recv(to->node, 0, to->conn, kith_span_of(buf, n));
+        kith_node_recv(to->node, to->now, to->conn, kith_span_of(buf, n));
     listen_to(to);
 }
 
@@ -720,31 +722,36 @@ static void pass(kith_mss *m, end *from, end *to)
     static uint8_t buf[65536];
     size_t used = 0, n = 0;
     if (from->conn)
-        n = kith_node_send(from->node, 0, from->conn, kith_span_of(buf, sizeof buf));
+        n = kith_node_send(from->node, from->now, from->conn, kith_span_of(buf, sizeof buf));
     kith_err e = kith_mss_recv(m, kith_bytes_of(buf, n), &used);
     if (!e)
         hand_over(to, buf + used, n - used);
     hand_over(from, buf, kith_mss_send(m, kith_span_of(buf, sizeof buf)));
 }
 
-/* What became of it, on the dialer's side. */
+/* What became of it, on the dialer's side. met: the two have a session to resume. */
 static kith_err under_attack(const char *only, const kith_node_config *da, const kith_node_config *db,
-                             const char **why)
+                             bool met, const char **why)
 {
     two t;
     start_two(&t, 5, da, db);
-    end a = {.node = sim_node(t.a)}, b = {.node = sim_node(t.b)};
+    if (met) {
+        kith_node_close(sim_node(t.a), sim_now(t.s), sim_connect(t.s, t.a, t.b));
+        sim_drive(t.a);
+        sim_run(t.s, sim_now(t.s) + KITH_SEC(1));
+    }
+    end a = {.node = sim_node(t.a), .now = sim_now(t.s)}, b = {.node = sim_node(t.b), .now = sim_now(t.s)};
     middle m;
     middle_init(&m, sim_env(t.b), only);
     kith_maddr any;
     uint64_t id;
     kith_node_event ev;
     kith_maddr_from_tcp(kith_bytes_of((uint8_t[]){10, 9, 9, 9}, 4), 1, &any);
-    assert_int_equal(kith_node_dial(a.node, 0, NULL, &any, 1, &id), KITH_OK);
-    assert_true(kith_node_next(a.node, 0, &ev) && ev.kind == KITH_NODE_DIAL);
+    assert_int_equal(kith_node_dial(a.node, a.now, met ? kith_node_id(b.node) : NULL, &any, 1, &id), KITH_OK);
+    assert_true(kith_node_next(a.node, a.now, &ev) && ev.kind == KITH_NODE_DIAL);
     a.conn = ev.conn;
-    kith_node_connected(a.node, 0, a.conn, NULL, NULL);
-    assert_int_equal(kith_node_accept(b.node, 0, &any, NULL, &b.conn, why), KITH_OK);
+    kith_node_connected(a.node, a.now, a.conn, NULL, NULL);
+    assert_int_equal(kith_node_accept(b.node, b.now, &any, NULL, &b.conn, why), KITH_OK);
     for (int round = 0; round < 10; round++) {
         pass(m.to_listener, &b, &a);
         pass(m.to_dialer, &a, &b);
@@ -759,6 +766,9 @@ static kith_err under_attack(const char *only, const kith_node_config *da, const
     sim_free(t.s);
     return a.err;
 }
+
+static const char downgraded[] =
+    "downgrade: somebody on the way has changed which secure channel the two of us agreed on";
 
 static void who_edits_the_choice_of_the_channel_is_found_out(void **state)
 {
@@ -791,11 +801,25 @@ static void who_edits_the_choice_of_the_channel_is_found_out(void **state)
         ca.level = cases[i].level_d;
         cb.pq = cases[i].listener;
         cb.level = cases[i].level_l;
-        assert_int_equal(under_attack(cases[i].only, &ca, &cb, &why), cases[i].err);
+        assert_int_equal(under_attack(cases[i].only, &ca, &cb, false, &why), cases[i].err);
         if (cases[i].err == KITH_EAUTH)
-            assert_string_equal(
-                why,
-                "downgrade: somebody on the way has changed which secure channel the two of us agreed on");
+            assert_string_equal(why, downgraded);
+    }
+}
+
+/* With a session to resume, to strike that out is a downgrade too, though what is left has signatures. */
+static void who_strikes_out_what_would_resume_is_found_out(void **state)
+{
+    (void)state;
+    static const char *const only[] = {"/kith/noise-mlkem768-hfs/1", "/noise-mlkem768-hfs/0.2.0", "/noise",
+                                       "/kith/noise-mlkem1024-hfs-resume/1"};
+    kith_node_config c = config();
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++) {
+        const char *why = NULL;
+        kith_err e = under_attack(only[i], &c, &c, true, &why);
+        assert_int_equal(e, i < 3 ? KITH_EAUTH : KITH_EPOLICY); /* the last one is not even proposed */
+        if (i < 3)
+            assert_string_equal(why, downgraded);
     }
 }
 
@@ -1596,6 +1620,7 @@ int main(void)
         cmocka_unit_test(the_right_classical_key_with_another_post_quantum_key_is_refused),
         cmocka_unit_test(a_peers_own_policy_counts_before_anything_is_proposed),
         cmocka_unit_test(who_edits_the_choice_of_the_channel_is_found_out),
+        cmocka_unit_test(who_strikes_out_what_would_resume_is_found_out),
         cmocka_unit_test(the_muxer_is_negotiated_when_a_side_has_no_early_one),
         cmocka_unit_test(a_dialed_peer_must_be_who_was_named),
         cmocka_unit_test(whoever_is_not_trusted_gets_no_connection),

@@ -26,7 +26,7 @@ static void a_file_says_it_all(void **state)
                             "join = 1.5m\nsettled = 90s\n"
                             "[network]\nlatency = 2.5ms..120ms\njitter = 1ms\nloss = 0.25%\nup = 1MiB..2MiB\n"
                             "down = 512KiB\nbuffer = 64KiB\n"
-                            "[node]\nidle = 5m\nkeepalive = never\nlevel = 5\npq = require\n"
+                            "[node]\nidle = 5m\nkeepalive = never\nresume = 30m\nlevel = 5\npq = require\n"
                             "[churn]\nstays = 20m\naway = 2m\nvanish = 30%\nresidents = 100%\n"
                             "[split]\nshare = 40%\nat = 2m\nlasts = never\n"
                             "[work]\necho = 4KiB every 20s\nping = every 1m\nbulk = 1MiB every 1h\n"
@@ -50,6 +50,7 @@ static void a_file_says_it_all(void **state)
     assert_int_equal(sc.buffer, 64u << 10);
     assert_int_equal(sc.idle, KITH_SEC(300));
     assert_int_equal(sc.keepalive, KITH_NEVER);
+    assert_int_equal(sc.resume, KITH_SEC(1800));
     assert_int_equal(sc.level, 5);
     assert_int_equal(sc.pq, KITH_PQ_REQUIRE);
     assert_int_equal(sc.stays, KITH_SEC(1200));

@@ -181,6 +181,29 @@ static void how_much_traffic_keys_serve_is_a_size_or_never(void **state)
     assert_int_equal(parse(&c, "security.rekey_after_bytes = soon\n"), KITH_EFORMAT);
 }
 
+static void how_long_sessions_live_is_a_time_or_off(void **state)
+{
+    (void)state;
+    kith_config c;
+    char text[32];
+    const kith_config_key *k = kith_config_find("security.resume");
+    assert_int_equal(parse(&c, "ping_every = 5m\n"), KITH_OK);
+    assert_int_equal(c.node.resume_for, KITH_SEC(24 * 3600));
+    assert_int_equal(parse(&c, "[security]\nresume = 168h\n"), KITH_OK);
+    assert_int_equal(c.node.resume_for, KITH_SEC(168 * 3600));
+    kith_config_text(&c, k, text, sizeof text);
+    assert_string_equal(text, "604800s");
+    assert_int_equal(parse(&c, "security.resume = off\n"), KITH_OK);
+    assert_int_equal(c.node.resume_for, 0);
+    kith_config_text(&c, k, text, sizeof text);
+    assert_string_equal(text, "off");
+    assert_int_equal(parse(&c, "security.resume = 0s\n"), KITH_OK);
+    assert_int_equal(parse(&c, "security.resume = 604801s\n"), KITH_EFORMAT);
+    assert_string_equal(err, "kith.ini:1: security.resume: '604801s' is not off or a time up to 168h");
+    assert_int_equal(parse(&c, "security.resume = never\n"), KITH_EFORMAT);
+    assert_int_equal(parse(&c, "security.resume = 5\n"), KITH_EFORMAT);
+}
+
 static void a_command_line_may_write_hyphens(void **state)
 {
     (void)state;
@@ -211,6 +234,7 @@ int main(void)
         cmocka_unit_test(sizes_and_times_are_exact),
         cmocka_unit_test(no_time_at_all_is_refused_for_every_duration),
         cmocka_unit_test(how_much_traffic_keys_serve_is_a_size_or_never),
+        cmocka_unit_test(how_long_sessions_live_is_a_time_or_off),
         cmocka_unit_test(a_command_line_may_write_hyphens),
         cmocka_unit_test(suggestions_are_near_or_none),
     };
