@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The insides that gossip.c (messages, topics, peers) and gossip_mesh.c (mesh, gossip, heartbeat) share; nobody else includes this.
+/* The insides that gossip.c (messages), gossip_peer.c (topics, peers), gossip_out.c (what is sent) and gossip_mesh.c (mesh, gossip,
+ * heartbeat) share; nobody else includes this.
  *
  *   kith_gossip --- topic ---- link ---- peer --- queue of payloads
  *               \-- store (records, payloads)
@@ -14,8 +15,9 @@
 #include "mesh/gossip.h"
 #include "mesh/gossip_store.h"
 
-#define BACKOFF_MAX KITH_SEC(24 * 3600) /* of what a peer asks for */
-#define PROMISES_MAX 32                 /* that a peer owes us: one for each IHAVE that we answer, for 3 s */
+#define STATE_MAX (KITH_GOSSIP_CONTROL_MAX + 16) /* bytes of a frame that tells of our state */
+#define BACKOFF_MAX KITH_SEC(24 * 3600)          /* of what a peer asks for */
+#define PROMISES_MAX 32   /* that a peer owes us: one for each IHAVE that we answer, for 3 s */
 #define RECORD_MAX 2048   /* bytes of a signed record that is kept; 16 of them are a PRUNE of 32 KiB */
 #define PX_QUEUE_MAX 32   /* peers told of that wait to be dialled */
 #define REPEATED_HELLO 10 /* P7 for extensions told twice, as go has it */
@@ -155,28 +157,51 @@ static inline const kith_gossip_topic_params *params_of(const kith_gossip *g, co
     return t->params ? t->params : &g->cfg.score.topic;
 }
 
-/* ---- gossip.c ---- */
+static inline bool is_topic(kith_bytes name)
+{
+    return name.len > 0 && name.len <= KITH_GOSSIP_TOPIC_MAX;
+}
+
+/* A key of links_by. */
+static inline uint64_t link_key(uint32_t peer, uint32_t topic_no)
+{
+    return (uint64_t)peer << 32 | topic_no;
+}
+
+/* ---- gossip_peer.c ---- */
 topic *kith_gossip_topic_(const kith_gossip *g, kith_bytes name);
+/* KITH_ELIMIT, KITH_ENOMEM. */
+KITH_CHECK kith_err kith_gossip_topic_make_(kith_gossip *g, kith_bytes name, topic **out);
+void kith_gossip_topic_free_(kith_gossip *g, topic *t); /* it has no links */
+topic *kith_gossip_topic_by_no_(const kith_gossip *g, uint32_t no);
+bool kith_gossip_backing_off_(const kith_gossip *g, kith_time now, const link *l);
+kith_gossip_peer *kith_gossip_peer_find_(const kith_gossip *g, const kith_peer_id *id);
+void kith_gossip_forget_peer_(kith_gossip *g, kith_gossip_peer *p); /* one that is retained */
 link *kith_gossip_link_(const kith_gossip *g, const kith_gossip_peer *p, const topic *t);
 /* The link, made where there is none; NULL: no memory. */
 link *kith_gossip_link_make_(kith_gossip *g, kith_gossip_peer *p, topic *t);
 /* Frees it when nothing needs it any more, and its topic with it; false: it stays. */
 bool kith_gossip_link_tidy_(kith_gossip *g, kith_time now, link *l);
 void kith_gossip_topic_tidy_(kith_gossip *g, topic *t);
+void kith_gossip_tell_(kith_gossip *g, link *l, tell what, bool px, kith_time backoff);
+double kith_gossip_score_(const kith_gossip *g, const kith_gossip_peer *p);
+/* Forgets retained peers whose time is over, and the oldest beyond the cap. */
+void kith_gossip_forget_retained_(kith_gossip *g, kith_time now);
+
+/* ---- gossip_out.c ---- */
 /* It has come to have output. */
 void kith_gossip_ready_(kith_gossip *g, kith_gossip_peer *p);
-void kith_gossip_tell_(kith_gossip *g, link *l, tell what, bool px, kith_time backoff);
 /* Queues a payload; false: there is no room, and the link is noted as having lost something. */
 bool kith_gossip_enqueue_(kith_gossip *g, kith_gossip_peer *p, link *l, kith_gossip_payload *m);
 /* Queues ids, in as many RPCs as it takes; returns how many fit. */
 size_t kith_gossip_queue_ids_(kith_gossip *g, kith_gossip_peer *p, kith_gossip_kind kind, kith_bytes name,
                               const kith_bytes *ids, size_t count);
-double kith_gossip_score_(const kith_gossip *g, const kith_gossip_peer *p);
 bool kith_gossip_wants_(const kith_gossip *g, const kith_gossip_peer *p, uint64_t hash);
+void kith_gossip_queue_clear_(kith_gossip *g, kith_gossip_peer *p);
+
+/* ---- gossip.c ---- */
 /* Makes room for so many in g->pick; false: no memory. */
 bool kith_gossip_pick_room_(kith_gossip *g, size_t n);
-/* Forgets retained peers whose time is over, and the oldest beyond the cap. */
-void kith_gossip_forget_retained_(kith_gossip *g, kith_time now);
 
 /* ---- gossip_mesh.c ---- */
 void kith_gossip_join_mesh_(kith_gossip *g, kith_time now, topic *t);

@@ -15,11 +15,6 @@ static void shuffle(kith_gossip *g, void **a, size_t n)
     }
 }
 
-static bool backing_off(const kith_gossip *g, kith_time now, const link *l)
-{
-    return l->backoff_until && now < kith_time_after(l->backoff_until, SLACK_TICKS * g->cfg.params.heartbeat);
-}
-
 static void back_off(kith_time now, link *l, kith_time backoff)
 {
     kith_time until = kith_time_after(now, backoff < BACKOFF_MAX ? backoff : BACKOFF_MAX);
@@ -35,7 +30,8 @@ static bool speaks_mesh(const kith_gossip_peer *p)
 /* Whether it may be grafted at all. */
 static bool eligible(const kith_gossip *g, kith_time now, const link *l)
 {
-    return l->subscribed && !l->mesh && speaks_mesh(l->peer) && !l->peer->direct && !backing_off(g, now, l);
+    return l->subscribed && !l->mesh && speaks_mesh(l->peer) && !l->peer->direct &&
+           !kith_gossip_backing_off_(g, now, l);
 }
 
 static void enter(kith_time now, link *l)

@@ -297,7 +297,7 @@ static kith_err digest(rx *r, kith_time now)
     kith_gossip_part *p = r->line.part;
     member *m = r->line.m;
     r->resume_at = KITH_NEVER;
-    if (m->refused)
+    if (m->refused || p->stopped)
         return KITH_EREFUSED;
     while (r->buf.len > 0) {
         kith_rd rd = kith_rd_of(kith_buf_view(&r->buf));

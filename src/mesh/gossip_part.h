@@ -10,7 +10,8 @@
  *            peer gets no more window
  *
  * Memory of a member: the router's, 200 bytes, and for each stream of the peer what has come of an RPC that is not whole, at most
- * message_max; of RPCs that are held at most its window besides. */
+ * message_max; of RPCs that are held at most its window besides. What is the streams' counts against the node's limits.memory, what is
+ * the router's does not, which has caps of its own. */
 #ifndef KITH_MESH_GOSSIP_PART_H
 #define KITH_MESH_GOSSIP_PART_H
 
