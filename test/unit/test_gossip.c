@@ -1231,6 +1231,15 @@ static void a_bad_score_is_kept_and_a_good_one_is_not(void **state)
     assert_true(rig_score(&r, 0) > 0);
     rig_down(&r, 0);
     assert_true(rig_score(&r, 0) == 0);
+    uint8_t forged[512]; /* one that is good in spite of an invalid message: that is forgotten too */
+    kith_bytes bad = rig_message(&r, 50, 9, kith_bytes_str("x"), forged, sizeof forged);
+    forged[bad.len - 1] ^= 1;
+    rig_up(&r, 0, KITH_GOSSIP_V11, true);
+    rig_pass(&r, 0, bad);
+    assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[0].id, 2000), KITH_OK);
+    assert_true(rig_score(&r, 0) == 1000);
+    rig_down(&r, 0);
+    assert_true(rig_score(&r, 0) == 2000);
     for (size_t i = 1; i < 5; i++) {
         uint8_t raw[512];
         kith_bytes m = rig_message(&r, 50, 2, kith_bytes_str("x"), raw, sizeof raw);
