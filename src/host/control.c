@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,12 +258,20 @@ static void take_lines(client *c)
         c->in_len = 0;
 }
 
+/* Whether the other side closed both ways, or is dead. A half-close looks the same to read. */
+static bool has_hung_up(const client *c)
+{
+    struct pollfd p = {.events = 0};
+    return uv_fileno((const uv_handle_t *)&c->pipe, &p.fd) ||
+           (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR));
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     (void)buf;
     client *c = stream->data;
-    if (n == UV_EOF && !c->broken && !all_said(c)) {
-        c->leaving = true; /* a half-close: it still wants its answers */
+    if (n == UV_EOF && !c->broken && !all_said(c) && !has_hung_up(c)) {
+        c->leaving = true; /* it still wants its answers */
         return;
     }
     if (n < 0) {

@@ -154,6 +154,24 @@ static void a_half_closed_client_gets_its_answers(void **state)
     close_control(c);
 }
 
+/* As one who was killed: nothing will ever be written that would show it. */
+static void a_client_that_is_gone_has_its_calls_cancelled(void **state)
+{
+    (void)state;
+    kith_control *c = open_control();
+    int fd = join();
+    cancelled = 0;
+    say(fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"late\"}\n");
+    for (int i = 0; i < 10; i++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(cancelled, 0);
+    close(fd);
+    for (int i = 0; i < 10; i++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(cancelled, 1);
+    close_control(c);
+}
+
 static void who_does_not_read_is_cut_off(void **state)
 {
     (void)state;
@@ -296,6 +314,7 @@ int main(void)
         cmocka_unit_test(lines_are_answered_whole_or_in_pieces),
         cmocka_unit_test(a_line_that_is_too_long_costs_itself_only),
         cmocka_unit_test(a_half_closed_client_gets_its_answers),
+        cmocka_unit_test(a_client_that_is_gone_has_its_calls_cancelled),
         cmocka_unit_test(who_does_not_read_is_cut_off),
         cmocka_unit_test(clients_have_a_cap),
         cmocka_unit_test(a_socket_left_behind_is_replaced),
