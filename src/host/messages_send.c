@@ -350,10 +350,12 @@ static void on_reached(void *ctx, kith_host *h, kith_conn *c, kith_err err, cons
         return;
     if (c)
         kith_conn_facts_get(c, &f);
-    if (c && kith_peer_id_eq(&f.peer, &r->lane->peer))
+    if (c && kith_peer_id_eq(&f.peer, &r->lane->peer)) {
         open_stream(r, c);
-    else
+    } else {
+        r->addr.len = 0; /* the book has it, and perhaps better ones */
         route_failed(r, c ? KITH_EAUTH : err, "dial", c ? "somebody else answered at the address" : sentence);
+    }
 }
 
 static void dial(route *r)

@@ -8,6 +8,8 @@ import pty
 import random
 import select
 import signal
+import socket
+import sqlite3
 import subprocess
 import time
 
@@ -35,6 +37,14 @@ class Listener:
         self.process = start(home, "listen", "--json", *args, stderr=subprocess.PIPE)
         self.unread = b""
         assert self.next()["event"] == "listening"
+
+    @classmethod
+    def works(cls, home):
+        try:
+            with cls(home):
+                return True
+        except AssertionError:
+            return False
 
     def more(self, seconds):
         """Whether a whole line is there, or comes within that time."""
@@ -121,7 +131,8 @@ def errors_name_what_is_wrong():
         fails(2, "this is the node itself", mine.peer, "--content", "x", "--json")
         wrong = up.bare + "/p2p/" + mine.peer
         fails(2, "this is the node itself", wrong, "--content", "x")
-        r = say(a, up.bare + "/p2p/" + STRANGER, "x", "--ttl", "2", "--wait", code=4, err="not delivered in time")
+        kith(a, "message", up.bare + "/p2p/" + STRANGER, "--content", "x", "--ttl", "2", "--wait", code=4,
+             err="not delivered in time")
         kith(b, "listen", "--from", "nobody", code=2, err="nor the name of a known peer")
         kith(b, "listen", "--type", "No", code=2, err="a type is 1 to 64")
         kith(b, "listen", "--since", "yesterday", code=2, err="--since")
@@ -206,6 +217,19 @@ def who_waits_is_told_when_it_is_delivered_or_over():
         with Up(b, listen=up.bare) as up:
             assert texts(up, 1) == ["still"]
             assert mine.event("message_delivered")["peer"] == up.peer
+
+
+def an_address_that_is_no_longer_good_is_not_all_that_is_known():
+    with homes("a", "b") as (a, b), Up(a) as mine:
+        with Up(b) as up:
+            kith(a, "message", up.addr, "--content", "one", out="delivered")
+        assert say(a, up.addr, "two", "--ttl", "10m")["state"] == "kept"
+        with Up(b) as moved:
+            assert moved.addr != up.addr
+            kith(a, "trust", "rename", up.peer, "bob")
+            # Its new address is learnt some other way, by a command that then goes away.
+            kith(a, "ping", moved.addr, "-c", "1", "--no-early-muxer")
+            assert texts(moved, 1, 20) == ["two"]
 
 
 def names_and_blocks_count():
@@ -341,6 +365,51 @@ def a_damaged_file_is_put_aside_and_told():
             kith(a, "message", up.peer, "--content", "on", out="delivered")
 
 
+def a_full_outbox_is_an_error_that_names_the_way_out():
+    with homes("a", "b") as (a, b):
+        with Up(a) as mine:
+            with Up(b) as up:
+                kith(a, "dial", up.addr)
+            kith(a, "message", up.peer, "--content", "x", "--ttl", "24h", "--no-wait")
+        with sqlite3.connect(a / "messages.db") as db:
+            (peer, message), = db.execute("SELECT peer, message FROM outbox").fetchall()
+            at = message.index(b"\x0a\x10") + 2  # the id, the first field of the body
+            for n in range(9999):
+                made = n.to_bytes(16, "big")
+                db.execute("INSERT INTO outbox(id, peer, message) VALUES(?, ?, ?)",
+                           (made, peer, message[:at] + made + message[at + 16:]))
+        db.close()
+        with Up(a, listen=mine.bare):
+            w = waiting(a)
+            assert w["messages"] == 10000 and len(w["outbox"]) == 1000, w["messages"]
+            kith(a, "message", up.peer, "--content", "y", "--no-wait", code=1, err="'kith message --outbox' lists them")
+            kith(a, "message", "--cancel", "0" * 32, out="cancelled")
+            kith(a, "message", up.peer, "--content", "y", "--no-wait", out="kept for")
+            # All but the first and the last are not signed: the peer refuses them, and that is told.
+            with Up(b, "--limits.rate-messages", "20000", listen=up.bare) as up:
+                assert texts(up, 2, 60) == ["x", "y"]
+                eventually(lambda: waiting(a)["messages"] == 0, "all are answered", 60)
+
+
+def so_many_listen_and_not_one_more():
+    with homes("a") as a, Up(a):
+        socks, answers = [], []
+        for n in range(33):
+            if n % 32 == 0:  # as many requests as a client may have
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(str(a / "control.sock"))
+                socks.append((s, s.makefile("rb")))
+            s, f = socks[-1]
+            s.sendall(json.dumps({"jsonrpc": "2.0", "id": n, "method": "message.listen"}).encode() + b"\n")
+            answers.append(json.loads(f.readline()))
+        assert all(x["params"]["event"] == "listening" for x in answers[:32]), answers
+        assert answers[32]["error"]["data"]["error"] == "limit" and "32 listen" in answers[32]["error"]["message"]
+        for s, f in socks:
+            f.close()
+            s.close()
+        eventually(lambda: Listener.works(a), "there is room again")
+
+
 def the_console_sends_and_shows():
     with homes("a", "b") as (a, b), Up(b) as up:
         pid, fd = pty.fork()
@@ -381,8 +450,8 @@ def the_console_sends_and_shows():
 run(a_message_arrives_and_is_shown_to_all_who_listen, without_a_node_it_is_delivered_now_or_fails,
     errors_name_what_is_wrong, one_who_is_somebody_else_gets_nothing, the_largest_message_fits_and_more_is_refused,
     who_is_away_gets_it_later_and_the_most_urgent_first, who_waits_is_told_when_it_is_delivered_or_over,
-    names_and_blocks_count, what_came_while_nobody_listened_is_kept,
+    an_address_that_is_no_longer_good_is_not_all_that_is_known, names_and_blocks_count, what_came_while_nobody_listened_is_kept,
     a_listener_who_does_not_read_holds_up_nobody_and_misses_nothing,
     every_message_that_was_accepted_arrives_once_whoever_is_killed, two_send_to_one_at_the_same_time,
     one_who_sends_too_much_waits_and_loses_nothing, a_damaged_file_is_put_aside_and_told,
-    the_console_sends_and_shows)
+    a_full_outbox_is_an_error_that_names_the_way_out, so_many_listen_and_not_one_more, the_console_sends_and_shows)
