@@ -51,7 +51,8 @@ void kith_kad_config_default(kith_kad_config *cfg);
 
 typedef struct kith_kad kith_kad;
 
-/* NULL: no memory. A server is served at once. */
+/* NULL: no memory. A server is served at once. Best made before the node has connections: of those that are there it learns nothing until
+ * their peers push news of themselves. */
 kith_kad *kith_kad_new(const kith_kad_config *cfg, kith_time now);
 /* After the node is freed. */
 void kith_kad_free(kith_kad *k);
