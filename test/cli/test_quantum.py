@@ -3,6 +3,7 @@
 """kith quantum: what it says at each level and with each kind of signature, and whether the wire agrees: between two network
 namespaces, with the packets in between captured and compared with the tables of docs/protocols/pq-identity.md."""
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -52,22 +53,21 @@ def identity(home, alg):
 
 
 def facts_agree_on_both_sides_at_every_level_and_with_every_signature():
-    for level in (1, 3, 5):
-        for alg in ALGS if level == 3 else ("ML-DSA-65",):
-            with homes("a", "b") as (a, b):
-                listener, dialer = identity(a, alg), identity(b, "ML-DSA-65")
-                with Up(a, "--level", level) as up:
-                    r = kith(b, "quantum", up.addr, "--level", level, "--json").json()
-                    came = up.event("peer_connected")
-                assert r["secure_channel"] == came["secure_channel"] == CHANNEL[level], (r, came)
-                assert (r["kem"], r["level"], r["pq"]) == (KEM[level][0], level, True), r
-                assert (r["pq_id"], r["pq_algorithm"]) == (listener["pq_id"], alg) and r["transcript_bound"], r
-                assert (came["pq_id"], came["pq_algorithm"]) == (dialer["pq_id"], "ML-DSA-65"), came
-                assert r["key_trust"] == "first-seen" and r["handshake_ms"] > 0 and not r["reused"], r
-                assert r["handshake_bytes_in"] == came["handshake_bytes_out"], (r, came)
-                assert r["handshake_bytes_out"] == came["handshake_bytes_in"], (r, came)
-                sent = message_sizes(level, alg)[1]
-                assert r["handshake_bytes_in"] == 2 + sent, (level, alg, r, sent)
+    for level, alg in itertools.product((1, 3, 5), ALGS):
+        with homes("a", "b") as (a, b):
+            listener, dialer = identity(a, alg), identity(b, "ML-DSA-65")
+            with Up(a, "--level", level) as up:
+                r = kith(b, "quantum", up.addr, "--level", level, "--json").json()
+                came = up.event("peer_connected")
+            assert r["secure_channel"] == came["secure_channel"] == CHANNEL[level], (r, came)
+            assert (r["kem"], r["level"], r["pq"]) == (KEM[level][0], level, True), r
+            assert (r["pq_id"], r["pq_algorithm"]) == (listener["pq_id"], alg) and r["transcript_bound"], r
+            assert (came["pq_id"], came["pq_algorithm"]) == (dialer["pq_id"], "ML-DSA-65"), came
+            assert r["key_trust"] == "first-seen" and r["handshake_ms"] > 0 and not r["reused"], r
+            assert r["handshake_bytes_in"] == came["handshake_bytes_out"], (r, came)
+            assert r["handshake_bytes_out"] == came["handshake_bytes_in"], (r, came)
+            sent = message_sizes(level, alg)[1]
+            assert r["handshake_bytes_in"] == 2 + sent, (level, alg, r, sent)
 
 
 def two_levels_meet_at_the_higher_one():
@@ -235,7 +235,7 @@ def the_wire_has_the_sizes_of_the_document():
         except subprocess.CalledProcessError:
             Wire().__exit__()
             skip_one("network namespaces cannot be made here")
-        for level, alg in [(1, "ML-DSA-65"), (3, "ML-DSA-65"), (5, "ML-DSA-65")] + [(3, x) for x in ALGS]:
+        for level, alg in itertools.product((1, 3, 5), ALGS):
             with homes("a", "b") as (a, b):
                 identity(a, alg), identity(b, alg)
                 captured(wire, a, b, level, alg)
