@@ -375,7 +375,7 @@ static int run_local(const cmd_args *args, call *c)
         return code;
     if (!c->offline)
         session_open_book(&l.s);
-    if (c->listens)
+    if (c->messages)
         session_open_messages(&l.s);
     (void)kith_path(KITH_PLACE_CONFIG, "identity", file);
     l.s.on_interrupt = on_interrupt;

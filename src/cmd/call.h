@@ -23,7 +23,8 @@ typedef struct call {
     json_t *whole;     /* so far */
     bool running_only; /* makes no sense without a running node: EXIT_NOT_RUNNING */
     bool offline;      /* needs no peer book */
-    bool listens;      /* a node of its own listens as the configuration says, and takes messages */
+    bool listens;      /* a node of its own listens as the configuration says */
+    bool messages;     /* and takes messages */
     bool store;        /* works on the known peers alone: without a running node no other is started */
 } call;
 

@@ -51,7 +51,7 @@ static int prepare_invite(const cmd_args *args, call *out)
                   .event = on_event,
                   .result = on_pinned,
                   .args = args,
-                  .running_only = true};
+                  .listens = true};
     return EXIT_OK;
 }
 
@@ -71,9 +71,11 @@ const cmd cmd_invite = {
     .usage = "[--name NAME] [--ttl TIME] [--qr] [--json]",
     .about =
         "Prints a link for one guest and waits for it. Both nodes then have each other's keys pinned. The link holds a\n"
-        "secret that works once: pass it on like a key. Needs a running node ('kith up').",
+        "secret that works once: pass it on like a key. Without a running node ('kith up') one listens for as long as the\n"
+        "command waits.",
     .examples = "  kith invite --name alice --ttl 1h\n  kith invite --qr\n",
     .options = invite_options,
+    .node = true,
     .call = prepare_invite,
 };
 

@@ -40,7 +40,8 @@ static int prepare(const cmd_args *args, call *out)
                   .event = on_event,
                   .result = on_result,
                   .args = args,
-                  .listens = true};
+                  .listens = true,
+                  .messages = true};
     return EXIT_OK;
 }
 

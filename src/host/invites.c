@@ -14,6 +14,7 @@
 
 #define TICK_MS 1000
 #define TTL_MAX (30u * 86400)
+#define FAREWELL_S 5 /* for a guest to take our proof, before its invitation counts as done */
 
 typedef enum kind { OPEN, GREETING, JOINING } kind;
 
@@ -32,6 +33,7 @@ typedef struct op {
     kith_verify_end guest, host;
     uint8_t proof[KITH_INVITE_PROOF_LEN]; /* GREETING: to send; JOINING: to come */
     kith_sig_alg sig;                     /* of the other side's key */
+    uint64_t leave_by; /* GREETING: pinned; when its stream is over, or at this time, the call is answered */
 } op;
 
 struct kith_invites {
@@ -157,6 +159,16 @@ static void *accept_guest(void *ctx, const kith_stream_info *info)
     return p;
 }
 
+/* The guest is pinned, and has our proof or does not take it. Whoever waits for this may end the node then. */
+static void greeted(op *o)
+{
+    kith_rpc_call *call = o->call;
+    o->call = NULL;
+    if (call)
+        kith_rpc_result(call, json_pinned(&o->guest, o->name));
+    op_release(o);
+}
+
 static void on_greeting_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
@@ -167,32 +179,30 @@ static void on_greeting_event(void *ctx, kith_host *h, const kith_node_event *ev
     }
     o->stream = NULL;
     o->pipe = NULL;
-    op_release(o);
+    if (o->leave_by)
+        greeted(o);
+    else
+        op_release(o);
 }
 
 static void on_guest_pinned(void *ctx, kith_err err, const char *why)
 {
     op *o = ctx; /* GREETING; its call was the invitation's */
-    kith_rpc_call *call = o->call;
+    char text[KITH_REASON_MAX + 64];
     o->waiting = false;
-    o->call = NULL;
-    if (!call) { /* the node is stopping */
+    if (!o->call) { /* the node is stopping */
         op_release(o);
-        return;
-    }
-    if (err) {
-        kith_rpc_error(call, err, NULL, "the guest had the invitation, but %s", why);
-        if (o->stream)
-            reset(o->owner, o->stream);
+    } else if (err) {
+        snprintf(text, sizeof text, "the guest had the invitation, but %s", why);
+        op_error(o, err, NULL, text);
+    } else if (!o->stream || kith_pipe_put(o->pipe, kith_bytes_of(o->proof, sizeof o->proof))) {
+        greeted(o);
     } else {
-        kith_rpc_result(call, json_pinned(&o->guest, o->name));
-        if (o->stream && kith_pipe_put(o->pipe, kith_bytes_of(o->proof, sizeof o->proof)) == KITH_OK) {
-            kith_pipe_finish(o->pipe);
-            kith_node_wake(node_of(o->owner), kith_host_now(o->owner->host), o->stream);
-            kith_host_kick(o->owner->host);
-        }
+        o->leave_by = unix_now() + FAREWELL_S;
+        kith_pipe_finish(o->pipe);
+        kith_node_wake(node_of(o->owner), kith_host_now(o->owner->host), o->stream);
+        kith_host_kick(o->owner->host);
     }
-    op_release(o);
 }
 
 static void on_ignore(void *state)
@@ -272,6 +282,8 @@ static void on_tick(uv_timer_t *t)
         op *o = KITH_OF(k, op, link);
         if (o->kind == OPEN && o->call && now >= o->v.expires)
             op_error(o, KITH_ETIMEOUT, NULL, "nobody came, and the invitation has expired");
+        else if (o->leave_by && o->call && now >= o->leave_by)
+            greeted(o);
     }
 }
 
@@ -504,8 +516,13 @@ void kith_invites_close(kith_invites *v)
         return;
     v->closed = true;
     uv_close((uv_handle_t *)&v->timer, NULL);
-    KITH_EACH (&v->ops, k)
-        op_error(KITH_OF(k, op, link), KITH_ECLOSED, NULL, "the node is stopping");
+    KITH_EACH (&v->ops, k) {
+        op *o = KITH_OF(k, op, link);
+        if (o->leave_by)
+            greeted(o);
+        else
+            op_error(o, KITH_ECLOSED, NULL, "the node is stopping");
+    }
 }
 
 void kith_invites_free(kith_invites *v)

@@ -314,7 +314,6 @@ def invite(home, *args):
 
 def an_invitation_pins_both_ways_once():
     with homes("a", "b", "c") as (a, b, c), Up(a) as up:
-        kith(b, "invite", code=8, err="kith up")
         p, link = invite(a, "--name", "bob")
         assert link.startswith("kith://invite/")
         r = kith(b, "join", link, "--name", "alice", "--json").json()
@@ -329,6 +328,20 @@ def an_invitation_pins_both_ways_once():
         kith(b, "ping", "alice", "-c", 1)
         kith(c, "join", link, code=None, err="is not open there")  # used up
         assert kith(a, "id").out.strip() not in {x["name"] for x in peers(c).values()}
+
+
+def an_invitation_needs_no_running_node():
+    with homes("a", "b") as (a, b):
+        p, link = invite(a, "--name", "bob", "--listen", LOOPBACK)
+        r = kith(b, "join", link, "--name", "alice", "--json").json()
+        guest = json.loads(p.communicate(timeout=10)[0])
+        assert p.returncode == 0 and peers(a)[guest["peer"]]["name"] == "bob", guest
+        assert peers(b)[r["peer"]]["key"] == kith(a, "id", "--json").json()["pq_id"]
+        p, link = invite(a, "--listen", LOOPBACK)
+        p.send_signal(signal.SIGINT)  # taken back
+        p.communicate(timeout=10)
+        assert p.returncode == 130
+        kith(b, "join", link, code=4)
 
 
 def an_invitation_is_for_whoever_has_it_and_for_its_time():
@@ -394,5 +407,5 @@ run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_co
     two_commands_and_a_node_share_what_is_known, what_is_exported_can_be_imported, an_import_has_a_largest_size,
     more_known_peers_than_one_answer_holds, a_damaged_file_is_not_forgotten, both_sides_compare_a_number,
     a_ticket_pins_the_sharers_key,
-    an_invitation_pins_both_ways_once, an_invitation_is_for_whoever_has_it_and_for_its_time,
+    an_invitation_pins_both_ways_once, an_invitation_needs_no_running_node, an_invitation_is_for_whoever_has_it_and_for_its_time,
     an_invitation_pins_no_other_key_and_no_other_name, mistakes_are_explained)

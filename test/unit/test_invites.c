@@ -300,11 +300,13 @@ static void so_many_guests_stand_at_the_door_and_no_more(void **state)
         arrive(&g[i], &b, &a);
     }
     for (size_t i = 0; i < GUESTS - 1; i++) {
+        if (i == KITH_RPC_CALLS_MAX - 2) /* for those who stay, an invitation is done some seconds later */
+            wait_for_answer(&a, i - 1, &b);
         if (i > 1)
             invite(&a, i);
         prove(&g[i], &b, &a, &a.links[i]);
         wait_for_news(&g[i], &b, &a);
-        assert_true(g[i].greeted && pinned(&a, i));
+        assert_true(g[i].greeted && !a.answers[i]);
         if (i == 0)
             invite(&a, GUESTS - 1); /* so that one is always open */
     }
@@ -313,10 +315,15 @@ static void so_many_guests_stand_at_the_door_and_no_more(void **state)
     wait_for_news(last, &b, &a);
     assert_true(last->gone && !last->greeted && !a.answers[GUESTS - 1]);
     leave(&g[5], &b, &a);
+    assert_true(pinned(&a, 5));
     open_stream(last, &b);
     prove(last, &b, &a, &a.links[GUESTS - 1]);
     wait_for_news(last, &b, &a);
-    assert_true(last->greeted && pinned(&a, GUESTS - 1));
+    assert_true(last->greeted);
+    for (size_t i = 0; i < GUESTS; i++) {
+        wait_for_answer(&a, i, &b);
+        assert_true(pinned(&a, i));
+    }
     stop(&b, &a);
     stop(&a, &b);
 }
@@ -357,6 +364,7 @@ static void two_with_proofs_of_the_same_secret_are_one_guest(void **state)
     for (int i = 0; i < THREADS; i++)
         uv_sem_post(&gate);
     wait_for_news(&one, &b, &a);
+    leave(&one, &b, &a);
     assert_true(one.greeted && pinned(&a, 0));
     uv_sem_destroy(&gate);
     stop(&b, &a);
@@ -384,6 +392,7 @@ static void a_wrong_proof_costs_the_connection_and_no_invitation(void **state)
     arrive(&g, &b, &a);
     prove(&g, &b, &a, &a.links[0]);
     wait_for_news(&g, &b, &a);
+    leave(&g, &b, &a);
     assert_true(g.greeted && pinned(&a, 0));
     stop(&b, &a);
     stop(&a, &b);
