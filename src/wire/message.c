@@ -104,6 +104,15 @@ static kith_err check(const kith_message *m)
     return ok ? KITH_OK : KITH_EFORMAT;
 }
 
+/* Whose key stands in its id, and is of the one kind that signs messages. */
+static bool can_sign(const kith_peer_id *source)
+{
+    kith_bytes key = kith_peer_id_inline_key(source), raw;
+    kith_key_type type;
+    return key.len > 0 && kith_pubkey_parse(key, &type, &raw) == KITH_OK && type == KITH_KEY_ED25519 &&
+           raw.len == KITH_ED25519_PUB_LEN;
+}
+
 static kith_err parse_body(kith_message *m)
 {
     kith_rd r = kith_rd_of(m->body);
@@ -117,7 +126,7 @@ static kith_err parse_body(kith_message *m)
         seen |= 1u << f.tag;
     }
     const unsigned must = 1u << ID | 1u << TIME | 1u << TTL | 1u << TYPE | 1u << SOURCE;
-    if (r.bad || (seen & must) != must || kith_peer_id_inline_key(&m->source).len == 0)
+    if (r.bad || (seen & must) != must || !can_sign(&m->source))
         return KITH_EFORMAT;
     return check(m);
 }

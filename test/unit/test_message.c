@@ -280,6 +280,26 @@ static void bodies_have_every_field_once_and_in_range(void **state)
         }
         assert_int_equal(with_body(kith_wr_bytes(&twice)), there ? KITH_EFORMAT : KITH_OK);
     }
+    static const struct {
+        uint8_t b[40];
+        size_t len;
+    } sources[] = {{{0x00, 5, 'n', 'o', 'k', 'e', 'y'}, 7}, /* the identity of what is no key, */
+                   {{0x00, 37, 8, 2, 0x12, 33, 2}, 39},     /* of a secp256k1 key, */
+                   {{0x00, 35, 8, 1, 0x12, 31}, 37},        /* of one that is too short, */
+                   {{0x12, 32, 1}, 34}};                    /* and a hash */
+    for (size_t i = 0; i < 4; i++) {
+        kith_wr w = kith_wr_of(kith_span_of(body, sizeof body));
+        kith_rd r = kith_rd_of(good);
+        kith_pb_field f;
+        while (kith_pb_next(&r, &f)) {
+            if (f.wire == 0)
+                kith_pb_put_num(&w, f.tag, f.num);
+            else
+                kith_pb_put_bytes(&w, f.tag,
+                                  f.tag == 6 ? kith_bytes_of(sources[i].b, sources[i].len) : f.data);
+        }
+        assert_int_equal(with_body(kith_wr_bytes(&w)), KITH_EFORMAT);
+    }
     kith_wr later = kith_wr_of(kith_span_of(body, sizeof body));
     kith_put_bytes(&later, good);
     kith_pb_put_num(&later, 99, 5); /* a field of a later version */
