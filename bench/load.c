@@ -107,7 +107,9 @@ static void on_open(client *c)
     if (job == CROWD) {
         next_of_crowd();
     } else if (job == HANDSHAKES) {
-        kith_node_close(c->c.node, callers_now(), c->c.conn);
+        if (channel !=
+            RESUMED) /* else the listener must have what it resumes: it has when it has answered identify */
+            kith_node_close(c->c.node, callers_now(), c->c.conn);
     } else {
         static const kith_bytes id = {(const uint8_t *)KITH_PING_ID, sizeof KITH_PING_ID - 1};
         c->ping = kith_ping_new(callers_env());
@@ -188,8 +190,11 @@ static bool events(caller *who)
         case KITH_NODE_CLOSE:
             on_end(c, &ev);
             break;
-        case KITH_NODE_RESOLVE:
         case KITH_NODE_IDENTIFIED:
+            if (job == HANDSHAKES && channel == RESUMED)
+                kith_node_close(c->c.node, callers_now(), c->c.conn);
+            break;
+        case KITH_NODE_RESOLVE:
         case KITH_NODE_UPDATED:
         case KITH_NODE_DISCONNECTED:
         case KITH_NODE_REFUSED:
