@@ -200,14 +200,6 @@ kith_book *kith_book_open(uv_loop_t *loop, const char *path, bool *damaged, cons
 
 /* ---- the worker ---- */
 
-static sqlite3_stmt *use(kith_book *b, statement s)
-{
-    sqlite3_stmt *st = b->stmts[s];
-    sqlite3_reset(st);
-    sqlite3_clear_bindings(st);
-    return st;
-}
-
 static bool done(kith_book *b, sqlite3_stmt *st)
 {
     int e = sqlite3_step(st);
@@ -217,31 +209,26 @@ static bool done(kith_book *b, sqlite3_stmt *st)
     return e == SQLITE_DONE;
 }
 
-static void bind_blob(sqlite3_stmt *st, int at, kith_bytes v)
-{
-    sqlite3_bind_blob(st, at, v.p, (int)v.len, SQLITE_STATIC);
-}
-
 static bool put_addr(kith_book *b, const job *j, bool succeeded)
 {
-    sqlite3_stmt *st = use(b, ADD_ADDR);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
-    bind_blob(st, 2, kith_maddr_bytes(&j->addr));
+    sqlite3_stmt *st = kith_db_use(b->stmts[ADD_ADDR]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
+    kith_db_bind(st, 2, kith_maddr_bytes(&j->addr));
     sqlite3_bind_int(st, 3, (int)j->source);
     sqlite3_bind_int64(st, 4, (sqlite3_int64)j->unix);
     sqlite3_bind_int64(st, 5, succeeded ? (sqlite3_int64)j->unix : 0);
     if (!done(b, st))
         return false;
-    st = use(b, TRIM_ADDRS);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    st = kith_db_use(b->stmts[TRIM_ADDRS]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int(st, 2, KITH_BOOK_ADDRS_MAX);
     return done(b, st);
 }
 
 static bool write_job(kith_book *b, const job *j)
 {
-    sqlite3_stmt *st = use(b, MEET);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    sqlite3_stmt *st = kith_db_use(b->stmts[MEET]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
     if (!done(b, st))
         return false;
@@ -249,14 +236,14 @@ static bool write_job(kith_book *b, const job *j)
     case JOB_ADDR:
         return put_addr(b, j, false);
     case JOB_MEET:
-        st = use(b, SUCCEED);
-        bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+        st = kith_db_use(b->stmts[SUCCEED]);
+        kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
         sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
         sqlite3_bind_int(st, 3, j->pq);
         return done(b, st) && (j->addr.len == 0 || put_addr(b, j, true));
     case JOB_DESCRIBE:
-        st = use(b, DESCRIBE);
-        bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+        st = kith_db_use(b->stmts[DESCRIBE]);
+        kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
         sqlite3_bind_text(st, 2, j->agent, -1, SQLITE_STATIC);
         sqlite3_bind_text(st, 3, j->protocols, -1, SQLITE_STATIC);
         return done(b, st);
@@ -268,28 +255,22 @@ static bool write_job(kith_book *b, const job *j)
 
 static void trim(kith_book *b, uint64_t unix)
 {
-    sqlite3_stmt *st = use(b, TRIM_PEERS);
+    sqlite3_stmt *st = kith_db_use(b->stmts[TRIM_PEERS]);
     sqlite3_bind_int(st, 1, KITH_BOOK_PEERS_MAX);
     (void)done(b, st);
-    st = use(b, TRIM_STALE);
+    st = kith_db_use(b->stmts[TRIM_STALE]);
     uint64_t age = KITH_BOOK_STALE_DAYS * 86400ull;
     sqlite3_bind_int64(st, 1, unix > age ? (sqlite3_int64)(unix - age) : 0);
     (void)done(b, st);
-}
-
-static kith_bytes column(sqlite3_stmt *st, int at)
-{
-    const void *p = sqlite3_column_blob(st, at);
-    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
 }
 
 /* False: the row does not hold what it should. */
 static bool read_row(sqlite3_stmt *st, kith_book_row *r)
 {
     *r = (kith_book_row){0};
-    if (kith_peer_id_parse(column(st, 0), &r->peer))
+    if (kith_peer_id_parse(kith_db_column(st, 0), &r->peer))
         return false;
-    if (sqlite3_column_type(st, 1) != SQLITE_NULL && kith_maddr_parse(column(st, 1), &r->addr))
+    if (sqlite3_column_type(st, 1) != SQLITE_NULL && kith_maddr_parse(kith_db_column(st, 1), &r->addr))
         return false;
     int source = sqlite3_column_int(st, 2);
     r->source = source >= KITH_BOOK_IDENTIFY && source <= KITH_BOOK_DIALED ? (kith_book_source)source
@@ -306,10 +287,10 @@ static bool read_row(sqlite3_stmt *st, kith_book_row *r)
 
 static void answer_job(kith_book *b, job *j)
 {
-    sqlite3_stmt *st = use(b, j->peer.len ? FIND : LIST);
+    sqlite3_stmt *st = kith_db_use(b->stmts[j->peer.len ? FIND : LIST]);
     size_t cap = 0;
     if (j->peer.len)
-        bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+        kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int64(st, 2, (sqlite3_int64)j->max);
     int e = SQLITE_DONE;
     while (j->count < j->max && (e = sqlite3_step(st)) == SQLITE_ROW) {
@@ -337,7 +318,7 @@ static void write_batch(kith_book *b)
             continue;
         unix = j->unix;
         if (!writing)
-            ok = done(b, use(b, BEGIN));
+            ok = done(b, kith_db_use(b->stmts[BEGIN]));
         writing = true;
         if (ok)
             ok = write_job(b, j);
@@ -346,10 +327,10 @@ static void write_batch(kith_book *b)
         return;
     if (ok)
         trim(b, unix);
-    if (ok && done(b, use(b, COMMIT)))
+    if (ok && done(b, kith_db_use(b->stmts[COMMIT])))
         b->wrote = true;
-    else
-        (void)done(b, use(b, ROLLBACK)); /* a full disk: what was noted is lost, what was stored stays */
+    else /* a full disk: what was noted is lost, what was stored stays */
+        (void)done(b, kith_db_use(b->stmts[ROLLBACK]));
 }
 
 static void answer_batch(kith_book *b)

@@ -59,6 +59,38 @@ void kith_db_put_aside(const char *path)
     }
 }
 
+sqlite3_stmt *kith_db_use(sqlite3_stmt *st)
+{
+    sqlite3_reset(st);
+    sqlite3_clear_bindings(st);
+    return st;
+}
+
+void kith_db_bind(sqlite3_stmt *st, int at, kith_bytes v)
+{
+    sqlite3_bind_blob(st, at, v.len ? (const void *)v.p : "", (int)v.len, SQLITE_STATIC);
+}
+
+kith_bytes kith_db_column(sqlite3_stmt *st, int at)
+{
+    const void *p = sqlite3_column_blob(st, at);
+    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
+}
+
+bool kith_db_ok(int code, int *error)
+{
+    if (code && code != SQLITE_ROW && code != SQLITE_DONE && !*error)
+        *error = code;
+    return !*error;
+}
+
+bool kith_db_done(sqlite3_stmt *st, int *error)
+{
+    int e = sqlite3_step(st);
+    sqlite3_reset(st);
+    return kith_db_ok(e, error);
+}
+
 bool kith_db_damaged(int code)
 {
     return code == SQLITE_NOTADB || code == SQLITE_CORRUPT;

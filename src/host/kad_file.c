@@ -68,11 +68,6 @@ struct kith_kad_file {
 
 /* ---- the file ---- */
 
-static void bind_blob(sqlite3_stmt *st, int at, kith_bytes v)
-{
-    sqlite3_bind_blob(st, at, v.len ? (const void *)v.p : "", (int)v.len, SQLITE_STATIC);
-}
-
 static int step(kith_kad_file *f, statement s)
 {
     int e = sqlite3_step(f->stmts[s]);
@@ -84,11 +79,11 @@ static int step(kith_kad_file *f, statement s)
 static int write_change(kith_kad_file *f, const change *c)
 {
     sqlite3_stmt *st = f->stmts[c->gone ? DROP : PUT];
-    bind_blob(st, 1, kith_bytes_of(c->bytes, c->key_len));
-    bind_blob(st, 2, kith_peer_id_bytes(&c->provider));
+    kith_db_bind(st, 1, kith_bytes_of(c->bytes, c->key_len));
+    kith_db_bind(st, 2, kith_peer_id_bytes(&c->provider));
     if (c->gone)
         return step(f, DROP);
-    bind_blob(st, 3, kith_bytes_of(c->bytes + c->key_len, c->data_len));
+    kith_db_bind(st, 3, kith_bytes_of(c->bytes + c->key_len, c->data_len));
     sqlite3_bind_int64(st, 4, (sqlite3_int64)c->received);
     sqlite3_bind_int64(st, 5, (sqlite3_int64)c->group);
     return step(f, PUT);
@@ -240,18 +235,12 @@ void kith_kad_file_watch(kith_kad_file *f, kith_kad_store_config *cfg)
     cfg->ctx = f;
 }
 
-static kith_bytes column(sqlite3_stmt *st, int at)
-{
-    const void *p = sqlite3_column_blob(st, at);
-    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
-}
-
 /* Packed addresses are taken apart again, as whoever can write the file can write anything. */
 static bool read_row(sqlite3_stmt *st, kith_kad_row *row, kith_addrs *addrs)
 {
-    kith_bytes provider = column(st, 1);
-    *row = (kith_kad_row){.key = column(st, 0),
-                          .data = column(st, 2),
+    kith_bytes provider = kith_db_column(st, 1);
+    *row = (kith_kad_row){.key = kith_db_column(st, 0),
+                          .data = kith_db_column(st, 2),
                           .received = (uint64_t)sqlite3_column_int64(st, 3),
                           .group = (uint64_t)sqlite3_column_int64(st, 4)};
     if (row->key.len == 0 || row->key.len > KITH_KAD_KEY_MAX || row->data.len > KITH_KAD_VALUE_MAX)

@@ -133,42 +133,9 @@ struct kith_message_store {
 
 /* ---- the file ---- */
 
-static sqlite3_stmt *use(kith_message_store *s, statement n)
-{
-    sqlite3_reset(s->stmts[n]);
-    sqlite3_clear_bindings(s->stmts[n]);
-    return s->stmts[n];
-}
-
-/* Remembers the first failure of a batch. */
-static bool ok(kith_message_store *s, int e)
-{
-    if (e && e != SQLITE_ROW && e != SQLITE_DONE && !s->error)
-        s->error = e;
-    return !s->error;
-}
-
-static bool done(kith_message_store *s, sqlite3_stmt *st)
-{
-    int e = sqlite3_step(st);
-    sqlite3_reset(st);
-    return ok(s, e);
-}
-
-static void bind_blob(sqlite3_stmt *st, int at, kith_bytes v)
-{
-    sqlite3_bind_blob(st, at, v.p, (int)v.len, SQLITE_STATIC);
-}
-
 static void bind_number(sqlite3_stmt *st, int at, uint64_t v)
 {
     sqlite3_bind_int64(st, at, v > INT64_MAX ? INT64_MAX : (sqlite3_int64)v);
-}
-
-static kith_bytes column(sqlite3_stmt *st, int at)
-{
-    const void *p = sqlite3_column_blob(st, at);
-    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
 }
 
 static uint64_t column_number(sqlite3_stmt *st, int at)
@@ -182,20 +149,20 @@ static uint64_t number(kith_message_store *s, sqlite3_stmt *st)
     int e = sqlite3_step(st);
     uint64_t n = e == SQLITE_ROW ? column_number(st, 0) : 0;
     sqlite3_reset(st);
-    (void)ok(s, e);
+    (void)kith_db_ok(e, &s->error);
     return n;
 }
 
 static void count_all(kith_message_store *s)
 {
-    sqlite3_stmt *st = use(s, COUNT_IN);
+    sqlite3_stmt *st = kith_db_use(s->stmts[COUNT_IN]);
     int e = sqlite3_step(st);
     s->in_count = (size_t)column_number(st, 0);
     s->in_bytes = (size_t)column_number(st, 1);
     sqlite3_reset(st);
-    (void)ok(s, e);
+    (void)kith_db_ok(e, &s->error);
     for (int contact = 0; contact < 2; contact++) {
-        st = use(s, COUNT_IDS);
+        st = kith_db_use(s->stmts[COUNT_IDS]);
         sqlite3_bind_int(st, 1, contact);
         s->ids[contact] = (size_t)number(s, st);
     }
@@ -203,7 +170,7 @@ static void count_all(kith_message_store *s)
 
 static void load_rows(kith_message_store *s, statement which, uint64_t now, const kith_message_store_load *l)
 {
-    sqlite3_stmt *st = use(s, which);
+    sqlite3_stmt *st = kith_db_use(s->stmts[which]);
     kith_peer_id peer;
     int e;
     if (which == LIST_IDS)
@@ -213,16 +180,16 @@ static void load_rows(kith_message_store *s, statement which, uint64_t now, cons
             l->forgot(l->ctx, sqlite3_column_int(st, 0) != 0, column_number(st, 1));
             continue;
         }
-        if (kith_peer_id_parse(column(st, 0), &peer))
+        if (kith_peer_id_parse(kith_db_column(st, 0), &peer))
             continue;
-        kith_bytes v = column(st, 1);
+        kith_bytes v = kith_db_column(st, 1);
         if (which == LIST_OUT)
             l->outbox(l->ctx, &peer, v, column_number(st, 2));
         else if (v.len == KITH_MESSAGE_ID_LEN)
             l->id(l->ctx, &peer, v.p, column_number(st, 2), sqlite3_column_int(st, 3) != 0);
     }
     sqlite3_reset(st);
-    (void)ok(s, e);
+    (void)kith_db_ok(e, &s->error);
 }
 
 static int open_file(kith_message_store *s)
@@ -231,7 +198,7 @@ static int open_file(kith_message_store *s)
     if (s->error)
         return s->error;
     count_all(s);
-    s->last = number(s, use(s, LAST_IN));
+    s->last = number(s, kith_db_use(s->stmts[LAST_IN]));
     return s->error;
 }
 
@@ -280,31 +247,31 @@ kith_err kith_message_store_read_all(kith_message_store *s, uint64_t now, const 
 
 static void put_job(kith_message_store *s, const job *j)
 {
-    sqlite3_stmt *st = use(s, PUT_OUT);
+    sqlite3_stmt *st = kith_db_use(s->stmts[PUT_OUT]);
     bind_number(st, 1, j->age);
-    bind_blob(st, 2, kith_bytes_of(j->id, sizeof j->id));
-    bind_blob(st, 3, kith_peer_id_bytes(&j->peer));
-    bind_blob(st, 4, kith_bytes_of(j->message, j->len));
-    (void)done(s, st);
+    kith_db_bind(st, 2, kith_bytes_of(j->id, sizeof j->id));
+    kith_db_bind(st, 3, kith_peer_id_bytes(&j->peer));
+    kith_db_bind(st, 4, kith_bytes_of(j->message, j->len));
+    (void)kith_db_done(st, &s->error);
 }
 
 /* Whoever ends first is forgotten first, and everybody who ends at that time with it. */
 static void forget_ids(kith_message_store *s, bool contact)
 {
     while (!s->error && s->ids[contact] > KITH_REPLAY_MESSAGES_MAX) {
-        sqlite3_stmt *st = use(s, FIRST_ID);
+        sqlite3_stmt *st = kith_db_use(s->stmts[FIRST_ID]);
         sqlite3_bind_int(st, 1, contact);
         uint64_t ends = number(s, st);
-        st = use(s, DROP_IDS);
+        st = kith_db_use(s->stmts[DROP_IDS]);
         sqlite3_bind_int(st, 1, contact);
         bind_number(st, 2, ends);
-        if (!done(s, st))
+        if (!kith_db_done(st, &s->error))
             return;
         s->ids[contact] -= (size_t)sqlite3_changes(s->db);
-        st = use(s, FORGET);
+        st = kith_db_use(s->stmts[FORGET]);
         sqlite3_bind_int(st, 1, contact);
         bind_number(st, 2, ends);
-        (void)done(s, st);
+        (void)kith_db_done(st, &s->error);
     }
 }
 
@@ -319,17 +286,17 @@ static bool trim(kith_message_store *s, sqlite3_stmt *st)
         some = true;
     }
     sqlite3_reset(st);
-    return ok(s, e) && some;
+    return kith_db_ok(e, &s->error) && some;
 }
 
 static void take_job(kith_message_store *s, job *j)
 {
-    sqlite3_stmt *st = use(s, PUT_ID);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
-    bind_blob(st, 2, kith_bytes_of(j->id, sizeof j->id));
+    sqlite3_stmt *st = kith_db_use(s->stmts[PUT_ID]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
+    kith_db_bind(st, 2, kith_bytes_of(j->id, sizeof j->id));
     bind_number(st, 3, j->ends);
     sqlite3_bind_int(st, 4, j->contact);
-    if (!done(s, st))
+    if (!kith_db_done(st, &s->error))
         return;
     if (sqlite3_changes(s->db) == 0) {
         j->err = KITH_EEXISTS;
@@ -337,41 +304,41 @@ static void take_job(kith_message_store *s, job *j)
     }
     s->ids[j->contact]++;
     for (int contact = 0; contact < 2; contact++) {
-        st = use(s, PAST_IDS);
+        st = kith_db_use(s->stmts[PAST_IDS]);
         sqlite3_bind_int(st, 1, contact);
         bind_number(st, 2, j->received);
-        if (done(s, st))
+        if (kith_db_done(st, &s->error))
             s->ids[contact] -= (size_t)sqlite3_changes(s->db);
     }
     forget_ids(s, j->contact);
-    st = use(s, PUT_IN);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    st = kith_db_use(s->stmts[PUT_IN]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     bind_number(st, 2, j->len);
     bind_number(st, 3, j->received);
-    bind_blob(st, 4, kith_bytes_of(j->message, j->len));
-    if (!done(s, st))
+    kith_db_bind(st, 4, kith_bytes_of(j->message, j->len));
+    if (!kith_db_done(st, &s->error))
         return;
     j->seq = (uint64_t)sqlite3_last_insert_rowid(s->db);
     s->in_count++;
     s->in_bytes += j->len;
-    st = use(s, OLD_OF_SOURCE);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    st = kith_db_use(s->stmts[OLD_OF_SOURCE]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int(st, 2, KITH_INBOX_PER_SOURCE_MAX);
     uint64_t old = number(s, st);
-    st = use(s, TRIM_SOURCE);
-    bind_blob(st, 1, kith_peer_id_bytes(&j->peer));
+    st = kith_db_use(s->stmts[TRIM_SOURCE]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     bind_number(st, 2, old);
     (void)trim(s, st);
     while (!s->error && (s->in_count > KITH_INBOX_MESSAGES_MAX || s->in_bytes > KITH_INBOX_BYTES_MAX) &&
-           trim(s, use(s, TRIM_OLDEST))) {
+           trim(s, kith_db_use(s->stmts[TRIM_OLDEST]))) {
     }
 }
 
 static void delete_job(kith_message_store *s, const job *j)
 {
-    sqlite3_stmt *st = use(s, DELETE_OUT);
-    bind_blob(st, 1, kith_bytes_of(j->id, sizeof j->id));
-    (void)done(s, st);
+    sqlite3_stmt *st = kith_db_use(s->stmts[DELETE_OUT]);
+    kith_db_bind(st, 1, kith_bytes_of(j->id, sizeof j->id));
+    (void)kith_db_done(st, &s->error);
 }
 
 static bool writes(const job *j)
@@ -384,7 +351,7 @@ static void write_batch(kith_message_store *s)
     bool some = false;
     KITH_EACH (&s->batch, k)
         some |= writes(KITH_OF(k, job, link));
-    if (!some || !done(s, use(s, BEGIN)))
+    if (!some || !kith_db_done(kith_db_use(s->stmts[BEGIN]), &s->error))
         return;
     KITH_EACH (&s->batch, k) {
         job *j = KITH_OF(k, job, link);
@@ -397,10 +364,10 @@ static void write_batch(kith_message_store *s)
         else if (j->kind == JOB_TAKE)
             take_job(s, j);
     }
-    if (!s->error && done(s, use(s, COMMIT)))
+    if (!s->error && kith_db_done(kith_db_use(s->stmts[COMMIT]), &s->error))
         return;
     int e = s->error; /* what was stored stays; none of the batch is */
-    (void)done(s, use(s, ROLLBACK));
+    (void)kith_db_done(kith_db_use(s->stmts[ROLLBACK]), &s->error);
     count_all(s);
     s->error = e;
 }
@@ -416,10 +383,10 @@ static uint8_t *copy(kith_bytes b)
 
 static void get_job(kith_message_store *s, job *j)
 {
-    sqlite3_stmt *st = use(s, GET_OUT);
-    bind_blob(st, 1, kith_bytes_of(j->id, sizeof j->id));
+    sqlite3_stmt *st = kith_db_use(s->stmts[GET_OUT]);
+    kith_db_bind(st, 1, kith_bytes_of(j->id, sizeof j->id));
     int e = sqlite3_step(st);
-    kith_bytes v = column(st, 0);
+    kith_bytes v = kith_db_column(st, 0);
     if (e == SQLITE_ROW && (j->message = copy(v)))
         j->len = v.len;
     else
@@ -429,7 +396,7 @@ static void get_job(kith_message_store *s, job *j)
 
 static void read_job(kith_message_store *s, job *j)
 {
-    sqlite3_stmt *st = use(s, READ_IN);
+    sqlite3_stmt *st = kith_db_use(s->stmts[READ_IN]);
     size_t cap = 0, bytes = 0;
     int e;
     bind_number(st, 1, j->seq);
@@ -442,7 +409,7 @@ static void read_job(kith_message_store *s, job *j)
                 break;
             j->rows = more;
         }
-        kith_bytes v = column(st, 2);
+        kith_bytes v = kith_db_column(st, 2);
         kith_inbox_row *r = &j->rows[j->row_count];
         *r = (kith_inbox_row){.seq = column_number(st, 0), .received = column_number(st, 1), .len = v.len};
         r->message = copy(v);

@@ -236,45 +236,12 @@ static void make_room(kith_trust *t)
 
 /* ---- rows on the disk ---- */
 
-static sqlite3_stmt *use(kith_trust *t, statement s)
-{
-    sqlite3_stmt *st = t->stmts[s];
-    sqlite3_reset(st);
-    sqlite3_clear_bindings(st);
-    return st;
-}
-
-/* Remembers the first failure of a batch. */
-static bool ok(kith_trust *t, int e)
-{
-    if (e && e != SQLITE_ROW && e != SQLITE_DONE && !t->error)
-        t->error = e;
-    return !t->error;
-}
-
-static bool done(kith_trust *t, sqlite3_stmt *st)
-{
-    int e = sqlite3_step(st);
-    sqlite3_reset(st);
-    return ok(t, e);
-}
-
-static void bind_id(sqlite3_stmt *st, int at, const kith_peer_id *id)
-{
-    sqlite3_bind_blob(st, at, id->b, id->len, SQLITE_STATIC); /* an empty one is x'', not NULL */
-}
-
-static void bind_pq(sqlite3_stmt *st, int at, const kith_pq_id *id)
-{
-    sqlite3_bind_blob(st, at, id->b, id->len, SQLITE_STATIC);
-}
-
 static bool put_row(kith_trust *t, const kith_trust_row *r)
 {
-    sqlite3_stmt *st = use(t, PUT);
-    bind_id(st, 1, &r->peer);
-    bind_pq(st, 2, &r->pq);
-    bind_pq(st, 3, &r->former);
+    sqlite3_stmt *st = kith_db_use(t->stmts[PUT]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&r->peer));
+    kith_db_bind(st, 2, kith_pq_id_bytes(&r->pq));
+    kith_db_bind(st, 3, kith_pq_id_bytes(&r->former));
     sqlite3_bind_text(st, 4, r->sig ? kith_sig_info_of(r->sig)->name : "", -1, SQLITE_STATIC);
     if (r->name[0])
         sqlite3_bind_text(st, 5, r->name, -1, SQLITE_STATIC);
@@ -287,20 +254,14 @@ static bool put_row(kith_trust *t, const kith_trust_row *r)
     sqlite3_bind_int(st, 12, r->level);
     sqlite3_bind_int(st, 13, r->blocked);
     sqlite3_bind_int(st, 14, r->reached);
-    return done(t, st);
+    return kith_db_done(st, &t->error);
 }
 
 static bool delete_row(kith_trust *t, statement s, const kith_peer_id *peer)
 {
-    sqlite3_stmt *st = use(t, s);
-    bind_id(st, 1, peer);
-    return done(t, st);
-}
-
-static kith_bytes column(sqlite3_stmt *st, int at)
-{
-    const void *p = sqlite3_column_blob(st, at);
-    return kith_bytes_of(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
+    sqlite3_stmt *st = kith_db_use(t->stmts[s]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(peer));
+    return kith_db_done(st, &t->error);
 }
 
 static bool get_pq(kith_bytes in, kith_pq_id *out)
@@ -325,8 +286,9 @@ static bool read_row(sqlite3_stmt *st, kith_trust_row *r)
     sqlite3_int64 v[9];
     static const sqlite3_int64 most[9] = {
         KITH_TRUST_VERIFIED, KITH_TRUST_VERIFIED, KITH_TRUST_OFF, INT64_MAX, INT64_MAX, INT64_MAX, 5, 1, 1};
-    if (kith_peer_id_parse(column(st, 0), &r->peer) || !get_pq(column(st, 1), &r->pq) ||
-        !get_pq(column(st, 2), &r->former) || !get_text(column(st, 4), r->name, KITH_TRUST_NAME_MAX) ||
+    if (kith_peer_id_parse(kith_db_column(st, 0), &r->peer) || !get_pq(kith_db_column(st, 1), &r->pq) ||
+        !get_pq(kith_db_column(st, 2), &r->former) ||
+        !get_text(kith_db_column(st, 4), r->name, KITH_TRUST_NAME_MAX) ||
         (r->name[0] && kith_trust_name_wrong(kith_bytes_str(r->name))))
         return false;
     for (int i = 0; i < 9; i++) {
@@ -334,7 +296,8 @@ static bool read_row(sqlite3_stmt *st, kith_trust_row *r)
         if (v[i] < 0 || v[i] > most[i])
             return false;
     }
-    r->sig = kith_sig_named(column(st, 3)); /* none, when a kith that knows more algorithms wrote it */
+    /* None, when a kith that knows more algorithms wrote it. */
+    r->sig = kith_sig_named(kith_db_column(st, 3));
     r->how = (kith_trust_how)v[0];
     r->pq_how = (kith_trust_how)v[1];
     r->policy = (kith_trust_policy)v[2];
@@ -350,8 +313,8 @@ static bool read_row(sqlite3_stmt *st, kith_trust_row *r)
 /* The row of a peer; *known false: there is none, and *r begins one. */
 static bool get_row(kith_trust *t, const kith_peer_id *peer, kith_trust_row *r, bool *known)
 {
-    sqlite3_stmt *st = use(t, FIND);
-    bind_id(st, 1, peer);
+    sqlite3_stmt *st = kith_db_use(t->stmts[FIND]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(peer));
     int e = sqlite3_step(st);
     *known = e == SQLITE_ROW;
     if (!*known)
@@ -359,16 +322,16 @@ static bool get_row(kith_trust *t, const kith_peer_id *peer, kith_trust_row *r, 
     else if (!read_row(st, r))
         e = SQLITE_CORRUPT;
     sqlite3_reset(st);
-    return ok(t, e);
+    return kith_db_ok(e, &t->error);
 }
 
 static sqlite3_int64 number(kith_trust *t, statement s)
 {
-    sqlite3_stmt *st = use(t, s);
+    sqlite3_stmt *st = kith_db_use(t->stmts[s]);
     int e = sqlite3_step(st);
     sqlite3_int64 n = e == SQLITE_ROW ? sqlite3_column_int64(st, 0) : -1;
     sqlite3_reset(st);
-    (void)ok(t, e);
+    (void)kith_db_ok(e, &t->error);
     return n;
 }
 
@@ -378,7 +341,7 @@ static void load(kith_trust *t)
     int e;
     t->loaded_count = 0;
     t->reloaded = true;
-    sqlite3_stmt *st = use(t, LIST);
+    sqlite3_stmt *st = kith_db_use(t->stmts[LIST]);
     while ((e = sqlite3_step(st)) == SQLITE_ROW) {
         if (t->loaded_count == cap) {
             cap = cap ? cap * 2 : 64;
@@ -396,7 +359,7 @@ static void load(kith_trust *t)
         t->loaded_count++;
     }
     sqlite3_reset(st);
-    (void)ok(t, e);
+    (void)kith_db_ok(e, &t->error);
 }
 
 static void unload(kith_trust *t)
@@ -451,19 +414,19 @@ static void meet_job(kith_trust *t, const job *j)
 
 static bool name_is_free(kith_trust *t, const kith_trust_row *r, job *j)
 {
-    sqlite3_stmt *st = use(t, OWNER);
+    sqlite3_stmt *st = kith_db_use(t->stmts[OWNER]);
     kith_peer_id owner;
     char text[KITH_PEER_ID_TEXT_MAX + 1];
     sqlite3_bind_text(st, 1, r->name, -1, SQLITE_STATIC);
-    bind_id(st, 2, &r->peer);
+    kith_db_bind(st, 2, kith_peer_id_bytes(&r->peer));
     int e = sqlite3_step(st);
-    if (e == SQLITE_ROW && kith_peer_id_parse(column(st, 0), &owner) == KITH_OK) {
+    if (e == SQLITE_ROW && kith_peer_id_parse(kith_db_column(st, 0), &owner) == KITH_OK) {
         kith_peer_id_text(&owner, text);
         snprintf(j->why, sizeof j->why, "the name '%s' is that of %s already", r->name, text);
         j->err = KITH_EEXISTS;
     }
     sqlite3_reset(st);
-    return ok(t, e) && !j->err;
+    return kith_db_ok(e, &t->error) && !j->err;
 }
 
 static void edit_one(kith_trust *t, job *j, size_t i)
@@ -484,7 +447,7 @@ static void edit_one(kith_trust *t, job *j, size_t i)
 
 static void edit_job(kith_trust *t, job *j)
 {
-    if (!done(t, use(t, SAVE)))
+    if (!kith_db_done(kith_db_use(t->stmts[SAVE]), &t->error))
         return;
     for (size_t i = 0; i < j->count && !j->err && !t->error; i++)
         edit_one(t, j, i);
@@ -494,8 +457,8 @@ static void edit_job(kith_trust *t, job *j)
         j->err = KITH_ELIMIT;
     }
     if (j->err)
-        (void)done(t, use(t, UNDO));
-    (void)done(t, use(t, RELEASE));
+        (void)kith_db_done(kith_db_use(t->stmts[UNDO]), &t->error);
+    (void)kith_db_done(kith_db_use(t->stmts[RELEASE]), &t->error);
 }
 
 static bool is_there(const char *path)
@@ -522,7 +485,7 @@ static void run_batch(kith_trust *t)
         db_open(t);
     if (!t->db || t->error)
         return;
-    if (writes && done(t, use(t, BEGIN))) {
+    if (writes && kith_db_done(kith_db_use(t->stmts[BEGIN]), &t->error)) {
         KITH_EACH (&t->batch, k) {
             job *j = KITH_OF(k, job, link);
             if (t->error)
@@ -540,8 +503,8 @@ static void run_batch(kith_trust *t)
             }
         }
         int e = t->error;
-        if (e || !done(t, use(t, COMMIT))) {
-            (void)done(t, use(t, ROLLBACK)); /* what was stored stays */
+        if (e || !kith_db_done(kith_db_use(t->stmts[COMMIT]), &t->error)) {
+            (void)kith_db_done(kith_db_use(t->stmts[ROLLBACK]), &t->error); /* what was stored stays */
             return;
         }
     }
