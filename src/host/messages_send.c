@@ -626,6 +626,12 @@ static void on_cancel(void *state)
         answer_kept(p);
         return;
     }
+    if (p->item &&
+        p->storing) { /* it is on its way to the disk: kept, which is answered as soon as that is true */
+        p->forever = false;
+        p->patience = 0;
+        return;
+    }
     answer_error(p, KITH_ECLOSED, NULL, "cancelled; the message was not sent");
     post_over(p);
 }

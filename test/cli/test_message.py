@@ -203,19 +203,20 @@ def who_waits_is_told_when_it_is_delivered_or_over():
             assert p.communicate(timeout=10 * SLOW)[0].startswith(b"delivered to") and p.returncode == 0
         begun = time.time()
         kith(a, "message", up.peer, "--content", "short", "--ttl", "2", "--wait", code=4, err="not delivered in time")
-        assert 1.5 < time.time() - begun < 4 * SLOW
+        assert time.time() - begun > 1.5
         # Nobody waits: the node tells.
         r = say(a, up.peer, "shorter", "--ttl", "1", "--no-wait")
         ev = mine.event("message_expired")
         assert ev["message"] == r["message"] and "connection refused" in ev["why"], ev
         # Who stops waiting does not take it back.
-        p = start(a, "message", up.peer, "--content", "still", "--ttl", "10m", "--wait", "--json")
-        eventually(lambda: waiting(a)["messages"] == 1, "kept")
-        p.send_signal(signal.SIGINT)
-        assert b'"kept"' in p.communicate(timeout=10 * SLOW)[0]
-        assert waiting(a)["messages"] == 1
+        for n in range(5):  # also while it is on its way to the disk
+            p = start(a, "message", up.peer, "--content", f"still {n}", "--ttl", "10m", "--wait", "--json")
+            eventually(lambda: waiting(a)["messages"] == n + 1, "it is there")
+            p.send_signal(signal.SIGINT)
+            assert b'"kept"' in p.communicate(timeout=10 * SLOW)[0]
+        assert waiting(a)["messages"] == 5
         with Up(b, listen=up.bare) as up:
-            assert texts(up, 1) == ["still"]
+            assert texts(up, 5) == [f"still {n}" for n in range(5)]
             assert mine.event("message_delivered")["peer"] == up.peer
 
 
