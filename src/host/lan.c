@@ -12,11 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#endif
 
+#include "host/netnews.h"
 #include "mesh/mdns.h"
 
 #define SCAN_MS 2000       /* between two looks at the interfaces */
@@ -66,10 +63,7 @@ struct kith_lan {
     uv_timer_t timer, scan;
     kith_observer observer;
     bool staying, closed, pumping, again, warned;
-#ifdef __linux__
-    uv_poll_t news; /* of the kernel, about interfaces */
-    int news_fd;    /* -1: none */
-#endif
+    kith_netnews *news; /* NULL: none */
     uint8_t in[KITH_DNS_MSG_MAX + 1];
 };
 
@@ -384,50 +378,17 @@ static void on_scan(uv_timer_t *t)
 
 static void plan_scan(kith_lan *l, uint64_t after)
 {
-    uint64_t every = SCAN_MS;
-#ifdef __linux__
-    if (l->news_fd >= 0)
-        every = SCAN_TOLD_MS;
-#endif
+    uint64_t every = l->news ? SCAN_TOLD_MS : SCAN_MS;
     if (!l->closed)
         uv_timer_start(&l->scan, on_scan, after, every);
 }
 
-#ifdef __linux__
-static void on_news(uv_poll_t *poll, int status, int events)
+static void on_news(void *ctx)
 {
-    kith_lan *l = poll->data;
-    char thrown[4096];
-    (void)status, (void)events;
-    while (recv(l->news_fd, thrown, sizeof thrown, MSG_DONTWAIT) > 0)
-        ;
+    kith_lan *l = ctx;
     if (uv_is_active((uv_handle_t *)&l->scan))
         plan_scan(l, SETTLE_MS);
 }
-
-/* Without it the timer alone has to do. */
-static void listen_for_news(kith_lan *l)
-{
-    struct sockaddr_nl at = {.nl_family = AF_NETLINK,
-                             .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at) == 0 &&
-        uv_poll_init(kith_host_loop(l->cfg.host), &l->news, fd) == 0) {
-        l->news_fd = fd;
-        l->news.data = l;
-        uv_poll_start(&l->news, UV_READABLE, on_news);
-    } else if (fd >= 0) {
-        close(fd);
-    }
-}
-
-static void on_news_closed(uv_handle_t *handle)
-{
-    kith_lan *l = handle->data;
-    close(l->news_fd);
-    l->news_fd = -1;
-}
-#endif
 
 /* ---- neighbours ---- */
 
@@ -686,9 +647,6 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg)
     uv_timer_init(kith_host_loop(cfg->host), &l->timer);
     uv_timer_init(kith_host_loop(cfg->host), &l->scan);
     l->timer.data = l->scan.data = l;
-#ifdef __linux__
-    l->news_fd = -1;
-#endif
     l->observer = (kith_observer){.event = on_event, .ctx = l};
     kith_host_observe(cfg->host, &l->observer);
     return l;
@@ -697,10 +655,8 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg)
 /* The interfaces are of interest from now on. */
 static void begin(kith_lan *l)
 {
-#ifdef __linux__
-    if (l->news_fd < 0)
-        listen_for_news(l);
-#endif
+    if (!l->news)
+        l->news = kith_netnews_open(kith_host_loop(l->cfg.host), on_news, l);
     plan_scan(l, SCAN_MS);
     rescan(l);
 }
@@ -760,10 +716,8 @@ void kith_lan_close(kith_lan *l)
         port_close(&l->wires[i].v4);
         port_close(&l->wires[i].v6);
     }
-#ifdef __linux__
-    if (l->news_fd >= 0)
-        uv_close((uv_handle_t *)&l->news, on_news_closed);
-#endif
+    kith_netnews_close(l->news);
+    l->news = NULL;
     uv_close((uv_handle_t *)&l->timer, NULL);
     uv_close((uv_handle_t *)&l->scan, NULL);
 }
