@@ -165,6 +165,7 @@ void kith_conn_end_(kith_conn *c, kith_time now, kith_err err, const char *why, 
     else if (c->inbound)
         kith_note_(n, &c->note, CONN_REFUSED);
     kith_dialer_forget_(n, c);
+    c->missed = c->job != NULL;
     if (c->job)
         kith_dialer_conn_failed_(n, now, c);
     /* A refusal in clear is worth the flush: it tells the dialer why. */

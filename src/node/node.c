@@ -617,6 +617,21 @@ void kith_node_send_away(kith_node *n, kith_time now, kith_conn *c)
     say_goodbye(c, now, KITH_YAMUX_CONN_GATED, "not wanted any more");
 }
 
+void kith_node_trim(kith_node *n, kith_time now, kith_conn *c)
+{
+    (void)n;
+    say_goodbye(c, now, KITH_YAMUX_CONN_GARBAGE, "trimmed: there were more connections than conns.high");
+}
+
+void kith_node_ping(kith_node *n, kith_time now, kith_conn *c)
+{
+    (void)n;
+    if (c->state != CONN_OPEN)
+        return;
+    kith_yamux_ping(c->yamux, now);
+    kith_conn_pump_(c, now);
+}
+
 void kith_node_shutdown(kith_node *n, kith_time now)
 {
     n->stopping = true;
@@ -724,6 +739,8 @@ static bool tell_conn(kith_node *n, kith_time now, kith_conn *c, kith_node_event
         return true;
     case CONN_CLOSE:
         ev->kind = KITH_NODE_CLOSE;
+        if (c->missed)
+            ev->peer = c->expected;
         n->dead_conn = c;
         return true;
     }
@@ -875,6 +892,9 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .qkd_why = c->qkd_why,
         .early_muxer = c->early_muxer,
         .opened_at = c->opened_at,
+        .active_at = c->active_at,
+        .heard_at = c->yamux ? kith_yamux_heard(c->yamux) : 0,
+        .protected = c->protect > 0,
         .rtt = c->yamux ? kith_yamux_rtt(c->yamux) : 0,
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,

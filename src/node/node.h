@@ -220,6 +220,10 @@ void kith_node_reset(kith_node *n, kith_time now, kith_stream *s);
 void kith_node_close(kith_node *n, kith_time now, kith_conn *c);
 /* The same, and the peer is told that it is not wanted any more. */
 void kith_node_send_away(kith_node *n, kith_time now, kith_conn *c);
+/* The same, and the peer is told that room was needed. */
+void kith_node_trim(kith_node *n, kith_time now, kith_conn *c);
+/* Pings the peer of an OPEN connection now, whatever it said lately: facts' heard_at then shows whether it is there. */
+void kith_node_ping(kith_node *n, kith_time now, kith_conn *c);
 /* Refuses new connections and streams and closes all; when kith_node_conn_count is 0 the node is quiet. */
 void kith_node_shutdown(kith_node *n, kith_time now);
 /* The next handshake with this peer has signatures, whoever dials; NULL: with everybody. */
@@ -236,7 +240,8 @@ typedef enum kith_node_event_kind {
     KITH_NODE_KEY, /* a QKD key is wanted: a new one to share with peer (key_name empty; peer.len 0: whoever is there), or that of
                       * key_name. Answer with kith_node_key(key_id); an answer that comes too late does nothing */
     KITH_NODE_WORK,  /* let kith_node_work(conn) run where it holds nothing up, then tell kith_node_worked */
-    KITH_NODE_CLOSE, /* close conn's socket; conn is dead after the next call, or when its work is told */
+    KITH_NODE_CLOSE, /* close conn's socket; conn is dead after the next call, or when its work is told. peer.len > 0: it was dialled, and
+                      * addr did not lead to that peer, for err */
     /* for the application */
     KITH_NODE_CONNECTED,     /* conn is OPEN: authenticated and multiplexed */
     KITH_NODE_IDENTIFIED,    /* identify is complete (info) or failed (info NULL, err); once per connection */
@@ -255,7 +260,7 @@ typedef struct kith_node_event {
     kith_stream *stream;
     kith_maddr addr;
     uint64_t resolve_id, dial_id, key_id;
-    kith_peer_id peer;   /* KEY */
+    kith_peer_id peer;   /* KEY, CLOSE */
     kith_bytes key_name; /* KEY: valid until the next call */
     kith_err err;
     const char *why;                /* static, or valid until the next call, or NULL */
@@ -288,7 +293,10 @@ typedef struct kith_conn_facts {
     const char *qkd_why; /* off or failed under a policy other than off: why; else NULL */
     bool early_muxer;
     kith_time opened_at;
-    kith_time rtt;                /* 0: unknown */
+    kith_time active_at;          /* when a stream of an application last did something; at first opened_at */
+    kith_time heard_at;           /* when the last byte came */
+    bool protected;               /* kith_node_protect */
+    kith_time rtt;                /* smoothed; 0: unknown */
     uint64_t bytes_in, bytes_out; /* on the wire */
     size_t streams;
     uint32_t rekeys;      /* how often the keys were refreshed */

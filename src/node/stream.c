@@ -348,6 +348,8 @@ size_t kith_stream_fill_(kith_stream *s, kith_time now, kith_span out, bool *fin
         if (k == 0)
             break;
         len += k;
+        if (s->role == ROLE_APP)
+            s->conn->active_at = now;
     }
     switch (s->ops->want(s->machine)) {
     case KITH_STREAM_OPEN:

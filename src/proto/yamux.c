@@ -1028,6 +1028,11 @@ size_t kith_yamux_stream_count(const kith_yamux *y)
     return y->live;
 }
 
+kith_time kith_yamux_heard(const kith_yamux *y)
+{
+    return y->heard;
+}
+
 kith_time kith_yamux_rtt(const kith_yamux *y)
 {
     return y->rtt ? y->rtt : y->rtt_low;

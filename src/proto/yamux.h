@@ -148,6 +148,8 @@ void kith_yamux_set_user(kith_yamux_stream *s, void *user);
 uint32_t kith_yamux_stream_id(const kith_yamux_stream *s);
 
 size_t kith_yamux_stream_count(const kith_yamux *y);
+/* When its last byte came. */
+kith_time kith_yamux_heard(const kith_yamux *y);
 /* Smoothed round-trip time; before our first ping is back config's; 0: not known. */
 kith_time kith_yamux_rtt(const kith_yamux *y);
 /* Asserts the invariants; for tests and fuzzers. */
