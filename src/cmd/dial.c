@@ -32,10 +32,16 @@ static int on_result(const cmd_args *args, const json_t *r)
 
 static int prepare(const cmd_args *args, call *out)
 {
-    return call_dial(args, on_result, out);
+    int code = call_dial(args, on_result, out);
+    if (!code && cmd_has(args, "keep")) {
+        json_object_set_new(out->params, "keep", json_true());
+        out->running_only = true;
+    }
+    return code;
 }
 
 static const cmd_option options[] = {
+    {.name = "keep", .help = "the running node stays connected to it, until 'kith disconnect' or its end"},
     {.name = "json", .help = "print what was found as one JSON object"},
     {0},
 };
@@ -43,12 +49,13 @@ static const cmd_option options[] = {
 const cmd cmd_dial = {
     .name = "dial",
     .summary = "connect to a peer and say what was found",
-    .usage = "ADDR|PEER [--json]",
+    .usage = "ADDR|PEER [--keep] [--json]",
     .about =
         "Connects to a peer at an address, or by its id at an address that worked before or that the local network\n"
         "tells, waits until identify has told about it, and prints what was found. A running node keeps the\n"
-        "connection.",
+        "connection; with --keep it also comes back to the peer whenever that is lost.",
     .examples = "  kith dial /ip4/192.168.1.5/tcp/9000\n"
+                "  kith dial --keep alice\n"
                 "  kith dial /dnsaddr/bootstrap.libp2p.io --json\n",
     .options = options,
     .node = true,
@@ -86,7 +93,8 @@ const cmd cmd_disconnect = {
     .name = "disconnect",
     .summary = "close the running node's connections to a peer",
     .usage = "PEER [--json]",
-    .about = "Closes all connections between the running node and a peer in good order.",
+    .about =
+        "Closes all connections between the running node and a peer in good order, and does not keep it any more.",
     .examples = "  kith disconnect 12D3KooW...\n",
     .options = disconnect_options,
     .args_min = 1,

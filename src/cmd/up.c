@@ -18,6 +18,7 @@
 #include "host/discover.h"
 #include "host/json.h"
 #include "host/paths.h"
+#include "host/reach.h"
 #include "host/trust_methods.h"
 #include "proto/perf.h"
 
@@ -25,6 +26,7 @@ typedef struct up {
     session s;
     kith_observer watch;
     kith_lan_watch lan;
+    kith_keeper *keeper;
     kith_service *service;
     kith_control *control;
     console *console;
@@ -295,6 +297,7 @@ static void on_stop(void *ctx)
 {
     up *u = ctx;
     kith_service_close(u->service);
+    kith_keeper_close(u->keeper);
     kith_control_close(u->control);
     console_close(u->console);
     cmd_warn_to(NULL, NULL);
@@ -333,6 +336,29 @@ static int open_control(up *u)
     return e ? cmd_fail(EXIT_DISK, "cannot open the control socket %s: %s", path, uv_strerror(e)) : EXIT_OK;
 }
 
+/* Stays connected to those that the configuration names. */
+static int keep_peers(up *u)
+{
+    const kith_config *c = &u->s.config;
+    char why[KITH_WHY_MAX];
+    u->keeper = kith_keeper_new(&(kith_keeper_config){.host = u->s.host,
+                                                      .book = u->s.book,
+                                                      .lan = u->s.lan,
+                                                      .trust = u->s.trust,
+                                                      .low = c->conns_low,
+                                                      .high = c->conns_high,
+                                                      .grace = c->conns_grace});
+    for (size_t i = 0; i < c->keep_count; i++) {
+        kith_peer_id peer;
+        kith_maddr addr;
+        if (kith_target_parse(c->keep[i], u->s.trust, &peer, &addr, why))
+            return cmd_fail(EXIT_CONFIG, "keep: %s", why);
+        if (!u->keeper || kith_keeper_keep(u->keeper, &peer, addr.len ? &addr : NULL))
+            return cmd_fail(EXIT_FAILED, "no memory");
+    }
+    return u->keeper ? EXIT_OK : cmd_fail(EXIT_FAILED, "no memory");
+}
+
 static int begin(up *u)
 {
     (void)kith_path(KITH_PLACE_CONFIG, "identity", u->identity);
@@ -345,11 +371,15 @@ static int begin(up *u)
         if (kith_node_serve(n, kith_host_now(u->s.host), &row))
             return cmd_fail(EXIT_FAILED, "no memory");
     }
+    int code = keep_peers(u);
+    if (code)
+        return code;
     u->watch = (kith_observer){.event = on_event, .ctx = u};
     kith_host_observe(u->s.host, &u->watch);
     kith_service_config cfg = {.host = u->s.host,
                                .book = u->s.book,
                                .lan = u->s.lan,
+                               .keeper = u->keeper,
                                .trust = u->s.trust,
                                .identity = u->s.identity,
                                .identity_file = u->identity,
@@ -369,7 +399,7 @@ static int begin(up *u)
         cmd_warn("going on without messages: their file cannot be read");
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
     size_t count;
-    int code = listen_as_configured(&u->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);
+    code = listen_as_configured(&u->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);
     if (!code)
         code = open_control(u);
     if (!code)
@@ -440,6 +470,7 @@ static int run(const cmd_args *args)
     code = session_run(&u.s);
     console_free(u.console);
     kith_service_free(u.service);
+    kith_keeper_free(u.keeper);
     close(lock);
     return code;
 }

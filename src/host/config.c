@@ -23,8 +23,8 @@ const kith_config_key kith_config_keys[] = {
     KEY("dns", TEXT, dns, "name servers to ask instead of the system's, such as 10.0.0.1,[::1]:5353"),
     KEY("mdns", SWITCH, mdns,
         "find peers on the local network by multicast DNS, and be found there: on, off"),
-    KEY("mdns.connect", COUNT, mdns_connect,
-        "peers of the local network that kith up connects to by itself, at most"),
+    KEY("keep", KEEP, keep,
+        "a peer that kith up stays connected to: its id, its name or its address with /p2p; may be given several times"),
     KEY("no_early_muxer", BOOL, node.no_early_muxer,
         "negotiate the muxer after the handshake instead of inside it"),
     KEY("handshake_timeout", DURATION, node.handshake_timeout,
@@ -33,6 +33,12 @@ const kith_config_key kith_config_keys[] = {
     KEY("negotiate_timeout", DURATION, node.negotiate_timeout, "agreement on a stream's protocol"),
     KEY("idle_timeout", DURATION, node.idle_timeout, "a connection without streams is closed after this"),
     KEY("ping_every", DURATION, node.ping_every, "keep-alive of every connection"),
+    KEY("mdns.connect", COUNT, mdns_connect,
+        "peers of the local network that kith up connects to by itself, at most"),
+    KEY("conns.high", COUNT, conns_high,
+        "above so many connections kith up closes the least valuable, or 0: never"),
+    KEY("conns.low", COUNT, conns_low, "and leaves so many"),
+    KEY("conns.grace", DURATION, conns_grace, "connections younger than this are spared"),
     KEY("security.rekey_after_time", DURATION, node.rekey_after_time,
         "new keys for a connection that we dialled, if the peer is a kith node, after this"),
     KEY("security.rekey_after_bytes", VOLUME, node.rekey_after_bytes,
@@ -110,6 +116,9 @@ void kith_config_default(kith_config *c)
     c->qkd.timeout = KITH_SEC(3);
     c->mdns = true;
     c->mdns_connect = 8;
+    c->conns_low = 160; /* these three as in go-libp2p */
+    c->conns_high = 192;
+    c->conns_grace = KITH_SEC(60);
 }
 
 /* ---- values ---- */
@@ -220,6 +229,24 @@ static kith_err add_addr(kith_config *c, const kith_config_key *key, const char 
     return KITH_OK;
 }
 
+static kith_err add_kept(kith_config *c, const kith_config_key *key, const char *value,
+                         char err[KITH_CONFIG_ERR_MAX])
+{
+    kith_maddr a;
+    kith_peer_id peer;
+    const char *why;
+    if (c->keep_count == KITH_CONFIG_KEEP_MAX)
+        return bad(err, key, value, "needed: there are 64 peers already");
+    if (value[0] == '/' &&
+        (kith_maddr_from_text(kith_bytes_str(value), &a, &why) || !kith_maddr_peer(&a, &peer)))
+        return bad(err, key, value,
+                   "an address that says whose it is; write it like /ip4/192.0.2.7/tcp/9000/p2p/12D3KooW...");
+    if (!value[0] || strchr(value, ' ') || strlen(value) > KITH_CONFIG_TEXT_MAX)
+        return bad(err, key, value, "a peer: its id, its name, or its address of up to 128 characters");
+    memmove(c->keep[c->keep_count++], value, strlen(value) + 1);
+    return KITH_OK;
+}
+
 kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char *value,
                          char err[KITH_CONFIG_ERR_MAX])
 {
@@ -309,6 +336,8 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
             return bad(err, key, value, "short enough: 1023 characters at most");
         memmove(at, value, strlen(value) + 1);
         return KITH_OK;
+    case KITH_CONFIG_KEEP:
+        return add_kept(c, key, value, err);
     case KITH_CONFIG_TEXT:
         if (strlen(value) > KITH_CONFIG_TEXT_MAX)
             return bad(err, key, value, "short enough: 128 characters at most");
@@ -400,6 +429,15 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
     case KITH_CONFIG_SHARERS:
         sharers_text(c, out, len);
         return;
+    case KITH_CONFIG_KEEP: {
+        size_t used = 0;
+        out[0] = '\0';
+        for (size_t i = 0; i < c->keep_count && used < len; i++) {
+            int n = snprintf(out + used, len - used, "%s%s", i ? " " : "", c->keep[i]);
+            used += n > 0 ? (size_t)n : 0;
+        }
+        return;
+    }
     case KITH_CONFIG_SAE:
     case KITH_CONFIG_PATH:
     case KITH_CONFIG_TEXT:

@@ -7,6 +7,7 @@
 #include "node/node.h"
 
 #define KITH_CONFIG_LISTEN_MAX 16
+#define KITH_CONFIG_KEEP_MAX 64
 #define KITH_CONFIG_ERR_MAX 320
 #define KITH_CONFIG_TEXT_MAX KITH_IDENTIFY_AGENT_MAX
 
@@ -20,6 +21,12 @@ typedef struct kith_config {
     kith_qkd_settings qkd;
     bool mdns;             /* look for peers on the local network, and be found there */
     uint32_t mdns_connect; /* so many of them are connected to by a node that stays */
+    uint32_t conns_low,
+        conns_high; /* kith up trims connections above the second down to the first; 0: never */
+    kith_time conns_grace;
+    char keep[KITH_CONFIG_KEEP_MAX]
+             [KITH_CONFIG_TEXT_MAX + 1]; /* peers that kith up stays connected to, as given */
+    size_t keep_count;
     bool listen_from_file; /* the next --listen replaces what the file said */
 } kith_config;
 
@@ -39,7 +46,8 @@ typedef enum kith_config_type {
     KITH_CONFIG_SHARERS,  /* PEER=SAE; may be given several times */
     KITH_CONFIG_SAE,      /* a name of up to KITH_QKD_NAME_MAX characters */
     KITH_CONFIG_PATH,     /* up to KITH_QKD_PATH_MAX bytes */
-    KITH_CONFIG_TEXT,     /* up to KITH_CONFIG_TEXT_MAX bytes */
+    KITH_CONFIG_KEEP, /* a peer id, the name of a known peer, or an address that ends in /p2p; may be given several times */
+    KITH_CONFIG_TEXT, /* up to KITH_CONFIG_TEXT_MAX bytes */
 } kith_config_type;
 
 typedef struct kith_config_key {

@@ -143,6 +143,12 @@ void kith_host_free(kith_host *h)
     free(h);
 }
 
+void kith_host_look_at_addrs(kith_host *h)
+{
+    if (!h->stopping)
+        kith_tcp_look_at_addrs_(h);
+}
+
 kith_node *kith_host_node(kith_host *h)
 {
     return h->node;
@@ -228,6 +234,8 @@ static void dispatch(kith_host *h, const kith_node_event *ev)
         break;
     case KITH_NODE_CLOSE:
         kith_tcp_close_(h, ev->conn);
+        if (ev->peer.len)
+            tell(h, ev);
         break;
     case KITH_NODE_CONNECTED:
     case KITH_NODE_IDENTIFIED:

@@ -66,6 +66,9 @@ size_t kith_host_addrs(kith_host *h, kith_maddr *out, size_t max);
 /* Those that lead to one address of this machine, ip: 4 or 16 bytes; link-local ones too, which kith_host_addrs leaves out. */
 size_t kith_host_addrs_at(kith_host *h, kith_bytes ip, kith_maddr *out, size_t max);
 
+/* Tells peers now, rather than in a quarter of a minute, when the addresses above have changed. */
+void kith_host_look_at_addrs(kith_host *h);
+
 /* ---- dialling ---- */
 
 /* conn is NULL on failure: then err and why say it. Called once, from the drive. */
@@ -76,7 +79,7 @@ KITH_CHECK kith_err kith_host_dial(kith_host *h, const kith_peer_id *peer, const
 
 /* ---- connection events ---- */
 
-/* Sees CONNECTED, IDENTIFIED, UPDATED, DISCONNECTED, REFUSED of all connections. Link it in; unlink it before its memory goes. */
+/* Sees CONNECTED, IDENTIFIED, UPDATED, DISCONNECTED, REFUSED of all connections, and CLOSE of a dial that did not lead to its peer. Link it in; unlink it before its memory goes. */
 typedef struct kith_observer {
     void (*event)(void *ctx, kith_host *h, const kith_node_event *ev);
     void *ctx;

@@ -33,6 +33,7 @@ typedef struct op {
     kith_time asked;
     uv_timer_t timer;
     bool timer_open, reaching;
+    bool keep;       /* DIAL: stay connected */
     kith_conn *conn; /* DIAL: waiting for identify; PERF: while the stream lives */
     kith_stream *stream;
     kith_sink sink;
@@ -233,6 +234,11 @@ static void on_dial_reached(void *ctx, kith_host *h, kith_conn *c, kith_err err,
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
     o->conn = c;
+    kith_keeper *keeper = o->service->cfg.keeper;
+    if (o->keep && kith_keeper_keep(keeper, &f.peer, f.inbound ? NULL : &f.remote)) {
+        op_error(o, KITH_ELIMIT, NULL, "connected, but 256 peers are kept already, or there is no memory");
+        return;
+    }
     if (f.identified)
         dial_report(o);
     else
@@ -241,9 +247,18 @@ static void on_dial_reached(void *ctx, kith_host *h, kith_conn *c, kith_err err,
 
 static void run_dial(void *ctx, kith_rpc_call *call, const json_t *params)
 {
+    const kith_service *s = ctx;
+    bool keep = json_is_true(json_object_get(params, "keep"));
+    if (keep && !s->cfg.keeper) {
+        kith_rpc_error(call, KITH_EUNSUPPORTED, NULL,
+                       "only a node that stays keeps peers; start one with 'kith up'");
+        return;
+    }
     op *o = op_new(ctx, call, OP_DIAL);
-    if (o)
-        op_reach(o, params, on_dial_reached);
+    if (!o)
+        return;
+    o->keep = keep;
+    op_reach(o, params, on_dial_reached);
 }
 
 /* ---- ping ---- */
@@ -505,6 +520,7 @@ static json_t *conn_details(const kith_service *s, const kith_conn *c)
     json_object_set_new(o, "keyed_seconds", json_integer((json_int_t)seconds_since(s, f.keyed_at)));
     json_object_set_new(o, "keyed_bytes", json_integer((json_int_t)f.keyed_bytes));
     kith_json_add_trust(o, s->cfg.trust, &f.peer);
+    json_object_set_new(o, "kept", json_boolean(s->cfg.keeper && kith_keeper_keeps(s->cfg.keeper, &f.peer)));
     json_object_set_new(o, "path", json_string("direct")); /* there is no other one yet */
     return o;
 }
@@ -564,6 +580,8 @@ static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
         (void)uv_resident_set_memory(&rss);
         json_object_set_new(r, "memory_bytes", json_integer((json_int_t)rss));
         json_object_set(r, "connections", conns);
+        if (s->cfg.keeper)
+            json_object_set_new(r, "keeper", kith_keeper_json(s->cfg.keeper));
     }
     json_decref(conns);
     kith_rpc_result(call, r);
@@ -630,6 +648,8 @@ static void run_disconnect(void *ctx, kith_rpc_call *call, const json_t *params)
     }
     int closed = 0;
     kith_conn_facts f;
+    if (s->cfg.keeper)
+        kith_keeper_let_go(s->cfg.keeper, &peer);
     for (kith_conn *c = NULL; (c = kith_node_conn_next(node_of(s), c));) {
         kith_conn_facts_get(c, &f);
         if (!f.open || !kith_peer_id_eq(&f.peer, &peer))

@@ -6,6 +6,7 @@
 
 #include "host/book.h"
 #include "host/identity.h"
+#include "host/keeper.h"
 #include "host/lan.h"
 #include "host/message_store.h"
 #include "host/rpc.h"
@@ -17,6 +18,7 @@ typedef struct kith_service_config {
     kith_host *host;               /* NULL: no node runs, and only trust.* may be called */
     kith_book *book;               /* may be NULL */
     kith_lan *lan;                 /* NULL: the local network is nobody's business */
+    kith_keeper *keeper;           /* NULL: connections are kept by nobody */
     kith_trust *trust;             /* may be NULL when there is a host: then nobody has a name */
     const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
     const char *identity_file;

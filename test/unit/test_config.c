@@ -30,6 +30,8 @@ static void every_key_takes_back_what_it_prints(void **state)
         kith_config_text(&c, k, text, sizeof text);
         if (k->type == KITH_CONFIG_ADDRS)
             snprintf(text, sizeof text, "/ip4/127.0.0.1/tcp/9000");
+        if (k->type == KITH_CONFIG_KEEP)
+            snprintf(text, sizeof text, "alice");
         if (k->type == KITH_CONFIG_SHARERS)
             snprintf(text, sizeof text, "12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE=sae-1");
         kith_config_default(&d);
@@ -163,7 +165,7 @@ static void no_time_at_all_is_refused_for_every_duration(void **state)
         assert_int_equal(kith_config_set(&c, k, "never", err), KITH_OK);
         d = c;
     }
-    assert_int_equal(durations, 7);
+    assert_int_equal(durations, 8);
 }
 
 static void how_much_traffic_keys_serve_is_a_size_or_never(void **state)
@@ -204,6 +206,23 @@ static void how_long_sessions_live_is_a_time_or_off(void **state)
     assert_int_equal(parse(&c, "security.resume = 5\n"), KITH_EFORMAT);
 }
 
+static void peers_to_keep_are_ids_names_or_addresses_that_say_whose_they_are(void **state)
+{
+    (void)state;
+    kith_config c;
+    const kith_config_key *k = kith_config_find("keep");
+    assert_int_equal(parse(&c, "keep = /ip4/10.0.0.1/tcp/4001\n"), KITH_EFORMAT);
+    assert_non_null(strstr(err, "says whose it is"));
+    assert_int_equal(parse(&c, "keep =\n"), KITH_EFORMAT);
+    assert_int_equal(parse(&c, "keep = two words\n"), KITH_EFORMAT);
+    kith_config_default(&c);
+    for (int i = 0; i < KITH_CONFIG_KEEP_MAX; i++)
+        assert_int_equal(kith_config_set(&c, k, "12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE", err),
+                         KITH_OK);
+    assert_int_equal(kith_config_set(&c, k, "alice", err), KITH_EFORMAT);
+    assert_string_equal(err, "keep: 'alice' is not needed: there are 64 peers already");
+}
+
 static void a_command_line_may_write_hyphens(void **state)
 {
     (void)state;
@@ -235,6 +254,7 @@ int main(void)
         cmocka_unit_test(no_time_at_all_is_refused_for_every_duration),
         cmocka_unit_test(how_much_traffic_keys_serve_is_a_size_or_never),
         cmocka_unit_test(how_long_sessions_live_is_a_time_or_off),
+        cmocka_unit_test(peers_to_keep_are_ids_names_or_addresses_that_say_whose_they_are),
         cmocka_unit_test(a_command_line_may_write_hyphens),
         cmocka_unit_test(suggestions_are_near_or_none),
     };
