@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "host/clock.h"
 #include "host/db.h"
 
 #define SCHEMA_VERSION 1
@@ -126,13 +127,6 @@ const char *kith_book_source_name(kith_book_source s)
         return "dialed";
     }
     return "unknown";
-}
-
-static uint64_t unix_now(void)
-{
-    uv_timeval64_t tv;
-    uv_gettimeofday(&tv);
-    return (uint64_t)tv.tv_sec;
 }
 
 /* ---- the file ---- */
@@ -539,7 +533,7 @@ static void on_connected(kith_book *b, const kith_conn *c)
 {
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
-    job *j = job_new(b, JOB_MEET, &f.peer, unix_now());
+    job *j = job_new(b, JOB_MEET, &f.peer, kith_wall_s());
     if (!j)
         return;
     j->pq = f.suite && f.suite->kem != KITH_KEM_NONE;
@@ -569,7 +563,7 @@ static char *join_protocols(const kith_identify_info *info)
 static void on_identified(kith_book *b, const kith_conn *c, const kith_identify_info *info)
 {
     kith_conn_facts f;
-    uint64_t unix = unix_now();
+    uint64_t unix = kith_wall_s();
     kith_conn_facts_get(c, &f);
     job *j = info->has_protocols ? job_new(b, JOB_DESCRIBE, &f.peer, unix) : NULL;
     if (j) {

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "crypto/crypto.h"
+#include "host/clock.h"
 #include "host/host_impl.h"
 
 #define STOP_AFTER KITH_SEC(2) /* a graceful stop takes no longer */
@@ -122,9 +123,7 @@ kith_host *kith_host_new(const kith_host_config *cfg, const char **why)
         kith_host_free(h);
         return NULL;
     }
-    uv_timeval64_t tv;
-    uv_gettimeofday(&tv);
-    kith_node_set_clock(h->node, kith_host_now(h), (uint64_t)tv.tv_sec);
+    kith_node_set_clock(h->node, kith_host_now(h), kith_wall_s());
     return h;
 }
 

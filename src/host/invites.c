@@ -10,6 +10,7 @@
 #include "apps/pipe.h"
 #include "base/list.h"
 #include "crypto/crypto.h"
+#include "host/clock.h"
 #include "host/json.h"
 
 #define TICK_MS 1000
@@ -53,13 +54,6 @@ static const kith_bytes protocol[] = {{(const uint8_t *)KITH_INVITE_ID, sizeof K
 static kith_node *node_of(const kith_invites *v)
 {
     return kith_host_node(v->host);
-}
-
-static uint64_t unix_now(void)
-{
-    uv_timeval64_t tv;
-    uv_gettimeofday(&tv);
-    return (uint64_t)tv.tv_sec;
 }
 
 static void reset(kith_invites *v, kith_stream *s)
@@ -198,7 +192,7 @@ static void on_guest_pinned(void *ctx, kith_err err, const char *why)
     } else if (!o->stream || kith_pipe_put(o->pipe, kith_bytes_of(o->proof, sizeof o->proof))) {
         greeted(o);
     } else {
-        o->leave_by = unix_now() + FAREWELL_S;
+        o->leave_by = kith_wall_s() + FAREWELL_S;
         kith_pipe_finish(o->pipe);
         kith_node_wake(node_of(o->owner), kith_host_now(o->owner->host), o->stream);
         kith_host_kick(o->owner->host);
@@ -258,7 +252,7 @@ static void on_door(void *ctx, kith_host *h, const kith_node_event *ev)
             continue;
         kith_invite_proof(o->v.secret, KITH_INVITE_GUEST, f.channel, &other, &own, want);
         if (kith_ct_eq(kith_bytes_of(want, sizeof want), kith_bytes_of(came, sizeof came)) &&
-            unix_now() < o->v.expires)
+            kith_wall_s() < o->v.expires)
             found = o;
     }
     kith_wipe(want, sizeof want);
@@ -277,7 +271,7 @@ static void on_door(void *ctx, kith_host *h, const kith_node_event *ev)
 static void on_tick(uv_timer_t *t)
 {
     kith_invites *v = t->data;
-    uint64_t now = unix_now();
+    uint64_t now = kith_wall_s();
     KITH_EACH (&v->ops, k) {
         op *o = KITH_OF(k, op, link);
         if (o->kind == OPEN && o->call && now >= o->v.expires)
@@ -318,7 +312,7 @@ void kith_invites_run_invite(kith_invites *v, kith_rpc_call *call, const json_t 
         return;
     o->v.peer = *kith_node_id(node_of(v));
     o->v.pq = v->own;
-    o->v.expires = unix_now() + (uint64_t)ttl;
+    o->v.expires = kith_wall_s() + (uint64_t)ttl;
     kith_rand_fill(kith_host_env(), kith_span_of(o->v.secret, sizeof o->v.secret));
     own_addrs(v, &o->v);
     kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1));
@@ -456,7 +450,7 @@ void kith_invites_run_join(kith_invites *v, kith_rpc_call *call, const json_t *p
                        link ? why : "there is none");
         return;
     }
-    if (unix_now() >= parsed.expires) {
+    if (kith_wall_s() >= parsed.expires) {
         kith_rpc_error(call, KITH_ETIMEOUT, NULL, "this invitation has expired; ask for another");
         return;
     }
@@ -472,7 +466,7 @@ void kith_invites_run_join(kith_invites *v, kith_rpc_call *call, const json_t *p
     kith_verify_end host = {.peer = o->v.peer, .pq = o->v.pq};
     kith_trust_edit pin = pin_of(&host, KITH_SIG_NONE, "");
     for (size_t i = 0; v->book && i < o->v.addr_count; i++)
-        kith_book_note_addr(v->book, &o->v.peer, &o->v.addrs[i], KITH_BOOK_TICKET, unix_now());
+        kith_book_note_addr(v->book, &o->v.peer, &o->v.addrs[i], KITH_BOOK_TICKET, kith_wall_s());
     o->waiting = true;
     if (kith_trust_edit_all(v->trust, &pin, 1, on_host_pinned, o)) {
         o->waiting = false;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "host/clock.h"
 #include "host/json.h"
 #include "host/messages_impl.h"
 #include "host/trust_methods.h"
@@ -40,13 +41,6 @@ typedef struct listener {
 } listener;
 
 static const kith_bytes protocol = {(const uint8_t *)KITH_MESSAGE_PROTOCOL, sizeof KITH_MESSAGE_PROTOCOL - 1};
-
-uint64_t kith_messages_wall(void)
-{
-    uv_timeval64_t tv;
-    uv_gettimeofday(&tv);
-    return (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000;
-}
 
 void kith_messages_tell(const kith_messages *m, const json_t *event)
 {
@@ -284,7 +278,7 @@ static void on_taken(void *ctx, kith_err e, uint64_t seq)
               : e == KITH_EEXISTS ? KITH_MESSAGE_HAD
                                   : KITH_MESSAGE_BUSY);
     if (!e) {
-        json_t *event = json_message(m, &a->m, seq, kith_messages_wall(), true);
+        json_t *event = json_message(m, &a->m, seq, kith_wall_ms(), true);
         kith_messages_tell(m, event);
         json_decref(event);
         KITH_EACH (&m->listeners, k)
@@ -307,7 +301,7 @@ static bool on_its_way(const kith_messages *m, const kith_message *msg)
 static kith_message_code take(kith_messages *m, kith_stream *s, uint64_t number, kith_bytes in,
                               const kith_message *msg)
 {
-    uint64_t now = kith_messages_wall();
+    uint64_t now = kith_wall_ms();
     const kith_trust_row *known = m->cfg.trust ? kith_trust_find(m->cfg.trust, &msg->source) : NULL;
     bool contact = known && kith_trust_kept(known);
     arrival *a = calloc(1, sizeof *a);
@@ -369,7 +363,7 @@ static void on_door(void *ctx, kith_host *h, const kith_node_event *ev)
         return;
     kith_message_link link = link_of(m, ev->stream);
     while (kith_message_rx_next(kith_stream_machine(ev->stream), &in)) {
-        kith_message_code code = kith_message_judge(in.message, &link, kith_messages_wall(), &msg);
+        kith_message_code code = kith_message_judge(in.message, &link, kith_wall_ms(), &msg);
         bool read = code != KITH_MESSAGE_MALFORMED;
         if (code == KITH_MESSAGE_TAKEN)
             code = take(m, ev->stream, in.number, in.message, &msg);
@@ -422,7 +416,7 @@ static void load_id(void *ctx, const kith_peer_id *source, const uint8_t id[KITH
     kith_messages *m = ctx;
     kith_message msg = {.source = *source, .time = ends - 1000, .ttl = 1};
     memcpy(msg.id, id, sizeof msg.id);
-    kith_err e = kith_replay_take(m->replay, &msg, kith_messages_wall(), contact);
+    kith_err e = kith_replay_take(m->replay, &msg, kith_wall_ms(), contact);
     (void)e; /* what does not fit is not believed from now on */
 }
 
@@ -442,7 +436,7 @@ static kith_err begin(kith_messages *m)
         return KITH_ENOMEM;
     kith_message_store_load load = {
         .ctx = m, .outbox = m->cfg.standing ? load_outbox : NULL, .id = load_id, .forgot = load_forgot};
-    e = kith_message_store_read_all(m->cfg.store, kith_messages_wall(), &load);
+    e = kith_message_store_read_all(m->cfg.store, kith_wall_ms(), &load);
     return e ? e : serve(m);
 }
 

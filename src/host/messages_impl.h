@@ -27,7 +27,6 @@ struct kith_messages {
     size_t listener_count;
 };
 
-uint64_t kith_messages_wall(void); /* ms since 1970 */
 void kith_messages_tell(const kith_messages *m, const json_t *event);
 /* The petname, or "". */
 const char *kith_messages_name(const kith_messages *m, const kith_peer_id *peer);

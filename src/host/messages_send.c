@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
+#include "host/clock.h"
 #include "host/json.h"
 #include "host/messages_impl.h"
 #include "host/reach.h"
@@ -410,7 +411,7 @@ static void on_timer(uv_timer_t *t)
 {
     kith_messages *m = t->data;
     kith_time now = mono(m);
-    for (kith_outbox_item *i; (i = kith_outbox_expired(m->outbox, kith_messages_wall()));) {
+    for (kith_outbox_item *i; (i = kith_outbox_expired(m->outbox, kith_wall_ms()));) {
         const route *r = i->lane->user;
         char why[KITH_WHY_MAX];
         snprintf(why, sizeof why, "%s", r && r->why[0] ? r->why : "nobody confirmed it in time");
@@ -431,7 +432,7 @@ static void on_timer(uv_timer_t *t)
 static void arm(kith_messages *m)
 {
     kith_time now = mono(m), next = kith_outbox_deadline(m->outbox);
-    uint64_t wall = kith_messages_wall(), end = kith_outbox_first_end(m->outbox), ms = TICK_MAX_MS;
+    uint64_t wall = kith_wall_ms(), end = kith_outbox_first_end(m->outbox), ms = TICK_MAX_MS;
     if (m->closed)
         return;
     KITH_EACH (&m->posts, k) {
@@ -541,7 +542,7 @@ static kith_err seal(post *p)
     kith_messages *m = p->messages;
     kith_message_keys keys = {.signer = m->cfg.signer};
     p->head.to = p->to;
-    p->head.time = kith_messages_wall();
+    p->head.time = kith_wall_ms();
     kith_rand_fill(kith_host_env(), kith_span_of(p->head.id, sizeof p->head.id));
     size_t room = p->head.payload.len + HEAD_ROOM;
     p->bytes = malloc(room);
@@ -573,7 +574,7 @@ static void send_now(post *p)
         return;
     }
     if (m->cfg.book && p->addr.len)
-        kith_book_note_addr(m->cfg.book, &p->to, &p->addr, KITH_BOOK_MANUAL, kith_messages_wall() / 1000);
+        kith_book_note_addr(m->cfg.book, &p->to, &p->addr, KITH_BOOK_MANUAL, kith_wall_s());
     kith_err e = seal(p);
     if (!e)
         e = enter(p, m->next_age++);

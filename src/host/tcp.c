@@ -17,6 +17,7 @@
 #include <linux/sockios.h>
 #endif
 
+#include "host/clock.h"
 #include "host/host_impl.h"
 
 typedef struct sock {
@@ -790,9 +791,8 @@ void kith_tcp_look_at_addrs_(kith_host *h)
 static void on_slow_timer(uv_timer_t *t)
 {
     kith_host *h = t->data;
-    uv_timeval64_t tv;
-    if (uv_gettimeofday(&tv) == 0) /* the machine may have slept, or been set right */
-        kith_node_set_clock(h->node, kith_host_now(h), (uint64_t)tv.tv_sec);
+    /* the machine may have slept, or been set right */
+    kith_node_set_clock(h->node, kith_host_now(h), kith_wall_s());
     kith_tcp_look_at_addrs_(h);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "host/clock.h"
 #include "host/db.h"
 #include "host/host.h"
 
@@ -129,13 +130,6 @@ struct kith_trust {
     kith_trust_row *loaded; /* when another process has written */
     size_t loaded_count;
 };
-
-static uint64_t unix_now(void)
-{
-    uv_timeval64_t tv;
-    uv_gettimeofday(&tv);
-    return (uint64_t)tv.tv_sec;
-}
 
 /* ---- the image in memory ---- */
 
@@ -840,7 +834,7 @@ kith_err kith_trust_ask(void *ctx, const kith_contact *c, char why[KITH_REASON_M
     kith_trust *t = ctx;
     entry *e = find(t, &c->peer);
     kith_trust_row next;
-    kith_err err = kith_trust_decide(e ? &e->row : NULL, c, t->policy, unix_now(), &next, why);
+    kith_err err = kith_trust_decide(e ? &e->row : NULL, c, t->policy, kith_wall_s(), &next, why);
     if (err)
         return err;
     bool fresh = !e;

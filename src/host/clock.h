@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The wall clock, which may be wrong and be set: for what is written down and for what others say. All else goes by kith_host_now. */
+#ifndef KITH_HOST_CLOCK_H
+#define KITH_HOST_CLOCK_H
+
+#include <uv.h>
+
+/* Milliseconds since 1970. */
+static inline uint64_t kith_wall_ms(void)
+{
+    uv_timeval64_t tv = {0};
+    uv_gettimeofday(&tv);
+    return (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000;
+}
+
+/* Seconds since 1970. */
+static inline uint64_t kith_wall_s(void)
+{
+    return kith_wall_ms() / 1000;
+}
+
+#endif
