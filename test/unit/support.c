@@ -2,6 +2,7 @@
 /* What unit tests share. */
 #include "support.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 
 /* In front of every block. */
@@ -126,6 +127,24 @@ void support_assert_hex(kith_bytes got, const char *want)
 void support_assert_str(kith_bytes got, const char *want)
 {
     support_assert_bytes(got, kith_bytes_str(want));
+}
+
+kith_peer_id support_peer(unsigned n)
+{
+    kith_peer_id id;
+    uint8_t pub[KITH_ED25519_PUB_LEN] = {0}, pb[KITH_PUBKEY_ED25519_LEN];
+    kith_store_be32(pub, n);
+    kith_pubkey_ed25519(pub, pb);
+    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
+    return id;
+}
+
+void support_sql(const char *path, const char *text)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
 }
 
 char *support_file(const char *path, size_t *len)

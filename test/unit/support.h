@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "wire/peer_id.h"
 
 /* Where memory and stacks are not what they look like. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -51,6 +52,11 @@ kith_span support_copy(kith_bytes b);
 void support_assert_bytes(kith_bytes got, kith_bytes want);
 void support_assert_hex(kith_bytes got, const char *want);
 void support_assert_str(kith_bytes got, const char *want);
+
+/* A peer whose key is made of n, the same for the same n. */
+kith_peer_id support_peer(unsigned n);
+/* Runs SQL on a file that somebody else may have open. */
+void support_sql(const char *path, const char *text);
 
 /* A file below the source tree, NUL-terminated; fails the test when it is not there. Free it. */
 char *support_file(const char *path, size_t *len);

@@ -50,15 +50,6 @@ static kith_book *open_book(void)
     return b;
 }
 
-static kith_peer_id peer(unsigned n)
-{
-    kith_peer_id id;
-    uint8_t pub[KITH_ED25519_PUB_LEN] = {(uint8_t)n, (uint8_t)(n >> 8), 7}, pb[KITH_PUBKEY_ED25519_LEN];
-    kith_pubkey_ed25519(pub, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
-    return id;
-}
-
 static kith_maddr addr(unsigned host, uint16_t port)
 {
     kith_maddr a;
@@ -92,7 +83,7 @@ static void what_is_noted_is_found_best_first(void **state)
     (void)state;
     fresh();
     kith_book *b = open_book();
-    kith_peer_id p = peer(1), q = peer(2);
+    kith_peer_id p = support_peer(1), q = support_peer(2);
     kith_maddr said = addr(1, 1), fresher = addr(2, 1), typed = addr(3, 1), with_peer = addr(4, 1);
     assert_int_equal(kith_maddr_set_peer(&with_peer, &p), KITH_OK);
     kith_book_note_addr(b, &p, &said, KITH_BOOK_IDENTIFY, T0);
@@ -113,7 +104,7 @@ static void what_is_noted_is_found_best_first(void **state)
     kith_book_note_addr(b, &p, &said, KITH_BOOK_DIALED, T0 + 9); /* known already, now worth more */
     assert_int_equal(ask(b, &p, 16, &a), 4);
     assert_true(kith_maddr_eq(&a.rows[0].addr, &said));
-    kith_peer_id nobody = peer(3);
+    kith_peer_id nobody = support_peer(3);
     assert_int_equal(ask(b, &nobody, 16, &a), 0);
     assert_int_equal(ask(b, NULL, 128, &a), 5);
     assert_int_equal(ask(b, NULL, 2, &a), 2);
@@ -132,7 +123,7 @@ static void a_peer_keeps_its_best_addresses(void **state)
     (void)state;
     fresh();
     kith_book *b = open_book();
-    kith_peer_id p = peer(1);
+    kith_peer_id p = support_peer(1);
     kith_maddr good = addr(1, 9);
     answer a;
     kith_book_note_addr(b, &p, &good, KITH_BOOK_DIALED, T0);
@@ -187,7 +178,7 @@ static void notes_in_quick_succession_share_a_transaction(void **state)
     uv_update_time(&loop);
     uint64_t begin = uv_now(&loop);
     for (unsigned i = 0; there < NOTES; i++) {
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         if (i < NOTES)
             kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0);
         uv_run(&loop, UV_RUN_ONCE);
@@ -203,7 +194,7 @@ static void notes_in_quick_succession_share_a_transaction(void **state)
     sqlite3_close(db);
 
     for (unsigned i = NOTES; i < NOTES + 2; i++) {
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0);
     }
     kith_book_close(b); /* waits for nobody */
@@ -220,16 +211,16 @@ static void the_book_has_a_cap_and_forgets_the_stale(void **state)
     kith_maddr x = addr(1, 1);
     answer a;
     for (unsigned i = 0; i < KITH_BOOK_PEERS_MAX + 100; i++) {
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0 + i);
         if (i % 500 == 0)
             ask(b, &p, 1, &a); /* lets the queue drain */
     }
-    kith_peer_id first = peer(0), last = peer(KITH_BOOK_PEERS_MAX + 99);
+    kith_peer_id first = support_peer(0), last = support_peer(KITH_BOOK_PEERS_MAX + 99);
     assert_int_equal(ask(b, &first, 1, &a), 0);
     assert_int_equal(ask(b, &last, 1, &a), 1);
     assert_int_equal(count_peers(), KITH_BOOK_PEERS_MAX);
-    kith_peer_id later = peer(9999);
+    kith_peer_id later = support_peer(9999);
     kith_book_note_addr(b, &later, &x, KITH_BOOK_IDENTIFY, T0 + 10000 + KITH_BOOK_STALE_DAYS * DAY);
     assert_int_equal(ask(b, &last, 1, &a), 0);
     assert_int_equal(ask(b, &later, 1, &a), 1);
@@ -244,7 +235,7 @@ static void a_flood_of_notes_is_cut(void **state)
     kith_book *b = open_book();
     answer a;
     for (unsigned i = 0; i < 3 * KITH_BOOK_QUEUE_MAX; i++) { /* the loop does not run in between */
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         kith_maddr x = addr(1, 1);
         kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0);
     }
@@ -266,7 +257,7 @@ static void a_damaged_file_is_put_aside(void **state)
     kith_book *b = kith_book_open(&loop, path, &damaged, &why);
     assert_non_null(b);
     assert_true(damaged);
-    kith_peer_id p = peer(1);
+    kith_peer_id p = support_peer(1);
     kith_maddr x = addr(1, 1);
     answer a;
     kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0);
@@ -303,7 +294,7 @@ static void fill_book(unsigned peers)
     kith_book *b = open_book();
     answer a;
     for (unsigned i = 0; i < peers; i++) {
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         for (uint16_t k = 0; k < 4; k++) {
             kith_maddr x = addr(i, (uint16_t)(k + 1));
             kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0 + i);
@@ -344,7 +335,7 @@ static void any_damage_to_the_file_leaves_a_book_that_works(void **state)
         kith_book_on_trouble(b, on_trouble, &t);
         at_once += damaged;
         for (unsigned i = 0; i < 120; i++) { /* every page is needed */
-            kith_peer_id p = peer(i);
+            kith_peer_id p = support_peer(i);
             kith_maddr x = addr(i, 9);
             kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + i);
             ask(b, NULL, 128, &a);
@@ -354,7 +345,7 @@ static void any_damage_to_the_file_leaves_a_book_that_works(void **state)
             assert_non_null(strstr(t.last, "was damaged; it is now"));
             later++;
         }
-        kith_peer_id p = peer(119); /* the last one noted */
+        kith_peer_id p = support_peer(119); /* the last one noted */
         assert_in_range(ask(b, &p, 16, &a), 1, 5);
         kith_book_close(b);
         if (damaged || t.count) {
@@ -384,7 +375,7 @@ static void a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery(void *
     small.rlim_cur = 4096;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    kith_peer_id p = peer(1000), known = peer(7);
+    kith_peer_id p = support_peer(1000), known = support_peer(7);
     kith_maddr x = addr(1, 1);
     for (int i = 0; i < 20; i++) {
         kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
@@ -403,14 +394,6 @@ static void a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery(void *
     assert_int_equal(count_peers(), 51);
 }
 
-static void run_sql(const char *text)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* SQLite takes a transaction back by itself when the disk is full, but not when a statement fails: here the peer is in, and its address is
  * refused. */
 static void a_write_that_fails_half_way_is_taken_back(void **state)
@@ -419,13 +402,13 @@ static void a_write_that_fails_half_way_is_taken_back(void **state)
     fill_book(5);
     answer a;
     kith_book *b = open_book();
-    kith_peer_id p = peer(1000);
+    kith_peer_id p = support_peer(1000);
     kith_maddr x = addr(1, 1);
-    run_sql("CREATE TRIGGER no BEFORE INSERT ON addrs BEGIN SELECT RAISE(ABORT, 'no'); END");
+    support_sql(path, "CREATE TRIGGER no BEFORE INSERT ON addrs BEGIN SELECT RAISE(ABORT, 'no'); END");
     kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
     assert_int_equal(ask(b, &p, 16, &a), 0);
     assert_int_equal(count_peers(), 5);
-    run_sql("DROP TRIGGER no"); /* nobody is in the middle of a transaction */
+    support_sql(path, "DROP TRIGGER no"); /* nobody is in the middle of a transaction */
     kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0 + 1000);
     assert_int_equal(ask(b, &p, 16, &a), 1);
     kith_book_close(b);
@@ -504,12 +487,12 @@ static void write_until_killed(int report)
         _exit(9);
     for (unsigned i = 0;; i++) {
         for (unsigned k = 0; k < 20; k++) {
-            kith_peer_id p = peer(i);
+            kith_peer_id p = support_peer(i);
             kith_maddr x = addr(i, (uint16_t)(1 + k));
             kith_book_note_addr(b, &p, &x, KITH_BOOK_IDENTIFY, T0 + i);
         }
         answer a = {0};
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         if (kith_book_ask(b, &p, 1, on_answer, &a))
             _exit(8);
         while (!a.come)
@@ -527,7 +510,7 @@ static unsigned whole_peers(sqlite3 *db, unsigned count)
     assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM addrs WHERE peer = ?1", -1, &st, NULL),
                      SQLITE_OK);
     for (unsigned i = 0; i < count; i++) {
-        kith_peer_id p = peer(i);
+        kith_peer_id p = support_peer(i);
         kith_bytes id = kith_peer_id_bytes(&p);
         sqlite3_bind_blob(st, 1, id.p, (int)id.len, SQLITE_STATIC);
         assert_int_equal(sqlite3_step(st), SQLITE_ROW);
@@ -585,7 +568,7 @@ static void check_after_kill(unsigned stored)
     sqlite3_close(db);
     kith_book *b = open_book();
     answer a;
-    kith_peer_id p = peer(stored ? stored - 1 : 0);
+    kith_peer_id p = support_peer(stored ? stored - 1 : 0);
     if (stored)
         assert_int_equal(ask(b, &p, 128, &a), KITH_BOOK_ADDRS_MAX);
     kith_book_close(b);

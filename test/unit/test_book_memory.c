@@ -62,19 +62,10 @@ static void sql_shutdown(void *ctx)
     (void)ctx;
 }
 
-static kith_peer_id peer(unsigned n)
-{
-    kith_peer_id id;
-    uint8_t pub[KITH_ED25519_PUB_LEN] = {(uint8_t)n, (uint8_t)(n >> 8), 7}, pb[KITH_PUBKEY_ED25519_LEN];
-    kith_pubkey_ed25519(pub, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
-    return id;
-}
-
 static void note(kith_book *b, unsigned n, uint64_t unix)
 {
     kith_maddr at;
-    kith_peer_id id = peer(n);
+    kith_peer_id id = support_peer(n);
     uint8_t ip[4] = {10, 0, (uint8_t)(n >> 8), (uint8_t)n};
     kith_maddr_from_tcp(kith_bytes_of(ip, 4), 4001, &at);
     kith_book_note_addr(b, &id, &at, KITH_BOOK_DIALED, unix);

@@ -19,16 +19,6 @@ typedef struct node {
     kith_time first_found;
 } node;
 
-static kith_peer_id peer(unsigned n)
-{
-    kith_peer_id id;
-    uint8_t pub[KITH_ED25519_PUB_LEN] = {0}, pb[KITH_PUBKEY_ED25519_LEN];
-    kith_store_be32(pub, n);
-    kith_pubkey_ed25519(pub, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
-    return id;
-}
-
 static kith_mdns_link link_of(const uint8_t ip[4], bool dialled)
 {
     kith_mdns_link l = {.id = ETH, .name = "eth0", .ip_count = 1};
@@ -41,7 +31,7 @@ static kith_mdns_link link_of(const uint8_t ip[4], bool dialled)
 
 static void node_init(node *n, const kith_env *env, unsigned number)
 {
-    *n = (node){.id = peer(number), .ip = {192, 168, 1, (uint8_t)number}};
+    *n = (node){.id = support_peer(number), .ip = {192, 168, 1, (uint8_t)number}};
     n->m = kith_mdns_new(env, &n->id);
     assert_non_null(n->m);
 }
@@ -300,7 +290,7 @@ static void talk_to(talk *t, node *n, kith_time now, const char *from)
 
 static void claim_from(node *n, kith_time now, const char *from, unsigned number, const char *addr)
 {
-    kith_peer_id id = peer(number);
+    kith_peer_id id = support_peer(number);
     char label[64];
     talk t;
     snprintf(label, sizeof label, "peer%u", number);
@@ -336,7 +326,7 @@ static void only_addresses_on_the_link_are_kept(void **state)
     };
     node n;
     talk t;
-    kith_peer_id id = peer(7);
+    kith_peer_id id = support_peer(7);
     node_init(&n, env, 1);
     kith_mdns_link l = link_of(n.ip, true);
     l.ips[l.ip_count] = (kith_mdns_ip){.len = 16, .prefix = 64};
@@ -372,7 +362,7 @@ static void a_record_is_about_one_peer_and_never_about_us(void **state)
     support_heap heap;
     const kith_env *env = support_env(&heap);
     char text[2][128], p2p[KITH_PEER_ID_TEXT_MAX + 1];
-    kith_peer_id a = peer(7), b = peer(8);
+    kith_peer_id a = support_peer(7), b = support_peer(8);
     node n;
     talk t;
     node_init(&n, env, 1);
@@ -403,7 +393,7 @@ static void a_record_is_about_one_peer_and_never_about_us(void **state)
     talk_begin(&t, 0, "x"); /* in a query */
     talk_txt(&t, 120, &(kith_peer_id){0}, NULL, 0);
     talk_to(&t, &n, 3, "9");
-    a = peer(10);
+    a = support_peer(10);
     talk_begin(&t, 0x8400 | 3, "x"); /* with an error */
     talk_txt(&t, 120, &a, &one, 1);
     talk_to(&t, &n, 3, "9");
@@ -434,7 +424,7 @@ static void a_name_elsewhere_counts_when_a_pointer_leads_there(void **state)
     uint8_t buf[KITH_MDNS_PACKET_MAX];
     uint32_t link;
     const char *addr = "/ip4/192.168.1.7/tcp/1";
-    kith_peer_id id = peer(7);
+    kith_peer_id id = support_peer(7);
     node n;
     talk t;
     node_init(&n, env, 1);
@@ -504,7 +494,7 @@ static void a_ttl_is_kept_to_but_not_for_long(void **state)
         {10, KITH_SEC(10)}, {150, KITH_SEC(150)}, {3200, KITH_SEC(150)}, {UINT32_MAX, KITH_SEC(150)}};
     const char *addr = "/ip4/192.168.1.7/tcp/1";
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        kith_peer_id id = peer(7);
+        kith_peer_id id = support_peer(7);
         node n;
         talk t;
         node_init(&n, env, 1);
@@ -876,7 +866,7 @@ static void the_nth_allocation_fails(void **state)
     for (size_t fail = 1; fail < 4; fail++) {
         support_heap heap;
         const kith_env *env = support_env(&heap);
-        node n = {.id = peer(1), .ip = {192, 168, 1, 1}};
+        node n = {.id = support_peer(1), .ip = {192, 168, 1, 1}};
         heap.fail_at = fail;
         heap.once = true;
         n.m = kith_mdns_new(env, &n.id);

@@ -40,18 +40,9 @@ static kith_message_store *open_store(void)
     return s;
 }
 
-static kith_peer_id peer(unsigned n)
-{
-    kith_peer_id id;
-    uint8_t pub[KITH_ED25519_PUB_LEN] = {(uint8_t)n, (uint8_t)(n >> 8), 7}, pb[KITH_PUBKEY_ED25519_LEN];
-    kith_pubkey_ed25519(pub, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
-    return id;
-}
-
 static kith_message message(unsigned source, uint32_t id, uint64_t ends)
 {
-    kith_message m = {.source = peer(source), .time = ends - 1000, .ttl = 1};
+    kith_message m = {.source = support_peer(source), .time = ends - 1000, .ttl = 1};
     kith_store_be32(m.id, id);
     return m;
 }
@@ -105,7 +96,7 @@ static void settle(void)
 
 static kith_err put(kith_message_store *s, uint32_t id, size_t len, uint64_t age)
 {
-    kith_peer_id to = peer(1);
+    kith_peer_id to = support_peer(1);
     uint8_t raw[KITH_MESSAGE_ID_LEN] = {0};
     kith_store_be32(raw, id);
     return kith_message_store_put(s, raw, &to, kith_bytes_of(bytes, len), age, on_done, NULL);

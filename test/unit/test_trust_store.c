@@ -43,15 +43,6 @@ static kith_trust *open_store(uv_loop_t *l)
     return t;
 }
 
-static kith_peer_id peer(unsigned n)
-{
-    kith_peer_id id;
-    uint8_t pub[KITH_ED25519_PUB_LEN] = {(uint8_t)n, (uint8_t)(n >> 8), 7}, pb[KITH_PUBKEY_ED25519_LEN];
-    kith_pubkey_ed25519(pub, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
-    return id;
-}
-
 static kith_pq_id pq_id(uint8_t n)
 {
     kith_pq_id id;
@@ -68,7 +59,7 @@ static kith_err meet_with(kith_trust *t, unsigned n, uint8_t key, bool inbound)
             suite = &kith_noise_suites[i];
     }
     char why[KITH_REASON_MAX];
-    kith_contact c = {.peer = peer(n), .suite = suite, .inbound = inbound};
+    kith_contact c = {.peer = support_peer(n), .suite = suite, .inbound = inbound};
     if (key) {
         c.pq = pq_id(key);
         c.sig = KITH_SIG_MLDSA65;
@@ -113,14 +104,15 @@ static answer edit(kith_trust *t, kith_trust_edit e)
 
 static kith_trust_edit pin(unsigned n, const char *name)
 {
-    kith_trust_edit e = {.act = KITH_TRUST_PIN, .peer = peer(n), .pq = pq_id(9), .sig = KITH_SIG_MLDSA65};
+    kith_trust_edit e = {
+        .act = KITH_TRUST_PIN, .peer = support_peer(n), .pq = pq_id(9), .sig = KITH_SIG_MLDSA65};
     (void)snprintf(e.name, sizeof e.name, "%s", name);
     return e;
 }
 
 static const kith_trust_row *row(const kith_trust *t, unsigned n)
 {
-    kith_peer_id p = peer(n);
+    kith_peer_id p = support_peer(n);
     return kith_trust_find(t, &p);
 }
 
@@ -145,7 +137,8 @@ static void what_was_met_and_pinned_is_there_again(void **state)
     assert_int_equal(meet(t, 2), KITH_OK);
     assert_non_null(row(t, 1)); /* at once */
     assert_int_equal(edit(t, pin(3, "carol")).err, KITH_OK);
-    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_BLOCK, .peer = peer(2)}).err, KITH_OK);
+    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_BLOCK, .peer = support_peer(2)}).err,
+                     KITH_OK);
     assert_int_equal(meet(t, 2), KITH_EPOLICY);
     kith_trust_row one = *row(t, 1), two = *row(t, 2), three = *row(t, 3);
     kith_trust_close(t);
@@ -162,7 +155,8 @@ static void what_was_met_and_pinned_is_there_again(void **state)
     assert_int_equal(meet_with(t, 1, 5, true), KITH_EAUTH); /* another key */
     assert_int_equal(meet_with(t, 3, 5, true), KITH_EAUTH); /* a pin counts from the first byte */
     assert_int_equal(meet_with(t, 3, 9, true), KITH_OK);
-    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_FORGET, .peer = peer(1)}).err, KITH_OK);
+    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_FORGET, .peer = support_peer(1)}).err,
+                     KITH_OK);
     assert_null(row(t, 1));
     assert_int_equal(meet_with(t, 1, 5, true), KITH_OK); /* as if for the first time */
     kith_trust_close(t);
@@ -185,7 +179,7 @@ static void all_of_the_changes_or_none(void **state)
     assert_int_equal(edits(t, &loop, many, 2).err, KITH_OK);
     assert_int_equal(kith_trust_count(t), 2);
     assert_int_equal(edit(t, pin(1, "ALICE")).err, KITH_OK); /* its own name */
-    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_UNBLOCK, .peer = peer(7)}).err,
+    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_UNBLOCK, .peer = support_peer(7)}).err,
                      KITH_ENOTFOUND);
     kith_trust_close(t);
     t = open_store(&loop);
@@ -196,8 +190,8 @@ static void all_of_the_changes_or_none(void **state)
 
 static void flush(kith_trust *t)
 {
-    (void)edit(
-        t, (kith_trust_edit){.act = KITH_TRUST_UNBLOCK, .peer = peer(60000)}); /* behind all that is queued */
+    (void)edit(t, (kith_trust_edit){.act = KITH_TRUST_UNBLOCK,
+                                    .peer = support_peer(60000)}); /* behind all that is queued */
 }
 
 static void strangers_make_room_for_strangers_and_nobody_else(void **state)
@@ -206,7 +200,8 @@ static void strangers_make_room_for_strangers_and_nobody_else(void **state)
     fresh();
     kith_trust *t = open_store(&loop);
     assert_int_equal(edit(t, pin(1, "kept")).err, KITH_OK);
-    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_BLOCK, .peer = peer(2)}).err, KITH_OK);
+    assert_int_equal(edit(t, (kith_trust_edit){.act = KITH_TRUST_BLOCK, .peer = support_peer(2)}).err,
+                     KITH_OK);
     assert_int_equal(meet_with(t, 3, 1, false), KITH_OK); /* one that we dialled */
     for (unsigned i = 0; i < KITH_TRUST_MET_MAX + 50; i++) {
         assert_int_equal(meet(t, 100 + i), KITH_OK);
@@ -243,7 +238,7 @@ static void even_what_people_make_has_a_cap(void **state)
     kith_trust_edit *many = calloc(KITH_TRUST_ROWS_MAX + 1, sizeof *many);
     assert_non_null(many);
     for (unsigned i = 0; i <= KITH_TRUST_ROWS_MAX; i++) {
-        many[i] = (kith_trust_edit){.act = KITH_TRUST_BLOCK, .peer = peer(i)};
+        many[i] = (kith_trust_edit){.act = KITH_TRUST_BLOCK, .peer = support_peer(i)};
         many[i].peer.b[20] = (uint8_t)(i >> 16);
     }
     assert_int_equal(edits(t, &loop, many, KITH_TRUST_ROWS_MAX + 1).err, KITH_ELIMIT);
@@ -273,7 +268,7 @@ static void two_processes_share_the_file(void **state)
     assert_int_equal(meet_with(b, 1, 2, true), KITH_OK);
     answer x = edit(a, pin(2, "bob"));
     assert_int_equal(x.err, KITH_OK);
-    kith_trust_edit e = {.act = KITH_TRUST_BLOCK, .peer = peer(3)};
+    kith_trust_edit e = {.act = KITH_TRUST_BLOCK, .peer = support_peer(3)};
     assert_int_equal(edits(b, &other, &e, 1).err, KITH_OK);
     kith_pq_id one = row(a, 1)->pq;
     assert_true(kith_pq_id_eq(&one, &row(b, 1)->pq));
@@ -286,16 +281,17 @@ static void two_processes_share_the_file(void **state)
     }
     assert_non_null(row(a, 3));
     assert_int_equal(meet(a, 3), KITH_EPOLICY);
-    e = (kith_trust_edit){.act = KITH_TRUST_FORGET, .peer = peer(3)};
+    e = (kith_trust_edit){.act = KITH_TRUST_FORGET, .peer = support_peer(3)};
     assert_int_equal(edits(b, &other, &e, 1).err, KITH_OK);
     flush(a);
     assert_null(row(a, 3));
     /* A contact that one process knows of does not undo what another changed meanwhile. */
     assert_int_equal(meet_with(a, 4, 1, true), KITH_OK);
     flush(a);
-    kith_trust_edit none = {.act = KITH_TRUST_UNBLOCK, .peer = peer(60000)};
+    kith_trust_edit none = {.act = KITH_TRUST_UNBLOCK, .peer = support_peer(60000)};
     (void)edits(b, &other, &none, 1);
-    e = (kith_trust_edit){.act = KITH_TRUST_KEY, .peer = peer(4), .pq = pq_id(2), .sig = KITH_SIG_MLDSA65};
+    e = (kith_trust_edit){
+        .act = KITH_TRUST_KEY, .peer = support_peer(4), .pq = pq_id(2), .sig = KITH_SIG_MLDSA65};
     assert_int_equal(edits(b, &other, &e, 1).err, KITH_OK);
     assert_int_equal(meet_with(a, 4, 1, false), KITH_OK); /* does not know yet */
     flush(a);
@@ -430,14 +426,6 @@ static void a_damaged_file_is_an_error_and_never_an_empty_store(void **state)
     assert_true(refused > ROUNDS * 3 / 4);
 }
 
-static void run_sql(const char *text)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* SQLite takes a transaction back by itself when the disk is full, but not when a statement fails. */
 static void a_write_that_fails_half_way_is_taken_back(void **state)
 {
@@ -445,12 +433,13 @@ static void a_write_that_fails_half_way_is_taken_back(void **state)
     fresh();
     kith_trust *t = open_store(&loop);
     assert_int_equal(edit(t, pin(1, "alice")).err, KITH_OK);
-    run_sql(
+    support_sql(
+        path,
         "CREATE TRIGGER no BEFORE INSERT ON peers WHEN NEW.name = 'carol' BEGIN SELECT RAISE(ABORT, 'no'); END");
     const kith_trust_edit two[] = {pin(2, "bob"), pin(3, "carol")};
     assert_int_equal(edits(t, &loop, two, 2).err, KITH_EIO);
     assert_true(!row(t, 2) && !row(t, 3));
-    run_sql("DROP TRIGGER no"); /* nobody is in the middle of a transaction */
+    support_sql(path, "DROP TRIGGER no"); /* nobody is in the middle of a transaction */
     assert_int_equal(edit(t, pin(2, "bob")).err, KITH_OK);
     kith_trust_close(t);
     t = open_store(&loop);
@@ -471,7 +460,7 @@ static void rows_that_cannot_be_are_refused(void **state)
                                         "PRAGMA user_version = 2"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         fill(1);
-        run_sql(wrong[i]);
+        support_sql(path, wrong[i]);
         const char *why;
         assert_null(kith_trust_open(path, &why));
         assert_non_null(why);
