@@ -559,6 +559,7 @@ static void take_sub(kith_gossip *g, kith_time now, kith_gossip_peer *p, const k
     l->subscribed = true;
     t->subscribers++;
     p->topic_count++;
+    kith_gossip_welcome_(g, now, l);
 }
 
 /* v1.3: told once, in the first RPC of a stream. */

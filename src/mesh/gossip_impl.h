@@ -205,6 +205,9 @@ bool kith_gossip_pick_room_(kith_gossip *g, size_t n);
 
 /* ---- gossip_mesh.c ---- */
 void kith_gossip_join_mesh_(kith_gossip *g, kith_time now, topic *t);
+/* A peer has come to a topic, or can be told of one: into a mesh that is short of peers it goes at once, as in rust, so that what is said
+ * before the next heartbeat is passed on to it. */
+void kith_gossip_welcome_(kith_gossip *g, kith_time now, link *l);
 void kith_gossip_leave_mesh_(kith_gossip *g, kith_time now, topic *t);
 /* The link leaves the mesh, if it is in. */
 void kith_gossip_unmesh_(kith_gossip *g, link *l);

@@ -137,6 +137,15 @@ void kith_gossip_join_mesh_(kith_gossip *g, kith_time now, topic *t)
         graft_some(g, now, t, g->cfg.params.d - t->mesh, 0, false);
 }
 
+void kith_gossip_welcome_(kith_gossip *g, kith_time now, link *l)
+{
+    topic *t = l->topic;
+    if (!t->joined || t->mesh >= g->cfg.params.d_lo || !eligible(g, now, l) ||
+        kith_gossip_score_(g, l->peer) < 0)
+        return;
+    graft(g, now, l);
+}
+
 void kith_gossip_leave_mesh_(kith_gossip *g, kith_time now, topic *t)
 {
     KITH_EACH (&t->links, k) {

@@ -310,12 +310,13 @@ static void leave_meshes(kith_gossip *g, kith_gossip_peer *p)
 
 void kith_gossip_writable(kith_gossip *g, kith_time now, kith_gossip_peer *p, kith_gossip_version v)
 {
-    (void)now;
     assert(p->up && !p->writable);
     p->writable = true;
     p->version = (uint8_t)v;
     if (v == KITH_GOSSIP_FLOOD)
         leave_meshes(g, p);
+    KITH_EACH (&p->links, k)
+        kith_gossip_welcome_(g, now, KITH_OF(k, link, in_peer));
     kith_gossip_ready_(g, p);
 }
 

@@ -75,9 +75,26 @@ static void a_new_stream_begins_with_a_new_hello(void **state)
     assert_int_equal(kith_gossip_send(r.g, r.now, r.peers[0].p, kith_span_of(half, 8)), 8);
     kith_gossip_unwritable(r.g, r.peers[0].p);
     kith_gossip_writable(r.g, r.now, r.peers[0].p, KITH_GOSSIP_V13);
-    assert_false(rig_in_mesh(&r, 0));
+    assert_true(rig_in_mesh(&r, 0)); /* again, and told so */
     rig_heard h = rig_hear(&r, 0);
-    assert_string_equal(h.order, "SXM"); /* also the message that was cut, whole */
+    assert_string_equal(h.order, "SXGM"); /* also the message that was cut, whole */
+    rig_end(&r);
+}
+
+/* As many as a mesh wants at least; the others at the heartbeat, which chooses. */
+static void the_first_peers_are_grafted_at_once(void **state)
+{
+    (void)state;
+    rig r;
+    rig_init(&r);
+    rig_start(&r);
+    assert_int_equal(kith_gossip_subscribe(r.g, r.now, RIG_TOPIC, false), KITH_OK);
+    for (size_t i = 0; i <= r.cfg.params.d_lo; i++) {
+        rig_up(&r, i, KITH_GOSSIP_V12, i % 2 == 0);
+        rig_sub(&r, i, RIG_TOPIC, true);
+        assert_int_equal(rig_in_mesh(&r, i), i < r.cfg.params.d_lo);
+        assert_int_equal(rig_hear(&r, i).grafts, i < r.cfg.params.d_lo);
+    }
     rig_end(&r);
 }
 
@@ -1173,6 +1190,7 @@ static void peers_are_taken_only_of_who_is_trusted_and_with_their_signature(void
     kith_peer_id got;
     kith_bytes envelope;
     assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[1].id, 10), KITH_OK);
+    rig_prune(&r, 1, RIG_TOPIC, (kith_bytes){0}, 10);
     rig_prune(&r, 1, RIG_TOPIC, kith_wr_bytes(&w), 10);
     assert_false(kith_gossip_px_next(r.g, &got, &envelope)); /* it is in no mesh of ours */
     rig_beat(&r, 1);
@@ -1469,6 +1487,7 @@ int main(void)
         cmocka_unit_test(the_first_rpc_tells_all_subscriptions_and_the_extensions),
         cmocka_unit_test(many_subscriptions_are_told_in_several_rpcs),
         cmocka_unit_test(a_new_stream_begins_with_a_new_hello),
+        cmocka_unit_test(the_first_peers_are_grafted_at_once),
         cmocka_unit_test(topics_are_checked),
         cmocka_unit_test(a_peers_subscriptions_are_capped),
         cmocka_unit_test(a_mesh_is_made_at_once_and_kept_in_bounds),
