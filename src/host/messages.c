@@ -6,16 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "host/clock.h"
 #include "host/json.h"
+#include "host/message_json.h"
 #include "host/messages_impl.h"
 #include "host/trust_methods.h"
-#include "wire/multibase.h"
 
-#define UNSENT_MAX (1u << 20)  /* of a listener: more waits until it has read */
-#define PAGE_MS 20             /* between two looks at whether it has */
-#define ESCAPED_MAX (2u << 20) /* bytes of a text as JSON; a longer one is told in base64 */
+#define UNSENT_MAX (1u << 20) /* of a listener: more waits until it has read */
+#define PAGE_MS 20            /* between two looks at whether it has */
 
 /* A message on its way to the disk. */
 typedef struct arrival {
@@ -54,72 +52,12 @@ const char *kith_messages_name(const kith_messages *m, const kith_peer_id *peer)
     return r ? r->name : "";
 }
 
-json_t *kith_messages_id(const uint8_t id[KITH_MESSAGE_ID_LEN])
-{
-    char text[2 * KITH_MESSAGE_ID_LEN];
-    kith_wr w = kith_wr_of(kith_span_of(text, sizeof text));
-    kith_put_hex(&w, kith_bytes_of(id, KITH_MESSAGE_ID_LEN));
-    return json_stringn(text, sizeof text);
-}
-
-bool kith_messages_id_parse(const char *text, uint8_t out[KITH_MESSAGE_ID_LEN])
-{
-    kith_wr w = kith_wr_of(kith_span_of(out, KITH_MESSAGE_ID_LEN));
-    return strlen(text) == 2 * KITH_MESSAGE_ID_LEN &&
-           kith_base_get(kith_bytes_str(text), KITH_BASE16, &w) == KITH_OK;
-}
-
-/* ---- as JSON ---- */
-
-static json_t *json_base64(kith_bytes b)
-{
-    size_t room = b.len / 3 * 4 + 4;
-    char *text = malloc(room);
-    kith_wr w = kith_wr_of(kith_span_of(text, text ? room : 0));
-    kith_base_put(&w, KITH_BASE64URL, b);
-    json_t *o = json_stringn(text, w.len);
-    free(text);
-    return o;
-}
-
-/* Control characters take six bytes as JSON. */
-static bool escapes_well(kith_bytes b)
-{
-    size_t len = b.len;
-    for (size_t i = 0; i < b.len; i++)
-        len += b.p[i] < 0x20 || b.p[i] == 0x7f ? 5 : b.p[i] == '"' || b.p[i] == '\\' ? 1 : 0;
-    return b.len == 0 || (len <= ESCAPED_MAX && !memchr(b.p, 0, b.len));
-}
-
-/* No more than KITH_MESSAGE_SHOWN_MAX bytes of a text, whole characters. */
-static kith_bytes shown(kith_bytes text)
-{
-    size_t n = text.len < KITH_MESSAGE_SHOWN_MAX ? text.len : KITH_MESSAGE_SHOWN_MAX;
-    while (n < text.len && n > 0 && (text.p[n] & 0xc0) == 0x80)
-        n--;
-    return kith_bytes_of(text.p, n);
-}
-
-/* brief: only the beginning of a text, and nothing of what is none. */
+/* As it is told: of the inbox. */
 static json_t *json_message(const kith_messages *m, const kith_message *msg, uint64_t seq, uint64_t received,
                             bool brief)
 {
-    json_t *o =
-        json_pack("{s:s, s:o, s:o, s:s%, s:i, s:I, s:I, s:I, s:I, s:b, s:I}", "event", "message", "message",
-                  kith_messages_id(msg->id), "peer", kith_json_peer(&msg->source), "type",
-                  (const char *)msg->type.p, msg->type.len, "priority", (int)msg->priority, "time",
-                  (json_int_t)msg->time, "ttl", (json_int_t)msg->ttl, "received", (json_int_t)received, "seq",
-                  (json_int_t)seq, "is_text", msg->text, "bytes", (json_int_t)msg->payload.len);
-    kith_json_add_trust(o, m->cfg.trust, &msg->source);
-    if (msg->answers)
-        json_object_set_new(o, "reply_to", kith_messages_id(msg->reply_to));
-    kith_bytes text = brief ? shown(msg->payload) : msg->payload;
-    if (brief)
-        json_object_set_new(o, "whole", json_boolean(msg->text && text.len == msg->payload.len));
-    if (msg->text && escapes_well(text))
-        json_object_set_new(o, "text", kith_json_bytes(text));
-    else if (!brief)
-        json_object_set_new(o, "base64", json_base64(msg->payload));
+    json_t *o = kith_json_message(m->cfg.trust, msg, "message", received, brief);
+    json_object_set_new(o, "seq", json_integer((json_int_t)seq));
     return o;
 }
 

@@ -13,8 +13,7 @@
 #include "host/trust_store.h"
 
 #define KITH_LISTENERS_MAX 32
-#define KITH_OUTBOX_SHOWN_MAX 1000  /* of the oldest messages, in one answer */
-#define KITH_MESSAGE_SHOWN_MAX 4096 /* bytes of a text in what tell gets */
+#define KITH_OUTBOX_SHOWN_MAX 1000 /* of the oldest messages, in one answer */
 
 typedef struct kith_messages kith_messages;
 

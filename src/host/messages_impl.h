@@ -30,8 +30,6 @@ struct kith_messages {
 void kith_messages_tell(const kith_messages *m, const json_t *event);
 /* The petname, or "". */
 const char *kith_messages_name(const kith_messages *m, const kith_peer_id *peer);
-json_t *kith_messages_id(const uint8_t id[KITH_MESSAGE_ID_LEN]);
-bool kith_messages_id_parse(const char *text, uint8_t out[KITH_MESSAGE_ID_LEN]);
 
 kith_err kith_messages_send_begin(kith_messages *m);
 void kith_messages_send_connected(kith_messages *m, const kith_peer_id *peer);

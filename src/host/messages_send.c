@@ -7,13 +7,12 @@
 #include "crypto/crypto.h"
 #include "host/clock.h"
 #include "host/json.h"
+#include "host/message_json.h"
 #include "host/messages_impl.h"
 #include "host/reach.h"
-#include "wire/multibase.h"
 
 #define TICK_MAX_MS 60000 /* the wall clock may be set: look at it now and then */
-#define WAIT_MAX_MS 3600000
-#define HEAD_ROOM 2048 /* of a message without a post-quantum signature, besides its payload */
+#define HEAD_ROOM 2048    /* of a message without a post-quantum signature, besides its payload */
 
 /* A message that is to be sent: from the call, or from the file. */
 typedef struct post {
@@ -638,66 +637,17 @@ static void on_cancel(void *state)
 }
 
 /* NULL, or what is wrong; *e is KITH_EFORMAT or another. */
-static const char *take_content(post *p, const json_t *params, kith_err *e)
-{
-    const json_t *text = json_object_get(params, "text"), *base64 = json_object_get(params, "base64");
-    size_t len = json_string_length(json_is_string(text) ? text : base64);
-    *e = KITH_EFORMAT;
-    if (!json_is_string(text) == !json_is_string(base64))
-        return "either 'text' or 'base64' is what a message says";
-    p->payload = malloc(len + 1);
-    if (!p->payload) {
-        *e = KITH_ENOMEM;
-        return "no memory";
-    }
-    kith_wr w = kith_wr_of(kith_span_of(p->payload, len + 1));
-    p->head.text = json_is_string(text) || json_is_true(json_object_get(params, "is_text"));
-    if (json_is_string(text))
-        kith_put_bytes(&w, kith_bytes_of(json_string_value(text), len));
-    else if (kith_base_get(kith_bytes_of(json_string_value(base64), len), KITH_BASE64URL, &w))
-        return "'base64' is not base64url without padding";
-    p->head.payload = kith_wr_bytes(&w);
-    *e = KITH_ELIMIT;
-    return w.len > KITH_MESSAGE_PAYLOAD_MAX
-               ? "a message has at most 1 MiB; 'kith share' and 'kith pipe' send what is larger"
-               : NULL;
-}
-
-static bool number_in(const json_t *params, const char *name, json_int_t fallback, json_int_t min,
-                      json_int_t max, json_int_t *out)
-{
-    const json_t *v = json_object_get(params, name);
-    *out = v ? json_integer_value(v) : fallback;
-    return (!v || json_is_integer(v)) && *out >= min && *out <= max;
-}
-
 static const char *take_params(post *p, const json_t *params, kith_err *e)
 {
-    const char *type = json_string_value(json_object_get(params, "type"));
-    const char *answers = json_string_value(json_object_get(params, "reply_to"));
-    json_int_t priority, ttl, wait;
-    *e = KITH_EFORMAT;
-    if (!type)
-        type = "text";
-    if (!kith_message_type_ok(kith_bytes_str(type)))
-        return "a type is 1 to 64 of a-z, 0-9, '-', '.', '_' and '/', beginning with a letter";
-    snprintf(p->type, sizeof p->type, "%s", type);
-    if (!number_in(params, "priority", KITH_MESSAGE_PRIORITY_DEFAULT, 0, KITH_MESSAGE_PRIORITY_MAX,
-                   &priority))
-        return "'priority' must be an integer from 0 to 10";
-    if (!number_in(params, "ttl", KITH_MESSAGE_TTL_DEFAULT, 1, KITH_MESSAGE_TTL_MAX, &ttl))
-        return "'ttl' must be seconds from 1 to 604800, a week";
-    if (!number_in(params, "wait_ms", 0, -1, WAIT_MAX_MS, &wait))
-        return "'wait_ms' must be milliseconds up to 3600000, or -1";
-    p->head.answers = answers != NULL;
-    if (answers && !kith_messages_id_parse(answers, p->head.reply_to))
-        return "'reply_to' must be the id of a message, 32 hex digits";
+    kith_message_given g;
+    const char *wrong = kith_message_given_of(params, KITH_MESSAGE_TTL_MAX, KITH_MESSAGE_PAYLOAD_MAX, &g, e);
+    p->head = g.head;
+    p->payload = g.payload;
+    memcpy(p->type, g.type, sizeof p->type);
     p->head.type = kith_bytes_str(p->type);
-    p->head.priority = (uint8_t)priority;
-    p->head.ttl = (uint32_t)ttl;
-    p->forever = wait < 0 || !p->messages->cfg.standing;
-    p->patience = kith_time_after(mono(p->messages), KITH_MS(wait < 0 ? 0 : wait));
-    return take_content(p, params, e);
+    p->forever = g.wait_ms < 0 || !p->messages->cfg.standing;
+    p->patience = kith_time_after(mono(p->messages), KITH_MS(g.wait_ms < 0 ? 0 : (kith_time)g.wait_ms));
+    return wrong;
 }
 
 void kith_messages_run_send(kith_messages *m, kith_rpc_call *call, const json_t *params)
@@ -715,6 +665,8 @@ void kith_messages_run_send(kith_messages *m, kith_rpc_call *call, const json_t 
     const char *wrong = take_params(p, params, &e);
     if (!wrong && (!target || kith_target_parse(target, m->cfg.trust, &p->to, &p->addr, why))) {
         wrong = target ? why : "'target' must be a peer";
+        if (target && *target != '/')
+            snprintf(why + strlen(why), sizeof why - strlen(why), "; a topic is named by --topic");
         e = KITH_EFORMAT;
     }
     if (wrong) {
