@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith message: something to say to a peer, and the outbox where it waits. */
+/* kith message: something to say to a peer or a topic, and the outbox where it waits. */
 #include "cmd/message.h"
 
 #include <errno.h>
@@ -52,11 +52,33 @@ static void print_came(FILE *f, const json_t *ev)
     fputc('\n', f);
 }
 
+static void print_topic(FILE *f, const json_t *ev)
+{
+    const char *type = call_text(ev, "type");
+    bool raw = strcmp(call_text(ev, "format"), "raw") == 0;
+    char at[32];
+    clock_text(call_number(ev, "received") / 1000, at);
+    fprintf(f, "[%s] #", at);
+    call_print(f, call_text(ev, "topic"));
+    fputc(' ', f);
+    print_peer(f, ev);
+    if (raw || strcmp(type, "text") != 0)
+        fprintf(f, " (%s)", raw ? "raw" : type);
+    fputs(": ", f);
+    if (json_object_get(ev, "text"))
+        call_print_lines(f, call_text(ev, "text"));
+    if (!json_object_get(ev, "text") || json_is_false(json_object_get(ev, "whole")))
+        fprintf(f, "%s(%lld bytes)", json_object_get(ev, "text") ? "... " : "", call_number(ev, "bytes"));
+    fputc('\n', f);
+}
+
 void message_print(FILE *f, const json_t *ev)
 {
     const char *event = call_text(ev, "event"), *state = call_text(ev, "state");
     if (strcmp(event, "message") == 0) {
         print_came(f, ev);
+    } else if (strcmp(event, "topic_message") == 0) {
+        print_topic(f, ev);
     } else if (strcmp(event, "missed") == 0) {
         fprintf(f, "(%lld messages were gone before they could be shown)\n", call_number(ev, "count"));
     } else if (*state) {
@@ -102,6 +124,19 @@ static int on_sent(const cmd_args *args, const json_t *r)
     return EXIT_OK;
 }
 
+static int on_said(const cmd_args *args, const json_t *r)
+{
+    long long peers = call_number(r, "peers");
+    if (cmd_has(args, "json")) {
+        call_print_json(r);
+        return EXIT_OK;
+    }
+    fputs("said in #", stdout);
+    call_print(stdout, call_text(r, "topic"));
+    printf(" to %lld peer%s\n", peers, peers == 1 ? "" : "s");
+    return EXIT_OK;
+}
+
 /* As text where it is some that JSON does not make too long. */
 static void put_content(json_t *params, kith_bytes content)
 {
@@ -127,7 +162,8 @@ static void put_content(json_t *params, kith_bytes content)
     free(encoded);
 }
 
-void message_call(const cmd_args *args, const char *peer, kith_bytes content, call *out)
+/* What messages to peers and to topics have in common. */
+static json_t *params_of(const cmd_args *args, kith_bytes content)
 {
     const char *type = cmd_value(args, "msg-type"), *reply = cmd_value(args, "reply-to");
     unsigned long long priority = KITH_MESSAGE_PRIORITY_DEFAULT;
@@ -135,16 +171,36 @@ void message_call(const cmd_args *args, const char *peer, kith_bytes content, ca
     (void)cmd_number(args, "priority", priority, 0, KITH_MESSAGE_PRIORITY_MAX, &priority);
     if (cmd_value(args, "ttl"))
         (void)message_duration(cmd_value(args, "ttl"), &ttl);
-    json_t *params =
-        json_pack("{s:s, s:s, s:I, s:I, s:i}", "target", peer, "type", type ? type : "text", "priority",
-                  (json_int_t)priority, "ttl", (json_int_t)(ttl / KITH_SEC(1)), "wait_ms",
-                  cmd_has(args, "wait")      ? -1
-                  : cmd_has(args, "no-wait") ? 0
-                                             : WAIT_MS);
+    json_t *params = json_pack("{s:s, s:I, s:I, s:i}", "type", type ? type : "text", "priority",
+                               (json_int_t)priority, "ttl", (json_int_t)(ttl / KITH_SEC(1)), "wait_ms",
+                               cmd_has(args, "wait")      ? -1
+                               : cmd_has(args, "no-wait") ? 0
+                                                          : WAIT_MS);
     put_content(params, content);
     if (reply)
         json_object_set_new(params, "reply_to", kith_json_text(reply));
+    return params;
+}
+
+void message_call(const cmd_args *args, const char *peer, kith_bytes content, call *out)
+{
+    json_t *params = params_of(args, content);
+    json_object_set_new(params, "target", kith_json_text(peer));
     *out = (call){.method = "message.send", .params = params, .result = on_sent, .args = args};
+}
+
+void message_topic_call(const cmd_args *args, const char *topic, kith_bytes content, call *out)
+{
+    json_t *params = params_of(args, content);
+    json_object_set_new(params, "topic", kith_json_text(message_topic(topic)));
+    json_object_set_new(params, "raw", json_boolean(cmd_has(args, "raw")));
+    *out = (call){
+        .method = "topics.publish", .params = params, .result = on_said, .args = args, .running_only = true};
+}
+
+const char *message_topic(const char *name)
+{
+    return *name == '#' ? name + 1 : name;
 }
 
 bool message_duration(const char *text, kith_time *out)
@@ -251,14 +307,25 @@ static int prepare(const cmd_args *args, call *out)
                       .running_only = true};
         return EXIT_OK;
     }
-    if (args->rest_count == 0 || !text)
-        return cmd_fail(EXIT_USAGE, "message: to whom, and what? 'kith message PEER --content TEXT'");
+    const char *to = args->rest_count ? args->rest[0] : NULL, *topic = cmd_value(args, "topic");
+    if (to && topic)
+        return cmd_fail(EXIT_USAGE, "message: to '%s' or to the topic '%s'? Not both", to, topic);
+    if (to && *to == '#')
+        topic = to;
+    if ((!to && !topic) || !text)
+        return cmd_fail(EXIT_USAGE,
+                        "message: to whom, and what? 'kith message PEER --content TEXT', or --topic "
+                        "NAME in the place of PEER");
+    if (cmd_has(args, "raw") && !topic)
+        return cmd_fail(EXIT_USAGE, "--raw is for topics, where other programs listen");
     if (strcmp(text, "-") == 0 && !input.p)
         return cmd_fail(EXIT_USAGE, "the console has no input for a message; 'send PEER TEXT'");
     kith_bytes content = strcmp(text, "-") == 0 ? kith_bytes_of(input.p, input.len) : kith_bytes_str(text);
     int code = check_options(args, content);
-    if (!code)
-        message_call(args, args->rest[0], content, out);
+    if (!code && topic)
+        message_topic_call(args, topic, content, out);
+    else if (!code)
+        message_call(args, to, content, out);
     return code;
 }
 
@@ -274,6 +341,8 @@ static int run(const cmd_args *args)
 
 static const cmd_option options[] = {
     {.name = "content", .arg = "TEXT", .help = "what to say; - reads it from stdin, and may be any bytes"},
+    {.name = "topic", .arg = "NAME", .help = "say it to everybody in a topic; the same as #NAME for PEER"},
+    {.name = "raw", .help = "to a topic, for programs that are not kith: the content and nothing around it"},
     {.name = "msg-type", .arg = "TYPE", .help = "what it is for: text (default), command, vote, an own name"},
     {.name = "priority", .arg = "N", .help = "0 to 10: what is higher leaves first (default 5)"},
     {.name = "ttl", .arg = "TIME", .help = "how long it may wait, 1s to 168h (default 60s)"},
@@ -288,16 +357,20 @@ static const cmd_option options[] = {
 
 const cmd cmd_message = {
     .name = "message",
-    .summary = "send a message to a peer, now or when it comes back",
-    .usage =
-        "PEER --content TEXT|- [--msg-type TYPE] [--priority N] [--ttl TIME] [--wait|--no-wait] [--json]",
+    .summary = "send a message to a peer, now or when it comes back, or to a topic",
+    .usage = "PEER|#TOPIC|--topic NAME --content TEXT|- [--msg-type TYPE] [--priority N] [--ttl TIME]\n"
+             "                    [--wait|--no-wait] [--json]",
     .about =
         "Says something to one peer, signed, and says what became of it. With a running node ('kith up') a message to\n"
         "who is away waits in the outbox until its time is over, across restarts; 'kept' then says until when. Without\n"
-        "one it is delivered now, or the command fails. At the other end 'kith listen' and 'kith up' show it.",
+        "one it is delivered now, or the command fails. At the other end 'kith listen' and 'kith up' show it.\n"
+        "PEER is a name, a peer id or an address; what begins with # is a topic, and so is --topic NAME, which no shell takes\n"
+        "for a comment. What is said to a topic goes to all who are in it and can be reached now, by way of each other; nothing\n"
+        "waits for who is away, and when nobody is there the command fails. It needs a running node.",
     .examples = "  kith message alice --content 'lunch?'\n"
                 "  kith message alice --content 'when you are back' --ttl 24h\n"
                 "  make 2>&1 | kith message bob --content - --wait\n"
+                "  kith message --topic quantra-default --content 'hello, all'\n"
                 "  kith message --outbox\n",
     .options = options,
     .node = true,

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "cmd/message.h"
+#include "host/json.h"
 
 static void on_event(const cmd_args *args, const json_t *ev)
 {
@@ -20,11 +21,41 @@ static int on_result(const cmd_args *args, const json_t *r)
     return EXIT_OK;
 }
 
+/* The topics that were asked for; NULL: none. */
+static json_t *topics_of(const cmd_args *args)
+{
+    json_t *list = NULL;
+    for (size_t i = 0; i < args->given_count; i++) {
+        if (strcmp(args->given[i].name, "topic") != 0)
+            continue;
+        if (!list)
+            list = json_array();
+        json_array_append_new(list, kith_json_text(message_topic(args->given[i].value)));
+    }
+    return list;
+}
+
 static int prepare(const cmd_args *args, call *out)
 {
+    json_t *topics = topics_of(args);
     const char *from = cmd_value(args, "from"), *type = cmd_value(args, "type"),
                *since = cmd_value(args, "since");
     json_t *params = json_pack("{s:s, s:s}", "from", from ? from : "", "type", type ? type : "");
+    if (topics && since) {
+        json_decref(topics);
+        json_decref(params);
+        return cmd_fail(EXIT_USAGE, "--since is for messages of peers; what is said in topics is not kept");
+    }
+    if (topics) {
+        json_object_set_new(params, "topics", topics);
+        *out = (call){.method = "topics.listen",
+                      .params = params,
+                      .event = on_event,
+                      .result = on_result,
+                      .args = args,
+                      .running_only = true};
+        return EXIT_OK;
+    }
     kith_time ago = 0;
     if (since && strcmp(since, "all") != 0 && !message_duration(since, &ago)) {
         json_decref(params);
@@ -46,6 +77,10 @@ static int prepare(const cmd_args *args, call *out)
 }
 
 static const cmd_option options[] = {
+    {.name = "topic",
+     .arg = "NAME",
+     .help = "what is said in this topic, and not what peers send",
+     .many = true},
     {.name = "from", .arg = "PEER", .help = "only messages of this peer"},
     {.name = "type", .arg = "TYPE", .help = "only messages of this type"},
     {.name = "since",
@@ -58,13 +93,16 @@ static const cmd_option options[] = {
 const cmd cmd_listen = {
     .name = "listen",
     .summary = "show messages as they come",
-    .usage = "[--from PEER] [--type TYPE] [--since TIME] [--json]",
+    .usage = "[--topic NAME]... [--from PEER] [--type TYPE] [--since TIME] [--json]",
     .about =
         "Shows every message that this node takes, until Ctrl-C: of the running node ('kith up'), or of one that listens\n"
         "for as long as the command lasts. The last 10,000 messages, 64 MiB, and 1,000 of one peer are kept; --since\n"
-        "shows those that came while nobody listened.",
+        "shows those that came while nobody listened.\n"
+        "With --topic it shows what is said in these topics from now on, which the running node is in for as long as the\n"
+        "command lasts; none of that is kept.",
     .examples = "  kith listen\n"
                 "  kith listen --from alice --since 24h\n"
+                "  kith listen --topic quantra-default --topic news\n"
                 "  kith listen --type command --json\n",
     .options = options,
     .node = true,

@@ -385,6 +385,7 @@ static int begin(up *u)
                                .identity_file = u->identity,
                                .version = KITH_VERSION,
                                .signer = u->s.signer,
+                               .pq_signer = u->s.pq_signer,
                                .messages = u->s.messages,
                                .message_rate = u->s.config.node.limits.rate_messages,
                                .tell = on_message,
@@ -397,6 +398,10 @@ static int begin(up *u)
         return cmd_fail(EXIT_FAILED, "no memory");
     if (!kith_service_take_messages(u->service))
         cmd_warn("going on without messages: their file cannot be read");
+    const char *wrong =
+        u->s.config.gossip ? kith_service_join_topics(u->service, u->s.config.gossip_topics) : NULL;
+    if (wrong)
+        return cmd_fail(EXIT_CONFIG, "gossip.topics: %s", wrong);
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX];
     size_t count;
     code = listen_as_configured(&u->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);

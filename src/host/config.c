@@ -25,6 +25,9 @@ const kith_config_key kith_config_keys[] = {
         "find peers on the local network by multicast DNS, and be found there: on, off"),
     KEY("keep", KEEP, keep,
         "a peer that kith up stays connected to: its id, its name or its address with /p2p; may be given several times"),
+    KEY("gossip", SWITCH, gossip, "kith up takes part in topics, by gossipsub: on, off"),
+    KEY("gossip.topics", TEXT, gossip_topics,
+        "topics that kith up is in from the start, separated by spaces"),
     KEY("no_early_muxer", BOOL, node.no_early_muxer,
         "negotiate the muxer after the handshake instead of inside it"),
     KEY("handshake_timeout", DURATION, node.handshake_timeout,
@@ -114,6 +117,8 @@ void kith_config_default(kith_config *c)
     kith_node_config_default(&c->node);
     snprintf(c->agent, sizeof c->agent, "kith");
     c->qkd.timeout = KITH_SEC(3);
+    c->gossip = true;
+    snprintf(c->gossip_topics, sizeof c->gossip_topics, "quantra-default");
     c->mdns = true;
     c->mdns_connect = 8;
     c->conns_low = 160; /* these three as in go-libp2p */

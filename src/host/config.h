@@ -27,7 +27,9 @@ typedef struct kith_config {
     char keep[KITH_CONFIG_KEEP_MAX]
              [KITH_CONFIG_TEXT_MAX + 1]; /* peers that kith up stays connected to, as given */
     size_t keep_count;
-    bool listen_from_file; /* the next --listen replaces what the file said */
+    bool gossip;                                  /* kith up speaks gossipsub */
+    char gossip_topics[KITH_CONFIG_TEXT_MAX + 1]; /* and is in these topics, separated by spaces */
+    bool listen_from_file;                        /* the next --listen replaces what the file said */
 } kith_config;
 
 typedef enum kith_config_type {

@@ -13,6 +13,7 @@
 #include "host/json.h"
 #include "host/messages.h"
 #include "host/reach.h"
+#include "host/topics.h"
 #include "host/trust_methods.h"
 #include "proto/perf.h"
 #include "proto/ping.h"
@@ -57,6 +58,7 @@ struct kith_service {
     kith_invites *invites;     /* made when somebody invites or joins */
     kith_discoveries *looking; /* made when somebody discovers */
     kith_messages *messages;
+    kith_topics *topics;
     bool closed;
 };
 
@@ -763,6 +765,53 @@ MESSAGE_METHOD(send)
 MESSAGE_METHOD(outbox)
 MESSAGE_METHOD(listen)
 
+/* ---- topics ---- */
+
+const char *kith_service_join_topics(kith_service *s, const char *names)
+{
+    const char *why = "no node runs";
+    if (!s->topics && s->cfg.host && s->cfg.signer && !s->closed)
+        s->topics = kith_topics_new(&(kith_topics_config){.host = s->cfg.host,
+                                                          .trust = s->cfg.trust,
+                                                          .signer = s->cfg.signer,
+                                                          .pq_signer = s->cfg.pq_signer,
+                                                          .rate = s->cfg.message_rate,
+                                                          .tell = s->cfg.tell,
+                                                          .tell_ctx = s->cfg.tell_ctx},
+                                    &why);
+    if (!s->topics)
+        return why;
+    while (*(names += strspn(names, " ")) != '\0') {
+        size_t len = strcspn(names, " ");
+        why = kith_topics_subscribe(s->topics, kith_bytes_of(names, len));
+        if (why)
+            return why;
+        names += len;
+    }
+    return NULL;
+}
+
+kith_topics *kith_service_topics(const kith_service *s)
+{
+    return s->topics;
+}
+
+#define TOPIC_METHOD(name)                                                                       \
+    static void run_topic_##name(void *ctx, kith_rpc_call *call, const json_t *params)           \
+    {                                                                                            \
+        kith_service *s = ctx;                                                                   \
+        if (s->topics && !s->closed)                                                             \
+            kith_topics_run_##name(s->topics, call, params);                                     \
+        else                                                                                     \
+            kith_rpc_error(call, KITH_EUNSUPPORTED, NULL,                                        \
+                           "this node does not speak gossip; 'kith up' does, with gossip = on"); \
+    }
+TOPIC_METHOD(list)
+TOPIC_METHOD(subscribe)
+TOPIC_METHOD(unsubscribe)
+TOPIC_METHOD(publish)
+TOPIC_METHOD(listen)
+
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
     {"peers", run_peers},
@@ -778,6 +827,11 @@ const kith_rpc_method kith_service_methods[] = {
     {"message.send", run_message_send},
     {"message.outbox", run_message_outbox},
     {"message.listen", run_message_listen},
+    {"topics.list", run_topic_list},
+    {"topics.subscribe", run_topic_subscribe},
+    {"topics.unsubscribe", run_topic_unsubscribe},
+    {"topics.publish", run_topic_publish},
+    {"topics.listen", run_topic_listen},
     {"trust.list", run_trust_list},
     {"trust.show", run_trust_show},
     {"trust.change", run_trust_change},
@@ -833,6 +887,7 @@ void kith_service_close(kith_service *s)
     kith_invites_close(s->invites);
     kith_discoveries_close(s->looking);
     kith_messages_close(s->messages);
+    kith_topics_close(s->topics);
     if (s->cfg.host)
         kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
@@ -849,6 +904,7 @@ void kith_service_free(kith_service *s)
     kith_invites_free(s->invites);
     kith_discoveries_free(s->looking);
     kith_messages_free(s->messages);
+    kith_topics_free(s->topics);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

@@ -23,9 +23,10 @@ typedef struct kith_service_config {
     const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
     const char *identity_file;
     const char *version;
-    const kith_signer *signer;    /* for messages; NULL: none are sent or taken */
-    kith_message_store *messages; /* NULL: none are kept or taken */
-    uint32_t message_rate;        /* a minute, of one peer */
+    const kith_signer *signer;       /* for messages; NULL: none are sent or taken */
+    kith_message_store *messages;    /* NULL: none are kept or taken */
+    uint32_t message_rate;           /* a minute, of one peer; in topics of one author */
+    const kith_pq_signer *pq_signer; /* for messages in topics; may be NULL */
     /* Messages that came, and what became of those that nobody waits for (host/messages.h); may be NULL. */
     void (*tell)(void *ctx, const json_t *event);
     void *tell_ctx;
@@ -38,6 +39,10 @@ typedef struct kith_service_config {
 kith_service *kith_service_new(const kith_service_config *cfg);
 /* Takes messages, and delivers what waits in the outbox, from now on; else only once somebody asks for messages. False: it cannot. */
 bool kith_service_take_messages(kith_service *s);
+/* Speaks gossip from now on, and is in these topics, separated by spaces. NULL, or what is wrong. */
+const char *kith_service_join_topics(kith_service *s, const char *names);
+/* NULL: it does not. */
+struct kith_topics *kith_service_topics(const kith_service *s);
 /* Ends whatever is under way; while the loop still runs. */
 void kith_service_close(kith_service *s);
 /* After close, and after the loop has ended; the host may be gone. NULL is fine. */

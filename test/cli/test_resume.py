@@ -6,7 +6,7 @@ import time
 from kith_cli import SLOW, Up, homes, kith, run
 
 PLAIN, RESUME = "/kith/noise-mlkem768-hfs/1", "/kith/noise-mlkem768-hfs-resume/1"
-IDLE = ("--idle-timeout", f"{700 * SLOW}ms")
+IDLE = ("--idle-timeout", f"{700 * SLOW}ms", "--gossip", "off")  # gossip's streams would keep it open
 
 
 def alone(*nodes):
