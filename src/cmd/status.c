@@ -71,6 +71,10 @@ static void print_list(const json_t *list, void (*print)(const json_t *))
 static int on_status(const cmd_args *args, const json_t *r)
 {
     char a[32], b[32];
+    if (cmd_has(args, "metrics") && !cmd_has(args, "json")) {
+        fputs(call_text(r, "text"), stdout);
+        return EXIT_OK;
+    }
     if (cmd_has(args, "json")) {
         call_print_json(r);
         return EXIT_OK;
@@ -107,7 +111,7 @@ static int on_status(const cmd_args *args, const json_t *r)
 
 static int prepare_status(const cmd_args *args, call *out)
 {
-    *out = (call){.method = "status",
+    *out = (call){.method = cmd_has(args, "metrics") ? "metrics" : "status",
                   .params = json_pack("{s:b}", "detailed", cmd_has(args, "detailed")),
                   .result = on_status,
                   .args = args,
@@ -116,7 +120,8 @@ static int prepare_status(const cmd_args *args, call *out)
 }
 
 static const cmd_option status_options[] = {
-    {.name = "detailed", .help = "with every connection, sockets and memory"},
+    {.name = "detailed", .help = "with every connection, sockets and memory; with --json, every metric too"},
+    {.name = "metrics", .help = "print the metrics instead, as OpenMetrics text"},
     {.name = "json", .help = "print it as one JSON object"},
     {0},
 };
@@ -124,11 +129,11 @@ static const cmd_option status_options[] = {
 const cmd cmd_status = {
     .name = "status",
     .summary = "what the running node is doing",
-    .usage = "[--detailed] [--json]",
+    .usage = "[--detailed | --metrics] [--json]",
     .about =
         "Prints who the running node is, where it listens, and how its peers are connected: which secure channel,\n"
         "post-quantum or not, direct or relayed.",
-    .examples = "  kith status\n  kith status --detailed --json\n",
+    .examples = "  kith status\n  kith status --detailed --json\n  kith status --metrics\n",
     .options = status_options,
     .call = prepare_status,
 };

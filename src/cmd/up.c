@@ -17,6 +17,7 @@
 #include "host/control.h"
 #include "host/discover.h"
 #include "host/json.h"
+#include "host/metrics_http.h"
 #include "host/paths.h"
 #include "host/reach.h"
 #include "host/trust_methods.h"
@@ -29,6 +30,8 @@ typedef struct up {
     kith_keeper *keeper;
     kith_service *service;
     kith_control *control;
+    kith_metrics_http *metrics; /* NULL: nobody wants them over HTTP */
+    char metrics_at[KITH_METRICS_HTTP_ADDR_MAX + 1];
     console *console;
     outlet *out, *err; /* NULL: stdout and stderr are a log file, or a terminal with a console on it */
     char identity[KITH_PATH_MAX];
@@ -271,7 +274,10 @@ static void say_listening(const up *u, const kith_maddr *addrs, size_t count)
             printf("listening on %s\n", text);
     }
     if (u->s.json)
-        session_print(json_pack("{s:s, s:s, s:O}", "event", "listening", "peer", peer, "addrs", list));
+        session_print(json_pack("{s:s, s:s, s:O, s:s*}", "event", "listening", "peer", peer, "addrs", list,
+                                "metrics", u->metrics ? u->metrics_at : NULL));
+    else if (u->metrics)
+        printf("metrics on http://%s/metrics\n", u->metrics_at);
     json_decref(list);
     fflush(stdout);
 }
@@ -299,6 +305,7 @@ static void on_stop(void *ctx)
     kith_service_close(u->service);
     kith_keeper_close(u->keeper);
     kith_control_close(u->control);
+    kith_metrics_http_close(u->metrics);
     console_close(u->console);
     cmd_warn_to(NULL, NULL);
     outlet_close(u->out);
@@ -359,6 +366,24 @@ static int keep_peers(up *u)
     return u->keeper ? EXIT_OK : cmd_fail(EXIT_FAILED, "no memory");
 }
 
+static char *metrics_text(void *ctx)
+{
+    return kith_service_metrics(ctx);
+}
+
+static int open_metrics(up *u)
+{
+    const char *text = u->s.config.metrics;
+    struct sockaddr_storage at;
+    if (!text[0] || kith_metrics_http_addr(text, &at))
+        return EXIT_OK;
+    kith_metrics_http_config cfg = {.text = metrics_text, .ctx = u->service};
+    int e = kith_metrics_http_open(kith_host_loop(u->s.host), &at, &cfg, &u->metrics, u->metrics_at);
+    return e ? cmd_fail(EXIT_BUSY, "cannot serve metrics on %s: %s; '--metrics' names another address", text,
+                        uv_strerror(e))
+             : EXIT_OK;
+}
+
 static int begin(up *u)
 {
     (void)kith_path(KITH_PLACE_CONFIG, "identity", u->identity);
@@ -407,6 +432,8 @@ static int begin(up *u)
     code = listen_as_configured(&u->s, LISTEN_WELL_KNOWN, addrs, KITH_RECORD_ADDRS_MAX, &count);
     if (!code)
         code = open_control(u);
+    if (!code)
+        code = open_metrics(u);
     if (!code)
         say_listening(u, addrs, count);
     return code;
@@ -489,7 +516,7 @@ static const cmd_option options[] = {
 const cmd cmd_up = {
     .name = "up",
     .summary = "run a node that stays",
-    .usage = "[--listen ADDR]... [--mdns on|off] [--perf] [--detach] [--json]",
+    .usage = "[--listen ADDR]... [--mdns on|off] [--metrics ADDR] [--perf] [--detach] [--json]",
     .about =
         "Listens, accepts peers, and tells who comes and goes, until Ctrl-C or 'kith stop'. On a terminal it has a\n"
         "console: 'help' lists its commands. Without --listen it takes port 9000 on IPv4 and IPv6, or the next\n"
@@ -498,7 +525,8 @@ const cmd cmd_up = {
         "--mdns off says otherwise or it listens on loopback only.",
     .examples = "  kith up\n"
                 "  kith up --listen /ip4/127.0.0.1/tcp/0 --json\n"
-                "  kith up --pq require --perf --detach\n",
+                "  kith up --pq require --perf --detach\n"
+                "  kith up --metrics 127.0.0.1:9464\n",
     .options = options,
     .node = true,
     .run = run,

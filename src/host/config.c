@@ -28,6 +28,8 @@ const kith_config_key kith_config_keys[] = {
     KEY("gossip", SWITCH, gossip, "kith up takes part in topics, by gossipsub: on, off"),
     KEY("gossip.topics", TEXT, gossip_topics,
         "topics that kith up is in from the start, separated by spaces"),
+    KEY("metrics", LOOPBACK, metrics,
+        "address of loopback where kith up serves OpenMetrics over HTTP, such as 127.0.0.1:9464"),
     KEY("no_early_muxer", BOOL, node.no_early_muxer,
         "negotiate the muxer after the handshake instead of inside it"),
     KEY("handshake_timeout", DURATION, node.handshake_timeout,
@@ -343,6 +345,14 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
         return KITH_OK;
     case KITH_CONFIG_KEEP:
         return add_kept(c, key, value, err);
+    case KITH_CONFIG_LOOPBACK: {
+        struct sockaddr_storage addr;
+        const char *wanted = value[0] ? kith_metrics_http_addr(value, &addr) : NULL;
+        if (wanted || strlen(value) > KITH_METRICS_HTTP_ADDR_MAX)
+            return bad(err, key, value, wanted ? wanted : "short enough: 63 characters at most");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
+    }
     case KITH_CONFIG_TEXT:
         if (strlen(value) > KITH_CONFIG_TEXT_MAX)
             return bad(err, key, value, "short enough: 128 characters at most");
@@ -445,6 +455,7 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
     }
     case KITH_CONFIG_SAE:
     case KITH_CONFIG_PATH:
+    case KITH_CONFIG_LOOPBACK:
     case KITH_CONFIG_TEXT:
         snprintf(out, len, "%s", (const char *)at);
         return;

@@ -3,6 +3,7 @@
 #ifndef KITH_HOST_CONFIG_H
 #define KITH_HOST_CONFIG_H
 
+#include "host/metrics_http.h"
 #include "host/qkd_keys.h"
 #include "node/node.h"
 
@@ -19,6 +20,7 @@ typedef struct kith_config {
     char agent[KITH_CONFIG_TEXT_MAX + 1];
     char dns[KITH_CONFIG_TEXT_MAX + 1]; /* name servers instead of the system's */
     kith_qkd_settings qkd;
+    char metrics[KITH_METRICS_HTTP_ADDR_MAX + 1]; /* where kith up serves them over HTTP; "": nowhere */
     bool mdns;             /* look for peers on the local network, and be found there */
     uint32_t mdns_connect; /* so many of them are connected to by a node that stays */
     uint32_t conns_low,
@@ -49,7 +51,8 @@ typedef enum kith_config_type {
     KITH_CONFIG_SAE,      /* a name of up to KITH_QKD_NAME_MAX characters */
     KITH_CONFIG_PATH,     /* up to KITH_QKD_PATH_MAX bytes */
     KITH_CONFIG_KEEP, /* a peer id, the name of a known peer, or an address that ends in /p2p; may be given several times */
-    KITH_CONFIG_TEXT, /* up to KITH_CONFIG_TEXT_MAX bytes */
+    KITH_CONFIG_LOOPBACK, /* 127.0.0.1:9464, [::1]:0 */
+    KITH_CONFIG_TEXT,     /* up to KITH_CONFIG_TEXT_MAX bytes */
 } kith_config_type;
 
 typedef struct kith_config_key {

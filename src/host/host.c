@@ -192,13 +192,18 @@ static void tell_parts(kith_host *h, const kith_node_event *ev)
     }
 }
 
-static void tell(kith_host *h, const kith_node_event *ev)
+static void observe(kith_host *h, const kith_node_event *ev)
 {
     for (kith_observer *o = h->observers; o;) {
         kith_observer *next = o->next;
         o->event(o->ctx, h, ev);
         o = next;
     }
+}
+
+static void tell(kith_host *h, const kith_node_event *ev)
+{
+    observe(h, ev);
     tell_parts(h, ev);
 }
 
@@ -244,6 +249,7 @@ static void dispatch(kith_host *h, const kith_node_event *ev)
         tell(h, ev);
         break;
     case KITH_NODE_DIALED:
+        observe(h, ev);
         on_dialed(h, ev);
         break;
     case KITH_NODE_STREAM_OPENED:

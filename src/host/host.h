@@ -79,7 +79,8 @@ KITH_CHECK kith_err kith_host_dial(kith_host *h, const kith_peer_id *peer, const
 
 /* ---- connection events ---- */
 
-/* Sees CONNECTED, IDENTIFIED, UPDATED, DISCONNECTED, REFUSED of all connections, and CLOSE of a dial that did not lead to its peer. Link it in; unlink it before its memory goes. */
+/* Sees CONNECTED, IDENTIFIED, UPDATED, DISCONNECTED, REFUSED of all connections, DIALED of all dials, and CLOSE of a dial that did not lead to its
+ * peer. Link it in; unlink it before its memory goes. */
 typedef struct kith_observer {
     void (*event)(void *ctx, kith_host *h, const kith_node_event *ev);
     void *ctx;

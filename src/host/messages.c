@@ -52,6 +52,14 @@ const char *kith_messages_name(const kith_messages *m, const kith_peer_id *peer)
     return r ? r->name : "";
 }
 
+size_t kith_messages_kind(kith_bytes type)
+{
+    size_t i = 0;
+    while (i < KITH_MESSAGE_KINDS - 1 && !kith_bytes_eq_str(type, kith_message_types[i]))
+        i++;
+    return i;
+}
+
 /* As it is told: of the inbox. */
 static json_t *json_message(const kith_messages *m, const kith_message *msg, uint64_t seq, uint64_t received,
                             bool brief)
@@ -192,6 +200,7 @@ static void reply(kith_messages *m, kith_stream *s, uint64_t number, const uint8
                   kith_message_code code)
 {
     kith_time now = kith_host_now(m->cfg.host);
+    m->counts.answered[code]++;
     kith_message_rx_answer(kith_stream_machine(s), now, number, id, code);
     kith_node_wake(kith_host_node(m->cfg.host), now, s);
     kith_host_kick(m->cfg.host);
@@ -216,6 +225,7 @@ static void on_taken(void *ctx, kith_err e, uint64_t seq)
               : e == KITH_EEXISTS ? KITH_MESSAGE_HAD
                                   : KITH_MESSAGE_BUSY);
     if (!e) {
+        m->counts.received[kith_messages_kind(a->m.type)]++;
         json_t *event = json_message(m, &a->m, seq, kith_wall_ms(), true);
         kith_messages_tell(m, event);
         json_decref(event);
@@ -401,6 +411,17 @@ kith_messages *kith_messages_new(const kith_messages_config *cfg)
 bool kith_messages_failed(const kith_messages *m)
 {
     return m->failed;
+}
+
+kith_messages_counts kith_messages_count(const kith_messages *m)
+{
+    kith_messages_counts c = m->counts;
+    if (m->outbox) {
+        c.waiting = kith_outbox_count(m->outbox);
+        c.waiting_bytes = kith_outbox_bytes(m->outbox);
+    }
+    c.listeners = m->listener_count;
+    return c;
 }
 
 void kith_messages_close(kith_messages *m)

@@ -6,7 +6,9 @@
 #ifndef KITH_HOST_MESSAGES_H
 #define KITH_HOST_MESSAGES_H
 
+#include "apps/message_stream.h"
 #include "host/book.h"
+#include "host/histogram.h"
 #include "host/lan.h"
 #include "host/message_store.h"
 #include "host/rpc.h"
@@ -15,7 +17,18 @@
 #define KITH_LISTENERS_MAX 32
 #define KITH_OUTBOX_SHOWN_MAX 1000 /* of the oldest messages, in one answer */
 
+#define KITH_MESSAGE_KINDS 11 /* kith_message_types, and all others together */
+
 typedef struct kith_messages kith_messages;
+
+typedef struct kith_messages_counts {
+    uint64_t received[KITH_MESSAGE_KINDS];     /* stored, by type */
+    uint64_t answered[KITH_MESSAGE_AHEAD + 1]; /* those that came, by our answer */
+    uint64_t delivered[KITH_MESSAGE_KINDS];    /* of ours, confirmed */
+    uint64_t refused, expired;                 /* of ours, otherwise over */
+    kith_histogram delivery;                   /* from the sealing to the receiver's word */
+    size_t waiting, waiting_bytes, listeners;
+} kith_messages_counts;
 
 typedef struct kith_messages_config {
     kith_host *host;
@@ -36,6 +49,7 @@ typedef struct kith_messages_config {
 kith_messages *kith_messages_new(const kith_messages_config *cfg);
 /* There was no memory, or the file cannot be read: only to be closed and freed. */
 bool kith_messages_failed(const kith_messages *m);
+kith_messages_counts kith_messages_count(const kith_messages *m);
 /* Ends what is under way; while the loop still runs. What waits stays in the file. NULL is fine. */
 void kith_messages_close(kith_messages *m);
 void kith_messages_free(kith_messages *m); /* after the loop */

@@ -25,11 +25,14 @@ struct kith_messages {
     kith_list arrivals; /* on their way to the disk */
     kith_list listeners;
     size_t listener_count;
+    kith_messages_counts counts; /* but for the sizes */
 };
 
 void kith_messages_tell(const kith_messages *m, const json_t *event);
 /* The petname, or "". */
 const char *kith_messages_name(const kith_messages *m, const kith_peer_id *peer);
+/* A type's place in kith_messages_counts. */
+size_t kith_messages_kind(kith_bytes type);
 
 kith_err kith_messages_send_begin(kith_messages *m);
 void kith_messages_send_connected(kith_messages *m, const kith_peer_id *peer);

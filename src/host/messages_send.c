@@ -138,9 +138,24 @@ static void post_over(post *p)
     post_free(p);
 }
 
+static void count_end(post *p, const char *state)
+{
+    kith_messages_counts *c = &p->messages->counts;
+    uint64_t now = kith_wall_ms();
+    if (strcmp(state, "delivered") == 0) {
+        c->delivered[kith_messages_kind(kith_bytes_str(p->type))]++;
+        kith_histogram_add(&c->delivery, now > p->head.time ? (now - p->head.time) * 1000000 : 0);
+    } else if (strcmp(state, "refused") == 0) {
+        c->refused++;
+    } else {
+        c->expired++;
+    }
+}
+
 /* delivered, refused, expired: its end. */
 static void conclude(post *p, const char *state, const char *why)
 {
+    count_end(p, state);
     kith_rpc_call *call = let_go(p);
     json_t *said = report(p, state, why);
     if (call) {

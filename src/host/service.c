@@ -12,6 +12,7 @@
 #include "host/invites.h"
 #include "host/json.h"
 #include "host/messages.h"
+#include "host/metrics.h"
 #include "host/reach.h"
 #include "host/topics.h"
 #include "host/trust_methods.h"
@@ -59,6 +60,7 @@ struct kith_service {
     kith_discoveries *looking; /* made when somebody discovers */
     kith_messages *messages;
     kith_topics *topics;
+    kith_metrics *metrics; /* NULL: no host */
     bool closed;
 };
 
@@ -556,6 +558,37 @@ static void add_newer_key(const kith_service *s, json_t *r)
     json_decref(facts);
 }
 
+/* NULL: no memory, or it is closed. */
+static json_t *read_metrics(kith_service *s)
+{
+    kith_metrics_sources from = {.host = s->cfg.host,
+                                 .version = s->cfg.version,
+                                 .started = s->started,
+                                 .lan = s->cfg.lan,
+                                 .trust = s->cfg.trust,
+                                 .messages = s->messages};
+    return s->closed || !s->metrics ? NULL : kith_metrics_read(s->metrics, &from);
+}
+
+char *kith_service_metrics(kith_service *s)
+{
+    json_t *values = read_metrics(s);
+    char *text = values ? kith_metrics_text(kith_metric_table, values) : NULL;
+    json_decref(values);
+    return text;
+}
+
+static void run_metrics(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    (void)params;
+    char *text = kith_service_metrics(ctx);
+    if (text)
+        kith_rpc_result(call, json_pack("{s:s, s:s}", "type", KITH_METRICS_TYPE, "text", text));
+    else
+        kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
+    free(text);
+}
+
 static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
@@ -584,6 +617,7 @@ static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
         json_object_set(r, "connections", conns);
         if (s->cfg.keeper)
             json_object_set_new(r, "keeper", kith_keeper_json(s->cfg.keeper));
+        json_object_set_new(r, "metrics", read_metrics(s));
     }
     json_decref(conns);
     kith_rpc_result(call, r);
@@ -814,6 +848,7 @@ TOPIC_METHOD(listen)
 
 const kith_rpc_method kith_service_methods[] = {
     {"status", run_status},
+    {"metrics", run_metrics},
     {"peers", run_peers},
     {"id", run_id},
     {"dial", run_dial},
@@ -874,6 +909,7 @@ kith_service *kith_service_new(const kith_service_config *cfg)
     if (!cfg->host)
         return s;
     s->started = kith_host_now(cfg->host);
+    s->metrics = kith_metrics_new(cfg->host);
     s->watch = (kith_observer){.event = on_event, .ctx = s};
     kith_host_observe(cfg->host, &s->watch);
     return s;
@@ -888,6 +924,7 @@ void kith_service_close(kith_service *s)
     kith_discoveries_close(s->looking);
     kith_messages_close(s->messages);
     kith_topics_close(s->topics);
+    kith_metrics_close(s->metrics);
     if (s->cfg.host)
         kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
@@ -905,6 +942,7 @@ void kith_service_free(kith_service *s)
     kith_discoveries_free(s->looking);
     kith_messages_free(s->messages);
     kith_topics_free(s->topics);
+    kith_metrics_free(s->metrics);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

@@ -43,6 +43,8 @@ bool kith_service_take_messages(kith_service *s);
 const char *kith_service_join_topics(kith_service *s, const char *names);
 /* NULL: it does not. */
 struct kith_topics *kith_service_topics(const kith_service *s);
+/* Its metrics as OpenMetrics text (host/metrics.h), to be freed. NULL: no memory, or it is closed. */
+char *kith_service_metrics(kith_service *s);
 /* Ends whatever is under way; while the loop still runs. */
 void kith_service_close(kith_service *s);
 /* After close, and after the loop has ended; the host may be gone. NULL is fine. */

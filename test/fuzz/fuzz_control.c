@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static kith_host *host;
 static kith_service *service;
-static kith_rpc_method methods[32];
+static kith_rpc_method methods[64];
 static kith_rpc_call *late[KITH_RPC_CALLS_MAX];
 static size_t late_count, answers;
 

@@ -27,6 +27,7 @@ system_has() {
         if [ -n "$min" ]; then pkg-config --atleast-version="$min" "$what"; else pkg-config --exists "$what"; fi
         ;;
     hdr) echo "#include <$what>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1 ;;
+    py) python3 -c "import $what" 2>/dev/null || /usr/bin/python3 -c "import $what" 2>/dev/null ;;
     clang-rt)
         command -v clang >/dev/null || return 1
         local lib dir
