@@ -85,6 +85,13 @@ static void look_at_conns(kith_metrics_view *v)
     }
 }
 
+static void look_at_mesh(kith_metrics_view *v)
+{
+    v->router = v->from->topics ? kith_topics_router(v->from->topics) : NULL;
+    if (v->router)
+        v->gossip = kith_gossip_count(v->router);
+}
+
 /* A connection that broke a moment ago is not open any more, and its end may not have been told yet: a counter never goes back. */
 static void never_back(uint64_t *last, uint64_t *now)
 {
@@ -107,6 +114,7 @@ json_t *kith_metrics_read(kith_metrics *m, const kith_metrics_sources *from)
     if (from->messages)
         v->messages = kith_messages_count(from->messages);
     look_at_conns(v);
+    look_at_mesh(v);
     never_back(&m->bytes_in, &v->past.bytes_in);
     never_back(&m->bytes_out, &v->past.bytes_out);
     never_back(&m->rekeys, &v->past.rekeys);

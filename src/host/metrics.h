@@ -3,7 +3,8 @@
  * docs/guide/status.md lists them.
  *
  * A row reads what the node and its services say of themselves at that moment. What they forget (connections that are gone) is added up by one
- * observer here. No label has values that a peer can choose: a series more costs whoever collects them memory for good. */
+ * observer here. No label has values that a peer can choose, since a series more costs whoever collects them memory for good; those of topics
+ * have our user's own names, KITH_METRICS_TOPICS at most. */
 #ifndef KITH_HOST_METRICS_H
 #define KITH_HOST_METRICS_H
 
@@ -11,8 +12,11 @@
 
 #include "host/lan.h"
 #include "host/messages.h"
+#include "host/topics.h"
 
 #define KITH_METRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+#define KITH_METRICS_TOPICS 32 /* with series of their own: the first that were subscribed to */
 
 typedef enum kith_metric_type {
     KITH_METRIC_GAUGE,
@@ -46,6 +50,7 @@ typedef struct kith_metrics_sources {
     const kith_lan *lan;
     const kith_trust *trust;
     const kith_messages *messages;
+    kith_topics *topics;
 } kith_metrics_sources;
 
 /* Counts from now on. NULL: no memory. */

@@ -29,6 +29,8 @@ typedef struct kith_metrics_view {
     } channels[KITH_METRICS_CHANNELS];
     kith_histogram rtt;
     kith_messages_counts messages;
+    kith_gossip *router; /* NULL: no gossip; then `gossip` is nothing */
+    kith_gossip_counts gossip;
 } kith_metrics_view;
 
 #endif

@@ -246,6 +246,99 @@ static json_t *message_listeners(const view *v)
     return v->from->messages ? number(v->messages.listeners) : NULL;
 }
 
+/* ---- gossip ---- */
+
+static json_t *gossip_peers(const view *v)
+{
+    return v->router ? number(v->gossip.peers) : NULL;
+}
+
+static json_t *gossip_topics(const view *v)
+{
+    return v->router ? number(v->gossip.joined) : NULL;
+}
+
+static json_t *by_topic(const view *v, bool mesh)
+{
+    if (!v->router)
+        return NULL;
+    json_t *list = json_array();
+    size_t n = 0;
+    for (const char *t = NULL; n < KITH_METRICS_TOPICS && (t = kith_topics_next(v->from->topics, t)); n++)
+        put(list, "topic", t, kith_gossip_peers_of(v->router, kith_bytes_str(t), mesh, NULL, 0));
+    return list;
+}
+
+static json_t *gossip_topic_peers(const view *v)
+{
+    return by_topic(v, false);
+}
+
+static json_t *gossip_mesh_peers(const view *v)
+{
+    return by_topic(v, true);
+}
+
+static json_t *gossip_messages(const view *v)
+{
+    const kith_gossip_counts *c = &v->gossip;
+    if (!v->router)
+        return NULL;
+    json_t *list = json_array();
+    put(list, "what", "published", c->published);
+    put(list, "what", "delivered", c->delivered);
+    put(list, "what", "forwarded", c->forwarded);
+    put(list, "what", "duplicate", c->duplicates);
+    put(list, "what", "invalid", c->invalid);
+    put(list, "what", "replayed", c->replayed);
+    put(list, "what", "throttled", c->throttled);
+    put(list, "what", "unsubscribed", c->unsubscribed);
+    put(list, "what", "dropped", c->dropped);
+    put(list, "what", "unwanted", c->unwanted);
+    return list;
+}
+
+static json_t *gossip_control(const view *v)
+{
+    const kith_gossip_counts *c = &v->gossip;
+    if (!v->router)
+        return NULL;
+    json_t *list = json_array();
+    put(list, "kind", "graft", c->grafts);
+    put(list, "kind", "prune", c->prunes);
+    put(list, "kind", "ihave", c->ihave);
+    put(list, "kind", "iwant", c->iwant);
+    put(list, "kind", "idontwant", c->idontwant);
+    return list;
+}
+
+static json_t *gossip_faults(const view *v)
+{
+    const kith_gossip_counts *c = &v->gossip;
+    if (!v->router)
+        return NULL;
+    json_t *list = json_array();
+    put(list, "what", "beyond-a-cap", c->refused);
+    put(list, "what", "broken-promise", c->broken);
+    put(list, "what", "graylisted", c->graylisted);
+    return list;
+}
+
+static json_t *gossip_bytes(const view *v)
+{
+    return v->router ? number(v->gossip.bytes) : NULL;
+}
+
+static json_t *topic_messages(const view *v)
+{
+    if (!v->from->topics)
+        return NULL;
+    json_t *list = json_array();
+    for (kith_topic_fate f = KITH_TOPIC_TAKEN; f < KITH_TOPIC_FATES; f++)
+        put(list, "what", kith_topic_fate_name(f), kith_topics_count(v->from->topics, f));
+    return list;
+}
+
 /* clang-format off */
 const kith_metric kith_metric_table[] = {
     {"kith_build_info", KITH_METRIC_INFO, "", "The program's version.", build},
@@ -282,6 +375,16 @@ const kith_metric kith_metric_table[] = {
     {"kith_outbox_messages", KITH_METRIC_GAUGE, "", "Messages that wait for their receivers.", outbox_messages},
     {"kith_outbox_bytes", KITH_METRIC_GAUGE, "bytes", "Bytes of the messages that wait for their receivers.", outbox_bytes},
     {"kith_message_listeners", KITH_METRIC_GAUGE, "", "Programs that listen for messages.", message_listeners},
+
+    {"kith_gossip_peers", KITH_METRIC_GAUGE, "", "Connected peers that speak gossip.", gossip_peers},
+    {"kith_gossip_topics", KITH_METRIC_GAUGE, "", "Topics that this node is in.", gossip_topics},
+    {"kith_gossip_topic_peers", KITH_METRIC_GAUGE, "", "Connected peers that are in a topic, for each of the first 32 of ours.", gossip_topic_peers},
+    {"kith_gossip_mesh_peers", KITH_METRIC_GAUGE, "", "Peers in our mesh of a topic, for each of the first 32 of ours.", gossip_mesh_peers},
+    {"kith_gossip_messages_total", KITH_METRIC_COUNTER, "", "Messages of topics, by what became of them; forwarded, dropped and unwanted for each peer.", gossip_messages},
+    {"kith_gossip_control_total", KITH_METRIC_COUNTER, "", "What meshes were told: GRAFT and PRUNE, and message ids by IHAVE, IWANT and IDONTWANT.", gossip_control},
+    {"kith_gossip_faults_total", KITH_METRIC_COUNTER, "", "What peers did wrong in gossip.", gossip_faults},
+    {"kith_gossip_held_bytes", KITH_METRIC_GAUGE, "bytes", "Bytes of messages that are kept for those who ask.", gossip_bytes},
+    {"kith_topic_messages_total", KITH_METRIC_COUNTER, "", "Messages in our topics, by what the node made of them.", topic_messages},
     {0},
 };
 /* clang-format on */

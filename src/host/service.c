@@ -566,7 +566,8 @@ static json_t *read_metrics(kith_service *s)
                                  .started = s->started,
                                  .lan = s->cfg.lan,
                                  .trust = s->cfg.trust,
-                                 .messages = s->messages};
+                                 .messages = s->messages,
+                                 .topics = s->topics};
     return s->closed || !s->metrics ? NULL : kith_metrics_read(s->metrics, &from);
 }
 

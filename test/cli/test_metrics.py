@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 
-from kith_cli import Up, homes, kith, run, skip_one
+from kith_cli import Up, eventually, homes, kith, run, skip_one
 
 ROOT = pathlib.Path(__file__).parents[2]
 PARSE = """
@@ -81,6 +81,21 @@ def they_count_what_has_happened():
         shown_three_ways(b, mine.seen[0]["metrics"], after)
 
 
+def topics_are_counted():
+    with homes("a", "b") as (a, b), Up(a) as up, Up(b):
+        kith(b, "dial", up.addr)
+        eventually(lambda: value(metrics(a), "kith_gossip_mesh_peers", topic="quantra-default") == 1, "a mesh of two")
+        assert value(metrics(a), "kith_gossip_topic_peers", topic="quantra-default") == 1
+        kith(b, "message", "--topic", "quantra-default", "--content", "x")
+        up.event("topic_message")
+        now, there = metrics(b), metrics(a)
+        assert value(now, "kith_gossip_messages_total", what="published") == 1, now
+        assert value(there, "kith_gossip_messages_total", what="delivered") == 1, there
+        assert value(there, "kith_topic_messages_total", what="taken") == 1, there
+        assert value(there, "kith_gossip_control_total", kind="graft") + value(now, "kith_gossip_control_total", kind="graft") > 0
+        assert there["kith_gossip_peers"] == there["kith_gossip_topics"] == 1, there
+
+
 def ask(at, method="GET", path="/metrics", **headers):
     c = http.client.HTTPConnection(at, timeout=30)
     c.request(method, path, headers=headers)
@@ -137,4 +152,4 @@ def the_guide_lists_them():
     assert have == wanted, "docs/guide/status.md should list:\n" + "\n".join(wanted)
 
 
-run(they_count_what_has_happened, a_foreign_parser_takes_them, only_loopback_is_listened_on, the_guide_lists_them)
+run(they_count_what_has_happened, topics_are_counted, a_foreign_parser_takes_them, only_loopback_is_listened_on, the_guide_lists_them)
