@@ -18,8 +18,7 @@ static const uint8_t record_type[] = {0x03, 0x01}; /* multicodec libp2p-peer-rec
 static const char legacy_domain[] = "libp2p-routing-state";
 static const char legacy_type[] = "/libp2p/routing-state-record";
 
-/* Everything but the signature. */
-static kith_err parse(kith_bytes in, kith_envelope *out)
+kith_err kith_envelope_parse(kith_bytes in, kith_envelope *out)
 {
     kith_envelope env = {0};
     kith_rd r = kith_rd_of(in);
@@ -72,7 +71,7 @@ static kith_err verify(const kith_envelope *env, const char *domain)
 kith_err kith_envelope_open(kith_bytes in, const char *domain, kith_envelope *out)
 {
     kith_envelope env;
-    kith_err e = parse(in, &env);
+    kith_err e = kith_envelope_parse(in, &env);
     if (e == KITH_OK)
         e = verify(&env, domain);
     if (e == KITH_OK)
@@ -152,7 +151,7 @@ kith_err kith_peer_record_open(kith_bytes in, kith_peer_record *out)
     kith_envelope env;
     kith_peer_record rec;
     const char *domain;
-    kith_err e = parse(in, &env);
+    kith_err e = kith_envelope_parse(in, &env);
     if (e)
         return e;
     if (kith_bytes_eq(env.type, kith_bytes_of(record_type, sizeof record_type)))

@@ -26,6 +26,8 @@ typedef struct kith_envelope {
 /* Parses and verifies the signature under `domain` before anything of the payload is looked at. Each field may stand once; the key must be
  * canonical; unknown fields are skipped. KITH_EFORMAT, KITH_ECRYPTO; KITH_EUNSUPPORTED: a key of unknown type. */
 KITH_CHECK kith_err kith_envelope_open(kith_bytes in, const char *domain, kith_envelope *out);
+/* The same without the signature: for bytes that were opened before. */
+KITH_CHECK kith_err kith_envelope_parse(kith_bytes in, kith_envelope *out);
 /* Appends a sealed envelope. KITH_ESPACE: w is too small, or it would be longer than KITH_ENVELOPE_MAX. KITH_ENOMEM, KITH_ECRYPTO: from
  * kith_signer_sign. On failure w is bad. */
 KITH_CHECK kith_err kith_envelope_seal(const kith_signer *s, const char *domain, kith_bytes type,
