@@ -12,20 +12,26 @@
 #include "host/clock.h"
 #include "host/db.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define GATHER_MS 100 /* a transaction costs as much as ten notes */
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS peers("
     " id BLOB PRIMARY KEY, agent TEXT NOT NULL DEFAULT '', protocols TEXT NOT NULL DEFAULT '',"
     " first_seen INTEGER NOT NULL, seen INTEGER NOT NULL, succeeded INTEGER NOT NULL DEFAULT 0,"
-    " pq INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    " pq INTEGER NOT NULL DEFAULT 0, info BLOB, info_seq INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS peers_by_age ON peers(seen);"
     "CREATE TABLE IF NOT EXISTS addrs("
     " peer BLOB NOT NULL REFERENCES peers(id) ON DELETE CASCADE, addr BLOB NOT NULL,"
     " source INTEGER NOT NULL, first_seen INTEGER NOT NULL, seen INTEGER NOT NULL,"
     " succeeded INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(peer, addr)) WITHOUT ROWID;"
-    "PRAGMA user_version=1;";
+    "PRAGMA user_version=2;";
+
+static const char *const upgrades[SCHEMA_VERSION - 1] = {
+    "ALTER TABLE peers ADD COLUMN info BLOB;"
+    "ALTER TABLE peers ADD COLUMN info_seq INTEGER NOT NULL DEFAULT 0;"
+    "PRAGMA user_version=2;",
+};
 
 typedef enum statement {
     BEGIN,
@@ -33,6 +39,7 @@ typedef enum statement {
     ROLLBACK,
     MEET,
     DESCRIBE,
+    INFORM,
     SUCCEED,
     ADD_ADDR,
     TRIM_ADDRS,
@@ -53,6 +60,7 @@ static const char *const sql[STATEMENTS] = {
     [MEET] = "INSERT INTO peers(id, first_seen, seen) VALUES(?1, ?2, ?2)"
              " ON CONFLICT(id) DO UPDATE SET seen = max(seen, ?2)",
     [DESCRIBE] = "UPDATE peers SET agent = ?2, protocols = ?3 WHERE id = ?1",
+    [INFORM] = "UPDATE peers SET info = ?2, info_seq = ?3 WHERE id = ?1 AND info_seq < ?3",
     [SUCCEED] = "UPDATE peers SET succeeded = max(succeeded, ?2), pq = max(pq, ?3) WHERE id = ?1",
     [ADD_ADDR] =
         "INSERT INTO addrs(peer, addr, source, first_seen, seen, succeeded) VALUES(?1, ?2, ?3, ?4, ?4, ?5)"
@@ -63,15 +71,15 @@ static const char *const sql[STATEMENTS] = {
     [TRIM_PEERS] =
         "DELETE FROM peers WHERE id IN (SELECT id FROM peers ORDER BY seen DESC, id LIMIT -1 OFFSET ?1)",
     [TRIM_STALE] = "DELETE FROM peers WHERE seen < ?1",
-    [FIND] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent"
+    [FIND] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
              " FROM peers p JOIN addrs a ON a.peer = p.id WHERE p.id = ?1"
              " ORDER BY a.succeeded DESC, a.source DESC, a.seen DESC, a.addr LIMIT ?2",
-    [LIST] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent"
+    [LIST] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
              " FROM peers p LEFT JOIN addrs a ON a.peer = p.id"
              " ORDER BY p.seen DESC, p.id, a.succeeded DESC, a.source DESC, a.seen DESC, a.addr LIMIT ?2",
 };
 
-typedef enum job_kind { JOB_ADDR, JOB_MEET, JOB_DESCRIBE, JOB_ASK } job_kind;
+typedef enum job_kind { JOB_ADDR, JOB_MEET, JOB_DESCRIBE, JOB_INFO, JOB_ASK } job_kind;
 
 typedef struct job {
     kith_link link;
@@ -83,6 +91,9 @@ typedef struct job {
     bool pq;         /* MEET */
     char *agent;     /* DESCRIBE */
     char *protocols; /* DESCRIBE: one per line */
+    uint8_t *info;   /* INFO */
+    size_t info_len;
+    uint64_t info_seq;
     /* ASK */
     size_t max, count;
     kith_book_row *rows;
@@ -135,6 +146,7 @@ static const kith_db_plan plan = {
     .pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     .schema = schema,
     .version = SCHEMA_VERSION,
+    .upgrades = upgrades,
     .sql = sql,
     .count = STATEMENTS,
 };
@@ -241,6 +253,12 @@ static bool write_job(kith_book *b, const job *j)
         sqlite3_bind_text(st, 2, j->agent, -1, SQLITE_STATIC);
         sqlite3_bind_text(st, 3, j->protocols, -1, SQLITE_STATIC);
         return done(b, st);
+    case JOB_INFO:
+        st = kith_db_use(b->stmts[INFORM]);
+        kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
+        kith_db_bind(st, 2, kith_bytes_of(j->info, j->info_len));
+        sqlite3_bind_int64(st, 3, (sqlite3_int64)j->info_seq);
+        return done(b, st);
     case JOB_ASK:
         break;
     }
@@ -276,6 +294,12 @@ static bool read_row(sqlite3_stmt *st, kith_book_row *r)
     r->pq = sqlite3_column_int(st, 7) != 0;
     const unsigned char *agent = sqlite3_column_text(st, 8);
     snprintf(r->agent, sizeof r->agent, "%s", agent ? (const char *)agent : "");
+    kith_peer_info info; /* it was verified before it was stored */
+    if (kith_peer_info_read(kith_db_column(st, 9), &info) == KITH_OK &&
+        kith_peer_id_eq(&info.peer, &r->peer)) {
+        r->info_time = info.time;
+        snprintf(r->self_name, sizeof r->self_name, "%.*s", (int)info.name.len, (const char *)info.name.p);
+    }
     return true;
 }
 
@@ -382,6 +406,7 @@ static void job_free(job *j)
 {
     free(j->agent);
     free(j->protocols);
+    free(j->info);
     free(j->rows);
     free(j);
 }
@@ -527,6 +552,25 @@ void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_madd
         job_free(j);
     else
         submit(b, j);
+}
+
+void kith_book_note_info(kith_book *b, const kith_peer_id *peer, kith_bytes record, uint64_t unix)
+{
+    kith_peer_info info;
+    if (kith_peer_info_read(record, &info) || !kith_peer_id_eq(&info.peer, peer))
+        return;
+    job *j = job_new(b, JOB_INFO, peer, unix);
+    if (!j)
+        return;
+    j->info = malloc(record.len);
+    if (!j->info) {
+        job_free(j);
+        return;
+    }
+    memcpy(j->info, record.p, record.len);
+    j->info_len = record.len;
+    j->info_seq = info.seq;
+    submit(b, j);
 }
 
 static void on_connected(kith_book *b, const kith_conn *c)

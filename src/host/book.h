@@ -11,6 +11,7 @@
 #define KITH_HOST_BOOK_H
 
 #include "host/host.h"
+#include "wire/peer_info.h"
 
 #define KITH_BOOK_PEERS_MAX 4096
 #define KITH_BOOK_ADDRS_MAX 16
@@ -46,6 +47,9 @@ void kith_book_watch(kith_book *b, kith_host *h);
 void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,
                          kith_book_source source, uint64_t unix);
 
+/* A peer's record, which kith_peer_info_open has verified, is kept as it came, unless one with the same number or a higher one is there. */
+void kith_book_note_info(kith_book *b, const kith_peer_id *peer, kith_bytes record, uint64_t unix);
+
 /* One row per address in the answers, best first; peers without one have an addr of len 0. */
 typedef struct kith_book_row {
     kith_peer_id peer;
@@ -55,6 +59,8 @@ typedef struct kith_book_row {
     uint64_t peer_seen, peer_succeeded; /* of the peer */
     bool pq;                            /* was met over a post-quantum channel */
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
+    char self_name[KITH_PEER_NAME_MAX + 1]; /* what it calls itself; "": it has told none */
+    uint64_t info_time;                     /* when it said so, by its own clock; 0: it has not */
 } kith_book_row;
 
 /* rows is freed after the call. */

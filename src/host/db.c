@@ -9,6 +9,35 @@
 
 #define BUSY_MS 2000 /* for other processes that write */
 
+static int version_of(sqlite3 *db, int *version)
+{
+    sqlite3_stmt *v = NULL;
+    int e = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &v, NULL);
+    if (!e) {
+        int got = sqlite3_step(v);
+        e = got == SQLITE_ROW ? SQLITE_OK : got == SQLITE_DONE ? SQLITE_CORRUPT : got;
+    }
+    *version = e ? -1 : sqlite3_column_int(v, 0);
+    sqlite3_finalize(v);
+    return e;
+}
+
+/* All of the way or none of it, and by one process. */
+static int upgrade(sqlite3 *db, const kith_db_plan *plan)
+{
+    int version = 0, e = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (e)
+        return e;
+    e = version_of(db, &version); /* again: another may have been first */
+    for (; !e && version < plan->version; version++)
+        e = sqlite3_exec(db, plan->upgrades[version - 1], NULL, NULL, NULL);
+    if (!e)
+        e = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    if (e)
+        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return e;
+}
+
 int kith_db_open(const char *path, const kith_db_plan *plan, sqlite3 **db, sqlite3_stmt **stmts)
 {
     /* SQLite gives its other files the mode of this one. */
@@ -20,19 +49,15 @@ int kith_db_open(const char *path, const kith_db_plan *plan, sqlite3 **db, sqlit
         e = sqlite3_busy_timeout(*db, BUSY_MS);
     if (!e)
         e = sqlite3_exec(*db, plan->pragmas, NULL, NULL, NULL);
-    sqlite3_stmt *v = NULL;
+    int version = -1;
     if (!e)
-        e = sqlite3_prepare_v2(*db, "PRAGMA user_version", -1, &v, NULL);
-    if (!e) {
-        int got = sqlite3_step(v);
-        e = got == SQLITE_ROW ? SQLITE_OK : got == SQLITE_DONE ? SQLITE_CORRUPT : got;
-    }
-    int version = e ? -1 : sqlite3_column_int(v, 0);
-    sqlite3_finalize(v);
+        e = version_of(*db, &version);
     if (!e && version > plan->version)
         return SQLITE_MISMATCH;
     if (!e && version == 0)
         e = sqlite3_exec(*db, plan->schema, NULL, NULL, NULL);
+    if (!e && version > 0 && version < plan->version)
+        e = upgrade(*db, plan);
     for (size_t i = 0; i < plan->count && !e; i++)
         e = sqlite3_prepare_v3(*db, plan->sql[i], -1, SQLITE_PREPARE_PERSISTENT, &stmts[i], NULL);
     return e;

@@ -13,6 +13,8 @@ typedef struct kith_db_plan {
     const char *pragmas; /* run at every opening */
     const char *schema;  /* run on an empty file; sets user_version to version */
     int version;
+    const char *const
+        *upgrades;          /* version - 1 of them: the first takes a file of version 1 to 2, and so on */
     const char *const *sql; /* the statements */
     size_t count;
 } kith_db_plan;

@@ -422,7 +422,7 @@ static void a_newer_book_is_left_alone(void **state)
     kith_book_close(open_book());
     sqlite3 *db;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=99", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     bool damaged;
     const char *why;
@@ -616,6 +616,81 @@ static int tear_down(void **state)
     return uv_loop_close(&loop);
 }
 
+static kith_bytes record_of(const kith_signer *s, const char *name, uint64_t seq)
+{
+    static uint8_t b[KITH_PEER_INFO_MAX];
+    kith_wr w = kith_wr_of(kith_span_of(b, sizeof b));
+    kith_peer_info info = {.seq = seq, .time = T0 + seq, .name = kith_bytes_str(name)};
+    assert_int_equal(kith_peer_info_seal(s, &info, &w), KITH_OK);
+    return kith_wr_bytes(&w);
+}
+
+static void a_record_is_kept_and_only_a_newer_one_takes_its_place(void **state)
+{
+    (void)state;
+    fresh();
+    uint8_t seed[KITH_ED25519_SEED_LEN] = {3};
+    kith_signer *s = kith_signer_new(seed);
+    kith_peer_info info;
+    kith_peer_id p, q = support_peer(2);
+    assert_int_equal(kith_peer_info_read(record_of(s, "ann", 5), &info), KITH_OK);
+    p = info.peer;
+    kith_book *b = open_book();
+    kith_maddr a1 = addr(1, 1);
+    answer a;
+    kith_book_note_addr(b, &p, &a1, KITH_BOOK_MANUAL, T0);
+    kith_book_note_info(b, &p, record_of(s, "ann", 5), T0 + 1);
+    kith_book_note_info(b, &p, record_of(s, "old", 4), T0 + 2);
+    kith_book_note_info(b, &q, record_of(s, "ann", 9), T0 + 2); /* of somebody else */
+    assert_int_equal(ask(b, NULL, 16, &a), 1);
+    assert_string_equal(a.rows[0].self_name, "ann");
+    assert_int_equal(a.rows[0].info_time, T0 + 5);
+    assert_int_equal(a.rows[0].peer_seen, T0 + 2);
+    kith_book_note_info(b, &p, record_of(s, "new", 6), T0 + 3);
+    assert_int_equal(ask(b, &p, 16, &a), 1);
+    assert_string_equal(a.rows[0].self_name, "new");
+    kith_book_close(b);
+    b = open_book();
+    assert_int_equal(ask(b, &p, 16, &a), 1);
+    assert_string_equal(a.rows[0].self_name, "new");
+    kith_book_close(b);
+    kith_signer_free(s);
+}
+
+/* As the first version made it. */
+static void a_book_of_version_1_is_taken_over(void **state)
+{
+    (void)state;
+    static const char old[] =
+        "CREATE TABLE peers(id BLOB PRIMARY KEY, agent TEXT NOT NULL DEFAULT '', protocols TEXT NOT NULL DEFAULT '',"
+        " first_seen INTEGER NOT NULL, seen INTEGER NOT NULL, succeeded INTEGER NOT NULL DEFAULT 0,"
+        " pq INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID; CREATE INDEX peers_by_age ON peers(seen);"
+        "CREATE TABLE addrs(peer BLOB NOT NULL REFERENCES peers(id) ON DELETE CASCADE, addr BLOB NOT NULL,"
+        " source INTEGER NOT NULL, first_seen INTEGER NOT NULL, seen INTEGER NOT NULL,"
+        " succeeded INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(peer, addr)) WITHOUT ROWID; PRAGMA user_version=1;";
+    fresh();
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    kith_peer_id p = support_peer(1);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, old, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "INSERT INTO peers(id, agent, first_seen, seen) VALUES(?1, 'x', 1, 2)", -1,
+                           &st, NULL),
+        SQLITE_OK);
+    sqlite3_bind_blob(st, 1, p.b, p.len, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    kith_book *b = open_book();
+    answer a;
+    assert_int_equal(ask(b, NULL, 16, &a), 1);
+    assert_string_equal(a.rows[0].agent, "x");
+    assert_string_equal(a.rows[0].self_name, "");
+    kith_book_close(b);
+    kith_book_close(open_book()); /* and once is enough */
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -639,6 +714,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery),
         cmocka_unit_test(a_write_that_fails_half_way_is_taken_back),
         cmocka_unit_test(a_newer_book_is_left_alone),
+        cmocka_unit_test(a_record_is_kept_and_only_a_newer_one_takes_its_place),
+        cmocka_unit_test(a_book_of_version_1_is_taken_over),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
