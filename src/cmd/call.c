@@ -61,6 +61,11 @@ void call_print_who(FILE *out, const json_t *o)
         fprintf(out, "%s (%s)", call_text(o, "name"), call_text(o, "peer"));
     else
         fputs(call_text(o, "peer"), out);
+    if (!call_text(o, "name")[0] && call_text(o, "self_name")[0]) {
+        fputs(" (calls itself \"", out);
+        call_print(out, call_text(o, "self_name"));
+        fputs("\")", out);
+    }
 }
 
 const char *call_when(long long unix, char out[32])
@@ -385,6 +390,7 @@ static int run_local(const cmd_args *args, call *c)
                                .book = l.s.book,
                                .lan = l.s.lan,
                                .trust = l.s.trust,
+                               .names = l.s.names,
                                .identity = l.s.identity,
                                .identity_file = file,
                                .version = KITH_VERSION,

@@ -64,7 +64,8 @@ bool call_true(const json_t *o, const char *name);
 /* A connection's QKD as words, such as "FAILED: the KME ..."; NULL: off, and no reason to speak of it. */
 const char *call_qkd(const json_t *conn, char out[512]);
 
-/* Of an object with peer and name: "alice (12D3KooW...)", or the id alone. */
+/* Of an object with peer, name and self_name: "alice (12D3KooW...)"; without a name of the user's `12D3KooW... (calls itself "laptop")`, or the id
+ * alone. */
 void call_print_who(FILE *out, const json_t *o);
 /* A moment in local time, "never" for 0. */
 const char *call_when(long long unix, char out[32]);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cmd/passphrase.h"
 #include "crypto/crypto.h"
@@ -144,6 +145,29 @@ static size_t recent_successors(const kith_identity *id, kith_bytes out[KITH_SUC
     return count - old;
 }
 
+/* What this node calls itself: by default as the machine is called, without its domain; "": nothing. */
+static void choose_name(kith_config *c)
+{
+    if (strcmp(c->name, "-") == 0)
+        c->name[0] = '\0';
+    else if (!c->name[0] && gethostname(c->name, KITH_PEER_NAME_MAX + 1) == 0)
+        c->name[strcspn(c->name, ".")] = '\0';
+    if (!kith_peer_name_ok(kith_bytes_str(c->name)))
+        c->name[0] = '\0';
+}
+
+static void open_names(session *s)
+{
+    kith_identity_facts f = kith_identity_facts_of(s->identity);
+    choose_name(&s->config);
+    s->names = kith_names_new(
+        &(kith_names_config){.host = s->host,
+                             .signer = s->signer,
+                             .name = s->config.name,
+                             .pq_signature = f.alg != KITH_SIG_NONE ? kith_sig_info_of(f.alg)->name : NULL,
+                             .pq = s->config.node.pq});
+}
+
 int session_start(session *s, const cmd_args *args)
 {
     s->code = -1;
@@ -183,6 +207,7 @@ int session_start(session *s, const cmd_args *args)
     }
     kith_trust_attach(s->trust, kith_host_loop(s->host));
     watch_signals(s);
+    open_names(s);
     if (s->config.mdns)
         s->lan = kith_lan_new(&(kith_lan_config){
             .host = s->host, .trust = s->trust, .connect = s->config.mdns_connect, .log = on_log});
@@ -207,7 +232,9 @@ int session_run(session *s)
     kith_message_store_close(s->messages);
     kith_trust_close(s->trust);
     kith_lan_free(s->lan);
+    kith_names_detach(s->names);
     kith_host_free(s->host);
+    kith_names_free(s->names);
     session_drop_identity(s);
     return s->code < 0 ? EXIT_OK : s->code;
 }
@@ -275,6 +302,8 @@ void session_open_book(session *s)
     if (s->book) {
         kith_book_on_trouble(s->book, on_log, NULL);
         kith_book_watch(s->book, s->host);
+        if (s->names)
+            kith_names_use_book(s->names, s->book);
     }
 }
 

@@ -36,8 +36,8 @@ static const char *span(long long s, char out[32])
 static void print_conn(const json_t *c)
 {
     char in[32], out[32], age[32];
-    printf("%s\n    %s %s, %s\n    ", call_text(c, "peer"), call_text(c, "direction"), call_text(c, "addr"),
-           call_text(c, "path"));
+    call_print_who(stdout, c);
+    printf("\n    %s %s, %s\n    ", call_text(c, "direction"), call_text(c, "addr"), call_text(c, "path"));
     call_print(stdout, call_text(c, "agent")[0] ? call_text(c, "agent") : "(agent unknown)");
     printf("\n    %s%s, %s\n    %s, %lld streams, %s in, %s out", call_text(c, "secure_channel"),
            call_true(c, "pq") ? " (post-quantum)" : " (NOT post-quantum)", call_text(c, "muxer"),
@@ -151,7 +151,8 @@ static void print_time(const char *what, long long unix)
 
 static void print_known(const json_t *p)
 {
-    printf("%s\n    ", call_text(p, "peer"));
+    call_print_who(stdout, p);
+    printf("\n    ");
     call_print(stdout, call_text(p, "agent")[0] ? call_text(p, "agent") : "(agent unknown)");
     print_time("connected", call_number(p, "succeeded"));
     print_time("seen", call_number(p, "seen"));

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "cmd/call.h"
 #include "cmd/console.h"
 #include "cmd/detach.h"
@@ -26,6 +27,8 @@
 typedef struct up {
     session s;
     kith_observer watch;
+    kith_names_watch names;
+    kith_list unnamed; /* connections that are not told yet: what their peers call themselves is on its way */
     kith_lan_watch lan;
     kith_keeper *keeper;
     kith_service *service;
@@ -38,6 +41,12 @@ typedef struct up {
     bool detached; /* output is the log file: every line has its time */
     char log[KITH_PATH_MAX];
 } up;
+
+typedef struct unnamed {
+    kith_link link;
+    kith_conn *conn;
+    kith_peer_id peer;
+} unnamed;
 
 static void *serve_perf(void *ctx, const kith_stream_info *info)
 {
@@ -61,6 +70,7 @@ static json_t *event_of(const up *u, const char *event, const kith_peer_id *peer
 {
     json_t *o = json_pack("{s:s, s:o}", "event", event, "peer", kith_json_peer(peer));
     kith_json_add_trust(o, u->s.trust, peer);
+    kith_json_add_self_name(o, u->s.names, peer);
     return o;
 }
 
@@ -91,13 +101,27 @@ static void say_connected(const up *u, FILE *f, const kith_conn *c)
     json_decref(o);
 }
 
+/* False: it is not among them. */
+static bool take_unnamed(const up *u, const kith_conn *c)
+{
+    KITH_EACH (&u->unnamed, k) {
+        unnamed *w = KITH_OF(k, unnamed, link);
+        if (w->conn != c)
+            continue;
+        kith_link_remove(&w->link);
+        free(w);
+        return true;
+    }
+    return false;
+}
+
 static void say_disconnected(const up *u, FILE *f, const kith_node_event *ev)
 {
     kith_conn_facts facts;
     const char *why = ev->why ? ev->why : kith_err_text(ev->err);
     kith_conn_facts_get(ev->conn, &facts);
-    if (!facts.identified)
-        say_connected(u, f, ev->conn); /* it was over before identify was: both are told now */
+    if (!facts.identified || take_unnamed(u, ev->conn))
+        say_connected(u, f, ev->conn); /* it was over before that was told: both are told now */
     json_t *o = event_of(u, "peer_disconnected", &facts.peer);
     json_object_set_new(o, "reason", kith_json_text(why));
     json_object_set_new(o, "error", json_string(kith_err_name(ev->err)));
@@ -173,12 +197,43 @@ static void say_end(const up *u, saying *s)
         detach_turn_log(u->log);
 }
 
+/* Whether a new connection is told once its peer has said what it calls itself, or did not for a while. */
+static bool await_name(up *u, kith_conn *c)
+{
+    kith_conn_facts f;
+    kith_conn_facts_get(c, &f);
+    unnamed *w = kith_names_await(u->s.names, c) ? calloc(1, sizeof *w) : NULL;
+    if (!w)
+        return false;
+    w->conn = c;
+    w->peer = f.peer;
+    kith_list_push(&u->unnamed, &w->link);
+    return true;
+}
+
+static void on_settled(void *ctx, const kith_peer_id *peer)
+{
+    const up *u = ctx;
+    saying s;
+    KITH_EACH (&u->unnamed, k) {
+        unnamed *w = KITH_OF(k, unnamed, link);
+        if (!kith_peer_id_eq(&w->peer, peer))
+            continue;
+        if (say_begin(&s)) {
+            say_connected(u, s.f, w->conn);
+            say_end(u, &s);
+        }
+        kith_link_remove(&w->link);
+        free(w);
+    }
+}
+
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
-    const up *u = ctx;
+    up *u = ctx;
     saying s;
-    if (!tells(ev) || !say_begin(&s))
+    if (!tells(ev) || (ev->kind == KITH_NODE_IDENTIFIED && await_name(u, ev->conn)) || !say_begin(&s))
         return;
     if (ev->kind == KITH_NODE_IDENTIFIED)
         say_connected(u, s.f, ev->conn);
@@ -197,7 +252,7 @@ static void on_found(void *ctx, const kith_peer_id *peer, const char *interface)
     saying s;
     if (!say_begin(&s))
         return;
-    json_t *o = kith_json_found(u->s.lan, u->s.trust, peer, interface);
+    json_t *o = kith_json_found(u->s.lan, u->s.trust, u->s.names, peer, interface);
     if (u->s.json) {
         session_print_to(s.f, json_incref(o));
     } else {
@@ -399,6 +454,8 @@ static int begin(up *u)
     int code = keep_peers(u);
     if (code)
         return code;
+    u->names = (kith_names_watch){.settled = on_settled, .ctx = u};
+    kith_names_set_watch(u->s.names, &u->names);
     u->watch = (kith_observer){.event = on_event, .ctx = u};
     kith_host_observe(u->s.host, &u->watch);
     kith_service_config cfg = {.host = u->s.host,
@@ -406,6 +463,7 @@ static int begin(up *u)
                                .lan = u->s.lan,
                                .keeper = u->keeper,
                                .trust = u->s.trust,
+                               .names = u->s.names,
                                .identity = u->s.identity,
                                .identity_file = u->identity,
                                .version = KITH_VERSION,
@@ -473,6 +531,7 @@ static int settle(up *u, int ready)
 static int run(const cmd_args *args)
 {
     up u = {0};
+    kith_list_init(&u.unnamed);
     int ready = -1, lock = -1, code;
     if (cmd_has(args, "detach")) {
         code = session_load_identity(&u.s, args); /* may ask for a passphrase, so while there is a terminal */
@@ -503,6 +562,8 @@ static int run(const cmd_args *args)
     console_free(u.console);
     kith_service_free(u.service);
     kith_keeper_free(u.keeper);
+    for (kith_link *k; (k = kith_list_pop(&u.unnamed));)
+        free(KITH_OF(k, unnamed, link));
     close(lock);
     return code;
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/peer_info.h"
+
 /* clang-format off */
 #define KEY(name, type, member, help) {name, KITH_CONFIG_##type, offsetof(kith_config, member), help}
 /* clang-format on */
@@ -20,6 +22,8 @@ const kith_config_key kith_config_keys[] = {
         "least ML-KEM category taken of kith nodes: 1 (512), 3 (768) or 5 (1024)"),
     KEY("perf", BOOL, perf, "serve /perf/1.0.0, so that others can measure the speed to this node"),
     KEY("agent", TEXT, agent, "what identify tells others about this program"),
+    KEY("name", NAME, name,
+        "what this node calls itself to kith nodes: the host's name unless set; - for nothing"),
     KEY("dns", TEXT, dns, "name servers to ask instead of the system's, such as 10.0.0.1,[::1]:5353"),
     KEY("mdns", SWITCH, mdns,
         "find peers on the local network by multicast DNS, and be found there: on, off"),
@@ -353,6 +357,11 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
         memmove(at, value, strlen(value) + 1);
         return KITH_OK;
     }
+    case KITH_CONFIG_NAME:
+        if (value[0] && !kith_peer_name_ok(kith_bytes_str(value)))
+            return bad(err, key, value, "a name of up to 64 bytes of printable UTF-8");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
     case KITH_CONFIG_TEXT:
         if (strlen(value) > KITH_CONFIG_TEXT_MAX)
             return bad(err, key, value, "short enough: 128 characters at most");
@@ -456,6 +465,7 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
     case KITH_CONFIG_SAE:
     case KITH_CONFIG_PATH:
     case KITH_CONFIG_LOOPBACK:
+    case KITH_CONFIG_NAME:
     case KITH_CONFIG_TEXT:
         snprintf(out, len, "%s", (const char *)at);
         return;

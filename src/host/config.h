@@ -18,7 +18,8 @@ typedef struct kith_config {
     size_t listen_count; /* 0: the default port, on IPv4 and IPv6 */
     bool perf;           /* serve /perf/1.0.0 */
     char agent[KITH_CONFIG_TEXT_MAX + 1];
-    char dns[KITH_CONFIG_TEXT_MAX + 1]; /* name servers instead of the system's */
+    char name[KITH_CONFIG_TEXT_MAX + 1]; /* what this node calls itself; "": the host's name, "-": nothing */
+    char dns[KITH_CONFIG_TEXT_MAX + 1];  /* name servers instead of the system's */
     kith_qkd_settings qkd;
     char metrics[KITH_METRICS_HTTP_ADDR_MAX + 1]; /* where kith up serves them over HTTP; "": nowhere */
     bool mdns;             /* look for peers on the local network, and be found there */
@@ -52,6 +53,7 @@ typedef enum kith_config_type {
     KITH_CONFIG_PATH,     /* up to KITH_QKD_PATH_MAX bytes */
     KITH_CONFIG_KEEP, /* a peer id, the name of a known peer, or an address that ends in /p2p; may be given several times */
     KITH_CONFIG_LOOPBACK, /* 127.0.0.1:9464, [::1]:0 */
+    KITH_CONFIG_NAME,     /* - or kith_peer_name_ok */
     KITH_CONFIG_TEXT,     /* up to KITH_CONFIG_TEXT_MAX bytes */
 } kith_config_type;
 

@@ -51,6 +51,7 @@ struct kith_discoveries {
     kith_lan *lan;
     kith_book *book;
     const kith_trust *trust;
+    const kith_names *names;
     kith_list ops;
     bool closed;
 };
@@ -132,23 +133,24 @@ static json_t *addrs_json(const kith_peer_id *peer, const kith_maddr *addrs, siz
     return list;
 }
 
-static json_t *found_json(const kith_trust *trust, const kith_peer_id *peer, const char *source,
-                          const char *interface, const kith_maddr *addrs, size_t count)
+static json_t *found_json(const kith_trust *trust, const kith_names *names, const kith_peer_id *peer,
+                          const char *source, const char *interface, const kith_maddr *addrs, size_t count)
 {
     json_t *o = json_pack("{s:s, s:o}", "event", "peer_found", "peer", kith_json_peer(peer));
     kith_json_add_trust(o, trust, peer);
+    kith_json_add_self_name(o, names, peer);
     json_object_set_new(o, "source", json_string(source));
     json_object_set_new(o, "interface", kith_json_text(interface));
     json_object_set_new(o, "addrs", addrs_json(peer, addrs, count));
     return o;
 }
 
-json_t *kith_json_found(const kith_lan *lan, const kith_trust *trust, const kith_peer_id *peer,
-                        const char *interface)
+json_t *kith_json_found(const kith_lan *lan, const kith_trust *trust, const kith_names *names,
+                        const kith_peer_id *peer, const char *interface)
 {
     kith_maddr addrs[KITH_LAN_ADDRS_MAX];
     size_t n = kith_lan_addrs(lan, peer, addrs, KITH_LAN_ADDRS_MAX);
-    return found_json(trust, peer, "mdns", interface, addrs, n);
+    return found_json(trust, names, peer, "mdns", interface, addrs, n);
 }
 
 static void finish(op *o)
@@ -169,7 +171,8 @@ static void tell(find *f, kith_time rtt, const char *why)
     if (!rtt)
         rtt = facts.rtt;
     f->stage = TOLD;
-    json_t *ev = found_json(o->owner->trust, &f->peer, f->source, f->interface, f->addrs, f->count);
+    json_t *ev =
+        found_json(o->owner->trust, o->owner->names, &f->peer, f->source, f->interface, f->addrs, f->count);
     json_object_set_new(ev, "seconds", json_real(seconds(o)));
     json_object_set_new(ev, "connected", json_boolean(c != NULL));
     json_object_set_new(ev, "blocked", json_boolean(row && row->blocked));
@@ -444,7 +447,8 @@ void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t
         finish(o); /* there is nowhere to look */
 }
 
-kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust)
+kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust,
+                                       const kith_names *names)
 {
     kith_discoveries *d = calloc(1, sizeof *d);
     if (!d)
@@ -453,6 +457,7 @@ kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *b
     d->lan = lan;
     d->book = book;
     d->trust = trust;
+    d->names = names;
     kith_list_init(&d->ops);
     return d;
 }

@@ -6,22 +6,24 @@
 
 #include "host/book.h"
 #include "host/lan.h"
+#include "host/names.h"
 #include "host/rpc.h"
 
 #define KITH_DISCOVER_PINGS_MAX 16 /* under way at once, for one request */
 
 typedef struct kith_discoveries kith_discoveries;
 
-/* lan, book and trust may be NULL. NULL: no memory. */
-kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust);
+/* lan, book, trust and names may be NULL. NULL: no memory. */
+kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust,
+                                       const kith_names *names);
 void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t *params);
 /* Ends what is under way, while the loop still runs. NULL is fine. */
 void kith_discoveries_close(kith_discoveries *d);
 /* After close, and after the loop has ended. NULL is fine. */
 void kith_discoveries_free(kith_discoveries *d);
 
-/* The event peer_found for a peer on the local network: event peer name trust source interface addrs (with /p2p). */
-json_t *kith_json_found(const kith_lan *lan, const kith_trust *trust, const kith_peer_id *peer,
-                        const char *interface);
+/* The event peer_found for a peer on the local network: event peer name trust self_name source interface addrs (with /p2p). */
+json_t *kith_json_found(const kith_lan *lan, const kith_trust *trust, const kith_names *names,
+                        const kith_peer_id *peer, const char *interface);
 
 #endif

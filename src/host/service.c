@@ -218,6 +218,7 @@ static void dial_report(op *o)
     for (size_t i = 0; i < n; i++)
         json_array_append_new(protocols, kith_json_bytes(ids[i]));
     kith_json_add_trust(result, o->service->cfg.trust, &f.peer);
+    kith_json_add_self_name(result, o->service->cfg.names, &f.peer);
     json_object_set_new(result, "key_trust", json_string(key_trust(o->service->cfg.trust, &f)));
     json_object_set_new(result, "protocols", protocols);
     json_object_set_new(result, "reused", json_boolean(f.opened_at < o->asked));
@@ -525,6 +526,10 @@ static json_t *conn_details(const kith_service *s, const kith_conn *c)
     json_object_set_new(o, "keyed_bytes", json_integer((json_int_t)f.keyed_bytes));
     kith_json_add_trust(o, s->cfg.trust, &f.peer);
     json_object_set_new(o, "kept", json_boolean(s->cfg.keeper && kith_keeper_keeps(s->cfg.keeper, &f.peer)));
+    kith_json_add_self_name(o, s->cfg.names, &f.peer);
+    json_t *info = kith_json_peer_info(s->cfg.names, &f.peer);
+    if (info)
+        json_object_set_new(o, "info", info);
     json_object_set_new(o, "path", json_string("direct")); /* there is no other one yet */
     return o;
 }
@@ -633,9 +638,10 @@ static void on_known(void *ctx, const kith_book_row *rows, size_t count)
         const kith_book_row *r = &rows[i];
         if (!peer || !kith_peer_id_eq(peer, &r->peer)) {
             peer = &r->peer;
-            last = json_pack("{s:o, s:o, s:b, s:I, s:I, s:[]}", "peer", kith_json_peer(peer), "agent",
-                             kith_json_text(r->agent), "pq", r->pq, "seen", (json_int_t)r->peer_seen,
-                             "succeeded", (json_int_t)r->peer_succeeded, "addrs");
+            last = json_pack("{s:o, s:o, s:o, s:b, s:I, s:I, s:[]}", "peer", kith_json_peer(peer),
+                             "self_name", kith_json_text(r->self_name), "agent", kith_json_text(r->agent),
+                             "pq", r->pq, "seen", (json_int_t)r->peer_seen, "succeeded",
+                             (json_int_t)r->peer_succeeded, "addrs");
             json_array_append_new(list, last);
         }
         if (r->addr.len)
@@ -762,7 +768,7 @@ static void run_discover(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
     if (!s->looking && s->cfg.host && !s->closed)
-        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.book, s->cfg.trust);
+        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.book, s->cfg.trust, s->cfg.names);
     if (s->looking)
         kith_discoveries_run(s->looking, call, params);
     else

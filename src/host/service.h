@@ -9,6 +9,7 @@
 #include "host/keeper.h"
 #include "host/lan.h"
 #include "host/message_store.h"
+#include "host/names.h"
 #include "host/rpc.h"
 #include "host/trust_store.h"
 
@@ -19,6 +20,7 @@ typedef struct kith_service_config {
     kith_book *book;               /* may be NULL */
     kith_lan *lan;                 /* NULL: the local network is nobody's business */
     kith_keeper *keeper;           /* NULL: connections are kept by nobody */
+    kith_names *names;             /* may be NULL */
     kith_trust *trust;             /* may be NULL when there is a host: then nobody has a name */
     const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
     const char *identity_file;

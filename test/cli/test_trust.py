@@ -34,6 +34,27 @@ def who_is_met_is_known_to_both():
         kith(b, "trust", "show", up.peer, out="post-quantum, ML-KEM category 3")
 
 
+def a_self_chosen_name_is_shown_and_is_no_target():
+    name = "Ann\u2019s laptop"
+    with homes("a", "b") as (a, b), Up(a, "--name", name) as up, Up(b, "--name", "-") as other:
+        kith(b, "dial", up.addr)
+        here, there = other.event("peer_connected"), up.event("peer_connected")
+        assert (here["name"], here["self_name"]) == ("", name), here
+        assert there["self_name"] == "", there
+        who = f'{up.peer} (calls itself "{name}")'
+        peer = kith(b, "peers", "--json").json()["peers"][0]
+        assert peer["self_name"] == name and "ML-DSA-65" in peer["info"]["algorithms"], peer
+        assert [f"{x}/p2p/{up.peer}" for x in peer["info"]["addrs"]] == [up.addr], peer
+        kith(b, "peers", out=who)
+        eventually(lambda: who in kith(b, "peers", "--known").out, "the name is in the peer book")
+        assert kith(b, "discover", "-m", "manual", "-c", 1, "--json").lines()[0]["self_name"] == name
+        kith(b, "ping", name, "-c", 1, code=2, err="nor the name of a known peer")
+        kith(b, "disconnect", name, code=2)
+        kith(b, "trust", "rename", up.peer, "ann")
+        assert "calls itself" not in kith(b, "peers", out=f"ann ({up.peer})").out
+        kith(a, "config", "--name", "a\nb", code=2, err="64 bytes of printable UTF-8")
+
+
 def once_post_quantum_always_post_quantum():
     with homes("a", "b", "c") as (a, b, c):
         with Up(a) as up:
@@ -402,7 +423,7 @@ def mistakes_are_explained():
         kith(a, "trust", "--help", out="examples:")
 
 
-run(who_is_met_is_known_to_both, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
+run(who_is_met_is_known_to_both, a_self_chosen_name_is_shown_and_is_no_target, once_post_quantum_always_post_quantum, a_pin_counts_from_the_first_byte,
     names_are_good_wherever_a_peer_is, blocked_is_out_at_once, who_is_refused_learns_what_to_do_about_it,
     two_commands_and_a_node_share_what_is_known, what_is_exported_can_be_imported, an_import_has_a_largest_size,
     more_known_peers_than_one_answer_holds, a_damaged_file_is_not_forgotten, both_sides_compare_a_number,
