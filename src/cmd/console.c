@@ -6,18 +6,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/call.h"
+#include "cmd/console_complete.h"
+#include "cmd/console_history.h"
 #include "cmd/message.h"
 
 #define WORDS_MAX 32
-#define HISTORY_MAX 500
+#define PROMPT "kith> "
+#define TYPED_MAX 3000          /* bytes of a line: some versions of libedit abort beyond 4 KiB */
+#define TOPIC "quantra-default" /* of msg, where the configuration names none */
 
 /* A command under way, from its line to its answer. */
 typedef struct typed {
-    char *line; /* words point into it */
-    char *text; /* what stands behind the second word; freed with it */
+    char *line;  /* words point into it */
+    char *whole; /* as it was typed */
     char *words[WORDS_MAX];
     const char *rest[WORDS_MAX];
     cmd_args args;
@@ -33,6 +38,7 @@ struct console {
     typed *running;
     int id;
     bool shown, closed, interrupted;
+    bool swallows; /* the rest of a line that is too long */
 };
 
 static console *the; /* libedit's callbacks have no context */
@@ -44,14 +50,22 @@ static void show(console *c)
     if (c->shown || c->closed || c->running)
         return;
     c->shown = true;
-    rl_callback_handler_install("kith> ", on_line);
+    rl_callback_handler_install(PROMPT, on_line);
 }
 
+/* The line being typed goes, with those that it was broken into: the cursor is in the last of them, or in the one that rl_point says. */
 void console_pause(console *c)
 {
+    struct winsize size = {0};
+    size_t columns = sizeof PROMPT - 1;
     if (!c || !c->shown)
         return;
-    printf("\r\033[K");
+    for (int i = 0; i < rl_point; i++)
+        columns += ((unsigned char)rl_line_buffer[i] & 0xc0) != 0x80;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && columns / size.ws_col > 0)
+        printf("\033[%zuA", columns / size.ws_col);
+    printf("\r\033[J");
+    fflush(stdout); /* before anything on stderr */
 }
 
 void console_resume(console *c)
@@ -67,7 +81,7 @@ static void typed_free(typed *t)
         return;
     call_free(&t->call);
     free(t->line);
-    free(t->text);
+    free(t->whole);
     free(t);
 }
 
@@ -92,13 +106,15 @@ static void help(void)
         if (cmd_table[i]->call)
             printf("  %-11s %s\n", cmd_table[i]->name, cmd_table[i]->summary);
     }
-    printf("  %-11s %s\n", "send", "send PEER TEXT: a message; its text needs no quotes");
+    printf("  %-11s %s\n", "msg", "msg [--topic NAME] TEXT: say it in a topic; its text needs no quotes");
+    printf("  %-11s %s\n", "send", "send PEER TEXT: a message to one peer");
+    printf("  %-11s %s\n  %-11s %s\n", "sub", "sub NAME: be in a topic", "unsub", "unsub NAME: leave it");
     printf("  %-11s %s\n  %-11s %s\n", "help", "this list; 'help COMMAND' tells more", "quit",
            "stop the node");
 }
 
-/* A copy of what stands behind so many words. */
-static char *behind(const char *line, size_t words)
+/* What stands behind so many words. */
+static const char *behind(const char *line, size_t words)
 {
     static const char space[] = " \t";
     line += strspn(line, space);
@@ -106,7 +122,7 @@ static char *behind(const char *line, size_t words)
         line += strcspn(line, space);
         line += strspn(line, space);
     }
-    return strdup(line);
+    return line;
 }
 
 static size_t split(char *line, char *words[WORDS_MAX])
@@ -126,19 +142,73 @@ static bool start_send(typed *t)
         return false;
     }
     t->args = (cmd_args){.cmd = cmd_find("message")};
-    message_call(&t->args, t->words[1], kith_bytes_str(t->text), &t->call);
+    message_call(&t->args, t->words[1], kith_bytes_str(behind(t->whole, 2)), &t->call);
     return true;
+}
+
+/* msg [--topic NAME] TEXT: in the topic of that name, or in the first that the node was told to be in. */
+static bool start_msg(const console *c, typed *t)
+{
+    static const char option[] = "--topic";
+    const char *first = t->words[1] ? t->words[1] : "", *topics = c->s->config.gossip_topics;
+    char topic[KITH_CONFIG_TEXT_MAX + 1];
+    size_t words = 1;
+    topics += strspn(topics, " ");
+    snprintf(topic, sizeof topic, "%.*s", (int)strcspn(topics, " "), topics);
+    const char *name = topic[0] ? topic : TOPIC;
+    if (strcmp(first, option) == 0) {
+        name = t->words[2] ? t->words[2] : "";
+        words = 3;
+    } else if (strncmp(first, option, sizeof option - 1) == 0 && first[sizeof option - 1] == '=') {
+        name = first + sizeof option;
+        words = 2;
+    }
+    const char *text = behind(t->whole, words);
+    if (!*text) {
+        (void)cmd_fail(EXIT_USAGE, "msg: what? 'msg [--topic NAME] TEXT'");
+        return false;
+    }
+    t->args = (cmd_args){.cmd = cmd_find("message")};
+    message_topic_call(&t->args, name, kith_bytes_str(text), &t->call);
+    json_object_set_new(t->call.params, "wait_ms", json_integer(0)); /* who types sees who is there */
+    return true;
+}
+
+static bool start_sub(typed *t, bool in)
+{
+    if (!t->words[1]) {
+        (void)cmd_fail(EXIT_USAGE, "%s: which topic?", t->words[0]);
+        return false;
+    }
+    t->args = (cmd_args){.cmd = cmd_find("topics")};
+    topics_call(&t->args, t->words[1], in, &t->call);
+    return true;
+}
+
+static void unknown(const char *name)
+{
+    const char *names[96];
+    size_t n = 0;
+    for (size_t i = 0; cmd_table[i] && n < 64; i++)
+        names[n++] = cmd_table[i]->name;
+    for (size_t i = 0; console_words[i] && n < 96; i++)
+        names[n++] = console_words[i];
+    const char *near = kith_nearest(name, names, n);
+    if (near)
+        cmd_warn("unknown command '%s'; did you mean '%s'?", name, near);
+    else
+        cmd_warn("unknown command '%s'; 'help' lists them", name);
 }
 
 /* False: it is done already. */
 static bool start(console *c, typed *t)
 {
-    t->text = behind(t->line, 2);
+    t->whole = strdup(t->line);
     size_t n = split(t->line, t->words);
     const char *name = n ? t->words[0] : "";
     if (*name == '/')
         name++; /* /quit, as elsewhere */
-    if (n == 0)
+    if (n == 0 || !t->whole)
         return false;
     if (strcmp(name, "quit") == 0 || strcmp(name, "exit") == 0) {
         c->quit(c->ctx);
@@ -155,9 +225,13 @@ static bool start(console *c, typed *t)
     }
     if (strcmp(name, "send") == 0)
         return start_send(t);
+    if (strcmp(name, "msg") == 0)
+        return start_msg(c, t);
+    if (strcmp(name, "sub") == 0 || strcmp(name, "unsub") == 0)
+        return start_sub(t, name[0] == 's');
     const cmd *found = cmd_find(name);
     if (!found) {
-        (void)cmd_unknown(name);
+        unknown(name);
         return false;
     }
     if (!found->call) {
@@ -184,8 +258,7 @@ static void on_line(char *line)
     }
     rl_callback_handler_remove();
     c->shown = false;
-    if (*line)
-        add_history(line);
+    console_history_add(line);
     typed *t = calloc(1, sizeof *t);
     if (t)
         t->line = line;
@@ -203,6 +276,34 @@ static void on_line(char *line)
     call_ask(&t->call, c->client, ++c->id);
 }
 
+static void begin(void)
+{
+    rl_catch_signals = 0; /* Ctrl-C is the loop's */
+    rl_initialize();
+    console_history_load();
+}
+
+static void swallow(console *c)
+{
+    char thrown[4096];
+    ssize_t n = read(STDIN_FILENO, thrown, sizeof thrown);
+    for (ssize_t i = 0; i < n; i++)
+        c->swallows &= thrown[i] != '\r' && thrown[i] != '\n';
+    if (c->swallows && n > 0)
+        return;
+    c->swallows = false;
+    console_pause(c);
+    cmd_warn(
+        "that line is too long for the console, %d bytes at most, and was dropped; 'kith message --content -' "
+        "takes more from a file",
+        TYPED_MAX);
+    /* libedit has no way to forget a line that works in all of its versions, but to begin anew. */
+    rl_callback_handler_remove();
+    c->shown = false;
+    begin();
+    show(c);
+}
+
 static void on_readable(uv_poll_t *p, int status, int events)
 {
     console *c = p->data;
@@ -211,7 +312,10 @@ static void on_readable(uv_poll_t *p, int status, int events)
         uv_poll_stop(p);
         return;
     }
-    if (c->shown)
+    c->swallows |= c->shown && rl_end >= TYPED_MAX;
+    if (c->swallows)
+        swallow(c);
+    else if (c->shown)
         rl_callback_read_char();
     else if (c->running) { /* what is typed while a command runs is not for anybody */
         char thrown[256];
@@ -247,9 +351,8 @@ console *console_open(session *s, kith_service *service, void (*quit)(void *ctx)
         return NULL;
     }
     c->poll.data = the = c;
-    rl_catch_signals = 0; /* Ctrl-C is the loop's */
-    rl_initialize();
-    stifle_history(HISTORY_MAX);
+    begin();
+    console_complete_begin(s, service);
     uv_poll_start(&c->poll, UV_READABLE, on_readable);
     show(c);
     return c;

@@ -2,15 +2,19 @@
 """What the tests of the program share: homes that are thrown away, nodes in the background, commands with their
 exit codes, and a list of checks that says which one failed. A test is a function; run() runs all that it is given."""
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -121,6 +125,64 @@ class Up:
     def stop(self, sig=signal.SIGTERM, timeout=10):
         self.process.send_signal(sig)
         return self.process.wait(timeout * SLOW)
+
+
+class Terminal:
+    """`kith up` on a terminal of its own, 80 columns wide."""
+
+    def __init__(self, home, *args, mdns="off", preexec=None, columns=80):
+        self.home = home
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            if preexec:
+                preexec()
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+            os.execve(KITH, [KITH, "up", "--mdns", mdns, *args], dict(environment(home), TERM="xterm"))
+        self.seen = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.pid:
+            self.end(signal.SIGKILL)
+
+    def end(self, sig):
+        """Waits for its end, reading on; returns the exit code, negative for a signal."""
+        os.kill(self.pid, sig)
+        return self.ended()
+
+    def ended(self, timeout=15):
+        deadline = time.monotonic() + timeout * SLOW
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        while not pid:
+            assert time.monotonic() < deadline, f"it does not end: {self.seen!r}"
+            with contextlib.suppress(OSError):
+                if select.select([self.fd], [], [], 0.05)[0]:
+                    os.read(self.fd, 65536)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        self.pid = 0
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+    def read(self, until, timeout=10):
+        """What came, up to and with that text; the rest is for the next."""
+        end = time.monotonic() + timeout * SLOW
+        while until not in self.seen:
+            assert time.monotonic() < end, f"no {until!r} in {self.seen!r}"
+            if select.select([self.fd], [], [], 0.1)[0]:
+                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+        at = self.seen.index(until) + len(until)
+        text, self.seen = self.seen[:at], self.seen[at:]
+        return text
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def say(self, line, until, timeout=10):
+        self.seen = ""
+        self.type(line + "\r")
+        return self.read(until, timeout)
 
 
 class Crowd:

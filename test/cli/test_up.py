@@ -3,14 +3,13 @@
 """Two nodes on loopback as two people run them: up, dial, ping, perf, id, status, peers, stop."""
 import json
 import os
-import pty
 import select
 import signal
 import socket
 import subprocess
 import time
 
-from kith_cli import Up, cpu_seconds, environment, eventually, homes, kith, run, skip, start, KITH, SLOW
+from kith_cli import Up, cpu_seconds, environment, eventually, homes, kith, run, skip, start, Terminal, KITH, SLOW
 
 CHANNEL = "/kith/noise-mlkem768-hfs/1"
 
@@ -188,35 +187,6 @@ def a_command_whose_output_nobody_reads_ends():
         assert p.wait(10 * SLOW) == 0
 
 
-class Terminal:
-    """`kith up` on a terminal of its own."""
-
-    def __init__(self, home, *args):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execve(KITH, [KITH, "up", *args], dict(environment(home), TERM="xterm"))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        os.close(self.fd)
-
-    def read(self, until, timeout=10):
-        text, end = "", time.monotonic() + timeout * SLOW
-        while until not in text:
-            assert time.monotonic() < end, f"no {until!r} in {text!r}"
-            if select.select([self.fd], [], [], 0.1)[0]:
-                text += os.read(self.fd, 4096).decode()
-        return text
-
-    def say(self, line, until):
-        os.write(self.fd, line.encode() + b"\r")
-        return self.read(until)
-
-
 def a_terminal_gets_a_console():
     with homes("a", "b", "c") as (a, b, c), Up(b) as up, Terminal(a, "--listen", "/ip4/127.0.0.1/tcp/0") as t:
         listening = t.read("kith> ")
@@ -230,14 +200,14 @@ def a_terminal_gets_a_console():
         t.say("help ping", "--count")
         t.say(f"ping {up.peer} --pq off", "configured already")
         t.say(f"ping {up.peer} -i 10", "seq=3")
-        os.write(t.fd, b"\x03")
+        t.type("\x03")
         t.read("received; min")
-        os.write(t.fd, b"par")
+        t.type("par")
         t.read("par")
         kith(c, "dial", mine)
         t.read("kith> par")  # the line being typed comes back after the news
         t.say("\x15/quit", "")
-        eventually(lambda: os.waitid(os.P_PID, t.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "the end")
+        assert t.ended() == 0
 
 
 def wrong_addresses_are_explained():
