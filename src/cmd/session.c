@@ -230,6 +230,7 @@ int session_run(session *s)
     kith_host_run(s->host);
     kith_book_close(s->book);
     kith_message_store_close(s->messages);
+    kith_standing_free(s->standing);
     kith_trust_close(s->trust);
     kith_lan_free(s->lan);
     kith_names_detach(s->names);

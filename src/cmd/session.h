@@ -14,6 +14,7 @@
 #include "host/lan.h"
 #include "host/message_store.h"
 #include "host/names.h"
+#include "host/standing.h"
 #include "host/trust_store.h"
 
 typedef struct session {
@@ -26,6 +27,7 @@ typedef struct session {
     kith_book *book;                 /* NULL: not opened, or it cannot be used */
     kith_message_store *messages;    /* the same */
     kith_names *names;               /* what peers call themselves; NULL: no memory */
+    kith_standing *standing;         /* of kith up alone */
     kith_lan *lan;                   /* NULL: mdns = off. Opens nothing before somebody looks */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */

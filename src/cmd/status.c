@@ -164,6 +164,40 @@ static void print_known(const json_t *p)
     }
 }
 
+static void print_standing(const json_t *r)
+{
+    char when[48];
+    printf("    score %.1f%s%s", call_real(r, "score"), call_true(r, "throttled") ? ", throttled" : "",
+           call_number(r, "banned_until") ? ", BANNED until " : "");
+    if (call_number(r, "banned_until"))
+        printf("%s", call_when(call_number(r, "banned_until"), when));
+    const json_t *reasons = json_object_get(r, "reasons");
+    for (size_t i = 0; i < json_array_size(reasons); i++) {
+        const json_t *why = json_array_get(reasons, i);
+        printf("%s %s %lld times %+.1f", i ? "," : ":", call_text(why, "kind"), call_number(why, "count"),
+               call_real(why, "points"));
+    }
+    putchar('\n');
+}
+
+static void print_judged(const json_t *c)
+{
+    print_conn(c);
+    if (json_is_object(json_object_get(c, "reputation")))
+        print_standing(json_object_get(c, "reputation"));
+    else
+        printf("    nothing it did is known yet\n");
+}
+
+static void print_banned(const json_t *p)
+{
+    printf("banned ");
+    call_print_who(stdout, p);
+    putchar('\n');
+    print_standing(p);
+    printf("    'kith trust unban %s' lets it in\n", call_text(p, "peer"));
+}
+
 static int on_peers(const cmd_args *args, const json_t *r)
 {
     bool known = cmd_has(args, "known");
@@ -175,7 +209,8 @@ static int on_peers(const cmd_args *args, const json_t *r)
     if (json_array_size(list) == 0)
         fprintf(stderr, known ? "the peer book is empty\n"
                               : "no peers connected; 'kith dial ADDR' connects to one\n");
-    print_list(list, known ? print_known : print_conn);
+    print_list(list, known ? print_known : cmd_has(args, "detailed") ? print_judged : print_conn);
+    print_list(json_object_get(r, "banned"), print_banned);
     return EXIT_OK;
 }
 
@@ -183,7 +218,7 @@ static int prepare_peers(const cmd_args *args, call *out)
 {
     bool known = cmd_has(args, "known");
     *out = (call){.method = "peers",
-                  .params = json_pack("{s:b}", "known", known),
+                  .params = json_pack("{s:b, s:b}", "known", known, "detailed", cmd_has(args, "detailed")),
                   .result = on_peers,
                   .args = args,
                   .running_only = !known};
@@ -191,6 +226,7 @@ static int prepare_peers(const cmd_args *args, call *out)
 }
 
 static const cmd_option peers_options[] = {
+    {.name = "detailed", .help = "with what each did and what that is worth, and who is banned"},
     {.name = "known", .help = "the peer book instead: who was met before, and where"},
     {.name = "json", .help = "print them as one JSON object"},
     {0},
@@ -199,9 +235,10 @@ static const cmd_option peers_options[] = {
 const cmd cmd_peers = {
     .name = "peers",
     .summary = "who is connected to the running node",
-    .usage = "[--known] [--json]",
-    .about = "Prints every connection of the running node, or with --known what the peer book remembers.",
-    .examples = "  kith peers\n  kith peers --known\n",
+    .usage = "[--detailed | --known] [--json]",
+    .about = "Prints every connection of the running node, or with --known what the peer book remembers.\n"
+             "--detailed adds the score of each peer, from what it did, and who is banned for how long.",
+    .examples = "  kith peers\n  kith peers --detailed\n  kith peers --known\n",
     .options = peers_options,
     .call = prepare_peers,
 };

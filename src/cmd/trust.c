@@ -119,6 +119,15 @@ static int on_import(const cmd_args *args, const json_t *r)
     return EXIT_OK;
 }
 
+static int on_unbanned(const cmd_args *args, const json_t *r)
+{
+    if (cmd_has(args, "json"))
+        call_print_json(r);
+    else
+        printf("%s is not banned any more, and what it did wrong is forgotten\n", call_text(r, "peer"));
+    return EXIT_OK;
+}
+
 /* ---- subcommands ---- */
 
 static int change(const cmd_args *args, const char *act, call *out)
@@ -189,6 +198,16 @@ static int prepare_show(const cmd_args *args, call *out)
     return EXIT_OK;
 }
 
+static int prepare_unban(const cmd_args *args, call *out)
+{
+    *out = (call){.method = "trust.unban",
+                  .params = json_pack("{s:s}", "peer", args->rest[1]),
+                  .result = on_unbanned,
+                  .args = args,
+                  .running_only = true};
+    return EXIT_OK;
+}
+
 static int prepare_list(const cmd_args *args, call *out)
 {
     *out = (call){.method = "trust.list", .result = on_list, .args = args, .store = true, .pieces = true};
@@ -249,6 +268,7 @@ static const struct {
     {"rename", "", 1, 2, prepare_rename},
     {"block", "", 1, 1, prepare_block},
     {"unblock", "", 1, 1, prepare_unblock},
+    {"unban", "", 1, 1, prepare_unban},
     {"accept", "key classical", 1, 1, prepare_accept},
     {"policy", "", 2, 2, prepare_policy},
     {"export", "all", 0, 0, prepare_export},
@@ -275,7 +295,7 @@ static int prepare(const cmd_args *args, call *out)
     }
     return cmd_fail(
         EXIT_USAGE,
-        "trust: there is no '%s'; it is list, show, pin, forget, rename, block, unblock, accept, policy, "
+        "trust: there is no '%s'; it is list, show, pin, forget, rename, block, unblock, unban, accept, policy, "
         "export or import",
         name);
 }
@@ -298,14 +318,15 @@ const cmd cmd_trust = {
     .summary = "show known peers; name, pin, block, accept and forget them",
     .usage =
         "list | show PEER | pin PEER [--key Qm...] [--name NAME] | rename PEER [NAME] | block PEER |\n"
-        "                  unblock PEER | accept PEER --key Qm...|--key none|--classical | policy PEER POLICY |\n"
-        "                  forget PEER | export [--all] | import FILE [--restore]",
+        "                  unblock PEER | unban PEER | accept PEER --key Qm...|--key none|--classical |\n"
+        "                  policy PEER POLICY | forget PEER | export [--all] | import FILE [--restore]",
     .about =
         "Whoever was met is known by the post-quantum key and channel that it came with, and is refused when these\n"
         "change; the message then says which command accepts the change. A PEER is a peer id or a name that you gave.\n"
         "Names are good wherever a peer is expected: 'kith ping alice'.\n\n"
         "  pin       hold a peer to its key before it was met; never replaces another key\n"
         "  accept    a change that was refused; better ask the peer first, by another way\n"
+        "  unban     whom the running node refuses for what it did ('kith peers --detailed'), before its time is over\n"
         "  policy    inherit, prefer, require or off, in the place of the configuration's pq\n"
         "  export    as text, what you pinned, named, blocked, verified; import takes pins, names and blocks of it",
     .examples = "  kith trust list\n"

@@ -359,6 +359,7 @@ static void on_stop(void *ctx)
     up *u = ctx;
     kith_service_close(u->service);
     kith_keeper_close(u->keeper);
+    kith_standing_close(u->s.standing);
     kith_control_close(u->control);
     kith_metrics_http_close(u->metrics);
     console_close(u->console);
@@ -398,6 +399,50 @@ static int open_control(up *u)
     return e ? cmd_fail(EXIT_DISK, "cannot open the control socket %s: %s", path, uv_strerror(e)) : EXIT_OK;
 }
 
+static void on_banned(void *ctx, const kith_peer_id *peer, const kith_reputation_facts *f)
+{
+    const up *u = ctx;
+    saying s;
+    char when[48];
+    if (!say_begin(&s))
+        return;
+    json_t *o = event_of(u, "peer_banned", peer);
+    json_object_set_new(o, "until", json_integer((json_int_t)f->banned_until));
+    json_object_set_new(o, "reputation", kith_standing_json(u->s.standing, peer));
+    if (u->s.json) {
+        session_print_to(s.f, json_incref(o));
+    } else {
+        stamp(u, s.f);
+        fputs("banned ", s.f);
+        call_print_who(s.f, o);
+        fprintf(
+            s.f,
+            " until %s, for what it did: 'kith peers --detailed' has the reasons, 'kith trust unban' lifts it\n",
+            call_when((long long)f->banned_until, when));
+    }
+    json_decref(o);
+    say_end(u, &s);
+}
+
+static void on_standing_log(void *ctx, const char *line)
+{
+    (void)ctx;
+    cmd_warn("%s", line);
+}
+
+static int judge_peers(up *u)
+{
+    char path[KITH_PATH_MAX];
+    bool kept = kith_path(KITH_PLACE_STATE, "reputation.db", path);
+    u->s.standing = kith_standing_new(&(kith_standing_config){.host = u->s.host,
+                                                              .path = kept ? path : NULL,
+                                                              .trust = u->s.trust,
+                                                              .banned = on_banned,
+                                                              .banned_ctx = u,
+                                                              .log = on_standing_log});
+    return u->s.standing ? EXIT_OK : cmd_fail(EXIT_FAILED, "no memory");
+}
+
 /* Stays connected to those that the configuration names. */
 static int keep_peers(up *u)
 {
@@ -407,6 +452,7 @@ static int keep_peers(up *u)
                                                       .book = u->s.book,
                                                       .lan = u->s.lan,
                                                       .trust = u->s.trust,
+                                                      .standing = u->s.standing,
                                                       .low = c->conns_low,
                                                       .high = c->conns_high,
                                                       .grace = c->conns_grace});
@@ -451,7 +497,9 @@ static int begin(up *u)
         if (kith_node_serve(n, kith_host_now(u->s.host), &row))
             return cmd_fail(EXIT_FAILED, "no memory");
     }
-    int code = keep_peers(u);
+    int code = judge_peers(u);
+    if (!code)
+        code = keep_peers(u);
     if (code)
         return code;
     u->names = (kith_names_watch){.settled = on_settled, .ctx = u};
@@ -461,6 +509,7 @@ static int begin(up *u)
     kith_service_config cfg = {.host = u->s.host,
                                .book = u->s.book,
                                .lan = u->s.lan,
+                               .reputation = u->s.standing,
                                .keeper = u->keeper,
                                .trust = u->s.trust,
                                .names = u->s.names,

@@ -448,6 +448,19 @@ void kith_host_unobserve(kith_host *h, kith_observer *o)
     }
 }
 
+void kith_host_conduct(kith_host *h, const kith_peer_id *peer, kith_conduct kind)
+{
+    if (h->conduct)
+        h->conduct(h->conduct_ctx, peer, kind);
+}
+
+void kith_host_on_conduct(kith_host *h, void (*fn)(void *ctx, const kith_peer_id *peer, kith_conduct kind),
+                          void *ctx)
+{
+    h->conduct = fn;
+    h->conduct_ctx = ctx;
+}
+
 void kith_host_attach(kith_host *h, kith_part *p)
 {
     p->next = h->parts;

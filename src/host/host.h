@@ -11,6 +11,7 @@
 
 #include "host/qkd_keys.h"
 #include "mesh/part.h"
+#include "mesh/reputation.h"
 
 typedef struct kith_host kith_host;
 
@@ -88,6 +89,11 @@ typedef struct kith_observer {
 } kith_observer;
 void kith_host_observe(kith_host *h, kith_observer *o);
 void kith_host_unobserve(kith_host *h, kith_observer *o);
+
+/* Whoever sees what a peer did says so here; without somebody who minds nothing comes of it. What may be said: mesh/reputation.h. */
+void kith_host_conduct(kith_host *h, const kith_peer_id *peer, kith_conduct kind);
+void kith_host_on_conduct(kith_host *h, void (*fn)(void *ctx, const kith_peer_id *peer, kith_conduct kind),
+                          void *ctx);
 
 /* Drives a part of the mesh beside the node, until it is detached; before its memory goes, and while the host is there. */
 void kith_host_attach(kith_host *h, kith_part *p);

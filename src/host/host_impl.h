@@ -15,6 +15,7 @@
 /* How much of a loop turn input may take, in units of kith_conn_cost (50 ns). Whoever has used up its share is not read from in this turn,
  * and waits in a queue for a later one. */
 #define TURN_PEER 1024      /* one peer: READ_BUF bytes in large records, or 64 records however small */
+#define TURN_THROTTLED 8    /* who is throttled (kith_node_throttle) has so small a part of that */
 #define TURN_ALL 4096       /* all peers; beyond it everybody gets one read still, */
 #define TURN_LIGHT 128      /* and waits if it has cost more than that */
 #define TURN_STRANGERS 4096 /* all inbound connections before authentication: one handshake message */
@@ -58,6 +59,8 @@ struct kith_host {
     size_t told_count;
     kith_observer *observers;
     kith_part *parts;
+    void (*conduct)(void *ctx, const kith_peer_id *peer, kith_conduct kind);
+    void *conduct_ctx;
     void (*stop_fn)(void *ctx);
     void *stop_ctx;
     uint8_t *read_buf;

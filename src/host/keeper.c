@@ -79,7 +79,9 @@ static int32_t on_value(void *ctx, const kith_peer_id *peer)
 {
     const kith_keeper *k = ctx;
     const kith_trust_row *r = k->cfg.trust ? kith_trust_find(k->cfg.trust, peer) : NULL;
-    return r && kith_trust_kept(r) && !r->blocked ? KITH_CONNMGR_PRECIOUS : 0;
+    if (r && kith_trust_kept(r) && !r->blocked)
+        return KITH_CONNMGR_PRECIOUS;
+    return k->cfg.standing ? kith_standing_score(k->cfg.standing, peer) : 0;
 }
 
 /* ---- the network ---- */

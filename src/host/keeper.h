@@ -8,6 +8,7 @@
 
 #include "host/book.h"
 #include "host/lan.h"
+#include "host/standing.h"
 #include "host/trust_store.h"
 #include "mesh/connmgr.h"
 
@@ -17,8 +18,9 @@ typedef struct kith_keeper_config {
     kith_host *host; /* outlives it */
     kith_book *book; /* may be NULL, as the next two */
     kith_lan *lan;
-    const kith_trust *trust; /* peers that the user has pinned, verified or named are never trimmed */
-    uint32_t low, high;      /* connections; high 0: nothing is trimmed */
+    const kith_trust *trust;       /* peers that the user has pinned, verified or named are never trimmed */
+    const kith_standing *standing; /* who did worse goes first; may be NULL */
+    uint32_t low, high;            /* connections; high 0: nothing is trimmed */
     kith_time grace;
 } kith_keeper_config;
 

@@ -534,14 +534,18 @@ static json_t *conn_details(const kith_service *s, const kith_conn *c)
     return o;
 }
 
-static json_t *open_conns(const kith_service *s)
+static json_t *open_conns(const kith_service *s, bool judged)
 {
     json_t *list = json_array();
     kith_conn_facts f;
     for (kith_conn *c = NULL; (c = kith_node_conn_next(node_of(s), c));) {
         kith_conn_facts_get(c, &f);
-        if (f.open)
-            json_array_append_new(list, conn_details(s, c));
+        if (!f.open)
+            continue;
+        json_t *o = conn_details(s, c);
+        if (judged && s->cfg.reputation)
+            json_object_set_new(o, "reputation", kith_standing_json(s->cfg.reputation, &f.peer));
+        json_array_append_new(list, o);
     }
     return list;
 }
@@ -599,7 +603,7 @@ static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
     kith_usage u = kith_node_usage(node_of(s));
-    json_t *conns = open_conns(s), *conn;
+    json_t *conns = open_conns(s, false), *conn;
     size_t i, pq = 0;
     uint64_t in = 0, out = 0;
     json_array_foreach(conns, i, conn)
@@ -656,12 +660,17 @@ static void on_known(void *ctx, const kith_book_row *rows, size_t count)
 static void run_peers(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
-    if (!json_is_true(json_object_get(params, "known")))
-        kith_rpc_result(call, json_pack("{s:o}", "peers", open_conns(s)));
-    else if (!s->cfg.book)
+    bool detailed = json_is_true(json_object_get(params, "detailed"));
+    if (!json_is_true(json_object_get(params, "known"))) {
+        json_t *r = json_pack("{s:o}", "peers", open_conns(s, detailed));
+        if (detailed && s->cfg.reputation)
+            json_object_set_new(r, "banned", kith_standing_banned_json(s->cfg.reputation));
+        kith_rpc_result(call, r);
+    } else if (!s->cfg.book) {
         kith_rpc_error(call, KITH_EUNSUPPORTED, NULL, "the peer book cannot be used");
-    else if (kith_book_ask(s->cfg.book, NULL, KNOWN_MAX, on_known, call))
+    } else if (kith_book_ask(s->cfg.book, NULL, KNOWN_MAX, on_known, call)) {
         kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
+    }
 }
 
 static void run_id(void *ctx, kith_rpc_call *call, const json_t *params)
@@ -736,6 +745,20 @@ TRUST_METHOD(change)
 TRUST_METHOD(export)
 TRUST_METHOD(import)
 TRUST_METHOD(verify)
+
+static void run_trust_unban(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    const kith_service *s = ctx;
+    const char *text = text_param(params, "peer");
+    kith_peer_id peer;
+    if (!text || !kith_trust_resolve(s->cfg.trust, text, &peer))
+        kith_rpc_bad_params(call, "'peer' must be a peer id or the name of a known peer");
+    else if (!s->cfg.reputation || !kith_standing_lift(s->cfg.reputation, &peer))
+        kith_rpc_error(call, KITH_ENOTFOUND, NULL, "nothing that %.100s did is known here", text);
+    else
+        kith_rpc_result(call, json_pack("{s:o, s:o}", "peer", kith_json_peer(&peer), "reputation",
+                                        kith_standing_json(s->cfg.reputation, &peer)));
+}
 
 /* NULL: answered already. */
 static kith_invites *invites_of(kith_service *s, kith_rpc_call *call)
@@ -822,6 +845,8 @@ const char *kith_service_join_topics(kith_service *s, const char *names)
                                     &why);
     if (!s->topics)
         return why;
+    if (s->cfg.reputation)
+        kith_standing_watch_gossip(s->cfg.reputation, kith_topics_router(s->topics));
     while (*(names += strspn(names, " ")) != '\0') {
         size_t len = strcspn(names, " ");
         why = kith_topics_subscribe(s->topics, kith_bytes_of(names, len));
@@ -880,6 +905,7 @@ const kith_rpc_method kith_service_methods[] = {
     {"trust.export", run_trust_export},
     {"trust.import", run_trust_import},
     {"trust.verify", run_trust_verify},
+    {"trust.unban", run_trust_unban},
     {0},
 };
 
@@ -930,6 +956,8 @@ void kith_service_close(kith_service *s)
     kith_invites_close(s->invites);
     kith_discoveries_close(s->looking);
     kith_messages_close(s->messages);
+    if (s->cfg.reputation)
+        kith_standing_watch_gossip(s->cfg.reputation, NULL);
     kith_topics_close(s->topics);
     kith_metrics_close(s->metrics);
     if (s->cfg.host)

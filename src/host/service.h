@@ -19,6 +19,7 @@ typedef struct kith_service_config {
     kith_host *host;               /* NULL: no node runs, and only trust.* may be called */
     kith_book *book;               /* may be NULL */
     kith_lan *lan;                 /* NULL: the local network is nobody's business */
+    kith_standing *reputation;     /* NULL: nobody is judged */
     kith_keeper *keeper;           /* NULL: connections are kept by nobody */
     kith_names *names;             /* may be NULL */
     kith_trust *trust;             /* may be NULL when there is a host: then nobody has a name */

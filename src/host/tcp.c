@@ -357,6 +357,12 @@ static uint64_t cheap(size_t n)
     return n / 100 + 2 * READ_COST;
 }
 
+/* Of a loop turn. */
+static uint64_t share_of(const sock *s)
+{
+    return s->conn && kith_conn_throttled(s->conn) ? TURN_PEER / TURN_THROTTLED : TURN_PEER;
+}
+
 /* libuv reads up to 32 buffers in a row as long as they come out full, and knows nothing of what they cost. So this counts it, and sets
  * the size of the next: a peer whose bytes are dear gets few at a time, and more again only after many that were cheap, each time twice
  * as many. */
@@ -380,7 +386,7 @@ static void account(sock *s, bool stranger, size_t n, uint64_t cost)
         s->read_max = s->read_max * 2 < READ_BUF ? s->read_max * 2 : READ_BUF;
         s->cheap = 0;
     }
-    if (s->spent >= TURN_PEER || (h->spent >= TURN_ALL && s->spent > TURN_LIGHT) ||
+    if (s->spent >= share_of(s) || (h->spent >= TURN_ALL && s->spent > TURN_LIGHT) ||
         (s->conn && kith_conn_laden(s->conn)))
         wait_for_turn(s);
 }
@@ -434,7 +440,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         bool stranger = kith_conn_stranger(s->conn);
         uint64_t before = kith_conn_cost(s->conn);
         kith_node_recv_some(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n),
-                            TURN_PEER);
+                            share_of(s));
         account(s, stranger, (size_t)n, kith_conn_cost(s->conn) - before);
     }
     kith_host_kick(h);
@@ -502,7 +508,7 @@ static void go_on(sock *s)
 {
     kith_host *h = s->host;
     uint64_t before = kith_conn_cost(s->conn);
-    kith_node_go_on(h->node, kith_host_now(h), s->conn, TURN_PEER);
+    kith_node_go_on(h->node, kith_host_now(h), s->conn, share_of(s));
     s->turn = h->turn;
     s->spent = kith_conn_cost(s->conn) - before;
     h->spent += s->spent;

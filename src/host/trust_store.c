@@ -106,6 +106,8 @@ typedef struct job {
 struct kith_trust {
     char path[PATH_MAX];
     kith_pq_policy policy;
+    kith_trust_gate gate; /* NULL: none */
+    void *gate_ctx;
     kith_map by_peer; /* seeded hash of the id -> entry */
     uint64_t seed[2];
     kith_list rows, strangers, met;
@@ -829,12 +831,20 @@ kith_pq_policy kith_trust_policy_of(void *ctx, const kith_peer_id *peer)
     return t->policy;
 }
 
+void kith_trust_set_gate(kith_trust *t, kith_trust_gate gate, void *ctx)
+{
+    t->gate = gate;
+    t->gate_ctx = ctx;
+}
+
 kith_err kith_trust_ask(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
 {
     kith_trust *t = ctx;
     entry *e = find(t, &c->peer);
     kith_trust_row next;
     kith_err err = kith_trust_decide(e ? &e->row : NULL, c, t->policy, kith_wall_s(), &next, why);
+    if (!err && t->gate)
+        err = t->gate(t->gate_ctx, &c->peer, why);
     if (err)
         return err;
     bool fresh = !e;

@@ -34,6 +34,10 @@ void kith_trust_close(kith_trust *t);
  * counts in memory and is tried again), and that it can be again. */
 void kith_trust_on_trouble(kith_trust *t, void (*fn)(void *ctx, const char *sentence), void *ctx);
 
+/* Asked about a peer that would be let in; anything but KITH_OK refuses it, and why says so. */
+typedef kith_err (*kith_trust_gate)(void *ctx, const kith_peer_id *peer, char why[KITH_REASON_MAX]);
+void kith_trust_set_gate(kith_trust *t, kith_trust_gate gate, void *ctx); /* NULL: nobody is asked */
+
 /* kith_node_config.trust; ctx is the kith_trust. */
 kith_err kith_trust_ask(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX]);
 /* kith_node_config.policy: the peer's own, or the configuration's. */

@@ -546,8 +546,10 @@ static void take_sub(kith_gossip *g, kith_time now, kith_gossip_peer *p, const k
     }
     if (l && l->subscribed)
         return;
-    if (!is_topic(it->topic) || p->topic_count >= g->cfg.topics_per_peer ||
-        kith_gossip_topic_make_(g, it->topic, &t)) {
+    bool beyond = !is_topic(it->topic) || p->topic_count >= g->cfg.topics_per_peer;
+    if (beyond)
+        p->behaviour += REFUSED_SUB;
+    if (beyond || kith_gossip_topic_make_(g, it->topic, &t)) { /* others may have taken the room for topics */
         g->counts.refused++;
         return;
     }

@@ -213,6 +213,10 @@ typedef struct kith_gossip_counts {
 } kith_gossip_counts;
 kith_gossip_counts kith_gossip_count(const kith_gossip *g);
 
+/* What a peer did itself, 1 and more when that is enough to have no more to do with it: its invalid messages (P4), as parts of what puts it
+ * on the graylist, and its misbehaviour (P7), as parts of what keeps our messages from it, since whoever floods with IHAVE is not asked any more
+ * soon after. Its neighbours on one address (P6) do not count, as they do in the score. */
+double kith_gossip_misconduct_of(const kith_gossip *g, const kith_peer_id *peer);
 /* 0 for a stranger. */
 double kith_gossip_score_of(const kith_gossip *g, const kith_peer_id *peer);
 /* Peers in a topic, and in our mesh of it: at most max ids, in no useful order; returns how many there are. */

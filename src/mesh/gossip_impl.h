@@ -17,9 +17,11 @@
 
 #define STATE_MAX (KITH_GOSSIP_CONTROL_MAX + 16) /* bytes of a frame that tells of our state */
 #define BACKOFF_MAX KITH_SEC(24 * 3600)          /* of what a peer asks for */
-#define PROMISES_MAX 32   /* that a peer owes us: one for each IHAVE that we answer, for 3 s */
-#define RECORD_MAX 2048   /* bytes of a signed record that is kept; 16 of them are a PRUNE of 32 KiB */
-#define PX_QUEUE_MAX 32   /* peers told of that wait to be dialled */
+#define PROMISES_MAX 32 /* that a peer owes us: one for each IHAVE that we answer, for 3 s */
+#define RECORD_MAX 2048 /* bytes of a signed record that is kept; 16 of them are a PRUNE of 32 KiB */
+#define PX_QUEUE_MAX 32 /* peers told of that wait to be dialled */
+#define REFUSED_SUB \
+    0.02 /* P7 for a subscription beyond topics_per_peer: some hundreds are an oddity, thousands a flood */
 #define REPEATED_HELLO 10 /* P7 for extensions told twice, as go has it */
 #define SWEEP_TICKS 15    /* heartbeats between two looks for links that nothing needs */
 #define SLACK_TICKS 2     /* heartbeats that we wait longer than a backoff, as go does */

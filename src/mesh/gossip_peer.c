@@ -197,6 +197,22 @@ double kith_gossip_score_(const kith_gossip *g, const kith_gossip_peer *p)
     return kith_gossip_score(&g->cfg.score, topics, p->app, ip, p->behaviour);
 }
 
+double kith_gossip_misconduct_of(const kith_gossip *g, const kith_peer_id *peer)
+{
+    const kith_gossip_peer *p = kith_gossip_peer_find_(g, peer);
+    const kith_gossip_score_params *s = &g->cfg.score;
+    double sum = 0;
+    for (kith_link *k = p ? kith_list_first(&p->links) : NULL; k; k = kith_list_next(&p->links, k)) {
+        const link *l = KITH_OF(k, link, in_peer);
+        const kith_gossip_topic_params *of = params_of(g, l->topic);
+        sum += l->stats.invalid * l->stats.invalid * of->invalid_weight * of->weight;
+    }
+    double part = s->graylist < 0 ? sum / s->graylist : 0;
+    if (p && s->publish < 0)
+        part += kith_gossip_score(s, 0, 0, 0, p->behaviour) / s->publish;
+    return part;
+}
+
 void kith_gossip_queue_clear_(kith_gossip *g, kith_gossip_peer *p)
 {
     for (; p->queue_len > 0; p->queue_len--) {

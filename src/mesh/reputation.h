@@ -108,7 +108,7 @@ typedef struct kith_reputation_row {
 /* A row that has changed since it was taken last. */
 bool kith_reputation_take(kith_reputation *r, kith_reputation_row *out);
 /* A row that was kept; nobody is noted yet. What is out of bounds in it is put into them. */
-void kith_reputation_put(kith_reputation *r, const kith_reputation_row *row, uint64_t unix);
+void kith_reputation_put(kith_reputation *r, const kith_reputation_row *from, uint64_t unix);
 
 /* Asserts the invariants; for tests and fuzzers. */
 void kith_reputation_check(const kith_reputation *r);

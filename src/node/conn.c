@@ -694,6 +694,7 @@ static void drain_yamux(kith_conn *c, kith_time now, uint64_t enough)
         case KITH_YAMUX_RTT:
             break;
         case KITH_YAMUX_FAILED:
+            c->broke = ev.err == KITH_EPROTO || ev.err == KITH_ELIMIT;
             fail(c, now, ev.err, ev.why);
             break;
         }

@@ -654,6 +654,16 @@ void kith_node_forget_sessions(kith_node *n, const kith_peer_id *peer)
     kith_resume_timer_(n);
 }
 
+void kith_node_throttle(kith_conn *c, bool on)
+{
+    c->throttled = on;
+}
+
+bool kith_conn_throttled(const kith_conn *c)
+{
+    return c->throttled;
+}
+
 void kith_node_protect(kith_conn *c, bool on)
 {
     c->protect += on ? 1 : -1;
@@ -895,6 +905,7 @@ void kith_conn_facts_get(const kith_conn *c, kith_conn_facts *out)
         .active_at = c->active_at,
         .heard_at = c->yamux ? kith_yamux_heard(c->yamux) : 0,
         .protected = c->protect > 0,
+        .broke = c->broke,
         .rtt = c->yamux ? kith_yamux_rtt(c->yamux) : 0,
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,

@@ -228,6 +228,9 @@ void kith_node_ping(kith_node *n, kith_time now, kith_conn *c);
 void kith_node_shutdown(kith_node *n, kith_time now);
 /* The next handshake with this peer has signatures, whoever dials; NULL: with everybody. */
 void kith_node_forget_sessions(kith_node *n, const kith_peer_id *peer);
+/* The host reads from a throttled connection an eighth of what others get in a turn. */
+void kith_node_throttle(kith_conn *c, bool on);
+bool kith_conn_throttled(const kith_conn *c);
 /* A protected connection is not trimmed when idle. Counted: protect twice, unprotect twice. */
 void kith_node_protect(kith_conn *c, bool on);
 
@@ -296,6 +299,7 @@ typedef struct kith_conn_facts {
     kith_time active_at;          /* when a stream of an application last did something; at first opened_at */
     kith_time heard_at;           /* when the last byte came */
     bool protected;               /* kith_node_protect */
+    bool broke;                   /* over, since the peer said inside the channel what the protocol forbids */
     kith_time rtt;                /* smoothed; 0: unknown */
     uint64_t bytes_in, bytes_out; /* on the wire */
     size_t streams;

@@ -100,8 +100,8 @@ struct kith_conn {
     node_timer timer;
     kith_node *node;
     conn_state state;
-    bool inbound, blocked, secured, dialed, missed, counted, identified, was_open, push_due, pushing,
-        said_much;
+    bool inbound, blocked, secured, dialed, missed, broke, throttled, counted, identified, was_open, push_due,
+        pushing, said_much;
     int protect;
     void *link;
     dial_job *job; /* outbound, until OPEN or dead */

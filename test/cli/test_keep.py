@@ -49,6 +49,23 @@ def a_dial_may_keep_and_what_is_no_peer_is_refused():
             one.event("peer_connected", 20)
 
 
+def what_a_peer_did_is_shown_and_known_after_a_restart():
+    with homes("a", "b") as (a, b), Up(b) as two:
+        with Up(a) as one:
+            kith(a, "dial", two.addr)
+            shown = kith(a, "peers", "--detailed", "--json").json()
+            assert shown["banned"] == [] and shown["peers"][0]["reputation"]["score"] >= 1, shown
+            kith(a, "peers", "--detailed", out="score 1.0: connected 1 times +1.0")
+            assert kith(b, "peers", "--detailed", "--json").json()["peers"][0]["reputation"] is None  # it has not dialled
+            kith(b, "trust", "unban", one.peer, code=4, err="is known here")
+            one.stop()
+        with Up(a):
+            kith(a, "dial", two.addr)
+            why = kith(a, "peers", "--detailed", "--json").json()["peers"][0]["reputation"]["reasons"]
+            assert [w["count"] for w in why if w["kind"] == "connected"] == [2], why
+            kith(a, "trust", "unban", two.peer, out="is not banned any more")
+
+
 def another_network_is_noticed_and_the_dead_are_dropped():
     why = kith_net.missing()
     if why:
@@ -73,4 +90,5 @@ def another_network_is_noticed_and_the_dead_are_dropped():
 
 run(a_kept_peer_is_connected_to_whenever_it_is_there,
     a_dial_may_keep_and_what_is_no_peer_is_refused,
+    what_a_peer_did_is_shown_and_known_after_a_restart,
     another_network_is_noticed_and_the_dead_are_dropped)

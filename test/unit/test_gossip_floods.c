@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A peer that floods a gossipsub router: what it costs has a bound, and it is found out. gossipsub v1.1, "Spam Protection Measures". */
 #include "gossip_rig.h"
+#include "mesh/reputation.h"
 
 #define KIB 1024
 
@@ -9,6 +10,22 @@ static void expect_small(const rig *r, size_t before, size_t most)
 {
     if (r->heap.bytes > before + most)
         fail_msg("%zu bytes more", r->heap.bytes - before);
+}
+
+/* Who did this is banned, by what the router says of it every few seconds; and nobody else is. */
+static void expect_banned(rig *r, size_t flooder)
+{
+    kith_reputation_config cfg;
+    kith_reputation_config_default(&cfg);
+    cfg.env = (kith_env){.alloc = {.fn = kith_heap}, .rand = r->cfg.env.rand};
+    kith_reputation *known = kith_reputation_new(&cfg);
+    assert_non_null(known);
+    for (size_t i = 0; i < 4; i++) {
+        const kith_peer_id *id = &r->peers[i].id;
+        kith_reputation_gossip(known, id, kith_gossip_misconduct_of(r->g, id), 1800000000);
+        assert_int_equal(kith_reputation_banned(known, id, 1800000000) > 0, i == flooder);
+    }
+    kith_reputation_free(known);
 }
 
 static void begin(rig *r)
@@ -57,6 +74,7 @@ static void ihave_flood(void **state)
     rig_ids(&r, 0, KITH_GOSSIP_IHAVE, ids, 5000);
     assert_int_equal(rig_hear(&r, 0).iwant, 0);
     assert_true(rig_score(&r, 1) >= 0);
+    expect_banned(&r, 0);
     rig_end(&r);
 }
 
@@ -78,6 +96,7 @@ static void graft_flood(void **state)
     assert_true(grafts <= 15);
     assert_true(rig_score(&r, 0) < r.cfg.score.graylist);
     assert_int_equal(rig_hear(&r, 0).prunes, 1); /* all of them have one answer */
+    expect_banned(&r, 0);
     expect_small(&r, before, 1 * KIB);
     rig_end(&r);
 }
@@ -97,8 +116,10 @@ static void subscription_flood(void **state)
         kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
         kith_gossip_put_sub(&w, true, kith_bytes_str(name));
         assert_true(kith_gossip_take(r.g, r.now, p->p, &p->intake, kith_wr_bytes(&w), &e));
-        if (i == 4999) /* of one peer: with "news", which is there already */
+        if (i == 4999) { /* of one peer: with "news", which is there already */
             assert_int_equal(kith_gossip_count(r.g).topics, r.cfg.topics_per_peer);
+            expect_banned(&r, 0);
+        }
     }
     kith_gossip_counts c = kith_gossip_count(r.g);
     assert_true(c.topics <= r.cfg.topics_max && c.topics <= 1 + 4 * r.cfg.topics_per_peer);
@@ -139,6 +160,7 @@ static void giant_rpcs(void **state)
     for (int i = 0; i < 25; i++)
         (void)rig_say(&r, 0, kith_bytes_str("\xff"));
     assert_true(rig_score(&r, 0) < r.cfg.score.graylist);
+    expect_banned(&r, 0);
     rig_end(&r);
 }
 
@@ -161,6 +183,7 @@ static void forged_seqnos(void **state)
     assert_int_equal(c.graylisted, 1996);
     assert_int_equal(c.seen + c.events + c.bytes, 0);
     expect_small(&r, before, 1 * KIB);
+    expect_banned(&r, 0);
     /* the author's own next message comes through */
     rig_say_message(&r, 1, 50, 2, 4);
     assert_int_equal(rig_events(&r, KITH_GOSSIP_ACCEPT), 1);
@@ -257,6 +280,26 @@ static void hello_flood(void **state)
     rig_end(&r);
 }
 
+/* Honest, and in more topics than we take. */
+static void three_hundred_topics_too_many_are_no_flood(void **state)
+{
+    (void)state;
+    rig r;
+    char name[32];
+    begin(&r);
+    for (unsigned i = 0; i < 556; i++) {
+        snprintf(name, sizeof name, "topic %u", i);
+        uint8_t buf[64];
+        kith_err e;
+        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+        kith_gossip_put_sub(&w, true, kith_bytes_str(name));
+        assert_true(kith_gossip_take(r.g, r.now, r.peers[0].p, &r.peers[0].intake, kith_wr_bytes(&w), &e));
+    }
+    assert_true(kith_gossip_misconduct_of(r.g, &r.peers[0].id) <= 0.01);
+    expect_banned(&r, 9);
+    rig_end(&r);
+}
+
 /* A peer that reads nothing while others talk. */
 static void deaf_peer(void **state)
 {
@@ -279,11 +322,17 @@ static void deaf_peer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ihave_flood),        cmocka_unit_test(graft_flood),
-        cmocka_unit_test(subscription_flood), cmocka_unit_test(giant_rpcs),
-        cmocka_unit_test(forged_seqnos),      cmocka_unit_test(iwant_flood),
-        cmocka_unit_test(idontwant_flood),    cmocka_unit_test(prune_flood),
-        cmocka_unit_test(hello_flood),        cmocka_unit_test(deaf_peer),
+        cmocka_unit_test(ihave_flood),
+        cmocka_unit_test(graft_flood),
+        cmocka_unit_test(subscription_flood),
+        cmocka_unit_test(giant_rpcs),
+        cmocka_unit_test(three_hundred_topics_too_many_are_no_flood),
+        cmocka_unit_test(forged_seqnos),
+        cmocka_unit_test(iwant_flood),
+        cmocka_unit_test(idontwant_flood),
+        cmocka_unit_test(prune_flood),
+        cmocka_unit_test(hello_flood),
+        cmocka_unit_test(deaf_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Reputation on a host with real sockets: a peer that floods gossip is found out, banned, refused, and still banned after a restart. */
+#include "host/standing.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mesh/gossip_part.h"
+#include "support.h"
+
+static char folder[] = "/tmp/kith-standing-XXXXXX";
+static char path[64], trust_path[64];
+
+/* ---- who floods: with RPCs that are none ---- */
+
+typedef struct flood {
+    unsigned left;
+} flood;
+
+static size_t flood_send(void *m, kith_time now, kith_span out)
+{
+    flood *f = m;
+    (void)now;
+    if (f->left == 0 || out.len < 2)
+        return 0;
+    f->left--;
+    out.p[0] = 1;    /* an RPC of one byte, */
+    out.p[1] = 0xff; /* which begins a field and does not end it */
+    return 2;
+}
+
+static kith_err flood_recv(void *m, kith_time now, kith_bytes in)
+{
+    (void)m, (void)now, (void)in;
+    return KITH_OK;
+}
+
+static void flood_eof(void *m, kith_time now)
+{
+    (void)m, (void)now;
+}
+
+static kith_stream_want flood_want(const void *m)
+{
+    (void)m;
+    return KITH_STREAM_OPEN;
+}
+
+static void flood_gone(void *m, kith_time now, kith_err why)
+{
+    (void)m, (void)now, (void)why;
+}
+
+static void flood_free(void *m)
+{
+    free(m);
+}
+
+static const kith_stream_ops flood_ops = {.recv = flood_recv,
+                                          .eof = flood_eof,
+                                          .send = flood_send,
+                                          .want = flood_want,
+                                          .gone = flood_gone,
+                                          .free = flood_free};
+
+/* ---- two hosts ---- */
+
+typedef struct end {
+    kith_host *h;
+    kith_signer *signer;
+    kith_trust *trust;
+    kith_standing *standing;
+    kith_gossip_part *gossip;
+    kith_observer watch;
+    unsigned identified, disconnected, refused, banned, dialed;
+    kith_conn *conn;
+    kith_err err;
+    char why[KITH_REASON_MAX];
+} end;
+
+static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
+{
+    end *e = ctx;
+    (void)h;
+    e->identified += ev->kind == KITH_NODE_IDENTIFIED;
+    e->disconnected += ev->kind == KITH_NODE_DISCONNECTED;
+    if (ev->kind != KITH_NODE_REFUSED)
+        return;
+    e->refused++;
+    snprintf(e->why, sizeof e->why, "%s", ev->why ? ev->why : "");
+}
+
+static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
+{
+    end *e = ctx;
+    (void)h, (void)why;
+    e->dialed++;
+    e->conn = c;
+    e->err = err;
+}
+
+static void on_banned(void *ctx, const kith_peer_id *peer, const kith_reputation_facts *f)
+{
+    end *e = ctx;
+    (void)peer;
+    assert_true(f->banned_until > 0);
+    e->banned++;
+}
+
+static void start(end *e, uint8_t id, bool judges)
+{
+    *e = (end){0};
+    kith_host_config cfg = {0};
+    const char *why;
+    uint8_t seed[KITH_ED25519_SEED_LEN] = {id};
+    kith_node_config_default(&cfg.node);
+    e->signer = kith_signer_new(seed);
+    cfg.node.signer = e->signer;
+    cfg.node.agent = "test";
+    if (judges) {
+        e->trust = kith_trust_open(trust_path, &why);
+        assert_non_null(e->trust);
+        cfg.node.trust = kith_trust_ask;
+        cfg.node.trust_ctx = e->trust;
+    }
+    e->h = kith_host_new(&cfg, &why);
+    assert_non_null(e->h);
+    e->watch = (kith_observer){.event = on_event, .ctx = e};
+    kith_host_observe(e->h, &e->watch);
+    if (judges) {
+        kith_trust_attach(e->trust, kith_host_loop(e->h));
+        e->standing = kith_standing_new(&(kith_standing_config){
+            .host = e->h, .path = path, .trust = e->trust, .banned = on_banned, .banned_ctx = e});
+        assert_non_null(e->standing);
+        kith_gossip_part_config g = {0};
+        kith_gossip_config_default(&g.router);
+        g.router.env = *kith_host_env();
+        e->gossip = kith_gossip_part_new(kith_host_node(e->h), kith_host_now(e->h), &g, &why);
+        assert_non_null(e->gossip);
+        kith_host_attach(e->h, kith_gossip_part_of(e->gossip));
+        kith_standing_watch_gossip(e->standing, kith_gossip_part_router(e->gossip));
+    }
+    kith_host_kick(e->h);
+}
+
+static void stop(end *e)
+{
+    kith_standing_close(e->standing);
+    if (e->gossip) {
+        kith_gossip_part_stop(e->gossip, kith_host_now(e->h));
+        kith_host_detach(e->h, kith_gossip_part_of(e->gossip));
+    }
+    kith_host_stop(e->h);
+    kith_host_run(e->h);
+    kith_standing_free(e->standing);
+    kith_trust_close(e->trust);
+    kith_host_free(e->h);
+    kith_gossip_part_free(e->gossip);
+    kith_signer_free(e->signer);
+}
+
+static void turns(end *a, end *b, const unsigned *until)
+{
+    for (uint64_t begun = uv_hrtime(); !*until && uv_hrtime() - begun < 60ull * 1000000000u;) {
+        uv_run(kith_host_loop(a->h), UV_RUN_NOWAIT);
+        uv_run(kith_host_loop(b->h), UV_RUN_NOWAIT);
+        usleep(200);
+    }
+    assert_true(*until > 0);
+}
+
+static void dial(end *from, end *to, const kith_maddr *where)
+{
+    from->dialed = 0;
+    assert_int_equal(kith_host_dial(from->h, NULL, where, 1, on_dialed, from), KITH_OK);
+    turns(from, to, &from->dialed);
+}
+
+static kith_maddr listen_at(end *e)
+{
+    kith_maddr at, bound;
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/ip4/127.0.0.1/tcp/0"), &at, NULL), KITH_OK);
+    assert_int_equal(kith_host_listen(e->h, &at, &bound), 0);
+    return bound;
+}
+
+static void who_floods_gossip_is_banned_refused_and_remembered(void **state)
+{
+    (void)state;
+    end good, bad;
+    kith_stream *st;
+    kith_bytes id = kith_gossip_version_id(KITH_GOSSIP_V12);
+    start(&good, 1, true);
+    start(&bad, 2, false);
+    kith_maddr where = listen_at(&good);
+    dial(&bad, &good, &where);
+    turns(&bad, &good, &good.identified);
+    kith_peer_id flooder = *kith_node_id(kith_host_node(bad.h));
+    /* Each of them costs a stream, which is reset: another one, and another one. */
+    for (uint64_t begun = uv_hrtime(); !good.banned && uv_hrtime() - begun < 60ull * 1000000000u;) {
+        flood *f = malloc(sizeof *f);
+        *f = (flood){.left = 1};
+        (void)!kith_node_open(kith_host_node(bad.h), kith_host_now(bad.h), bad.conn, &id, 1, &flood_ops, f,
+                              NULL, &st);
+        kith_host_kick(bad.h);
+        for (int i = 0; i < 20; i++) {
+            uv_run(kith_host_loop(bad.h), UV_RUN_NOWAIT);
+            uv_run(kith_host_loop(good.h), UV_RUN_NOWAIT);
+            usleep(200);
+        }
+    }
+    assert_int_equal(good.banned, 1);
+    turns(&bad, &good, &bad.disconnected); /* sent away */
+    json_t *j = kith_standing_json(good.standing, &flooder);
+    assert_true(json_is_object(j) && json_integer_value(json_object_get(j, "banned_until")) > 0);
+    json_decref(j);
+    turns(&bad, &good, &good.disconnected);
+    good.refused = 0;
+    bad.disconnected = 0;
+    dial(&bad, &good, &where);
+    turns(&bad, &good, &good.refused);
+    assert_non_null(strstr(good.why, "is banned until"));
+    assert_non_null(strstr(good.why, "gossip"));
+    assert_non_null(strstr(good.why, "kith trust unban 12D3"));
+    stop(&good);
+    stop(&bad);
+
+    start(&good, 1, true); /* the same home again */
+    start(&bad, 2, false);
+    where = listen_at(&good);
+    dial(&bad, &good, &where);
+    turns(&bad, &good, &good.refused);
+    j = kith_standing_banned_json(good.standing);
+    assert_int_equal(json_array_size(j), 1);
+    json_decref(j);
+    assert_true(kith_standing_lift(good.standing, &flooder));
+    for (uint64_t begun = uv_hrtime(); good.identified == 0 && uv_hrtime() - begun < 60ull * 1000000000u;)
+        dial(&bad, &good, &where); /* the first may find the refused connection still closing */
+    assert_int_equal(good.identified, 1);
+    stop(&good);
+    stop(&bad);
+}
+
+static void only_where_a_peer_had_answered_its_absence_counts(void **state)
+{
+    (void)state;
+    end judge, peer;
+    kith_maddr elsewhere, with_peer;
+    start(&judge, 1, true);
+    start(&peer, 3, false);
+    kith_peer_id id = *kith_node_id(kith_host_node(peer.h));
+    kith_maddr where = listen_at(&peer);
+    dial(&judge, &peer, &where);
+    assert_non_null(judge.conn);
+    assert_int_equal(kith_standing_score(judge.standing, &id), 1000);
+    kith_host_stop(peer.h);
+    turns(&judge, &peer, &judge.disconnected);
+    stop(&peer);
+    start(&peer, 4, false); /* somebody else, whose loop the dials below need */
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/ip4/127.0.0.1/tcp/1"), &elsewhere, NULL), KITH_OK);
+    assert_int_equal(kith_maddr_set_peer(&elsewhere, &id), KITH_OK);
+    dial(&judge, &peer, &elsewhere); /* so somebody said */
+    assert_null(judge.conn);
+    assert_int_equal(kith_standing_score(judge.standing, &id), 1000);
+    with_peer = where;
+    assert_int_equal(kith_maddr_set_peer(&with_peer, &id), KITH_OK);
+    dial(&judge, &peer, &with_peer);
+    assert_null(judge.conn);
+    assert_int_equal(kith_standing_score(judge.standing, &id), 500);
+    stop(&judge);
+    stop(&peer);
+}
+
+static void a_friend_is_never_banned(void **state)
+{
+    (void)state;
+    end judge, peer;
+    start(&judge, 1, true);
+    start(&peer, 5, false);
+    kith_peer_id id = *kith_node_id(kith_host_node(peer.h));
+    for (int i = 0; i < 10; i++)
+        kith_host_conduct(judge.h, &id, KITH_CONDUCT_CORRUPT);
+    turns(&judge, &peer, &judge.banned);
+    assert_true(kith_standing_lift(judge.standing, &id));
+    judge.banned = 0;
+    kith_trust_edit pin = {.act = KITH_TRUST_RENAME, .peer = id, .name = "friend"};
+    assert_int_equal(kith_trust_edit_all(judge.trust, &pin, 1, NULL, NULL), KITH_OK);
+    for (int i = 0; i < 50; i++)
+        uv_run(kith_host_loop(judge.h), UV_RUN_NOWAIT), usleep(2000);
+    for (int i = 0; i < 10; i++)
+        kith_host_conduct(judge.h, &id, KITH_CONDUCT_CORRUPT);
+    assert_int_equal(kith_standing_score(judge.standing, &id), -100000);
+    json_t *j = kith_standing_banned_json(judge.standing);
+    assert_int_equal(json_array_size(j), 0);
+    json_decref(j);
+    stop(&judge);
+    stop(&peer);
+}
+
+static void a_damaged_file_is_put_aside(void **state)
+{
+    (void)state;
+    end judge;
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 1000; i++)
+        fputs("this is no database ", f);
+    fclose(f);
+    start(&judge, 1, true);
+    kith_peer_id id = *kith_node_id(kith_host_node(judge.h));
+    kith_host_conduct(judge.h, &id, KITH_CONDUCT_VERIFIED);
+    stop(&judge);
+    start(&judge, 1, true);
+    assert_int_equal(kith_standing_score(judge.standing, &id), 2000);
+    stop(&judge);
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/reputation.db", folder);
+    snprintf(trust_path, sizeof trust_path, "%s/trust.db", folder);
+    return 0;
+}
+
+static int clean(void **state)
+{
+    char command[96];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_floods_gossip_is_banned_refused_and_remembered),
+        cmocka_unit_test(only_where_a_peer_had_answered_its_absence_counts),
+        cmocka_unit_test(a_friend_is_never_banned),
+        cmocka_unit_test(a_damaged_file_is_put_aside),
+    };
+    return cmocka_run_group_tests(tests, prepare, clean);
+}
