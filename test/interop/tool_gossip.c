@@ -5,6 +5,7 @@
  *
  *     say TEXT               publish it; a message's key is its text up to the first space
  *     burst N SIZE KEY       publish N messages KEY-0, KEY-1 ..., each of SIZE bytes
+ *     timed SIZE KEY         publish one of SIZE bytes, KEY-T: T is CLOCK_MONOTONIC in nanoseconds, as is a message's `at`
  *     dial ADDR              connect
  *     peers                  print {"event":"peers","topic":N,"mesh":N}
  *     counts                 print what kith_gossip_count says
@@ -51,12 +52,13 @@ static void on_news(void *ctx, kith_time now)
     kith_gossip_event ev;
     (void)ctx;
     while (kith_gossip_next(router(), &ev)) {
+        uint64_t at = uv_hrtime();
         char from[KITH_PEER_ID_TEXT_MAX + 1], source[KITH_PEER_ID_TEXT_MAX + 1];
         kith_peer_id_text(&ev.from, from);
         kith_peer_id_text(&ev.source, source);
         printf("{\"event\":\"message\",\"from\":\"%s\",\"source\":\"%s\",\"seqno\":\"%016" PRIx64
-               "\",\"bytes\":%zu,\"key\":\"",
-               from, source, ev.seqno, ev.data.len);
+               "\",\"at\":%" PRIu64 ",\"bytes\":%zu,\"key\":\"",
+               from, source, ev.seqno, at, ev.data.len);
         print_key(ev.data);
         puts("\"}");
         if (ev.judged) {
@@ -89,6 +91,16 @@ static void burst(const char *args)
         publish(data, used < size ? size : used);
     }
     free(data);
+}
+
+static void timed(const char *args)
+{
+    char *rest, data[65536], *key = data;
+    size_t size = strtoul(args, &rest, 10);
+    size_t used = (size_t)snprintf(key, 256, "%.100s-%" PRIu64 " ", *rest ? rest + 1 : "", uv_hrtime());
+    size = size < used ? used : size > sizeof data ? sizeof data : size;
+    memset(data + used, '.', size - used);
+    publish(data, size);
 }
 
 static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
@@ -127,6 +139,8 @@ static void command(char *line)
         publish(line + 4, strlen(line + 4));
     else if (strncmp(line, "burst ", 6) == 0)
         burst(line + 6);
+    else if (strncmp(line, "timed ", 6) == 0)
+        timed(line + 6);
     else if (strncmp(line, "dial ", 5) == 0)
         dial(line + 5);
     else if (strcmp(line, "peers") == 0)

@@ -15,6 +15,7 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/sys/unix"
 )
 
 // A message's key is its text up to the first space.
@@ -24,6 +25,13 @@ func keyOf(data []byte) string {
 		key = key[:64]
 	}
 	return key
+}
+
+// CLOCK_MONOTONIC in nanoseconds, which all processes of a machine share.
+func monotonic() int64 {
+	var t unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return t.Nano()
 }
 
 func gossip(topicName string, addrs []string) int {
@@ -96,10 +104,11 @@ func gossip(topicName string, addrs []string) int {
 			if err != nil {
 				return
 			}
+			at := monotonic()
 			if m.GetFrom() == h.ID() {
 				continue
 			}
-			emit(map[string]any{"event": "message", "from": m.GetFrom().String(), "source": m.ReceivedFrom.String(),
+			emit(map[string]any{"event": "message", "at": at, "from": m.GetFrom().String(), "source": m.ReceivedFrom.String(),
 				"seqno": hex.EncodeToString(m.GetSeqno()), "bytes": len(m.Data), "key": keyOf(m.Data)})
 		}
 	}()
@@ -135,6 +144,15 @@ func gossip(topicName string, addrs []string) int {
 				}
 				err = topic.Publish(ctx, []byte(data))
 			}
+		case "timed":
+			var size int
+			var key string
+			fmt.Sscanf(rest, "%d %s", &size, &key)
+			data := fmt.Sprintf("%s-%d ", key, monotonic())
+			if len(data) < size {
+				data += strings.Repeat(".", size-len(data))
+			}
+			err = topic.Publish(ctx, []byte(data))
 		case "dial":
 			connect(rest)
 		case "peers":
