@@ -13,14 +13,32 @@
 
 #define SCHEMA_VERSION 1
 #define GATHER_MS 1000
+#define PER_BUCKET 4
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS rows(key BLOB NOT NULL, provider BLOB NOT NULL, data BLOB NOT NULL,"
     " received INTEGER NOT NULL, origin INTEGER NOT NULL, PRIMARY KEY(key, provider)) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS rows_by_age ON rows(received);"
+    "CREATE TABLE IF NOT EXISTS peers(id BLOB PRIMARY KEY, addrs BLOB NOT NULL, answered INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS provides(key BLOB PRIMARY KEY) WITHOUT ROWID;"
     "PRAGMA user_version=1;";
 
-typedef enum statement { BEGIN, COMMIT, ROLLBACK, PUT, DROP, TRIM, LIST, STATEMENTS } statement;
+typedef enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    PUT,
+    DROP,
+    TRIM,
+    LIST,
+    PEER,
+    TRIM_PEERS,
+    PEERS,
+    PROVIDE,
+    UNPROVIDE,
+    PROVIDES,
+    STATEMENTS
+} statement;
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -32,6 +50,14 @@ static const char *const sql[STATEMENTS] = {
     [TRIM] = "DELETE FROM rows WHERE (key, provider) IN"
              " (SELECT key, provider FROM rows ORDER BY received DESC LIMIT -1 OFFSET ?1)",
     [LIST] = "SELECT key, provider, data, received, origin FROM rows ORDER BY received",
+    [PEER] = "INSERT INTO peers(id, addrs, answered) VALUES(?2, ?3, ?4)"
+             " ON CONFLICT(id) DO UPDATE SET addrs = ?3, answered = max(answered, ?4)",
+    [TRIM_PEERS] =
+        "DELETE FROM peers WHERE id IN (SELECT id FROM peers ORDER BY answered DESC LIMIT -1 OFFSET ?1)",
+    [PEERS] = "SELECT id, addrs FROM peers ORDER BY answered DESC LIMIT ?1",
+    [PROVIDE] = "INSERT OR IGNORE INTO provides(key) VALUES(?1)",
+    [UNPROVIDE] = "DELETE FROM provides WHERE key = ?1",
+    [PROVIDES] = "SELECT key FROM provides LIMIT ?1",
 };
 
 static const kith_db_plan plan = {
@@ -45,8 +71,8 @@ static const kith_db_plan plan = {
 /* A change that waits. Key and data lie behind it. */
 typedef struct change {
     kith_link link;
-    bool gone;
-    kith_peer_id provider;
+    statement what;        /* PUT, DROP, PEER, PROVIDE, UNPROVIDE */
+    kith_peer_id provider; /* or the peer */
     uint64_t received, group;
     size_t key_len, data_len;
     uint8_t bytes[];
@@ -78,15 +104,18 @@ static int step(kith_kad_file *f, statement s)
 
 static int write_change(kith_kad_file *f, const change *c)
 {
-    sqlite3_stmt *st = f->stmts[c->gone ? DROP : PUT];
-    kith_db_bind(st, 1, kith_bytes_of(c->bytes, c->key_len));
-    kith_db_bind(st, 2, kith_peer_id_bytes(&c->provider));
-    if (c->gone)
-        return step(f, DROP);
-    kith_db_bind(st, 3, kith_bytes_of(c->bytes + c->key_len, c->data_len));
-    sqlite3_bind_int64(st, 4, (sqlite3_int64)c->received);
-    sqlite3_bind_int64(st, 5, (sqlite3_int64)c->group);
-    return step(f, PUT);
+    sqlite3_stmt *st = f->stmts[c->what];
+    if (c->what != PEER)
+        kith_db_bind(st, 1, kith_bytes_of(c->bytes, c->key_len));
+    if (c->what == PUT || c->what == DROP || c->what == PEER)
+        kith_db_bind(st, 2, kith_peer_id_bytes(&c->provider));
+    if (c->what == PUT || c->what == PEER) {
+        kith_db_bind(st, 3, kith_bytes_of(c->bytes + c->key_len, c->data_len));
+        sqlite3_bind_int64(st, 4, (sqlite3_int64)c->received);
+    }
+    if (c->what == PUT)
+        sqlite3_bind_int64(st, 5, (sqlite3_int64)c->group);
+    return step(f, c->what);
 }
 
 static int write_batch(kith_kad_file *f)
@@ -101,6 +130,9 @@ static int write_batch(kith_kad_file *f)
     sqlite3_bind_int(f->stmts[TRIM], 1, KITH_KAD_FILE_ROWS_MAX);
     if (!e)
         e = step(f, TRIM);
+    sqlite3_bind_int(f->stmts[TRIM_PEERS], 1, KITH_KAD_FILE_PEERS_MAX);
+    if (!e)
+        e = step(f, TRIM_PEERS);
     if (!e)
         e = step(f, COMMIT);
     if (e)
@@ -161,14 +193,14 @@ static void kick(kith_kad_file *f)
     uv_queue_work(f->loop, &f->work, on_work, on_worked);
 }
 
-static void note(kith_kad_file *f, const kith_kad_row *row, bool gone)
+static void note(kith_kad_file *f, const kith_kad_row *row, statement what)
 {
     if (f->closing || f->queued >= KITH_KAD_FILE_QUEUE_MAX)
         return;
     change *c = malloc(sizeof *c + row->key.len + row->data.len);
     if (!c)
         return;
-    *c = (change){.gone = gone,
+    *c = (change){.what = what,
                   .provider = row->provider,
                   .received = row->received,
                   .group = row->group,
@@ -185,12 +217,12 @@ static void note(kith_kad_file *f, const kith_kad_row *row, bool gone)
 
 static void on_put(void *ctx, const kith_kad_row *row)
 {
-    note(ctx, row, false);
+    note(ctx, row, PUT);
 }
 
 static void on_gone(void *ctx, const kith_kad_row *row)
 {
-    note(ctx, row, true);
+    note(ctx, row, DROP);
 }
 
 /* ---- life ---- */
@@ -236,6 +268,14 @@ void kith_kad_file_watch(kith_kad_file *f, kith_kad_store_config *cfg)
 }
 
 /* Packed addresses are taken apart again, as whoever can write the file can write anything. */
+static void read_addrs(kith_bytes packed, kith_addrs *out)
+{
+    kith_maddr a;
+    out->len = 0;
+    while (kith_addrs_next(&packed, &a))
+        (void)kith_addrs_add(out, &a);
+}
+
 static bool read_row(sqlite3_stmt *st, kith_kad_row *row, kith_addrs *addrs)
 {
     kith_bytes provider = kith_db_column(st, 1);
@@ -249,11 +289,7 @@ static bool read_row(sqlite3_stmt *st, kith_kad_row *row, kith_addrs *addrs)
         return true;
     if (kith_peer_id_parse(provider, &row->provider))
         return false;
-    kith_bytes packed = row->data;
-    kith_maddr a;
-    addrs->len = 0;
-    while (kith_addrs_next(&packed, &a))
-        (void)kith_addrs_add(addrs, &a);
+    read_addrs(row->data, addrs);
     row->data = kith_addrs_bytes(addrs);
     return addrs->len > 0;
 }
@@ -271,13 +307,63 @@ size_t kith_kad_file_load(kith_kad_file *f, kith_kad_store *s, uint64_t unix)
             n++;
         } else {
             kith_kad_row gone = {.key = row.key, .provider = row.provider};
-            note(f, &gone, true);
+            note(f, &gone, DROP);
         }
     }
     sqlite3_reset(st);
     f->loading = false;
     kick(f);
     return n;
+}
+
+/* ---- peers, and what we provide ---- */
+
+void kith_kad_file_remember(kith_kad_file *f, const kith_kad_table *t, kith_time now, uint64_t unix)
+{
+    for (unsigned b = 0; b < KITH_KAD_BUCKETS; b++) {
+        unsigned n = 0;
+        for (kith_link *l = kith_list_last(&t->buckets[b]); l && n < PER_BUCKET;
+             l = l->prev == &t->buckets[b].head ? NULL : l->prev, n++) {
+            const kith_kad_entry *e = KITH_OF(l, kith_kad_entry, link);
+            uint64_t ago = (now - e->answered_at) / KITH_SEC(1);
+            kith_kad_row row = {.provider = e->id,
+                                .data = kith_bytes_of(e->addrs, e->addrs_len),
+                                .received = ago < unix ? unix - ago : 0};
+            note(f, &row, PEER);
+        }
+    }
+}
+
+void kith_kad_file_peers(kith_kad_file *f, size_t max,
+                         void (*fn)(void *ctx, const kith_peer_id *id, kith_bytes addrs), void *ctx)
+{
+    sqlite3_stmt *st = f->stmts[PEERS];
+    assert(!f->working);
+    sqlite3_bind_int64(st, 1, (sqlite3_int64)max);
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        kith_peer_id id;
+        kith_addrs addrs;
+        read_addrs(kith_db_column(st, 1), &addrs);
+        if (kith_peer_id_parse(kith_db_column(st, 0), &id) == KITH_OK && addrs.len > 0)
+            fn(ctx, &id, kith_addrs_bytes(&addrs));
+    }
+    sqlite3_reset(st);
+}
+
+void kith_kad_file_provide(kith_kad_file *f, kith_bytes key, bool on)
+{
+    kith_kad_row row = {.key = key};
+    note(f, &row, on ? PROVIDE : UNPROVIDE);
+}
+
+void kith_kad_file_provided(kith_kad_file *f, void (*fn)(void *ctx, kith_bytes key), void *ctx)
+{
+    sqlite3_stmt *st = f->stmts[PROVIDES];
+    assert(!f->working);
+    sqlite3_bind_int64(st, 1, KITH_KAD_FILE_PROVIDES_MAX);
+    while (sqlite3_step(st) == SQLITE_ROW)
+        fn(ctx, kith_db_column(st, 0));
+    sqlite3_reset(st);
 }
 
 static void on_closed(uv_handle_t *h)

@@ -12,7 +12,9 @@
 #define HUNGRY_EVERY KITH_SEC(30)
 #define REFRESH_DEPTH \
     12 /* an id of a deeper bucket takes too long to find; the lookup of ourselves fills those */
-#define PROVIDING_MAX 4 /* keys that are provided again at once */
+#define PROVIDING_MAX 4             /* keys that are provided again at once */
+#define PROVIDE_SOON KITH_SEC(10)   /* after a start: the table fills first */
+#define PROVIDE_RETRY KITH_SEC(300) /* when nobody was told */
 #define EXPIRE_EVERY KITH_SEC(3600)
 #define CORRECTED_MAX 20 /* peers with a worse value that are sent the best */
 
@@ -124,7 +126,8 @@ static void connected(kith_kad *k, const kith_conn_facts *f)
     p = KITH_NEW(&k->cfg.env, known);
     if (!p)
         return;
-    *p = (known){.id = f->peer, .conns = 1, .remote = f->remote};
+    bool called = !f->inbound && kith_requests_asks(k->requests, &f->peer);
+    *p = (known){.id = f->peer, .conns = 1, .remote = f->remote, .called = called};
     if (kith_map_put(&k->known, &k->cfg.env, hash, p))
         known_free(k, p);
     else
@@ -243,6 +246,17 @@ static void tell(kith_kad *k, op *o)
 
 static void refreshed(kith_kad *k, kith_time now);
 
+/* Puts a key among those to be provided, by when. */
+static void provide_at(kith_kad *k, provided *p, kith_time at)
+{
+    kith_link *before = &k->provides.head;
+    p->at = at;
+    kith_link_remove(&p->link);
+    while (before->next != &k->provides.head && KITH_OF(before->next, provided, link)->at <= at)
+        before = before->next;
+    kith_link_insert(before, &p->link);
+}
+
 static void over(kith_kad *k, kith_time now, op *o, kith_err err, const char *why)
 {
     o->stage = OVER;
@@ -251,6 +265,9 @@ static void over(kith_kad *k, kith_time now, op *o, kith_err err, const char *wh
     o->took = now - o->since;
     kith_requests_cancel(k->requests, now, o);
     tell(k, o);
+    provided *p = o->kind == PROVIDE && err ? kith_kad_provided_(k, kith_bytes_of(o->key, o->key_len)) : NULL;
+    if (p)
+        provide_at(k, p, kith_time_after(now, PROVIDE_RETRY));
     if (!o->internal)
         return;
     op_kind kind = o->kind;
@@ -699,9 +716,7 @@ static void provide_due(kith_kad *k, kith_time now)
         op *o;
         if (p->at > now)
             break;
-        p->at = kith_time_after(now, k->cfg.provide_every);
-        kith_link_remove(&p->link);
-        kith_list_push(&k->provides, &p->link);
+        provide_at(k, p, kith_time_after(now, k->cfg.provide_every));
         if (begin(k, now, PROVIDE, kith_bytes_of(p->key, p->key_len), true, &o) == KITH_OK)
             k->providing++;
     }
@@ -1039,43 +1054,64 @@ provided *kith_kad_provided_(const kith_kad *k, kith_bytes key)
     return NULL;
 }
 
+/* A new one, in no list yet. */
+static kith_err provided_new(kith_kad *k, kith_bytes key, provided **out)
+{
+    if (key.len == 0 || key.len > KITH_KAD_PROVIDER_KEY_MAX)
+        return KITH_EFORMAT;
+    if (k->provide_count >= k->cfg.provides_max)
+        return KITH_ELIMIT;
+    provided *p = KITH_NEW(&k->cfg.env, provided);
+    if (!p)
+        return KITH_ENOMEM;
+    p->key_len = key.len;
+    memcpy(p->key, key.p, key.len);
+    *out = p;
+    return KITH_OK;
+}
+
 kith_err kith_kad_provide(kith_kad *k, kith_time now, kith_bytes key, uint64_t *id)
 {
     op *o = NULL;
     provided *p = kith_kad_provided_(k, key);
-    if (key.len == 0 || key.len > KITH_KAD_PROVIDER_KEY_MAX)
-        return KITH_EFORMAT;
-    if (!p && k->provide_count >= k->cfg.provides_max)
-        return KITH_ELIMIT;
-    provided *fresh = p ? NULL : KITH_NEW(&k->cfg.env, provided);
-    if (!p && !fresh)
-        return KITH_ENOMEM;
-    kith_err e = begin(k, now, PROVIDE, key, false, &o);
+    bool fresh = !p;
+    kith_err e = fresh ? provided_new(k, key, &p) : KITH_OK;
+    if (e)
+        return e;
+    e = begin(k, now, PROVIDE, key, false, &o);
     if (e) {
-        kith_mem_free(&k->cfg.env, fresh, sizeof *fresh);
+        if (fresh)
+            KITH_FREE(&k->cfg.env, p);
         return e;
     }
-    if (!p) {
-        p = fresh;
-        p->key_len = key.len;
-        memcpy(p->key, key.p, key.len);
-        k->provide_count++;
-    }
-    p->at = kith_time_after(now, k->cfg.provide_every);
-    kith_link_remove(&p->link);
-    kith_list_push(&k->provides, &p->link);
+    k->provide_count += fresh;
+    provide_at(k, p, kith_time_after(now, k->cfg.provide_every));
     *id = o->id;
     return KITH_OK;
 }
 
-void kith_kad_unprovide(kith_kad *k, kith_bytes key)
+kith_err kith_kad_provide_again(kith_kad *k, kith_time now, kith_bytes key)
+{
+    provided *p;
+    if (kith_kad_provided_(k, key))
+        return KITH_EEXISTS;
+    kith_err e = provided_new(k, key, &p);
+    if (e)
+        return e;
+    k->provide_count++;
+    provide_at(k, p, kith_time_after(now, PROVIDE_SOON));
+    return KITH_OK;
+}
+
+bool kith_kad_unprovide(kith_kad *k, kith_bytes key)
 {
     provided *p = kith_kad_provided_(k, key);
     if (!p)
-        return;
+        return false;
     kith_link_remove(&p->link);
     k->provide_count--;
     KITH_FREE(&k->cfg.env, p);
+    return true;
 }
 
 kith_err kith_kad_find_providers(kith_kad *k, kith_time now, kith_bytes key, unsigned most, uint64_t *id)
@@ -1165,6 +1201,12 @@ kith_kad_facts kith_kad_look(const kith_kad *k)
                             .ops = k->op_count,
                             .provides = k->provide_count,
                             .store = kith_kad_store_look(k->store)};
+}
+
+bool kith_kad_called(const kith_kad *k, const kith_peer_id *peer)
+{
+    const known *p = kith_kad_known_(k, peer);
+    return p && p->called;
 }
 
 const kith_kad_table *kith_kad_table_of(const kith_kad *k)

@@ -79,9 +79,13 @@ KITH_CHECK kith_err kith_kad_find_peer(kith_kad *k, kith_time now, const kith_pe
 KITH_CHECK kith_err kith_kad_put(kith_kad *k, kith_time now, kith_bytes key, kith_bytes value, uint64_t *id);
 /* The best value of `quorum` (1..) that are valid; fewer when there are no more. Who gave a worse one is sent the best. KITH_EUNSUPPORTED. */
 KITH_CHECK kith_err kith_kad_get(kith_kad *k, kith_time now, kith_bytes key, unsigned quorum, uint64_t *id);
-/* Tells the k nearest that we have what the key names, and again every provide_every until unprovide; op is of the first time. */
+/* Tells the k nearest that we have what the key names, and again every provide_every until unprovide; a time that nobody has heard it is made
+ * up for after five minutes. op is of the first time. */
 KITH_CHECK kith_err kith_kad_provide(kith_kad *k, kith_time now, kith_bytes key, uint64_t *id);
-void kith_kad_unprovide(kith_kad *k, kith_bytes key);
+/* The same for a key that was provided before this node began: soon, without an op. KITH_EFORMAT, KITH_ELIMIT, KITH_ENOMEM; KITH_EEXISTS. */
+KITH_CHECK kith_err kith_kad_provide_again(kith_kad *k, kith_time now, kith_bytes key);
+/* False: it was not provided. */
+bool kith_kad_unprovide(kith_kad *k, kith_bytes key);
 /* Up to `most` (1..KITH_KAD_FOUND_MAX) who have it, told by PROVIDER events as they are found. */
 KITH_CHECK kith_err kith_kad_find_providers(kith_kad *k, kith_time now, kith_bytes key, unsigned most,
                                             uint64_t *id);
@@ -119,6 +123,8 @@ typedef struct kith_kad_facts {
 } kith_kad_facts;
 kith_kad_facts kith_kad_look(const kith_kad *k);
 const kith_kad_table *kith_kad_table_of(const kith_kad *k);
+/* Whether a connected peer was called for a question of ours. */
+bool kith_kad_called(const kith_kad *k, const kith_peer_id *peer);
 /* For loading what was kept, right after kith_kad_new. */
 kith_kad_store *kith_kad_store_of(kith_kad *k);
 uint64_t kith_kad_clock(const kith_kad *k, kith_time now);

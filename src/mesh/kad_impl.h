@@ -15,6 +15,7 @@ typedef struct known {
     unsigned conns;
     kith_maddr remote;
     bool answered; /* a question of ours */
+    bool called;   /* for one */
     uint16_t addrs_len;
     uint8_t *addrs; /* packed */
 } known;

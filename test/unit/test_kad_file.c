@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/crypto.h"
 #include "host/kad_file.h"
 #include "support.h"
 
@@ -193,6 +194,100 @@ static void the_queue_has_its_cap(void **state)
     close_both(f, s);
 }
 
+/* ---- servers to begin with, and what is provided ---- */
+
+static struct {
+    size_t count;
+    uint8_t first, last;
+    bool addrs_good;
+} told;
+
+static void on_peer(void *ctx, const kith_peer_id *id, kith_bytes packed)
+{
+    assert_ptr_equal(ctx, &told);
+    told.first = told.count ? told.first : id->b[2];
+    told.last = id->b[2];
+    told.addrs_good = kith_bytes_eq(packed, addrs);
+    told.count++;
+}
+
+static void on_key(void *ctx, kith_bytes key)
+{
+    assert_ptr_equal(ctx, &told);
+    assert_int_equal(key.len, 1);
+    told.first = told.count ? told.first : key.p[0];
+    told.last = key.p[0];
+    told.count++;
+}
+
+static void tell_peers(kith_kad_file *f, size_t max)
+{
+    memset(&told, 0, sizeof told);
+    kith_kad_file_peers(f, max, on_peer, &told);
+}
+
+static void servers_of_the_table_are_remembered_the_freshest_first_and_with_a_cap(void **state)
+{
+    (void)state;
+    bool damaged;
+    kith_kad_table table;
+    kith_kad_table_config cfg = {
+        .env = *support_env(&heap), .self = peer(255), .k = 20, .stale_after = KITH_SEC(1800)};
+    kith_kad_table_init(&table, &cfg);
+    for (uint8_t n = 1; n < 250; n++) {
+        kith_err e = kith_kad_table_answered(&table, KITH_SEC(n),
+                                             &(kith_peer_id){.len = 34, .b = {0x12, 32, n}}, addrs, 0);
+        assert_true(e == KITH_OK || e == KITH_EREFUSED);
+    }
+    kith_kad_file *f = open_file(&damaged);
+    kith_kad_file_remember(f, &table, KITH_SEC(1000), 5000);
+    kith_kad_file_close(f);
+    f = open_file(&damaged);
+    tell_peers(f, 1000);
+    size_t all = told.count;
+    assert_true(all >= 8 && all < table.count); /* four of a bucket */
+    assert_true(told.first > told.last && told.addrs_good);
+    tell_peers(f, 3);
+    assert_int_equal(told.count, 3);
+    kith_kad_file_close(f);
+    kith_kad_table_fini(&table);
+    /* Others, run after run: the newest stay. */
+    for (unsigned run = 1; run < 40; run++) {
+        cfg.self.b[20] = (uint8_t)run;
+        kith_kad_table_init(&table, &cfg);
+        for (uint8_t n = 1; n < 100; n++) {
+            kith_peer_id id = {.len = 34, .b = {0x12, 32, n, (uint8_t)run}};
+            (void)!kith_kad_table_answered(&table, KITH_SEC(n), &id, addrs, 0);
+        }
+        f = open_file(&damaged);
+        kith_kad_file_remember(f, &table, KITH_SEC(1000), 5000 + 1000 * run);
+        kith_kad_file_close(f);
+        kith_kad_table_fini(&table);
+    }
+    f = open_file(&damaged);
+    tell_peers(f, 1000);
+    assert_int_equal(told.count, KITH_KAD_FILE_PEERS_MAX);
+    kith_kad_file_close(f);
+    support_heap_check(&heap);
+}
+
+static void what_is_provided_is_there_after_a_restart_until_it_is_not(void **state)
+{
+    (void)state;
+    bool damaged;
+    kith_kad_file *f = open_file(&damaged);
+    for (const char *k = "abca"; *k; k++)
+        kith_kad_file_provide(f, kith_bytes_of(k, 1), true);
+    kith_kad_file_provide(f, kith_bytes_str("b"), false);
+    kith_kad_file_close(f);
+    f = open_file(&damaged);
+    memset(&told, 0, sizeof told);
+    kith_kad_file_provided(f, on_key, &told);
+    assert_int_equal(told.count, 2);
+    assert_int_equal(told.first + told.last, 'a' + 'c');
+    kith_kad_file_close(f);
+}
+
 static void a_place_that_cannot_be_is_said_so(void **state)
 {
     (void)state;
@@ -210,7 +305,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_row_is_passed_over_and_goes, begin, end),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_put_aside, begin, end),
         cmocka_unit_test_setup_teardown(the_queue_has_its_cap, begin, end),
+        cmocka_unit_test_setup_teardown(servers_of_the_table_are_remembered_the_freshest_first_and_with_a_cap,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(what_is_provided_is_there_after_a_restart_until_it_is_not, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(a_place_that_cannot_be_is_said_so, begin, end),
     };
+    if (kith_crypto_init())
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -325,13 +325,53 @@ static void providers_are_found_and_provide_again_until_they_do_not(void **state
     assert_int_equal(kith_kad_find_providers(c->kad, sim_now(n.s), key, 1, &op), KITH_OK);
     sim_kad_wait(n.s, c, op, &end);
     assert_int_equal(end.peer_count, 1);
-    kith_kad_unprovide(b->kad, key);
+    assert_true(kith_kad_unprovide(b->kad, key));
+    assert_false(kith_kad_unprovide(b->kad, key));
     /* Beyond the time that a record lives: a has told it again, b has not. */
     sim_run(n.s, sim_now(n.s) + KITH_SEC(49 * 3600));
     assert_int_equal(kith_kad_find_providers(c->kad, sim_now(n.s), key, 10, &op), KITH_OK);
     sim_kad_wait(n.s, c, op, &end);
     assert_int_equal(end.peer_count, 1);
     assert_true(kith_peer_id_eq(&end.peers[0].id, kith_node_id(sim_node(a->host))));
+    net_free(&n);
+}
+
+static bool finds_one(net *n, sim_kad *k, kith_bytes key)
+{
+    static sim_kad_end end;
+    uint64_t op;
+    assert_int_equal(kith_kad_find_providers(k->kad, sim_now(n->s), key, 10, &op), KITH_OK);
+    sim_kad_wait(n->s, k, op, &end);
+    return end.peer_count == 1;
+}
+
+static void what_was_provided_before_is_provided_soon_and_a_time_in_vain_is_made_up_for(void **state)
+{
+    (void)state;
+    net n = net_new(28, 30, calm);
+    uint8_t raw[34];
+    random_key(&n, raw);
+    kith_bytes key = kith_bytes_of(raw, sizeof raw);
+    sim_kad *a = &n.all[2], *c = &n.all[20];
+    assert_int_equal(kith_kad_provide_again(a->kad, sim_time(a->host), key), KITH_OK);
+    assert_int_equal(kith_kad_provide_again(a->kad, sim_time(a->host), key), KITH_EEXISTS);
+    sim_drive(a->host);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(15));
+    assert_true(finds_one(&n, c, key));
+    /* One that knows nobody tells nobody, and tries again before the day is over. */
+    sim_kad late;
+    random_key(&n, raw);
+    sim_kad_init(&late, sim_add(n.s, NULL), true);
+    sim_kad_start(&late);
+    assert_int_equal(kith_kad_provide_again(late.kad, sim_time(late.host), key), KITH_OK);
+    sim_drive(late.host);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(60));
+    assert_false(finds_one(&n, c, key));
+    kith_peer_id id = *kith_node_id(sim_node(a->host));
+    assert_int_equal(kith_kad_bootstrap(late.kad, sim_time(late.host), &id, sim_addr(a->host), 1), KITH_OK);
+    sim_drive(late.host);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(400));
+    assert_true(finds_one(&n, c, key));
     net_free(&n);
 }
 
@@ -487,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_value_is_put_and_got),
         cmocka_unit_test(the_best_value_wins_and_corrects_the_others),
         cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
+        cmocka_unit_test(what_was_provided_before_is_provided_soon_and_a_time_in_vain_is_made_up_for),
         cmocka_unit_test(peers_are_found_also_clients_and_the_absent_are_not),
         cmocka_unit_test(a_node_alone_is_told_so_and_caps_hold),
         cmocka_unit_test(memory_that_runs_out_costs_answers_only),
