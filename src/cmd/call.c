@@ -389,6 +389,7 @@ static int run_local(const cmd_args *args, call *c)
     kith_service_config cfg = {.host = l.s.host,
                                .book = l.s.book,
                                .lan = l.s.lan,
+                               .dht = l.s.dht,
                                .trust = l.s.trust,
                                .names = l.s.names,
                                .identity = l.s.identity,

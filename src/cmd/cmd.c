@@ -147,7 +147,7 @@ static match find_option(const cmd *c, const char *name, size_t len, char letter
     if (k) /* a bare --perf is --perf=true */
         return (match){.name = k->name,
                        .arg = k->type == KITH_CONFIG_BOOL ? NULL : "VALUE",
-                       .many = k->type == KITH_CONFIG_ADDRS || k->type == KITH_CONFIG_SHARERS,
+                       .many = kith_config_is_list(k),
                        .ok = true,
                        .key = true};
     return (match){0};

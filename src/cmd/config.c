@@ -30,8 +30,7 @@ static void print_key(const kith_config *c, const kith_config *defaults, const k
     kith_config_text(defaults, k, usual, sizeof usual);
     bool same = strcmp(value, usual) == 0;
     printf("; %s\n", k->help);
-    bool list = k->type == KITH_CONFIG_ADDRS || k->type == KITH_CONFIG_SHARERS || k->type == KITH_CONFIG_KEEP;
-    if (!list || !value[0]) {
+    if (!kith_config_is_list(k) || !value[0]) {
         printf("%s%s = %s\n", same ? ";" : "", name, value);
         return;
     }

@@ -44,6 +44,10 @@ int session_read_config(kith_config *c, const cmd_args *args)
             c->listen_from_file = false;
             c->listen_count = 0;
         }
+        if (key->type == KITH_CONFIG_PEERS && c->bootstrap_from_file) {
+            c->bootstrap_from_file = false;
+            c->dht.bootstrap_count = 0;
+        }
         if (kith_config_set(c, key, args->given[i].value, err))
             return cmd_fail(EXIT_USAGE, "--%s", err);
     }
@@ -168,6 +172,18 @@ static void open_names(session *s)
                              .pq = s->config.node.pq});
 }
 
+static void open_dht(session *s)
+{
+    char path[KITH_PATH_MAX];
+    bool kept = kith_path_make(KITH_PLACE_STATE) == 0 && kith_path(KITH_PLACE_STATE, "dht", path);
+    if (s->config.dht.mode != KITH_DHT_OFF)
+        s->dht = kith_dht_new(&(kith_dht_config){.host = s->host,
+                                                 .settings = &s->config.dht,
+                                                 .file = kept ? path : NULL,
+                                                 .alone = s->config.node.pq == KITH_PQ_REQUIRE,
+                                                 .log = on_log});
+}
+
 int session_start(session *s, const cmd_args *args)
 {
     s->code = -1;
@@ -211,6 +227,7 @@ int session_start(session *s, const cmd_args *args)
     if (s->config.mdns)
         s->lan = kith_lan_new(&(kith_lan_config){
             .host = s->host, .trust = s->trust, .connect = s->config.mdns_connect, .log = on_log});
+    open_dht(s);
     return EXIT_OK;
 }
 
@@ -222,12 +239,14 @@ static void close_handles(void *ctx)
     if (s->on_stop)
         s->on_stop(s->ctx);
     kith_lan_close(s->lan);
+    kith_dht_close(s->dht);
 }
 
 int session_run(session *s)
 {
     kith_host_on_stop(s->host, close_handles, s);
     kith_host_run(s->host);
+    kith_dht_save(s->dht);
     kith_book_close(s->book);
     kith_message_store_close(s->messages);
     kith_standing_free(s->standing);
@@ -236,6 +255,7 @@ int session_run(session *s)
     kith_names_detach(s->names);
     kith_host_free(s->host);
     kith_names_free(s->names);
+    kith_dht_free(s->dht);
     session_drop_identity(s);
     return s->code < 0 ? EXIT_OK : s->code;
 }
@@ -351,7 +371,7 @@ void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_con
         session_open_book(s);
     if (d)
         *d = (dialing){s, fn, ctx};
-    kith_reach_by by = {.book = s->book, .lan = s->lan, .names = s->trust};
+    kith_reach_by by = {.book = s->book, .lan = s->lan, .dht = s->dht, .names = s->trust};
     if (d && kith_reach(s->host, &by, target, on_reached, d) == KITH_OK)
         return;
     free(d);

@@ -10,6 +10,7 @@
 #include "cmd/cmd.h"
 #include "host/book.h"
 #include "host/config.h"
+#include "host/dht.h"
 #include "host/identity.h"
 #include "host/lan.h"
 #include "host/message_store.h"
@@ -29,6 +30,7 @@ typedef struct session {
     kith_names *names;               /* what peers call themselves; NULL: no memory */
     kith_standing *standing;         /* of kith up alone */
     kith_lan *lan;                   /* NULL: mdns = off. Opens nothing before somebody looks */
+    kith_dht *dht;                   /* NULL: dht = off. Calls nobody before it is started */
     int code;                        /* what the command will exit with; negative: not decided */
     bool json;                       /* --json was given */
     bool interrupted;                /* by SIGINT, SIGTERM or SIGHUP */

@@ -228,12 +228,24 @@ static void on_settled(void *ctx, const kith_peer_id *peer)
     }
 }
 
+/* A server of the public DHT that was called for a question: they come and go by the dozen. */
+static bool is_errand(const up *u, const kith_node_event *ev)
+{
+    kith_conn_facts facts;
+    if (u->s.json || ev->kind == KITH_NODE_REFUSED || !kith_dht_is_started(u->s.dht) ||
+        !kith_dht_is_public(&u->s.config.dht))
+        return false;
+    kith_conn_facts_get(ev->conn, &facts);
+    return kith_kad_called(kith_dht_kad(u->s.dht), &facts.peer);
+}
+
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
     up *u = ctx;
     saying s;
-    if (!tells(ev) || (ev->kind == KITH_NODE_IDENTIFIED && await_name(u, ev->conn)) || !say_begin(&s))
+    if (!tells(ev) || is_errand(u, ev) || (ev->kind == KITH_NODE_IDENTIFIED && await_name(u, ev->conn)) ||
+        !say_begin(&s))
         return;
     if (ev->kind == KITH_NODE_IDENTIFIED)
         say_connected(u, s.f, ev->conn);
@@ -511,6 +523,7 @@ static int begin(up *u)
                                .lan = u->s.lan,
                                .reputation = u->s.standing,
                                .keeper = u->keeper,
+                               .dht = u->s.dht,
                                .trust = u->s.trust,
                                .names = u->s.names,
                                .identity = u->s.identity,
@@ -543,6 +556,8 @@ static int begin(up *u)
         code = open_metrics(u);
     if (!code)
         say_listening(u, addrs, count);
+    if (!code && u->s.dht && !kith_dht_start(u->s.dht))
+        return cmd_fail(EXIT_FAILED, "no memory");
     return code;
 }
 
@@ -626,13 +641,15 @@ static const cmd_option options[] = {
 const cmd cmd_up = {
     .name = "up",
     .summary = "run a node that stays",
-    .usage = "[--listen ADDR]... [--mdns on|off] [--metrics ADDR] [--perf] [--detach] [--json]",
+    .usage =
+        "[--listen ADDR]... [--mdns on|off] [--dht auto|client|server|off] [--metrics ADDR] [--perf] [--detach] [--json]",
     .about =
         "Listens, accepts peers, and tells who comes and goes, until Ctrl-C or 'kith stop'. On a terminal it has a\n"
         "console: 'help' lists its commands. Without --listen it takes port 9000 on IPv4 and IPv6, or the next\n"
         "free one. While it runs, the other commands use it.\n"
         "It is found by libp2p peers on the local network, finds them, and connects to the first few, unless\n"
-        "--mdns off says otherwise or it listens on loopback only.",
+        "--mdns off says otherwise or it listens on loopback only. It joins the public DHT of libp2p, as a client until\n"
+        "others can reach it, unless --dht off says otherwise or it listens on loopback only.",
     .examples = "  kith up\n"
                 "  kith up --listen /ip4/127.0.0.1/tcp/0 --json\n"
                 "  kith up --pq require --perf --detach\n"

@@ -34,6 +34,10 @@ const kith_config_key kith_config_keys[] = {
         "topics that kith up is in from the start, separated by spaces"),
     KEY("metrics", LOOPBACK, metrics,
         "address of loopback where kith up serves OpenMetrics over HTTP, such as 127.0.0.1:9464"),
+    KEY("dht", DHT, dht.mode,
+        "take part in the distributed hash table (Kademlia): auto, client, server, off"),
+    KEY("bootstrap", PEERS, dht,
+        "a peer to join it by, as a multiaddr with /p2p, or none; may be given several times"),
     KEY("no_early_muxer", BOOL, node.no_early_muxer,
         "negotiate the muxer after the handshake instead of inside it"),
     KEY("handshake_timeout", DURATION, node.handshake_timeout,
@@ -44,6 +48,8 @@ const kith_config_key kith_config_keys[] = {
     KEY("ping_every", DURATION, node.ping_every, "keep-alive of every connection"),
     KEY("mdns.connect", COUNT, mdns_connect,
         "peers of the local network that kith up connects to by itself, at most"),
+    KEY("dht.protocol", PROTOCOL, dht.protocol,
+        "which network's: the id that its nodes have in common, /NAME/kad/1.0.0"),
     KEY("conns.high", COUNT, conns_high,
         "above so many connections kith up closes the least valuable, or 0: never"),
     KEY("conns.low", COUNT, conns_low, "and leaves so many"),
@@ -117,6 +123,12 @@ const kith_config_key *kith_config_find(const char *name)
     return NULL;
 }
 
+bool kith_config_is_list(const kith_config_key *key)
+{
+    return key->type == KITH_CONFIG_ADDRS || key->type == KITH_CONFIG_SHARERS ||
+           key->type == KITH_CONFIG_PEERS || key->type == KITH_CONFIG_KEEP;
+}
+
 void kith_config_default(kith_config *c)
 {
     *c = (kith_config){0};
@@ -130,6 +142,7 @@ void kith_config_default(kith_config *c)
     c->conns_low = 160; /* these three as in go-libp2p */
     c->conns_high = 192;
     c->conns_grace = KITH_SEC(60);
+    kith_dht_settings_default(&c->dht);
 }
 
 /* ---- values ---- */
@@ -220,6 +233,16 @@ static kith_err add_sharer(kith_config *c, const kith_config_key *key, const cha
         return bad(err, key, value, "needed: there are 32 peers already");
     c->qkd.peers[c->qkd.peer_count++] = p;
     return KITH_OK;
+}
+
+static kith_err add_bootstrap(kith_config *c, const kith_config_key *key, const char *value,
+                              char err[KITH_CONFIG_ERR_MAX])
+{
+    kith_err e = kith_dht_settings_bootstrap(&c->dht, value);
+    if (e == KITH_ELIMIT)
+        return bad(err, key, value, "needed: there are 16 peers already");
+    return e ? bad(err, key, value, "a peer's address; write it like /dnsaddr/example.org/p2p/12D3KooW...")
+             : e;
 }
 
 static kith_err add_addr(kith_config *c, const kith_config_key *key, const char *value,
@@ -342,6 +365,21 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
             return bad(err, key, value, "a name of up to 128 characters without blanks");
         memmove(at, value, strlen(value) + 1);
         return KITH_OK;
+    case KITH_CONFIG_DHT:
+        for (int m = KITH_DHT_AUTO; m <= KITH_DHT_OFF; m++) {
+            if (strcmp(value, kith_dht_mode_name((kith_dht_mode)m)) == 0) {
+                *(kith_dht_mode *)at = (kith_dht_mode)m;
+                return KITH_OK;
+            }
+        }
+        return bad(err, key, value, "auto, client, server or off");
+    case KITH_CONFIG_PROTOCOL:
+        if (!kith_dht_protocol_ok(value))
+            return bad(err, key, value, "a protocol id; write it like /NAME/kad/1.0.0");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
+    case KITH_CONFIG_PEERS:
+        return add_bootstrap(c, key, value, err);
     case KITH_CONFIG_PATH:
         if (strlen(value) > KITH_QKD_PATH_MAX)
             return bad(err, key, value, "short enough: 1023 characters at most");
@@ -378,6 +416,18 @@ static void size_text(uint64_t v, char *out, size_t len)
     for (; v && v % 1024 == 0 && u < 3; u++)
         v /= 1024;
     snprintf(out, len, "%llu%s", (unsigned long long)v, units[u]);
+}
+
+static void addrs_text(const kith_maddr *addrs, size_t count, char *out, size_t len)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < count && used < len; i++) {
+        char text[KITH_MADDR_TEXT_MAX + 1];
+        kith_maddr_text(&addrs[i], text);
+        int n = snprintf(out + used, len - used, "%s%s", i ? " " : "", text);
+        used += n > 0 ? (size_t)n : 0;
+    }
 }
 
 static void sharers_text(const kith_config *c, char *out, size_t len)
@@ -436,17 +486,17 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
     case KITH_CONFIG_LEVEL:
         snprintf(out, len, "%u", *(const uint8_t *)at);
         return;
-    case KITH_CONFIG_ADDRS: {
-        size_t used = 0;
-        out[0] = '\0';
-        for (size_t i = 0; i < c->listen_count && used < len; i++) {
-            char text[KITH_MADDR_TEXT_MAX + 1];
-            kith_maddr_text(&c->listen[i], text);
-            int n = snprintf(out + used, len - used, "%s%s", i ? " " : "", text);
-            used += n > 0 ? (size_t)n : 0;
-        }
+    case KITH_CONFIG_ADDRS:
+        addrs_text(c->listen, c->listen_count, out, len);
         return;
-    }
+    case KITH_CONFIG_PEERS:
+        addrs_text(c->dht.bootstrap, c->dht.bootstrap_count, out, len);
+        if (c->dht.own_list && c->dht.bootstrap_count == 0)
+            snprintf(out, len, "none");
+        return;
+    case KITH_CONFIG_DHT:
+        snprintf(out, len, "%s", kith_dht_mode_name(*(const kith_dht_mode *)at));
+        return;
     case KITH_CONFIG_QKD:
         snprintf(out, len, "%s", qkd_names[*(const kith_qkd_policy *)at]);
         return;
@@ -463,6 +513,7 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
         return;
     }
     case KITH_CONFIG_SAE:
+    case KITH_CONFIG_PROTOCOL:
     case KITH_CONFIG_PATH:
     case KITH_CONFIG_LOOPBACK:
     case KITH_CONFIG_NAME:
@@ -542,6 +593,7 @@ static kith_err finish(reader *r, int line, char err[KITH_CONFIG_ERR_MAX])
 {
     if (line == 0) {
         r->c->listen_from_file = r->c->listen_count > 0;
+        r->c->bootstrap_from_file = r->c->dht.own_list;
         return KITH_OK;
     }
     char why[KITH_CONFIG_ERR_MAX];

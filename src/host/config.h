@@ -3,6 +3,7 @@
 #ifndef KITH_HOST_CONFIG_H
 #define KITH_HOST_CONFIG_H
 
+#include "host/dht.h"
 #include "host/metrics_http.h"
 #include "host/qkd_keys.h"
 #include "node/node.h"
@@ -32,7 +33,9 @@ typedef struct kith_config {
     size_t keep_count;
     bool gossip;                                  /* kith up speaks gossipsub */
     char gossip_topics[KITH_CONFIG_TEXT_MAX + 1]; /* and is in these topics, separated by spaces */
-    bool listen_from_file;                        /* the next --listen replaces what the file said */
+    kith_dht_settings dht;
+    bool listen_from_file;    /* the next --listen replaces what the file said */
+    bool bootstrap_from_file; /* and --bootstrap */
 } kith_config;
 
 typedef enum kith_config_type {
@@ -50,6 +53,9 @@ typedef enum kith_config_type {
     KITH_CONFIG_QKD,      /* off, preferred, required */
     KITH_CONFIG_SHARERS,  /* PEER=SAE; may be given several times */
     KITH_CONFIG_SAE,      /* a name of up to KITH_QKD_NAME_MAX characters */
+    KITH_CONFIG_DHT,      /* auto, client, server, off */
+    KITH_CONFIG_PROTOCOL, /* /NAME/kad/1.0.0 */
+    KITH_CONFIG_PEERS,    /* a multiaddr with /p2p, or none; may be given several times */
     KITH_CONFIG_PATH,     /* up to KITH_QKD_PATH_MAX bytes */
     KITH_CONFIG_KEEP, /* a peer id, the name of a known peer, or an address that ends in /p2p; may be given several times */
     KITH_CONFIG_LOOPBACK, /* 127.0.0.1:9464, [::1]:0 */
@@ -66,6 +72,8 @@ typedef struct kith_config_key {
 
 extern const kith_config_key kith_config_keys[];
 extern const size_t kith_config_key_count;
+/* Whether it may be given several times. */
+bool kith_config_is_list(const kith_config_key *key);
 /* NULL: unknown. Takes - for _. */
 const kith_config_key *kith_config_find(const char *name);
 

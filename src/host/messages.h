@@ -8,6 +8,7 @@
 
 #include "apps/message_stream.h"
 #include "host/book.h"
+#include "host/dht.h"
 #include "host/histogram.h"
 #include "host/lan.h"
 #include "host/message_store.h"
@@ -32,8 +33,9 @@ typedef struct kith_messages_counts {
 
 typedef struct kith_messages_config {
     kith_host *host;
-    kith_book *book; /* these three may be NULL */
+    kith_book *book; /* these four may be NULL */
     kith_lan *lan;
+    kith_dht *dht;
     kith_trust *trust;
     const kith_signer *signer;
     kith_message_store

@@ -381,7 +381,7 @@ static void dial(route *r)
     if (r->addr.len)
         kith_maddr_text(&r->addr, target);
     r->dialing = true;
-    kith_reach_by by = {.book = m->cfg.book, .lan = m->cfg.lan, .names = m->cfg.trust};
+    kith_reach_by by = {.book = m->cfg.book, .lan = m->cfg.lan, .dht = m->cfg.dht, .names = m->cfg.trust};
     if (kith_reach(m->cfg.host, &by, target, on_reached, r)) {
         r->dialing = false;
         route_failed(r, KITH_ENOMEM, NULL, "no memory");
@@ -699,7 +699,7 @@ void kith_messages_run_send(kith_messages *m, kith_rpc_call *call, const json_t 
         return;
     }
     p->reaching = true;
-    kith_reach_by by = {.book = m->cfg.book, .lan = m->cfg.lan, .names = m->cfg.trust};
+    kith_reach_by by = {.book = m->cfg.book, .lan = m->cfg.lan, .dht = m->cfg.dht, .names = m->cfg.trust};
     if (kith_reach(m->cfg.host, &by, target, on_met, p)) {
         p->reaching = false;
         fail_early(p, KITH_ENOMEM, NULL, "no memory");

@@ -44,8 +44,8 @@ typedef struct reach {
     void *ctx;
     uv_timer_t timer; /* for an answer that is at hand at once; and of the look at the local network */
     kith_lan_watch watch;
-    bool looked;       /* at the local network: once */
-    kith_maddr *found; /* there; NULL: nothing */
+    bool looked, asked; /* at the local network, and the DHT: once each */
+    kith_maddr *found;  /* there; NULL: nothing */
     size_t found_count;
     kith_err err;
     char why[KITH_WHY_MAX];
@@ -65,9 +65,12 @@ static const char *words(const reach *r, kith_err e)
     switch ((int)e) {
     case KITH_ENOTFOUND:
         return r->addr.len ? "no usable address"
-               : r->by.lan
+               : r->looked && r->asked
+                   ? "no address known, and neither the local network nor the DHT knows one; pass its full address"
+               : r->looked
                    ? "no address known, and nobody on the local network is this peer; pass its full address"
-                   : "no address known; pass its full address";
+               : r->asked ? "no address known, and the DHT knows none; pass its full address"
+                          : "no address known; pass its full address";
     case KITH_EUNSUPPORTED:
         return "kith dials TCP addresses only, so far";
     case KITH_ESTATE:
@@ -78,6 +81,13 @@ static const char *words(const reach *r, kith_err e)
 }
 
 static bool look(reach *r);
+static bool ask(reach *r);
+
+/* False: there is nowhere else to look. */
+static bool look_elsewhere(reach *r)
+{
+    return look(r) || ask(r);
+}
 
 /* Whether somebody who is elsewhere now could be why. */
 static bool may_have_moved(kith_err e)
@@ -92,7 +102,7 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const
     (void)h;
     snprintf(r->why, sizeof r->why, "%s", why ? why : "");
     r->err = err;
-    if (c || !may_have_moved(err) || !look(r))
+    if (c || !may_have_moved(err) || !look_elsewhere(r))
         finish(r, c, err, why);
 }
 
@@ -101,18 +111,54 @@ static kith_err dial(reach *r, const kith_maddr *addrs, size_t count)
     return kith_host_dial(r->host, r->peer.len ? &r->peer : NULL, addrs, count, on_dialed, r);
 }
 
+/* Nothing more was found. */
+static void finish_unfound(reach *r, kith_err e)
+{
+    if (r->err) /* the addresses that were known before did not work, and that says more */
+        finish(r, NULL, r->err, r->why[0] ? r->why : words(r, r->err));
+    else
+        finish(r, NULL, e, words(r, e));
+}
+
+/* ---- in the DHT ---- */
+
+static void on_asked(void *ctx, const kith_kad_event *ev)
+{
+    reach *r = ctx;
+    kith_maddr addrs[KITH_ADDRS_MAX];
+    size_t n =
+        ev->peer_count ? kith_addrs_unpack(kith_addrs_bytes(&ev->peers[0].addrs), addrs, KITH_ADDRS_MAX) : 0;
+    kith_err e = ev->err ? KITH_ENOTFOUND : dial(r, addrs, n); /* it is connected: that one is taken */
+    if (!e)
+        return;
+    if (ev->err && n > 0 && !r->err) {
+        r->err = KITH_ETIMEOUT;
+        snprintf(r->why, sizeof r->why, "the DHT knows addresses of it, but it answers at none");
+    }
+    finish_unfound(r, e);
+}
+
+/* Last, so that strangers do not hear of those who are near. False: it cannot be asked, or was. */
+static bool ask(reach *r)
+{
+    uint64_t op;
+    kith_kad *kad;
+    if (r->asked || r->addr.len || !r->peer.len || kith_host_stopping(r->host) ||
+        !(kad = kith_dht_kad_at_hand(r->by.dht)))
+        return false;
+    r->asked = true;
+    return kith_kad_find_peer(kad, kith_host_now(r->host), &r->peer, &op) == KITH_OK &&
+           kith_dht_follow(r->by.dht, op, on_asked, r) == KITH_OK;
+}
+
 /* ---- on the local network ---- */
 
 static void on_look_closed(uv_handle_t *handle)
 {
     reach *r = handle->data;
     kith_err e = r->found ? dial(r, r->found, r->found_count) : KITH_ENOTFOUND;
-    if (!e)
-        return;
-    if (r->err) /* the addresses that were known before did not work, and that says more */
-        finish(r, NULL, r->err, r->why[0] ? r->why : words(r, r->err));
-    else
-        finish(r, NULL, e, words(r, e));
+    if (e && !ask(r))
+        finish_unfound(r, e);
 }
 
 static void look_over(reach *r)
@@ -184,7 +230,7 @@ static void dial_known(reach *r, const kith_book_row *rows, size_t count)
             addrs[n++] = rows[i].addr;
     }
     kith_err e = dial(r, addrs, n);
-    if (e && !(e == KITH_ENOTFOUND && look(r)))
+    if (e && !(e == KITH_ENOTFOUND && look_elsewhere(r)))
         finish(r, NULL, e, words(r, e));
 }
 
@@ -205,7 +251,7 @@ static void on_late_closed(uv_handle_t *handle)
     }
     kith_err e = r->err;
     r->err = KITH_OK;
-    if (e != KITH_ENOTFOUND || !look(r))
+    if (e != KITH_ENOTFOUND || !look_elsewhere(r))
         finish(r, NULL, e, words(r, e));
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* From what a person typed for a peer to an open connection: parse, ask the peer book, dial. */
+/* From what a person typed for a peer to an open connection: parse, ask the peer book, the local network and the DHT, dial. */
 #ifndef KITH_HOST_REACH_H
 #define KITH_HOST_REACH_H
 
 #include "host/book.h"
+#include "host/dht.h"
 #include "host/lan.h"
 #include "host/trust_store.h"
 
@@ -23,6 +24,7 @@ typedef void (*kith_reached_fn)(void *ctx, kith_host *h, kith_conn *conn, kith_e
 typedef struct kith_reach_by {
     kith_book *book;
     kith_lan *lan; /* asked when the book knows no address, or none that works */
+    kith_dht *dht; /* asked after that */
     const kith_trust *names;
 } kith_reach_by;
 

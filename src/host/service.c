@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "host/dht_methods.h"
 #include "host/discover.h"
 #include "host/invites.h"
 #include "host/json.h"
@@ -61,6 +62,7 @@ struct kith_service {
     kith_messages *messages;
     kith_topics *topics;
     kith_metrics *metrics; /* NULL: no host */
+    kith_dht_methods *dht; /* made when somebody asks the DHT */
     bool closed;
 };
 
@@ -177,7 +179,7 @@ static void op_reach(op *o, const json_t *params, kith_reached_fn fn)
     }
     o->reaching = true;
     const kith_service_config *cfg = &o->service->cfg;
-    kith_reach_by by = {.book = cfg->book, .lan = cfg->lan, .names = cfg->trust};
+    kith_reach_by by = {.book = cfg->book, .lan = cfg->lan, .dht = cfg->dht, .names = cfg->trust};
     if (kith_reach(cfg->host, &by, target, fn, o)) {
         o->reaching = false;
         op_error(o, KITH_ENOMEM, "dial", "no memory");
@@ -798,6 +800,27 @@ static void run_discover(void *ctx, kith_rpc_call *call, const json_t *params)
         kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
 }
 
+/* ---- the DHT ---- */
+
+#define DHT_METHOD(name)                                                                                   \
+    static void run_dht_##name(void *ctx, kith_rpc_call *call, const json_t *params)                       \
+    {                                                                                                      \
+        kith_service *s = ctx;                                                                             \
+        if (!s->dht && s->cfg.host && !s->closed)                                                          \
+            s->dht = kith_dht_methods_new(s->cfg.host, s->cfg.dht, s->cfg.lan, s->cfg.book, s->cfg.trust); \
+        if (s->dht)                                                                                        \
+            kith_dht_run_##name(s->dht, call, params);                                                     \
+        else                                                                                               \
+            kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");                                          \
+    }
+DHT_METHOD(status)
+DHT_METHOD(find_peer)
+DHT_METHOD(provide)
+DHT_METHOD(unprovide)
+DHT_METHOD(providers)
+DHT_METHOD(put)
+DHT_METHOD(get)
+
 /* ---- messages ---- */
 
 bool kith_service_take_messages(kith_service *s)
@@ -806,6 +829,7 @@ bool kith_service_take_messages(kith_service *s)
         s->messages = kith_messages_new(&(kith_messages_config){.host = s->cfg.host,
                                                                 .book = s->cfg.book,
                                                                 .lan = s->cfg.lan,
+                                                                .dht = s->cfg.dht,
                                                                 .trust = s->cfg.trust,
                                                                 .signer = s->cfg.signer,
                                                                 .store = s->cfg.messages,
@@ -899,6 +923,13 @@ const kith_rpc_method kith_service_methods[] = {
     {"topics.unsubscribe", run_topic_unsubscribe},
     {"topics.publish", run_topic_publish},
     {"topics.listen", run_topic_listen},
+    {"dht.status", run_dht_status},
+    {"dht.find_peer", run_dht_find_peer},
+    {"dht.provide", run_dht_provide},
+    {"dht.unprovide", run_dht_unprovide},
+    {"dht.providers", run_dht_providers},
+    {"dht.put", run_dht_put},
+    {"dht.get", run_dht_get},
     {"trust.list", run_trust_list},
     {"trust.show", run_trust_show},
     {"trust.change", run_trust_change},
@@ -960,6 +991,7 @@ void kith_service_close(kith_service *s)
         kith_standing_watch_gossip(s->cfg.reputation, NULL);
     kith_topics_close(s->topics);
     kith_metrics_close(s->metrics);
+    kith_dht_methods_close(s->dht);
     if (s->cfg.host)
         kith_host_unobserve(s->cfg.host, &s->watch);
     KITH_EACH (&s->ops, k) {
@@ -978,6 +1010,7 @@ void kith_service_free(kith_service *s)
     kith_messages_free(s->messages);
     kith_topics_free(s->topics);
     kith_metrics_free(s->metrics);
+    kith_dht_methods_free(s->dht);
     for (kith_link *k; (k = kith_list_pop(&s->ops));) /* streams that the host cut off without a word */
         free(KITH_OF(k, op, link));
     free(s);

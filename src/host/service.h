@@ -5,6 +5,7 @@
 #define KITH_HOST_SERVICE_H
 
 #include "host/book.h"
+#include "host/dht.h"
 #include "host/identity.h"
 #include "host/keeper.h"
 #include "host/lan.h"
@@ -22,6 +23,7 @@ typedef struct kith_service_config {
     kith_standing *reputation;     /* NULL: nobody is judged */
     kith_keeper *keeper;           /* NULL: connections are kept by nobody */
     kith_names *names;             /* may be NULL */
+    kith_dht *dht;                 /* NULL: it is off */
     kith_trust *trust;             /* may be NULL when there is a host: then nobody has a name */
     const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
     const char *identity_file;

@@ -74,13 +74,14 @@ def start(home, *args, **kw):
 
 
 class Up:
-    """`kith up --json` in the background. Without mdns, so that tests that run at the same time do not meet."""
+    """`kith up --json` in the background. Without mdns, so that tests that run at the same time do not meet, and without the DHT, as no test
+    calls the public one."""
 
-    def __init__(self, home, *args, listen=LOOPBACK, log=None, preexec=None, mdns="off"):
+    def __init__(self, home, *args, listen=LOOPBACK, log=None, preexec=None, mdns="off", dht="off"):
         self.home = home
         self.log = log or (pathlib.Path(str(home) + ".err"))
-        self.process = start(home, "up", "--json", *(("--listen", listen) if listen else ()), "--mdns", mdns, *args,
-                             stderr=open(self.log, "ab"), preexec_fn=preexec)
+        self.process = start(home, "up", "--json", *(("--listen", listen) if listen else ()), "--mdns", mdns, "--dht", dht,
+                             *args, stderr=open(self.log, "ab"), preexec_fn=preexec)
         self.seen, self.unread = [], b""
         first = self.event("listening")
         self.peer, self.addrs = first["peer"], first["addrs"]

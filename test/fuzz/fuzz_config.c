@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < kith_config_key_count; i++) {
             const kith_config_key *k = &kith_config_keys[i];
             char value[KITH_CONFIG_LISTEN_MAX * (KITH_MADDR_TEXT_MAX + 1)];
-            if (k->type == KITH_CONFIG_ADDRS || k->type == KITH_CONFIG_SHARERS)
+            if (kith_config_is_list(k))
                 continue; /* lists */
             kith_config_text(&c, k, value, sizeof value);
             kith_config_default(&d);

@@ -34,6 +34,9 @@ static void every_key_takes_back_what_it_prints(void **state)
             snprintf(text, sizeof text, "alice");
         if (k->type == KITH_CONFIG_SHARERS)
             snprintf(text, sizeof text, "12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE=sae-1");
+        if (k->type == KITH_CONFIG_PEERS)
+            snprintf(text, sizeof text,
+                     "/dnsaddr/a.example/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE");
         kith_config_default(&d);
         if (kith_config_set(&d, k, text, err))
             fail_msg("%s", err);
@@ -102,6 +105,49 @@ static void at_most_sixteen_addresses(void **state)
     for (int i = 0; i < KITH_CONFIG_LISTEN_MAX; i++)
         assert_int_equal(kith_config_set(&c, k, "/ip4/127.0.0.1/tcp/0", err), KITH_OK);
     assert_int_equal(kith_config_set(&c, k, "/ip4/127.0.0.1/tcp/0", err), KITH_EFORMAT);
+}
+
+static void bootstrap_peers_have_an_id_and_a_cap(void **state)
+{
+    (void)state;
+    kith_config c;
+#define ID "/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE"
+    static const char *const bad[] = {"/dnsaddr/example.org", ("/ip4/10.0.0.1/udp/4001/quic-v1" ID),
+                                      "example.org", ""};
+    kith_config_default(&c);
+    const kith_config_key *k = kith_config_find("bootstrap");
+    assert_false(c.dht.own_list);
+    assert_true(kith_dht_is_public(&c.dht));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(kith_config_set(&c, k, bad[i], err), KITH_EFORMAT);
+        assert_non_null(strstr(err, "write it like /dnsaddr/"));
+    }
+    for (int i = 0; i < KITH_DHT_BOOTSTRAP_MAX; i++)
+        assert_int_equal(
+            kith_config_set(&c, k, i % 2 ? "/dnsaddr/a.example" ID : "/ip4/10.0.0.1/tcp/4001" ID, err),
+            KITH_OK);
+    assert_int_equal(kith_config_set(&c, k, "/dnsaddr/a.example" ID, err), KITH_EFORMAT);
+    assert_non_null(strstr(err, "there are 16 peers already"));
+    assert_int_equal(kith_config_set(&c, k, "none", err), KITH_OK);
+    assert_true(c.dht.own_list && c.dht.bootstrap_count == 0);
+    assert_int_equal(parse(&c, "dht = server\nbootstrap = none\n[dht]\nprotocol = /club/kad/1.0.0\n"),
+                     KITH_OK);
+    assert_int_equal(c.dht.mode, KITH_DHT_SERVER);
+    assert_false(kith_dht_is_public(&c.dht));
+    assert_true(c.bootstrap_from_file);
+    assert_int_equal(parse(&c, "dht = on\n"), KITH_EFORMAT);
+    assert_string_equal(err, "kith.ini:1: dht: 'on' is not auto, client, server or off");
+    char id[KITH_DHT_PROTOCOL_MAX + 2];
+    k = kith_config_find("dht.protocol");
+    memset(id, '/', sizeof id);
+    id[KITH_DHT_PROTOCOL_MAX] = '\0';
+    assert_int_equal(kith_config_set(&c, k, id, err), KITH_OK);
+    id[KITH_DHT_PROTOCOL_MAX] = '/';
+    id[KITH_DHT_PROTOCOL_MAX + 1] = '\0';
+    assert_int_equal(kith_config_set(&c, k, id, err), KITH_EFORMAT);
+    assert_int_equal(kith_config_set(&c, k, "club", err), KITH_EFORMAT);
+    assert_int_equal(kith_config_set(&c, k, "/a b", err), KITH_EFORMAT);
+    assert_int_equal(kith_config_set(&c, k, "/", err), KITH_EFORMAT);
 }
 
 static void sizes_and_times_are_exact(void **state)
@@ -250,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_mistake_is_told_with_its_line_and_the_nearest_key),
         cmocka_unit_test(a_file_that_is_not_there_is_empty),
         cmocka_unit_test(at_most_sixteen_addresses),
+        cmocka_unit_test(bootstrap_peers_have_an_id_and_a_cap),
         cmocka_unit_test(sizes_and_times_are_exact),
         cmocka_unit_test(no_time_at_all_is_refused_for_every_duration),
         cmocka_unit_test(how_much_traffic_keys_serve_is_a_size_or_never),
