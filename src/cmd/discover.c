@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith discover: who is on the local network, or known from before. */
+/* kith discover: who is on the local network, known from before, or in the DHT. */
 #include "cmd/discover.h"
 
 #include <string.h>
@@ -17,7 +17,9 @@ void discover_line(FILE *f, const json_t *ev)
         fprintf(f, " on ");
         call_print(f, interface);
     } else {
-        fprintf(f, " in the peer book");
+        fprintf(f, "%s", strcmp(call_text(ev, "source"), "manual") == 0 ? " in the peer book" : " by ");
+        if (strcmp(call_text(ev, "source"), "manual") != 0)
+            call_print(f, call_text(ev, "source"));
     }
     if (call_true(ev, "blocked"))
         fprintf(f, ", blocked");
@@ -61,12 +63,11 @@ static int on_result(const cmd_args *args, const json_t *r)
 
 static int prepare(const cmd_args *args, call *out)
 {
-    const char *method = cmd_value(args, "method"), *wait = cmd_value(args, "timeout");
+    const char *method = cmd_value(args, "method"), *wait = cmd_value(args, "timeout"),
+               *key = cmd_value(args, "key");
     unsigned long long count;
     kith_time timeout = KITH_SEC(5);
     method = method ? method : "auto";
-    if (strcmp(method, "auto") != 0 && strcmp(method, "mdns") != 0 && strcmp(method, "manual") != 0)
-        return cmd_fail(EXIT_USAGE, "--method: '%s' is none of mdns, manual, auto", method);
     if (wait && (!kith_parse_duration(wait, &timeout) || timeout < KITH_MS(1) ||
                  (timeout != KITH_NEVER && timeout > KITH_SEC(86400))))
         return cmd_fail(EXIT_USAGE, "--timeout: '%s' is not a time of up to 24h; write it like 5s, or never",
@@ -80,6 +81,8 @@ static int prepare(const cmd_args *args, call *out)
                   .event = on_event,
                   .result = on_result,
                   .args = args};
+    if (key)
+        json_object_set_new(out->params, "key", json_string(key));
     return EXIT_OK;
 }
 
@@ -87,7 +90,8 @@ static const cmd_option options[] = {
     {.name = "method",
      .letter = 'm',
      .arg = "HOW",
-     .help = "mdns, manual (the peer book), auto (both; default)"},
+     .help = "mdns, manual (the peer book), kademlia (the DHT), auto (all that fit; default)"},
+    {.name = "key", .letter = 'k', .arg = "KEY", .help = "kademlia: only who provides this CID or name"},
     {.name = "count", .letter = 'c', .arg = "N", .help = "stop after N peers; fewer are a failure"},
     {.name = "timeout", .letter = 't', .arg = "TIME", .help = "how long to look (default 5s), or never"},
     {.name = "ping", .letter = 'p', .help = "connect to each and measure a round trip"},
@@ -97,14 +101,17 @@ static const cmd_option options[] = {
 
 const cmd cmd_discover = {
     .name = "discover",
-    .summary = "find peers on the local network",
-    .usage = "[--method mdns|manual|auto] [--count N] [--timeout TIME] [--ping] [--json]",
+    .summary = "find peers: on the local network, in the peer book, in the DHT",
+    .usage = "[--method HOW] [--key KEY] [--count N] [--timeout TIME] [--ping] [--json]",
     .about =
         "Prints libp2p peers as they are found: on the local network by multicast DNS, as kith, go-, js- and\n"
-        "rust-libp2p nodes announce themselves there, and those that the peer book knows an address of. What\n"
-        "a network says is not proven before a connection is made; --ping does that, but not to who is blocked.",
+        "rust-libp2p nodes announce themselves there, those that the peer book knows an address of, and servers of the\n"
+        "DHT (kademlia), or with --key those who provide a key in it. 'auto' asks the DHT only in a network of one's own\n"
+        "(dht.protocol), as the public one is full of strangers. What a network says is not proven before a connection\n"
+        "is made; --ping does that, but not to who is blocked.",
     .examples = "  kith discover\n"
                 "  kith discover --method mdns --count 1 --timeout 2s --ping\n"
+                "  kith discover --method kademlia --key chess-club-of-ulm --ping\n"
                 "  kith discover --timeout never --json\n",
     .options = options,
     .node = true,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Requests to discover, and whom each of them has found. */
-#include "host/discover.h"
+#include "host/discover_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +18,12 @@
 
 typedef enum stage { WAITING, DIALLING, PINGING, TOLD } stage;
 
+typedef kith_discovery op;
+
 /* Somebody who was found. */
 typedef struct find {
     kith_link link;
-    struct op *op;
+    op *op;
     kith_peer_id peer;
     const char *source; /* static */
     char interface[32];
@@ -33,28 +35,11 @@ typedef struct find {
     kith_sink sink;
 } find;
 
-typedef struct op {
-    kith_link link;
-    struct kith_discoveries *owner;
-    kith_rpc_call *call; /* NULL: answered */
-    kith_time asked;
-    kith_lan_watch watch;
-    uv_timer_t timer;
-    bool timer_open, book_waiting, ping;
-    uint64_t wanted; /* 0: as many as there are */
-    size_t told, under_way, found_count;
-    kith_list found;
-} op;
-
-struct kith_discoveries {
-    kith_host *host;
-    kith_lan *lan;
-    kith_book *book;
-    const kith_trust *trust;
-    const kith_names *names;
-    kith_list ops;
-    bool closed;
-};
+static const kith_discover_source mdns, manual;
+/* The place of auto's rows is the order in which they are asked. */
+static const kith_discover_source *const sources[] = {&mdns, &manual, &kith_discover_kad_};
+#define SOURCES (sizeof sources / sizeof *sources)
+_Static_assert(SOURCES <= sizeof((op *)0)->looking / sizeof(bool), "a request has no room for so many");
 
 static kith_node *node_of(const op *o)
 {
@@ -84,6 +69,11 @@ static void op_release(op *o)
         op_free(o);
 }
 
+void kith_discover_release_(op *o)
+{
+    op_release(o);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     op *o = handle->data;
@@ -106,8 +96,11 @@ static void hang_up(find *f)
 static void op_done(op *o)
 {
     o->call = NULL;
-    if (o->owner->lan)
-        kith_lan_look_away(o->owner->lan, &o->watch);
+    for (size_t i = 0; i < SOURCES; i++) {
+        if (o->looking[i] && sources[i]->end)
+            sources[i]->end(o);
+        o->looking[i] = false;
+    }
     KITH_EACH (&o->found, k)
         hang_up(KITH_OF(k, find, link));
     if (o->timer_open && !uv_is_closing((uv_handle_t *)&o->timer))
@@ -189,6 +182,15 @@ static bool enough(const op *o)
     return o->wanted && o->told >= o->wanted;
 }
 
+/* Whether nobody will be found any more, and all who were are told. */
+static bool exhausted(const op *o)
+{
+    bool looking = o->under_way > 0;
+    for (size_t i = 0; i < SOURCES; i++)
+        looking |= o->looking[i];
+    return !looking && o->told == o->found_count;
+}
+
 /* ---- pings ---- */
 
 static void next_pings(op *o);
@@ -199,11 +201,11 @@ static void attempt_over(find *f, kith_time rtt, const char *why)
     op *o = f->op;
     if (o->call && f->stage != TOLD)
         tell(f, rtt, why);
-    if (o->call && enough(o))
-        finish(o);
-    else if (o->call)
+    if (o->call && !enough(o))
         next_pings(o);
-    else
+    if (o->call && (enough(o) || exhausted(o)))
+        finish(o);
+    else if (!o->call)
         op_release(o);
 }
 
@@ -283,9 +285,8 @@ static bool is_blocked(const op *o, const kith_peer_id *peer)
     return row && row->blocked;
 }
 
-/* May end the op, if this was the last one that was wanted. */
-static void take(op *o, const kith_peer_id *peer, const char *source, const char *interface,
-                 const kith_maddr *addrs, size_t count)
+void kith_discover_take_(op *o, const kith_peer_id *peer, const char *source, const char *interface,
+                         const kith_maddr *addrs, size_t count)
 {
     if (!o->call || o->found_count >= FOUND_MAX || kith_peer_id_eq(peer, kith_node_id(node_of(o))))
         return;
@@ -318,12 +319,29 @@ static void take(op *o, const kith_peer_id *peer, const char *source, const char
         finish(o);
 }
 
+void kith_discover_over_(op *o, const kith_discover_source *s)
+{
+    for (size_t i = 0; i < SOURCES; i++) {
+        if (sources[i] == s)
+            o->looking[i] = false;
+    }
+    if (o->call && exhausted(o))
+        finish(o);
+}
+
+/* ---- the local network ---- */
+
+static bool mdns_usable(const kith_discoveries *d)
+{
+    return d->lan != NULL;
+}
+
 static void on_found(void *ctx, const kith_peer_id *peer, const char *interface)
 {
     op *o = ctx;
     kith_maddr addrs[KITH_LAN_ADDRS_MAX];
     size_t n = kith_lan_addrs(o->owner->lan, peer, addrs, KITH_LAN_ADDRS_MAX);
-    take(o, peer, "mdns", interface, addrs, n);
+    kith_discover_take_(o, peer, "mdns", interface, addrs, n);
 }
 
 static void on_lan_closed(void *ctx)
@@ -333,7 +351,7 @@ static void on_lan_closed(void *ctx)
         finish(o);
 }
 
-static void look(op *o)
+static void mdns_begin(op *o)
 {
     const kith_lan *lan = o->owner->lan;
     const char *interface;
@@ -347,25 +365,57 @@ static void look(op *o)
         (void)kith_lan_look(o->owner->lan, &o->watch);
 }
 
+static void mdns_end(op *o)
+{
+    kith_lan_look_away(o->owner->lan, &o->watch);
+}
+
+static const kith_discover_source mdns = {
+    .name = "mdns",
+    .off = "looking at the local network is off here; set mdns = on, or use another --method",
+    .usable = mdns_usable,
+    .begin = mdns_begin,
+    .end = mdns_end,
+};
+
+/* ---- the peer book ---- */
+
+static bool manual_usable(const kith_discoveries *d)
+{
+    return d->book != NULL;
+}
+
 static void on_book(void *ctx, const kith_book_row *rows, size_t count)
 {
     op *o = ctx;
-    o->book_waiting = false;
-    for (size_t i = 0; i < count && o->call;) {
+    for (size_t i = 0; i < count && o->call;) { /* it is waiting still, so that it is not freed under us */
         kith_maddr addrs[KITH_BOOK_ADDRS_MAX];
         size_t n = 0, from = i;
         for (; i < count && kith_peer_id_eq(&rows[i].peer, &rows[from].peer); i++) {
             if (rows[i].addr.len && n < KITH_BOOK_ADDRS_MAX)
                 addrs[n++] = rows[i].addr;
         }
-        if (n > 0) {
-            o->book_waiting = true; /* so that it is not freed under us */
-            take(o, &rows[from].peer, "manual", "", addrs, n);
-            o->book_waiting = false;
-        }
+        if (n > 0)
+            kith_discover_take_(o, &rows[from].peer, "manual", "", addrs, n);
     }
+    kith_discover_over_(o, &manual);
+    o->book_waiting = false;
     op_release(o);
 }
+
+static void manual_begin(op *o)
+{
+    o->book_waiting = kith_book_ask(o->owner->book, NULL, KNOWN_MAX, on_book, o) == KITH_OK;
+    if (!o->book_waiting)
+        kith_discover_over_(o, &manual);
+}
+
+static const kith_discover_source manual = {
+    .name = "manual",
+    .off = "the peer book cannot be used",
+    .usable = manual_usable,
+    .begin = manual_begin,
+};
 
 /* ---- the request ---- */
 
@@ -403,24 +453,37 @@ static bool number_param(kith_rpc_call *call, const json_t *params, const char *
     return true;
 }
 
+/* Which of the sources are asked; false: answered already. */
+static bool choose(const kith_discoveries *d, kith_rpc_call *call, const char *method, bool chosen[SOURCES])
+{
+    char names[128] = "auto";
+    bool every = strcmp(method, "auto") == 0, any = every;
+    for (size_t i = 0; i < SOURCES; i++) {
+        const kith_discover_source *s = sources[i];
+        bool usable = s->usable(d), named = strcmp(method, s->name) == 0;
+        chosen[i] = usable && (named || (every && (!s->in_auto || s->in_auto(d))));
+        any |= named;
+        if (named && !usable) {
+            kith_rpc_error(call, KITH_EUNSUPPORTED, NULL, "%s", s->off);
+            return false;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, ", %s", s->name);
+    }
+    if (!any)
+        kith_rpc_bad_params(call, "'%.40s' is none of the methods %s", method, names);
+    return any;
+}
+
 void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t *params)
 {
     const char *method = json_string_value(json_object_get(params, "method"));
     uint64_t wanted = 0, timeout = TIMEOUT_MS;
-    method = method ? method : "auto";
-    bool lan = strcmp(method, "manual") != 0, book = strcmp(method, "mdns") != 0;
-    if (lan && book && strcmp(method, "auto") != 0) {
-        kith_rpc_bad_params(call, "'method' must be mdns, manual or auto");
-        return;
-    }
-    if (!number_param(call, params, "count", COUNT_MAX, &wanted) ||
+    bool chosen[SOURCES];
+    if (!choose(d, call, method ? method : "auto", chosen) ||
+        !number_param(call, params, "count", COUNT_MAX, &wanted) ||
         !number_param(call, params, "timeout_ms", TIMEOUT_MAX, &timeout))
         return;
-    if (!book && !d->lan) {
-        kith_rpc_error(call, KITH_EUNSUPPORTED, NULL,
-                       "looking at the local network is off here; set mdns = on, or use --method manual");
-        return;
-    }
     op *o = d->closed ? NULL : calloc(1, sizeof *o);
     if (!o) {
         kith_rpc_error(call, KITH_ENOMEM, NULL, "no memory");
@@ -431,6 +494,7 @@ void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t
     o->asked = kith_host_now(d->host);
     o->wanted = wanted;
     o->ping = json_is_true(json_object_get(params, "ping"));
+    o->key = json_string_value(json_object_get(params, "key"));
     kith_list_init(&o->found);
     uv_timer_init(kith_host_loop(d->host), &o->timer);
     o->timer.data = o;
@@ -440,21 +504,24 @@ void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t
     if (timeout)
         uv_timer_start(&o->timer, on_timeout, timeout, 0);
     /* The timer's handle keeps the op until the loop runs again, however soon there is enough. */
-    o->book_waiting = book && d->book && kith_book_ask(d->book, NULL, KNOWN_MAX, on_book, o) == KITH_OK;
-    if (lan && d->lan)
-        look(o);
-    else if (!o->book_waiting)
+    memcpy(o->looking, chosen, sizeof chosen);
+    for (size_t i = 0; i < SOURCES && o->call; i++) {
+        if (chosen[i])
+            sources[i]->begin(o);
+    }
+    if (o->call && exhausted(o))
         finish(o); /* there is nowhere to look */
 }
 
-kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust,
-                                       const kith_names *names)
+kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_dht *dht, kith_book *book,
+                                       const kith_trust *trust, const kith_names *names)
 {
     kith_discoveries *d = calloc(1, sizeof *d);
     if (!d)
         return NULL;
     d->host = h;
     d->lan = lan;
+    d->dht = dht;
     d->book = book;
     d->trust = trust;
     d->names = names;

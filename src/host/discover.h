@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The method discover of host/service.h: whom there is to connect to, on the local network and in the peer book,
- * told as they are found, and how far away they are when asked. docs/protocols/control.md */
+/* The method discover of host/service.h: whom there is to connect to, on the local network, in the peer book and in the DHT, told as they
+ * are found, and how far away they are when asked. docs/protocols/control.md */
 #ifndef KITH_HOST_DISCOVER_H
 #define KITH_HOST_DISCOVER_H
 
 #include "host/book.h"
+#include "host/dht.h"
 #include "host/lan.h"
 #include "host/names.h"
 #include "host/rpc.h"
@@ -13,9 +14,9 @@
 
 typedef struct kith_discoveries kith_discoveries;
 
-/* lan, book, trust and names may be NULL. NULL: no memory. */
-kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_book *book, const kith_trust *trust,
-                                       const kith_names *names);
+/* lan, dht, book, trust and names may be NULL. NULL: no memory. */
+kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_dht *dht, kith_book *book,
+                                       const kith_trust *trust, const kith_names *names);
 void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t *params);
 /* Ends what is under way, while the loop still runs. NULL is fine. */
 void kith_discoveries_close(kith_discoveries *d);

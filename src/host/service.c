@@ -793,7 +793,8 @@ static void run_discover(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
     if (!s->looking && s->cfg.host && !s->closed)
-        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.book, s->cfg.trust, s->cfg.names);
+        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.dht, s->cfg.book, s->cfg.trust,
+                                          s->cfg.names);
     if (s->looking)
         kith_discoveries_run(s->looking, call, params);
     else
