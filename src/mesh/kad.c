@@ -10,6 +10,9 @@
 #define HUNGRY \
     10 /* with fewer peers in the table every new one is a reason to look around; go: minRTRefreshThreshold */
 #define HUNGRY_EVERY KITH_SEC(30)
+#define EAGER \
+    KITH_SEC( \
+        2) /* doubled each time: of those who join at one time each finds the others, whom nobody knew yet when it asked first */
 #define REFRESH_DEPTH \
     12 /* an id of a deeper bucket takes too long to find; the lookup of ourselves fills those */
 #define PROVIDING_MAX 4             /* keys that are provided again at once */
@@ -172,8 +175,9 @@ static void answered(kith_kad *k, kith_time now, const kith_peer_id *id)
     kith_err e = kith_kad_table_answered(&k->table, now, id, kith_bytes_of(p->addrs, p->addrs_len),
                                          kith_kad_group(&p->remote));
     if (e == KITH_OK && few && k->refreshing < 0)
-        k->refresh_at = kith_time_min(k->refresh_at,
-                                      k->refreshed_at ? kith_time_after(k->refreshed_at, HUNGRY_EVERY) : now);
+        k->refresh_at = kith_time_min(
+            k->refresh_at,
+            k->refreshed_at ? kith_time_after(k->refreshed_at, kith_time_min(k->eager, HUNGRY_EVERY)) : now);
 }
 
 static size_t find_node_of(const kith_kad *k, uint8_t buf[128])
@@ -673,8 +677,12 @@ static void refresh_next(kith_kad *k, kith_time now)
         }
     }
     k->refreshing = -1;
-    bool alone = k->table.count == 0 && k->boot_count > 0;
-    k->refresh_at = kith_time_after(now, alone ? HUNGRY_EVERY : k->cfg.refresh_every);
+    bool alone = k->table.count == 0, few = k->table.count < HUNGRY;
+    k->refresh_at = kith_time_after(now, alone && k->boot_count > 0 ? HUNGRY_EVERY
+                                         : !alone && few ? kith_time_min(k->eager, k->cfg.refresh_every)
+                                                         : k->cfg.refresh_every);
+    if (few && !alone && k->eager < k->cfg.refresh_every)
+        k->eager *= 2;
 }
 
 /* A lookup of the refresh is over. */
@@ -834,6 +842,7 @@ kith_kad *kith_kad_new(const kith_kad_config *cfg, kith_time now)
     k->seed[0] = kith_rand_u64(&cfg->env);
     k->seed[1] = kith_rand_u64(&cfg->env);
     k->refreshing = -1;
+    k->eager = EAGER;
     k->refresh_at = kith_time_after(now, cfg->refresh_every);
     k->expire_at = kith_time_after(now, EXPIRE_EVERY);
     kith_list_init(&k->connected);

@@ -53,6 +53,7 @@ struct kith_kad {
     int refreshing;          /* -1: not; else the next bucket */
     kith_time looked_up[KITH_KAD_BUCKETS];
     kith_time refreshed_at;
+    kith_time eager; /* how soon a small table is a reason to look around again */
     uint64_t asked, failed, served, refused;
     bool news; /* act has something to say that it did something */
 };

@@ -415,6 +415,29 @@ static void peers_are_found_also_clients_and_the_absent_are_not(void **state)
     net_free(&n);
 }
 
+static void those_who_join_at_one_time_find_each_other_soon(void **state)
+{
+    (void)state;
+    sim *s = sim_new(29);
+    sim_kad all[6];
+    for (size_t i = 0; i < 6; i++) {
+        sim_kad_init(&all[i], sim_add(s, NULL), true);
+        if (i > 0)
+            sim_kad_know(&all[i], all[0].host);
+    }
+    for (size_t i = 0; i < 6; i++)
+        sim_kad_start(&all[i]);
+    sim_run(s, sim_now(s) + KITH_SEC(20));
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(kith_kad_look(all[i].kad).peers, 5);
+    /* And then they are as quiet as others: nobody looks around for the fun of it. */
+    sim_run(s, sim_now(s) + KITH_SEC(3600));
+    uint64_t asked = kith_kad_look(all[3].kad).asked;
+    sim_run(s, sim_now(s) + KITH_SEC(3600));
+    assert_true(kith_kad_look(all[3].kad).asked - asked < 300);
+    sim_free(s);
+}
+
 static void a_node_alone_is_told_so_and_caps_hold(void **state)
 {
     (void)state;
@@ -529,6 +552,7 @@ int main(void)
         cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
         cmocka_unit_test(what_was_provided_before_is_provided_soon_and_a_time_in_vain_is_made_up_for),
         cmocka_unit_test(peers_are_found_also_clients_and_the_absent_are_not),
+        cmocka_unit_test(those_who_join_at_one_time_find_each_other_soon),
         cmocka_unit_test(a_node_alone_is_told_so_and_caps_hold),
         cmocka_unit_test(memory_that_runs_out_costs_answers_only),
         cmocka_unit_test(who_has_left_is_forgotten),
