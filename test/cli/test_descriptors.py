@@ -30,15 +30,17 @@ def sockets(up):
     return found
 
 
+OTHERS = 4  # sockets: listening for peers, for clients, for changes of interfaces; one peer
+
+
 def take_descriptors(up, count):
     """By clients of the control socket; returns them once the node has them, and has closed what others left."""
-    others = 3  # listening for peers, listening for clients, one peer
     clients = []
     for _ in range(count):
         c = socket.socket(socket.AF_UNIX)
         c.connect(str(pathlib.Path(up.home) / "control.sock"))
         clients.append(c)
-    eventually(lambda: sockets(up) == others + count, "the node has them and no others")
+    eventually(lambda: sockets(up) == OTHERS + count, "the node has them and no others")
     return clients
 
 
@@ -64,7 +66,7 @@ def a_node_without_descriptors_says_so_and_keeps_its_peers():
         limit(up.pid, 1)  # one is left, and a request takes it
         r = kith(a, "dial", stranger.addr, code=4, err="too many open files")
         assert stranger.addr in r.err, r
-        eventually(lambda: sockets(up) == 7, "the request's is free again")
+        eventually(lambda: sockets(up) == OTHERS + 4, "the request's is free again")
         limit(up.pid, 0)
         kith(a, "status", code=6, err="too many files open")
         kith(b, "ping", up.peer, "-c", 2, out="2 sent, 2 received")
