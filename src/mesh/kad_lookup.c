@@ -57,13 +57,24 @@ void kith_kad_lookup_free(kith_kad_lookup *l)
     KITH_FREE(&env, l);
 }
 
-static candidate *find(const kith_kad_lookup *l, const kith_peer_id *id)
+/* Where a place is among the candidates, or would be: an answer names twenty, most of them known, of a hundred and more. */
+static size_t place_of(const kith_kad_lookup *l, const kith_kad_key *key)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        if (kith_peer_id_eq(&l->all[i]->id, id))
-            return l->all[i];
+    size_t from = 0, to = l->count;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        if (kith_kad_key_nearer(&l->cfg.target, &l->all[mid]->key, key) < 0)
+            from = mid + 1;
+        else
+            to = mid;
     }
-    return NULL;
+    return from;
+}
+
+static candidate *find(const kith_kad_lookup *l, const kith_kad_key *key)
+{
+    size_t i = place_of(l, key);
+    return i < l->count && kith_kad_key_nearer(&l->cfg.target, &l->all[i]->key, key) == 0 ? l->all[i] : NULL;
 }
 
 /* Makes room on a path for one at this place. False: the path is full of those that are nearer, or were asked. */
@@ -90,9 +101,9 @@ static kith_err add(kith_kad_lookup *l, const kith_peer_id *id, kith_bytes addrs
                     unsigned hops)
 {
     const kith_env *env = &l->cfg.env;
-    if (kith_peer_id_eq(id, &l->cfg.self) || find(l, id))
-        return KITH_OK;
     kith_kad_key key = kith_kad_key_of(kith_peer_id_bytes(id));
+    if (kith_peer_id_eq(id, &l->cfg.self) || find(l, &key))
+        return KITH_OK;
     if (l->count == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 32;
         candidate **all = kith_mem_resize(env, l->all, l->cap * sizeof *all, cap * sizeof *all);
@@ -120,9 +131,8 @@ static kith_err add(kith_kad_lookup *l, const kith_peer_id *id, kith_bytes addrs
         candidate_free(l, c);
         return KITH_OK;
     }
-    size_t at = l->count++;
-    for (; at > 0 && kith_kad_key_nearer(&l->cfg.target, &key, &l->all[at - 1]->key) < 0; at--)
-        l->all[at] = l->all[at - 1];
+    size_t at = place_of(l, &key);
+    memmove(l->all + at + 1, l->all + at, (l->count++ - at) * sizeof *l->all);
     l->all[at] = c;
     l->on_path[path]++;
     return KITH_OK;
@@ -291,7 +301,8 @@ static void mark_crowds(const kith_kad_peer *named, size_t count, unsigned max, 
 /* Whose answer is awaited. */
 static candidate *settle(kith_kad_lookup *l, const kith_peer_id *id, standing s)
 {
-    candidate *c = find(l, id);
+    kith_kad_key key = kith_kad_key_of(kith_peer_id_bytes(id));
+    candidate *c = find(l, &key);
     if (!c || c->standing != ASKED)
         return NULL;
     c->standing = (uint8_t)s;
@@ -367,7 +378,7 @@ void kith_kad_lookup_check(const kith_kad_lookup *l)
     unsigned on_path[KITH_KAD_PATHS_MAX] = {0}, waits[KITH_KAD_PATHS_MAX] = {0}, asked = 0;
     for (size_t i = 0; i < l->count; i++) {
         const candidate *c = l->all[i];
-        assert(c->path < l->cfg.paths && find(l, &c->id) == c);
+        assert(c->path < l->cfg.paths && find(l, &c->key) == c);
         assert(i == 0 || kith_kad_key_nearer(&l->cfg.target, &l->all[i - 1]->key, &c->key) < 0);
         on_path[c->path]++;
         waits[c->path] += c->standing == ASKED;

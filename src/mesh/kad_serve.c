@@ -34,7 +34,9 @@ static void put_nearest(const kith_kad *k, const asker *to, kith_bytes key, cons
 {
     kith_kad_entry *near[UINT8_MAX + 2];
     kith_kad_key place = kith_kad_key_of(key);
-    size_t n = kith_kad_table_nearest(&k->table, &place, near, k->cfg.k + 1u), put = 0;
+    bool in_table = kith_kad_table_find(&k->table, to->id) != NULL;
+    size_t n = kith_kad_table_nearest(&k->table, &place, near, k->cfg.k + in_table + (shown != NULL)),
+           put = 0;
     for (size_t i = 0; i < n && put < k->cfg.k; i++) {
         const kith_kad_entry *e = near[i];
         if (kith_peer_id_eq(&e->id, to->id) || (shown && kith_peer_id_eq(&e->id, shown)))

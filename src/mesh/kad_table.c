@@ -176,22 +176,41 @@ void kith_kad_table_remove(kith_kad_table *t, const kith_peer_id *id)
         drop(t, e);
 }
 
+typedef struct nearest {
+    const kith_kad_key *to;
+    kith_kad_entry **out;
+    size_t n, max;
+} nearest;
+
+static void take_bucket(nearest *near, const kith_list *bucket)
+{
+    kith_kad_entry **out = near->out;
+    KITH_EACH (bucket, k) {
+        kith_kad_entry *e = entry_of(k);
+        if (near->n == near->max && kith_kad_key_nearer(near->to, &e->key, &out[near->n - 1]->key) >= 0)
+            continue;
+        size_t at = near->n < near->max ? near->n++ : near->max - 1;
+        for (; at > 0 && kith_kad_key_nearer(near->to, &e->key, &out[at - 1]->key) < 0; at--)
+            out[at] = out[at - 1];
+        out[at] = e;
+    }
+}
+
+/* The key's own bucket holds those that share the most bits with it; all deeper ones, together, those that share just as many as we do; and
+ * each before it fewer and fewer. So a server looks at some twenty entries to answer a question, not at all. */
 size_t kith_kad_table_nearest(const kith_kad_table *t, const kith_kad_key *to, kith_kad_entry **out,
                               size_t max)
 {
-    size_t n = 0;
-    for (unsigned i = 0; i < KITH_KAD_BUCKETS && max > 0; i++) {
-        KITH_EACH (&t->buckets[i], k) {
-            kith_kad_entry *e = entry_of(k);
-            if (n == max && kith_kad_key_nearer(to, &e->key, &out[n - 1]->key) >= 0)
-                continue;
-            size_t at = n < max ? n++ : max - 1;
-            for (; at > 0 && kith_kad_key_nearer(to, &e->key, &out[at - 1]->key) < 0; at--)
-                out[at] = out[at - 1];
-            out[at] = e;
-        }
-    }
-    return n;
+    nearest near = {.to = to, .out = out, .max = max};
+    unsigned own = kith_kad_table_bucket(t, to);
+    if (max == 0)
+        return 0;
+    take_bucket(&near, &t->buckets[own]);
+    for (unsigned i = own + 1; i < KITH_KAD_BUCKETS && t->counts[own] < max; i++)
+        take_bucket(&near, &t->buckets[i]);
+    for (unsigned i = own; i > 0 && near.n < max; i--)
+        take_bucket(&near, &t->buckets[i - 1]);
+    return near.n;
 }
 
 kith_kad_entry *kith_kad_table_silent(kith_kad_table *t, kith_time now, kith_time before)

@@ -141,19 +141,21 @@ static void the_nearest_are_the_nearest(void **state)
         if (add(&t, 0, id, 0) == KITH_OK)
             all[count++] = id;
     }
-    for (int round = 0; round < 20; round++) {
-        kith_kad_entry *near[20];
-        kith_peer_id target = random_id();
+    for (size_t round = 0; round < 300; round++) {
+        static const size_t many[] = {1, 7, 20, 21, 60};
+        kith_kad_entry *near[60];
+        /* Anywhere, at one of them, and in each bucket: at ourselves, or somebody with so many bits in common. */
+        kith_peer_id target = round % 3 ? random_id() : round == 0 ? t.cfg.self : all[round / 3];
         kith_kad_key to = kith_kad_key_of(kith_peer_id_bytes(&target));
-        size_t n = kith_kad_table_nearest(&t, &to, near, 20), nearer = 0;
-        assert_int_equal(n, 20);
+        size_t max = many[round % 5], n = kith_kad_table_nearest(&t, &to, near, max), nearer = 0;
+        assert_int_equal(n, max);
         for (size_t i = 1; i < n; i++)
             assert_true(kith_kad_key_nearer(&to, &near[i - 1]->key, &near[i]->key) < 0);
         for (size_t i = 0; i < count; i++) {
             kith_kad_key k = kith_kad_key_of(kith_peer_id_bytes(&all[i]));
-            nearer += kith_kad_key_nearer(&to, &k, &near[19]->key) <= 0;
+            nearer += kith_kad_key_nearer(&to, &k, &near[n - 1]->key) <= 0;
         }
-        assert_int_equal(nearer, 20);
+        assert_int_equal(nearer, n);
     }
     done(&t);
 }
