@@ -50,6 +50,8 @@ static bool pull(void *self, kith_time now)
         wait *w = find_wait(k, ev.op);
         if (w)
             take(w->end, &ev);
+        if (k->told)
+            k->told(k->ctx, &ev);
     }
     return false;
 }
@@ -58,7 +60,7 @@ static const kith_part_ops puller = {.act = pull};
 
 void sim_kad_init(sim_kad *k, sim_host *h, bool server)
 {
-    *k = (sim_kad){.host = h};
+    *k = (sim_kad){.host = h, .place = kith_kad_key_of(kith_peer_id_bytes(kith_node_id(sim_node(h))))};
     k->puller = (kith_part){.ops = &puller, .self = k};
     kith_kad_config_default(&k->cfg);
     k->cfg.server = server;
@@ -80,11 +82,12 @@ static void gone(void *self)
 void sim_kad_start(sim_kad *k)
 {
     sim_host *h = k->host;
-    kith_time now = 0;
+    kith_time now = sim_time(h);
     assert(!k->kad);
+    k->since = now;
+    k->away = false;
     k->cfg.env = *sim_env(h);
     k->cfg.node = sim_node(h);
-    now = sim_time(h);
     k->kad = kith_kad_new(&k->cfg, now);
     assert(k->kad);
     kith_kad_set_clock(k->kad, now, CLOCK + now / KITH_SEC(1));
@@ -118,40 +121,56 @@ void sim_kad_wait(sim *s, sim_kad *k, uint64_t op, sim_kad_end *end)
     kith_kad_check(k->kad);
 }
 
-void sim_kad_truth(const sim_kad *all, size_t count, const sim_kad *asker, kith_bytes key, size_t *out,
-                   size_t n)
+static bool counts(const sim_kad *k, const sim_kad *asker, kith_time before)
 {
-    kith_kad_key place = kith_kad_key_of(key), *keys = calloc(n, sizeof *keys);
+    return k->kad && !k->away && k->cfg.server && k != asker && k->side == asker->side && k->since <= before;
+}
+
+void sim_kad_truth(const sim_kad *all, size_t count, const sim_kad *asker, kith_time before, kith_bytes key,
+                   size_t *out, size_t n)
+{
+    kith_kad_key place = kith_kad_key_of(key);
     size_t len = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!all[i].kad || !all[i].cfg.server || &all[i] == asker)
-            continue;
-        kith_kad_key own = kith_kad_key_of(kith_peer_id_bytes(kith_node_id(sim_node(all[i].host))));
-        if (len == n && kith_kad_key_nearer(&place, &own, &keys[n - 1]) >= 0)
+        const kith_kad_key *own = &all[i].place;
+        if (!counts(&all[i], asker, before) ||
+            (len == n && kith_kad_key_nearer(&place, own, &all[out[n - 1]].place) >= 0))
             continue;
         size_t at = len < n ? len++ : n - 1;
-        for (; at > 0 && kith_kad_key_nearer(&place, &own, &keys[at - 1]) < 0; at--) {
-            keys[at] = keys[at - 1];
+        for (; at > 0 && kith_kad_key_nearer(&place, own, &all[out[at - 1]].place) < 0; at--)
             out[at] = out[at - 1];
-        }
-        keys[at] = own;
         out[at] = i;
     }
     for (; len < n; len++)
         out[len] = SIZE_MAX;
-    free(keys);
 }
 
-size_t sim_kad_right(const sim_kad *all, size_t count, const sim_kad *asker, kith_bytes key,
-                     const sim_kad_end *end, size_t n)
+size_t sim_kad_right(const sim_kad *all, size_t count, const sim_kad *asker, kith_time before, kith_bytes key,
+                     const kith_kad_peer *found, size_t found_count, size_t n, size_t *of)
 {
-    size_t truth[64], right = 0;
+    size_t truth[64], right = 0, there = 0;
     assert(n <= 64);
-    sim_kad_truth(all, count, asker, key, truth, n);
-    for (size_t i = 0; i < n; i++) {
-        const kith_peer_id *id = truth[i] == SIZE_MAX ? NULL : kith_node_id(sim_node(all[truth[i]].host));
-        for (size_t j = 0; id && j < end->peer_count && j < n; j++)
-            right += kith_peer_id_eq(&end->peers[j].id, id);
+    sim_kad_truth(all, count, asker, before, key, truth, n);
+    for (; there < n && truth[there] != SIZE_MAX; there++) {
+        const kith_peer_id *id = kith_node_id(sim_node(all[truth[there]].host));
+        for (size_t j = 0; j < found_count; j++)
+            right += kith_peer_id_eq(&found[j].id, id);
     }
+    if (of)
+        *of = there;
     return right;
 }
+
+static kith_err number_validate(void *ctx, kith_bytes key, kith_bytes value)
+{
+    (void)ctx, (void)key;
+    return value.len == 1 ? KITH_OK : KITH_EFORMAT;
+}
+
+static bool number_better(void *ctx, kith_bytes key, kith_bytes a, kith_bytes b)
+{
+    (void)ctx, (void)key;
+    return b.p[0] > a.p[0];
+}
+
+const kith_kad_namespace sim_kad_number = {"number", number_validate, number_better, NULL};

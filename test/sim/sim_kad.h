@@ -12,8 +12,14 @@ typedef struct sim_kad {
     kith_kad *kad; /* NULL: off */
     kith_part puller;
     kith_kad_config cfg;
+    kith_kad_key place;
     sim_host *boots[4]; /* whom it begins with */
     size_t boot_count;
+    kith_time since;                                   /* it was started */
+    bool away;                                         /* it has lost power: its part is there still */
+    unsigned side;                                     /* of a split network */
+    void (*told)(void *ctx, const kith_kad_event *ev); /* optional: every event */
+    void *ctx;
 } sim_kad;
 
 /* The end of an op, as it was told; peers are copied. */
@@ -38,11 +44,15 @@ void sim_kad_start(sim_kad *k);
 /* Runs until an op is over, or its time. */
 void sim_kad_wait(sim *s, sim_kad *k, uint64_t op, sim_kad_end *end);
 
-/* The indices of the n servers nearest to a key among count, by distance, without those that are off and without `asker` (NULL: nobody). */
-void sim_kad_truth(const sim_kad *all, size_t count, const sim_kad *asker, kith_bytes key, size_t *out,
-                   size_t n);
-/* How many of the first n of end->peers are among the n that are really nearest. */
-size_t sim_kad_right(const sim_kad *all, size_t count, const sim_kad *asker, kith_bytes key,
-                     const sim_kad_end *end, size_t n);
+/* The indices of the n servers nearest to a key among count, by distance: those that are on, on the asker's side, started at `before` or
+ * earlier, and without the asker. SIZE_MAX: there are no more. */
+void sim_kad_truth(const sim_kad *all, size_t count, const sim_kad *asker, kith_time before, kith_bytes key,
+                   size_t *out, size_t n);
+/* How many of the n that are really nearest are among the peers that were found; *of (optional): how many of them there are. */
+size_t sim_kad_right(const sim_kad *all, size_t count, const sim_kad *asker, kith_time before, kith_bytes key,
+                     const kith_kad_peer *found, size_t found_count, size_t n, size_t *of);
+
+/* A namespace for trying things: "/number/...", values of one byte, the greatest is the best. */
+extern const kith_kad_namespace sim_kad_number;
 
 #endif

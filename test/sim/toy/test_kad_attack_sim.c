@@ -179,21 +179,6 @@ static void mine(attack *a, kith_bytes key, unsigned bits, uint8_t seed[KITH_ED2
 
 /* ---- the honest ---- */
 
-/* One byte, the greatest is the best: what a lie begins with would win, were it valid. */
-static kith_err number_validate(void *ctx, kith_bytes key, kith_bytes value)
-{
-    (void)ctx, (void)key;
-    return value.len == 1 ? KITH_OK : KITH_EFORMAT;
-}
-
-static bool number_better(void *ctx, kith_bytes key, kith_bytes a, kith_bytes b)
-{
-    (void)ctx, (void)key;
-    return b.p[0] > a.p[0];
-}
-
-static const kith_kad_namespace number = {"number", number_validate, number_better, NULL};
-
 /* early: attackers in networks of their own, who come when there are twenty others and call everybody who comes after them. */
 static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_config *cfg), unsigned early)
 {
@@ -210,7 +195,7 @@ static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_
         k->cfg.request_timeout = KITH_SEC(4);
         k->cfg.k = 5; /* as many nodes to one that stores as a large network has, or nearly */
         k->cfg.alpha = 3;
-        k->cfg.namespaces = &number;
+        k->cfg.namespaces = &sim_kad_number;
         k->cfg.namespace_count = 1;
         k->cfg.beta = 2;
         if (change)

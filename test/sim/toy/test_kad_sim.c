@@ -89,7 +89,7 @@ static tally look_up(net *n, size_t times)
         assert_int_equal(kith_kad_find_nearest(k->kad, sim_now(n->s), b, &op), KITH_OK);
         sim_kad_wait(n->s, k, op, &end);
         assert_true(end.done);
-        t.right += sim_kad_right(n->all, n->count, k, b, &end, 10);
+        t.right += sim_kad_right(n->all, n->count, k, KITH_NEVER, b, end.peers, end.peer_count, 10, NULL);
         t.hops += end.lookup.hops;
         t.asked += end.lookup.asked;
         t.failed += end.lookup.failed;
@@ -233,24 +233,9 @@ static void a_value_is_put_and_got(void **state)
     net_free(&n);
 }
 
-/* A number in the clear, the greatest is the best: for trying selection and correction. */
-static kith_err number_validate(void *ctx, kith_bytes key, kith_bytes value)
-{
-    (void)ctx, (void)key;
-    return value.len == 1 ? KITH_OK : KITH_EFORMAT;
-}
-
-static bool number_better(void *ctx, kith_bytes key, kith_bytes a, kith_bytes b)
-{
-    (void)ctx, (void)key;
-    return b.p[0] > a.p[0];
-}
-
-static const kith_kad_namespace number = {"number", number_validate, number_better, NULL};
-
 static void with_numbers(kith_kad_config *cfg)
 {
-    cfg->namespaces = &number;
+    cfg->namespaces = &sim_kad_number;
     cfg->namespace_count = 1;
 }
 
@@ -279,7 +264,7 @@ static void the_best_value_wins_and_corrects_the_others(void **state)
     uint64_t op;
     size_t near[8];
     sim_kad *a = &n.all[0];
-    sim_kad_truth(n.all, n.count, a, key, near, 8);
+    sim_kad_truth(n.all, n.count, a, KITH_NEVER, key, near, 8);
     plant(&n, near[0], key, 5);
     plant(&n, near[1], key, 9);
     plant(&n, near[2], key, 7);
