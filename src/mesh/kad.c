@@ -46,6 +46,7 @@ typedef struct op {
     kith_peer_id *holders; /* GET: who gave the best, and who a worse one; CORRECTED_MAX each */
     unsigned best_count, worse_count;
     unsigned left, reached; /* SPREADING */
+    unsigned bucket;        /* REFRESH: it is to fill it; KITH_KAD_BUCKETS: all that are near us */
     uint16_t target_len;    /* FIND_PEER: it was called at its first addresses, so many bytes; 0: not now */
     kith_time took;
     kith_err err;
@@ -379,10 +380,25 @@ static kith_kad_type question_of(const op *o)
                                        : KITH_KAD_FIND_NODE;
 }
 
+/* So many entries are enough: they are asked whether they live, and newcomers fill the gaps that remain. */
+static bool filled(const kith_kad *k, unsigned bucket)
+{
+    return k->table.counts[bucket] >= k->cfg.k - k->cfg.k / 4;
+}
+
+/* Whether to ask further: of a bucket no more than it has room for. */
+static bool goes_on(const kith_kad *k, const op *o)
+{
+    if (o->kind != REFRESH || o->bucket == KITH_KAD_BUCKETS)
+        return true;
+    return !filled(k, o->bucket) &&
+           k->table.counts[o->bucket] + kith_kad_lookup_look(o->lookup).under_way < k->cfg.k;
+}
+
 static void ask(kith_kad *k, op *o)
 {
     kith_kad_contact c;
-    while (o->stage == SEARCHING && kith_kad_lookup_next(o->lookup, &c)) {
+    while (o->stage == SEARCHING && goes_on(k, o) && kith_kad_lookup_next(o->lookup, &c)) {
         uint8_t buf[KITH_KAD_KEY_MAX + 16];
         kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
         kith_kad_put_head(&w, question_of(o), kith_bytes_of(o->key, o->key_len));
@@ -456,6 +472,18 @@ static bool store_here(kith_kad *k, kith_time now, const op *o)
     return k->serving && o->kind == PUT && kith_kad_store_put(k->store, &row) == KITH_OK;
 }
 
+/* A lookup of ourselves has seen everybody who is nearer than the last that it found: no bucket beyond needs one of its own. */
+static void surroundings_seen(kith_kad *k, const op *o, const kith_kad_contact *near, size_t n)
+{
+    unsigned b = 0;
+    if (n == k->cfg.k) {
+        kith_kad_key last = kith_kad_key_of(kith_peer_id_bytes(&near[n - 1].id));
+        b = kith_kad_table_bucket(&k->table, &last) + 1;
+    }
+    for (; n > 0 && b < KITH_KAD_BUCKETS; b++)
+        k->looked_up[b] = o->since;
+}
+
 static void searched(kith_kad *k, kith_time now, op *o)
 {
     kith_kad_contact near[UINT8_MAX];
@@ -498,6 +526,8 @@ static void searched(kith_kad *k, kith_time now, op *o)
             return;
         break;
     case REFRESH:
+        if (o->bucket == KITH_KAD_BUCKETS)
+            surroundings_seen(k, o, near, n);
         break;
     }
     over(k, now, o, err, why);
@@ -668,10 +698,11 @@ static void refresh_next(kith_kad *k, kith_time now)
         unsigned b = (unsigned)k->refreshing;
         uint8_t id[34];
         op *o;
-        if (k->looked_up[b] && now - k->looked_up[b] < k->cfg.refresh_every)
+        if (filled(k, b) || (k->looked_up[b] && now - k->looked_up[b] < k->cfg.refresh_every))
             continue;
         if (id_in_bucket(k, b, id) &&
             begin(k, now, REFRESH, kith_bytes_of(id, sizeof id), true, &o) == KITH_OK) {
+            o->bucket = b;
             k->refreshing++;
             return;
         }
@@ -699,8 +730,11 @@ static void refresh(kith_kad *k, kith_time now)
     if (k->refreshing >= 0 || (k->table.count == 0 && k->boot_count == 0))
         return;
     k->refreshing = 0;
-    if (begin(k, now, REFRESH, kith_peer_id_bytes(&k->self), true, &o))
+    if (begin(k, now, REFRESH, kith_peer_id_bytes(&k->self), true, &o)) {
         refresh_next(k, now);
+        return;
+    }
+    o->bucket = KITH_KAD_BUCKETS;
 }
 
 /* Those that were silent when the refresh began are asked, a few at a time. */
@@ -774,6 +808,8 @@ static bool part_act(void *self, kith_time now)
         if (o->stage != SEARCHING)
             continue;
         ask(k, o);
+        if (!goes_on(k, o) && kith_kad_lookup_look(o->lookup).under_way == 0)
+            kith_kad_lookup_stop(o->lookup);
         if (kith_kad_lookup_done(o->lookup))
             searched(k, now, o);
     }

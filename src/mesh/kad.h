@@ -33,7 +33,7 @@ typedef struct kith_kad_config {
     unsigned group_max, bucket_group_max; /* 3, 2; 0: no limit */
     bool
         unchecked; /* newcomers enter the table when they say that they are servers, without having answered; for tests of what that costs */
-    kith_time refresh_every;   /* 10 min: buckets are looked up, and the silent asked whether they live */
+    kith_time refresh_every;   /* 10 min: buckets with gaps are looked up, and the silent asked whether they live */
     kith_time stale_after;     /* 30 min: who was silent for so long may be replaced */
     kith_time request_timeout; /* 10 s, dialling included */
     kith_time op_timeout;      /* 60 s */

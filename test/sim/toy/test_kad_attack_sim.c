@@ -349,7 +349,7 @@ static void attackers_of_one_network_do_not_hide_a_value(void **state)
 static unsigned lead_astray(void (*change)(kith_kad_config *cfg))
 {
     static sim_kad_end end;
-    attack *a = attack_new(3, HONEST, change, 6);
+    attack *a = attack_new(3, HONEST, change, 7);
     uint8_t key[64];
     kith_bytes value;
     kith_bytes k = kith_bytes_of(key, pk_of(&a->honest[0], key, &value));

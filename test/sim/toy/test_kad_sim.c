@@ -180,6 +180,30 @@ static void lookups_survive_churn(void **state)
     net_free(&n);
 }
 
+/* Upkeep is a lookup of ourselves and a question to who was silent; buckets that have what they need cost no lookup. */
+static void a_refresh_asks_for_what_is_missing_only(void **state)
+{
+    (void)state;
+    net n = net_new(13, 60, NULL);
+    uint64_t asked = 0, failed = 0;
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(600));
+    for (int after = 0; after < 2; after++) {
+        for (size_t i = 0; i < n.count; i++) {
+            kith_kad_facts f = kith_kad_look(n.all[i].kad);
+            asked = after ? asked + f.asked : asked - f.asked;
+            failed = after ? failed + f.failed : failed - f.failed;
+        }
+        if (!after)
+            sim_run(n.s, sim_now(n.s) + KITH_SEC(600));
+    }
+    printf("a refresh asks %.1f questions\n", (double)asked / (double)n.count);
+    assert_true(asked >= 20 * n.count && asked <= 90 * n.count);
+    assert_int_equal(failed, 0);
+    tally t = look_up(&n, 20);
+    assert_int_equal(t.right, 200);
+    net_free(&n);
+}
+
 /* ---- values and providers ---- */
 
 /* For days that pass: at ten minutes these networks would ask themselves a million questions. */
@@ -532,6 +556,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookups_find_the_nearest_and_grow_with_the_logarithm),
         cmocka_unit_test(lookups_survive_churn),
+        cmocka_unit_test(a_refresh_asks_for_what_is_missing_only),
         cmocka_unit_test(a_value_is_put_and_got),
         cmocka_unit_test(the_best_value_wins_and_corrects_the_others),
         cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
