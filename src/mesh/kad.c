@@ -735,6 +735,11 @@ static void refresh(kith_kad *k, kith_time now)
         return;
     }
     o->bucket = KITH_KAD_BUCKETS;
+    if (k->boot_count > 0 && k->table.count > 0) {
+        /* The table may know a part of the network only, that was cut off for a while. Without memory it is as without. */
+        const bootstrap *b = &k->boots[kith_rand_u64(&k->cfg.env) % k->boot_count];
+        (void)!kith_kad_lookup_seed_apart(o->lookup, &b->id, kith_addrs_bytes(&b->addrs));
+    }
 }
 
 /* Those that were silent when the refresh began are asked, a few at a time. */

@@ -143,6 +143,13 @@ kith_err kith_kad_lookup_seed(kith_kad_lookup *l, const kith_peer_id *id, kith_b
     return add(l, id, addrs, l->seeds++ % l->cfg.paths, 0);
 }
 
+kith_err kith_kad_lookup_seed_apart(kith_kad_lookup *l, const kith_peer_id *id, kith_bytes addrs)
+{
+    if (l->cfg.paths == KITH_KAD_PATHS_MAX)
+        return KITH_ELIMIT;
+    return add(l, id, addrs, l->cfg.paths++, 0);
+}
+
 /* ---- whom to ask ---- */
 
 /* A path ends when its beta nearest have answered, those that failed left aside, or when nobody is left to ask. */

@@ -45,6 +45,9 @@ void kith_kad_lookup_free(kith_kad_lookup *l);
 
 /* Where to begin; the nearest first, so that each path gets near ones. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_kad_lookup_seed(kith_kad_lookup *l, const kith_peer_id *id, kith_bytes addrs);
+/* One that may be far from the key, on a path of its own that the lookup gets besides. After the other seeds. KITH_ELIMIT: there are
+ * KITH_KAD_PATHS_MAX. KITH_ENOMEM. */
+KITH_CHECK kith_err kith_kad_lookup_seed_apart(kith_kad_lookup *l, const kith_peer_id *id, kith_bytes addrs);
 /* The next to ask: it counts as asked, alpha at most are at a time. False: nobody now. */
 bool kith_kad_lookup_next(kith_kad_lookup *l, kith_kad_contact *out);
 /* Who was asked has answered, and named others. Memory that is short costs those. */

@@ -239,6 +239,39 @@ static void who_lies_on_one_path_does_not_lead_the_others(void **state)
     }
 }
 
+/* A network that fell apart: the even know only the even, the odd only the odd. */
+static void one_that_is_seeded_apart_opens_what_the_others_do_not_know(void **state)
+{
+    (void)state;
+    make_network();
+    for (int apart = 0; apart < 2; apart++) {
+        kith_kad_lookup *l = lookup(3, 10, 0);
+        kith_kad_contact c, near[20];
+        size_t odd = 0;
+        for (size_t i = 150; i < 170; i += 2)
+            assert_int_equal(kith_kad_lookup_seed(l, &nodes[i], (kith_bytes){0}), KITH_OK);
+        if (apart)
+            assert_int_equal(kith_kad_lookup_seed_apart(l, &nodes[199], (kith_bytes){0}), KITH_OK);
+        while (kith_kad_lookup_next(l, &c)) {
+            kith_kad_peer named[21];
+            size_t i = index_of(&c.id), n = 0;
+            for (size_t j = i < 20 ? i % 2 : i - 20; j <= i + 20 && j < NODES && n < 20; j += 2)
+                named[n++] = (kith_kad_peer){.id = nodes[j]};
+            named[n++] = (kith_kad_peer){.id = nodes[i / 8 * 2 + i % 2]};
+            kith_kad_lookup_answered(l, &c.id, named, n);
+            kith_kad_lookup_check(l);
+        }
+        assert_int_equal(kith_kad_lookup_nearest(l, near, 20), 20);
+        for (size_t i = 0; i < 20; i++)
+            odd += index_of(&near[i].id) % 2;
+        assert_int_equal(odd, apart ? 9 : 0); /* and 5 is the one who asks */
+        done(l);
+    }
+    kith_kad_lookup *l = lookup(KITH_KAD_PATHS_MAX, 10, 0);
+    assert_int_equal(kith_kad_lookup_seed_apart(l, &nodes[0], (kith_bytes){0}), KITH_ELIMIT);
+    done(l);
+}
+
 static void crowds_of_one_network_are_dropped(void **state)
 {
     (void)state;
@@ -382,6 +415,7 @@ int main(void)
         cmocka_unit_test(nobody_to_ask_is_an_end),
         cmocka_unit_test(an_answer_that_nobody_awaits_is_nothing),
         cmocka_unit_test(who_lies_on_one_path_does_not_lead_the_others),
+        cmocka_unit_test(one_that_is_seeded_apart_opens_what_the_others_do_not_know),
         cmocka_unit_test(crowds_of_one_network_are_dropped),
         cmocka_unit_test(candidates_have_their_cap_and_the_nearest_stay),
         cmocka_unit_test(an_endless_answer_comes_to_an_end),
