@@ -220,7 +220,7 @@ static void identified(kith_kad *k, kith_time now, kith_conn *c, const kith_iden
         learn_addrs(k, p, info);
     if (!kith_conn_supports(c, k->cfg.protocol))
         kith_kad_table_remove(&k->table, &f.peer);
-    else if (p->answered || k->cfg.unchecked)
+    else if (p->answered)
         answered(k, now, &f.peer);
     else if (kith_kad_table_wants(&k->table, now, &f.peer, kith_kad_group(&f.remote)) &&
              !kith_requests_asks(k->requests, &f.peer))

@@ -31,15 +31,14 @@ typedef struct kith_kad_config {
     bool server;
     unsigned k, alpha, beta, paths;       /* 20, 10, 3, 3 */
     unsigned group_max, bucket_group_max; /* 3, 2; 0: no limit */
-    bool
-        unchecked; /* newcomers enter the table when they say that they are servers, without having answered; for tests of what that costs */
-    kith_time refresh_every;   /* 10 min: buckets with gaps are looked up, and the silent asked whether they live */
-    kith_time stale_after;     /* 30 min: who was silent for so long may be replaced */
-    kith_time request_timeout; /* 10 s, dialling included */
-    kith_time op_timeout;      /* 60 s */
-    kith_time provide_every;   /* 22 h */
-    uint32_t ops_max;          /* 64, those that run by themselves not counted */
-    uint32_t provides_max;     /* 1024 keys that we provide */
+    kith_time
+        refresh_every; /* 10 min: buckets with gaps are looked up, and the silent asked whether they live */
+    kith_time stale_after;                  /* 30 min: who was silent for so long may be replaced */
+    kith_time request_timeout;              /* 10 s, dialling included */
+    kith_time op_timeout;                   /* 60 s */
+    kith_time provide_every;                /* 22 h */
+    uint32_t ops_max;                       /* 64, those that run by themselves not counted */
+    uint32_t provides_max;                  /* 1024 keys that we provide */
     uint32_t streams_max, streams_per_conn; /* 256, 16: inbound */
     uint32_t requests_max, requests_active; /* 512, 64 */
     const kith_kad_namespace *namespaces;   /* borrowed, beside /pk/ */
