@@ -23,7 +23,8 @@ typedef enum evil_mode {
     FORGES,   /* the same, with a value that is none, and providers that it invents */
     BABBLES,  /* answers with bytes that are no message */
     MISTAKES, /* answers another question */
-    SILENT,   /* takes questions and never answers */
+    SILENT,   /* takes questions and never answers, but for the one that decides about the table */
+    MUTE,     /* never answers at all */
     LURES,    /* names invented peers at addresses of the asker's own machine and network */
 } evil_mode;
 
@@ -98,9 +99,9 @@ static kith_err evil_answer(void *ctx, kith_time now, const kith_peer_id *from, 
     /* Everybody answers the question that decides about the table as it should. */
     bool probe = m.type == KITH_KAD_FIND_NODE && kith_bytes_eq(m.key, kith_peer_id_bytes(from));
     evil_mode mode = e->in->mode;
-    if (probe && mode != LIES)
+    if (probe && mode != LIES && mode != MUTE)
         mode = QUIET;
-    if (mode == SILENT)
+    if (mode == SILENT || mode == MUTE)
         return KITH_OK;
     if (mode == BABBLES) {
         kith_put_be64(w, UINT64_MAX);
@@ -485,6 +486,25 @@ static void who_never_answers_costs_time_and_no_more(void **state)
     nonsense(SILENT, KITH_SEC(40));
 }
 
+/* Who says that it is a server is asked something before it gets a place. */
+static void who_never_answered_is_in_no_table(void **state)
+{
+    (void)state;
+    attack *a = attack_new(8, 10, NULL, 0);
+    a->mode = MUTE;
+    for (unsigned i = 0; i < 15; i++) {
+        const uint8_t ip[4] = {100, (uint8_t)i, 1, 1};
+        evil *e = add_evil(a, NULL, ip);
+        for (size_t h = 0; h < a->honest_count; h++)
+            call(a, e->host, a->honest[h].host);
+    }
+    sim_run(a->s, sim_now(a->s) + KITH_SEC(30));
+    for (size_t h = 0; h < a->honest_count; h++)
+        assert_int_equal(evil_in_table(a, &a->honest[h]), 0);
+    assert_true(a->evil[0].asked > 0);
+    attack_free(a);
+}
+
 static void nobody_is_lured_to_addresses_of_its_own_network(void **state)
 {
     (void)state;
@@ -575,6 +595,7 @@ int main(void)
         cmocka_unit_test(what_is_no_message_costs_its_sender_the_place),
         cmocka_unit_test(an_answer_to_another_question_is_none),
         cmocka_unit_test(who_never_answers_costs_time_and_no_more),
+        cmocka_unit_test(who_never_answered_is_in_no_table),
         cmocka_unit_test(nobody_is_lured_to_addresses_of_its_own_network),
         cmocka_unit_test(provider_floods_leave_others_their_place),
     };

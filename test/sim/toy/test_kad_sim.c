@@ -204,6 +204,38 @@ static void a_refresh_asks_for_what_is_missing_only(void **state)
     net_free(&n);
 }
 
+static void often(kith_kad_config *cfg)
+{
+    cfg->refresh_every = KITH_SEC(240);
+}
+
+/* Two halves that cannot reach each other forget each other; nobody but the bootstrap peers can tell them, when they could again. */
+static void halves_that_forgot_each_other_find_together(void **state)
+{
+    (void)state;
+    net n = net_new(14, 40, often);
+    for (size_t i = 0; i < n.count; i++) {
+        n.all[i].side = i % 2;
+        sim_set_side(n.all[i].host, i % 2);
+    }
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(900));
+    tally t = look_up(&n, 20);
+    say("in halves", &t);
+    assert_int_equal(t.right, 200); /* of those on the same side */
+    for (size_t i = 0; i < n.count; i++) {
+        n.all[i].side = 0;
+        sim_set_side(n.all[i].host, 0);
+        for (size_t j = 1 - i % 2; j < n.count; j += 2)
+            assert_null(
+                kith_kad_table_find(kith_kad_table_of(n.all[i].kad), kith_node_id(sim_node(n.all[j].host))));
+    }
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(500));
+    t = look_up(&n, 20);
+    say("together again", &t);
+    assert_true(t.right >= 196);
+    net_free(&n);
+}
+
 /* ---- values and providers ---- */
 
 /* For days that pass: at ten minutes these networks would ask themselves a million questions. */
@@ -557,6 +589,7 @@ int main(void)
         cmocka_unit_test(lookups_find_the_nearest_and_grow_with_the_logarithm),
         cmocka_unit_test(lookups_survive_churn),
         cmocka_unit_test(a_refresh_asks_for_what_is_missing_only),
+        cmocka_unit_test(halves_that_forgot_each_other_find_together),
         cmocka_unit_test(a_value_is_put_and_got),
         cmocka_unit_test(the_best_value_wins_and_corrects_the_others),
         cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
