@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "node/trust.h"
 #include "proto/mss.h"
 #include "proto/ping.h"
 #include "sim_echo.h"
+#include "sim_trust.h"
 #include "sim_world.h"
 
 static kith_node_config config(void)
@@ -527,38 +527,6 @@ static void each_side_knows_the_others_post_quantum_key(void **state)
 
 /* ---- who it is ---- */
 
-/* What a node remembers of one peer, as node/trust.h decides. */
-typedef struct memory {
-    kith_trust_row row;
-    bool known;
-    kith_pq_policy policy; /* of the peer alone */
-} memory;
-
-static kith_err ask_memory(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
-{
-    memory *m = ctx;
-    kith_trust_row next;
-    kith_err e = kith_trust_decide(m->known ? &m->row : NULL, c, KITH_PQ_PREFER, 1800000000, &next, why);
-    if (!e) {
-        m->row = next;
-        m->known = true;
-    }
-    return e;
-}
-
-static kith_pq_policy policy_of_memory(void *ctx, const kith_peer_id *peer)
-{
-    (void)peer;
-    return ((const memory *)ctx)->policy;
-}
-
-static void remembers(kith_node_config *c, memory *m)
-{
-    c->trust = ask_memory;
-    c->policy = policy_of_memory;
-    c->trust_ctx = m;
-}
-
 static kith_err dial_fails(two *t, sim_host *from, sim_host *to)
 {
     assert_null(sim_connect(t->s, from, to));
@@ -577,9 +545,9 @@ static void the_right_classical_key_with_another_post_quantum_key_is_refused(voi
     for (int inbound = 0; inbound < 2; inbound++) {
         for (int i = 0; i < CASES; i++) {
             two t;
-            memory m = {.policy = KITH_PQ_PREFER};
+            sim_trust m = {.policy = KITH_PQ_PREFER};
             kith_node_config ca = config(), cb = config();
-            remembers(inbound ? &cb : &ca, &m);
+            sim_trust_by(inbound ? &cb : &ca, &m);
             start_two(&t, 33, &ca, &cb);
             kith_conn *c = sim_connect(t.s, t.a, t.b);
             assert_non_null(c);
@@ -631,12 +599,12 @@ static void a_peers_own_policy_counts_before_anything_is_proposed(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         two t;
-        memory m = {.policy = cases[i].of_peer};
+        sim_trust m = {.policy = cases[i].of_peer};
         kith_node_config ca = config(), cb = config();
         ca.pq = cases[i].ours;
         cb.pq = cases[i].listener;
-        ca.policy = policy_of_memory;
-        ca.trust_ctx = &m;
+        sim_trust_by(&ca, &m);
+        ca.trust = NULL;
         start_two(&t, 34 + i, &ca, &cb);
         kith_conn *c = sim_connect(t.s, t.a, t.b);
         if (cases[i].suite) {

@@ -10,47 +10,19 @@
 
 #include <cmocka.h>
 
-#include "node/trust.h"
+#include "sim_trust.h"
 #include "sim_world.h"
 
 static const char plain[] = "/kith/noise-mlkem768-hfs/1", resume[] = "/kith/noise-mlkem768-hfs-resume/1";
-
-/* What a host remembers of the other, as node/trust.h decides. */
-typedef struct memory {
-    kith_trust_row row;
-    bool known;
-    kith_pq_policy policy;
-    char why[KITH_REASON_MAX];
-} memory;
 
 typedef struct world {
     sim *s;
     sim_host *h[2];
     kith_node_config cfg[2];
-    memory m[2];
+    sim_trust m[2];
     unsigned refused[2];
     kith_err dial_err[2], refused_err[2];
 } world;
-
-static kith_err ask(void *ctx, const kith_contact *c, char why[KITH_REASON_MAX])
-{
-    memory *m = ctx;
-    kith_trust_row next;
-    kith_err e = kith_trust_decide(m->known ? &m->row : NULL, c, KITH_PQ_PREFER, 1800000000, &next, why);
-    if (!e) {
-        m->row = next;
-        m->known = true;
-    } else {
-        memcpy(m->why, why, sizeof m->why);
-    }
-    return e;
-}
-
-static kith_pq_policy policy_of(void *ctx, const kith_peer_id *peer)
-{
-    (void)peer;
-    return ((const memory *)ctx)->policy;
-}
 
 static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
 {
@@ -69,9 +41,7 @@ static void prepare(world *w)
     *w = (world){0};
     for (int i = 0; i < 2; i++) {
         kith_node_config_default(&w->cfg[i]);
-        w->cfg[i].trust = ask;
-        w->cfg[i].policy = policy_of;
-        w->cfg[i].trust_ctx = &w->m[i];
+        sim_trust_by(&w->cfg[i], &w->m[i]);
         w->cfg[i].resume_for = KITH_SEC(600);
     }
 }
