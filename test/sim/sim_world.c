@@ -17,7 +17,7 @@
 #define TRIES 15            /* retransmissions before a connection is given up: Linux, tcp_retries2 */
 #define ORPHAN_TRIES 8      /* when its program has closed it: Linux, tcp_orphan_retries */
 #define SYN_RTO KITH_SEC(1) /* RFC 6298, doubling */
-#define CHECKED_HOSTS 256 /* up to so many, every host is checked after every event; else every 64th event */
+#define CHECKED_HOSTS 32 /* up to so many, every host is checked after every event; else every 64th event */
 
 /* Everything that happens is a timer in one heap; equal times come in the order they were set. */
 typedef enum due_kind { DUE_HOST, DUE_FLOW, DUE_DIAL, DUE_ALARM } due_kind;

@@ -94,7 +94,7 @@ kith_node_config *sim_config(sim_host *h);
 void sim_attach(sim_host *h, kith_part *p, void (*gone)(void *self));
 /* Tells the host's node what changed outside (after kith_node_dial, open, wake ...). */
 void sim_drive(sim_host *h);
-/* Runs until nothing is due before `until`, or nothing is left at all. Checks invariants of every host it touches; with more than 256
+/* Runs until nothing is due before `until`, or nothing is left at all. Checks invariants of every host it touches; with more than 32
  * hosts, at every 64th event. */
 void sim_run(sim *s, kith_time until);
 /* Runs until the predicate holds; false: `until` came first. */
