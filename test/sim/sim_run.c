@@ -8,7 +8,9 @@
 #include "base/list.h"
 #include "proto/perf.h"
 #include "proto/ping.h"
+#include "sim_dht.h"
 #include "sim_echo.h"
+#include "sim_talk.h"
 #include "sim_world.h"
 
 #define RETRY \
@@ -22,7 +24,7 @@
 typedef struct run run;
 typedef struct job job;
 
-typedef enum work_kind { ECHO, PING, BULK, WORKS } work_kind;
+typedef enum work_kind { ECHO, PING, BULK, LOOKUP, FIND, VALUE, PUBLISH, WORKS } work_kind;
 
 /* A node of the scenario. */
 typedef struct member {
@@ -45,6 +47,8 @@ struct job {
 struct run {
     const sim_scenario *sc;
     sim *world;
+    sim_dht *dht;   /* NULL: nobody has Kademlia */
+    sim_talk *talk; /* NULL: nobody gossips */
     member *members;
     size_t joined;
     sim_alarm join, sample, split;
@@ -81,9 +85,9 @@ static bool chance(run *r, uint64_t ppm)
 
 /* ---- works ---- */
 
-/* What a node does with a peer, over and over. */
+/* What a node does over and over: with a peer, on a stream, or with all the network, by a part. */
 struct work {
-    const char *id;
+    const char *id; /* NULL: no stream */
     const kith_stream_ops *ops;
     void *(*machine)(const kith_env *env, uint64_t bytes, uint64_t seed, kith_time now);
     void *(*accept)(void *ctx, const kith_stream_info *info); /* NULL: the node serves it by itself */
@@ -92,6 +96,7 @@ struct work {
     bool (*ready)(void *machine);
     /* The stream closed in good order: was the result right? */
     bool (*right)(const void *machine);
+    void (*ask)(run *r, sim_host *h, uint64_t bytes); /* where there is no stream */
 };
 
 static void *echo_machine(const kith_env *env, uint64_t bytes, uint64_t seed, kith_time now)
@@ -144,16 +149,46 @@ static bool bulk_right(const void *machine)
     return kith_perf_result_get(machine, &result) == KITH_OK;
 }
 
+static void ask_lookup(run *r, sim_host *h, uint64_t bytes)
+{
+    (void)bytes;
+    sim_dht_lookup(r->dht, h);
+}
+
+static void ask_find(run *r, sim_host *h, uint64_t bytes)
+{
+    (void)bytes;
+    sim_dht_find(r->dht, h);
+}
+
+static void ask_value(run *r, sim_host *h, uint64_t bytes)
+{
+    (void)bytes;
+    sim_dht_value(r->dht, h);
+}
+
+static void publish(run *r, sim_host *h, uint64_t bytes)
+{
+    sim_talk_publish(r->talk, h, bytes);
+}
+
 static const struct work works[WORKS] = {
     [ECHO] = {SIM_ECHO_ID, &sim_caller_own_ops, echo_machine, sim_echo_accept, &sim_echo_ops, NULL,
-              echo_right},
-    [PING] = {KITH_PING_ID, &kith_ping_ops, ping_machine, NULL, NULL, ping_ready, NULL},
-    [BULK] = {KITH_PERF_ID, &kith_perf_ops, bulk_machine, bulk_accept, &kith_perf_ops, NULL, bulk_right},
+              echo_right, NULL},
+    [PING] = {KITH_PING_ID, &kith_ping_ops, ping_machine, NULL, NULL, ping_ready, NULL, NULL},
+    [BULK] = {KITH_PERF_ID, &kith_perf_ops, bulk_machine, bulk_accept, &kith_perf_ops, NULL, bulk_right,
+              NULL},
+    [LOOKUP] = {.ask = ask_lookup},
+    [FIND] = {.ask = ask_find},
+    [VALUE] = {.ask = ask_value},
+    [PUBLISH] = {.ask = publish},
 };
 
 static const sim_work *wanted(const sim_scenario *sc, work_kind w)
 {
-    const sim_work *of[WORKS] = {[ECHO] = &sc->echo, [PING] = &sc->ping, [BULK] = &sc->bulk};
+    const sim_work *of[WORKS] = {
+        [ECHO] = &sc->echo, [PING] = &sc->ping,   [BULK] = &sc->bulk,      [LOOKUP] = &sc->lookup,
+        [FIND] = &sc->find, [VALUE] = &sc->value, [PUBLISH] = &sc->publish};
     return of[w];
 }
 
@@ -327,9 +362,12 @@ static void toil(void *ctx, sim_alarm *a)
 {
     member *m = ctx;
     work_kind w = (work_kind)(a - m->work);
-    if (m->state == UP)
+    const sim_work *want = wanted(m->r->sc, w);
+    if (m->state == UP && works[w].ask)
+        works[w].ask(m->r, m->host, want->bytes);
+    else if (m->state == UP)
         start_job(m, w);
-    sim_alarm_set(a, sim_now(m->r->world) + interval(m->r, wanted(m->r->sc, w)->every));
+    sim_alarm_set(a, sim_now(m->r->world) + interval(m->r, want->every));
 }
 
 static void come_up(member *m)
@@ -338,6 +376,10 @@ static void come_up(member *m)
     kith_time now = sim_now(r->world);
     m->state = UP;
     serve_works(m);
+    if (r->dht)
+        sim_dht_up(r->dht, m->host);
+    if (r->talk)
+        sim_talk_up(r->talk, m->host);
     m->fresh = sim_memory(m->host);
     m->since = now;
     if (r->sc->stays && !m->resident)
@@ -348,6 +390,15 @@ static void come_up(member *m)
         if (every)
             sim_alarm_set(&m->work[w], now + interval(r, every));
     }
+}
+
+/* The host still is what it was. */
+static void down(member *m)
+{
+    if (m->r->dht)
+        sim_dht_down(m->r->dht, m->host);
+    if (m->r->talk)
+        sim_talk_down(m->r->talk, m->host);
 }
 
 static void go_away(member *m)
@@ -370,12 +421,14 @@ static void live(void *ctx, sim_alarm *a)
     case UP:
         if (chance(r, r->sc->vanish)) {
             r->vanished++;
+            down(m);
             sim_vanish(m->host);
             go_away(m);
             break;
         }
         r->left++;
         m->state = LEAVING;
+        down(m);
         kith_node_shutdown(sim_node(m->host), sim_now(r->world));
         sim_drive(m->host);
         sim_alarm_set(a, sim_now(r->world) + GOODBYE);
@@ -426,8 +479,19 @@ static void split(void *ctx, sim_alarm *a)
 {
     run *r = ctx;
     r->is_split = !r->is_split;
-    for (size_t i = 0; i < r->joined; i++)
-        sim_set_side(r->members[i].host, r->is_split && chance(r, r->sc->split));
+    for (size_t i = 0; i < r->joined; i++) {
+        sim_host *h = r->members[i].host;
+        unsigned side = r->is_split && chance(r, r->sc->split);
+        sim_set_side(h, side);
+        if (r->dht)
+            sim_dht_set_side(r->dht, h, side);
+        if (r->talk && r->is_split)
+            sim_talk_set_side(r->talk, h, side);
+    }
+    if (r->dht)
+        sim_dht_split(r->dht, r->is_split);
+    if (r->talk)
+        sim_talk_split(r->talk, r->is_split);
     if (r->is_split)
         sim_alarm_set(a, kith_time_after(sim_now(r->world), r->sc->split_lasts));
 }
@@ -575,6 +639,8 @@ void sim_scenario_run(const sim_scenario *sc, FILE *trace, sim_result *out)
     *out = (sim_result){0};
     r.members = calloc(sc->nodes, sizeof *r.members);
     assert(r.members);
+    r.dht = sim_has_kad(sc) ? sim_dht_new(sc, r.world) : NULL;
+    r.talk = sim_has_gossip(sc) ? sim_talk_new(sc, r.world) : NULL;
     sim_set_trace(r.world, trace);
     sim_set_path(r.world, (sim_path){.latency = sc->latency.min,
                                      .latency_max = sc->latency.max,
@@ -597,6 +663,10 @@ void sim_scenario_run(const sim_scenario *sc, FILE *trace, sim_result *out)
     value[SIM_MEMORY_GROWTH] = growth(&r);
     value[SIM_SIMULATOR] = (int64_t)((sim_count(r.world).memory + sc->nodes * sizeof *r.members) / sc->nodes);
     count_network(&r, value);
+    if (r.dht)
+        sim_dht_measure(r.dht, value);
+    if (r.talk)
+        sim_talk_measure(r.talk, value);
     value[SIM_DIALS] = (int64_t)r.dials;
     value[SIM_DIALS_FAILED] = ppm(r.dials_failed, r.dials);
     value[SIM_LEFT] = (int64_t)r.left;
@@ -626,5 +696,9 @@ void sim_scenario_run(const sim_scenario *sc, FILE *trace, sim_result *out)
             drop_job(KITH_OF(k, job, link));
     }
     free(r.members);
+    if (r.talk)
+        sim_talk_free(r.talk);
     sim_free(r.world);
+    if (r.dht)
+        sim_dht_free(r.dht);
 }

@@ -7,30 +7,61 @@
 #include <stdlib.h>
 
 const sim_metric_info sim_metrics[SIM_METRICS] = {
-    [SIM_NODES] = {"nodes", "nodes", SIM_COUNT},
-    [SIM_UP] = {"up", "nodes up at the end", SIM_COUNT},
-    [SIM_CONNECTIONS] = {"connections", "connections at the end", SIM_COUNT},
-    [SIM_ALONE] = {"alone", "nodes without any, for 30 s or more", SIM_COUNT},
-    [SIM_TOGETHER] = {"together", "of the nodes have a way to each other", SIM_PPM},
-    [SIM_DIALS] = {"dials", "dials", SIM_COUNT},
-    [SIM_DIALS_FAILED] = {"dials_failed", "of these failed", SIM_PPM},
-    [SIM_LEFT] = {"left", "nodes left in good order", SIM_COUNT},
-    [SIM_VANISHED] = {"vanished", "nodes lost power", SIM_COUNT},
-    [SIM_JOBS] = {"jobs", "jobs", SIM_COUNT},
-    [SIM_JOBS_DONE] = {"jobs_done", "of these done", SIM_PPM},
-    [SIM_JOBS_WRONG] = {"jobs_wrong", "jobs with a wrong result", SIM_COUNT},
-    [SIM_BREACHES] = {"breaches", "breaches of protocol", SIM_COUNT},
-    [SIM_MEMORY] = {"memory", "memory per node", SIM_BYTES},
-    [SIM_MEMORY_FRESH] = {"memory_fresh", "of a node that knows nobody", SIM_BYTES},
-    [SIM_MEMORY_MAX] = {"memory_max", "memory of the largest node", SIM_BYTES},
-    [SIM_MEMORY_GROWTH] = {"memory_growth", "memory per connection, end against settled", SIM_PPM},
+    [SIM_NODES] = {"nodes", "nodes", SIM_COUNT, SIM_ALL},
+    [SIM_UP] = {"up", "nodes up at the end", SIM_COUNT, SIM_ALL},
+    [SIM_CONNECTIONS] = {"connections", "connections at the end", SIM_COUNT, SIM_ALL},
+    [SIM_ALONE] = {"alone", "nodes without any, for 30 s or more", SIM_COUNT, SIM_ALL},
+    [SIM_TOGETHER] = {"together", "of the nodes have a way to each other", SIM_PPM, SIM_ALL},
+    [SIM_DIALS] = {"dials", "dials", SIM_COUNT, SIM_ALL},
+    [SIM_DIALS_FAILED] = {"dials_failed", "of these failed", SIM_PPM, SIM_ALL},
+    [SIM_LEFT] = {"left", "nodes left in good order", SIM_COUNT, SIM_ALL},
+    [SIM_VANISHED] = {"vanished", "nodes lost power", SIM_COUNT, SIM_ALL},
+    [SIM_JOBS] = {"jobs", "jobs", SIM_COUNT, SIM_ALL},
+    [SIM_JOBS_DONE] = {"jobs_done", "of these done", SIM_PPM, SIM_ALL},
+    [SIM_JOBS_WRONG] = {"jobs_wrong", "jobs with a wrong result", SIM_COUNT, SIM_ALL},
+    [SIM_BREACHES] = {"breaches", "breaches of protocol", SIM_COUNT, SIM_ALL},
+    [SIM_MEMORY] = {"memory", "memory per node", SIM_BYTES, SIM_ALL},
+    [SIM_MEMORY_FRESH] = {"memory_fresh", "of a node that knows nobody", SIM_BYTES, SIM_ALL},
+    [SIM_MEMORY_MAX] = {"memory_max", "memory of the largest node", SIM_BYTES, SIM_ALL},
+    [SIM_MEMORY_GROWTH] = {"memory_growth", "memory per connection, end against settled", SIM_PPM, SIM_ALL},
     [SIM_LEFT_OVER] = {"left_over", "connections, streams, timers, jobs left after all have closed",
-                       SIM_COUNT},
-    [SIM_LEFT_OVER_MEMORY] = {"left_over_memory", "memory per node then, above a fresh one", SIM_BYTES},
-    [SIM_SIMULATOR] = {"simulator", "the simulator's own memory per node", SIM_BYTES},
-    [SIM_TRAFFIC] = {"traffic", "bytes delivered", SIM_BYTES},
-    [SIM_LOST] = {"lost", "packets lost", SIM_COUNT},
-    [SIM_EVENTS] = {"events", "events", SIM_COUNT},
+                       SIM_COUNT, SIM_ALL},
+    [SIM_LEFT_OVER_MEMORY] = {"left_over_memory", "memory per node then, above a fresh one", SIM_BYTES,
+                              SIM_ALL},
+    [SIM_SIMULATOR] = {"simulator", "the simulator's own memory per node", SIM_BYTES, SIM_ALL},
+    [SIM_LOOKUPS] = {"lookups", "lookups of a key in the DHT", SIM_COUNT, SIM_KAD},
+    [SIM_LOOKUPS_RIGHT] = {"lookups_right", "of these found the nearest node", SIM_PPM, SIM_KAD},
+    [SIM_LOOKUPS_NEAREST] = {"lookups_nearest", "of the ten nearest were found", SIM_PPM, SIM_KAD},
+    [SIM_LOOKUPS_SPLIT] = {"lookups_split", "found the nearest on their side while the network was split",
+                           SIM_PPM, SIM_KAD_SPLIT},
+    [SIM_LOOKUPS_MENDING] = {"lookups_mending", "found the nearest while it grew together again", SIM_PPM,
+                             SIM_KAD_SPLIT},
+    [SIM_HOPS] = {"hops", "hops to the nearest, those in the own table being 0", SIM_MILLI, SIM_KAD},
+    [SIM_HOPS_MAX] = {"hops_max", "hops at most", SIM_COUNT, SIM_KAD},
+    [SIM_ASKED] = {"asked", "questions of a lookup", SIM_MILLI, SIM_KAD},
+    [SIM_ASKED_IN_VAIN] = {"asked_in_vain", "of these without an answer", SIM_MILLI, SIM_KAD},
+    [SIM_LOOKUP_P50] = {"lookup_p50", "half of the lookups took at most", SIM_TIME, SIM_KAD},
+    [SIM_LOOKUP_P99] = {"lookup_p99", "99 of 100 took at most", SIM_TIME, SIM_KAD},
+    [SIM_FINDS] = {"finds", "peers looked for by their id", SIM_COUNT, SIM_KAD},
+    [SIM_FOUND] = {"found", "of these found and called", SIM_PPM, SIM_KAD},
+    [SIM_GETS] = {"gets", "values looked for", SIM_COUNT, SIM_KAD},
+    [SIM_GOT] = {"got", "of these got", SIM_PPM, SIM_KAD},
+    [SIM_REQUESTS] = {"requests", "questions of the DHT in all, upkeep included", SIM_COUNT, SIM_KAD},
+    [SIM_TABLE] = {"table", "peers in a node's table", SIM_COUNT, SIM_KAD},
+    [SIM_MESSAGES] = {"messages", "messages of gossip", SIM_COUNT, SIM_GOSSIP},
+    [SIM_REACH] = {"reach", "of the nodes that were there heard them", SIM_PPM, SIM_GOSSIP},
+    [SIM_REACH_OWN_SIDE] = {"reach_own_side", "the same on the author's side of a split network", SIM_PPM,
+                            SIM_GOSSIP_SPLIT},
+    [SIM_REACH_ACROSS] = {"reach_across", "and on the other side, by the end", SIM_PPM, SIM_GOSSIP_SPLIT},
+    [SIM_REACH_MENDING] = {"reach_mending", "the same while the network grew together again", SIM_PPM,
+                           SIM_GOSSIP_SPLIT},
+    [SIM_DUPLICATES] = {"duplicates", "times that a message came once more", SIM_MILLI, SIM_GOSSIP},
+    [SIM_GOSSIP_P50] = {"gossip_p50", "after which half of the nodes had heard", SIM_TIME, SIM_GOSSIP},
+    [SIM_GOSSIP_P99] = {"gossip_p99", "after which 99 of 100 had", SIM_TIME, SIM_GOSSIP},
+    [SIM_GOSSIP_MAX] = {"gossip_max", "after which all had that ever did", SIM_TIME, SIM_GOSSIP},
+    [SIM_TRAFFIC] = {"traffic", "bytes delivered", SIM_BYTES, SIM_ALL},
+    [SIM_LOST] = {"lost", "packets lost", SIM_COUNT, SIM_ALL},
+    [SIM_EVENTS] = {"events", "events", SIM_COUNT, SIM_ALL},
 };
 
 /* ---- values ---- */
@@ -44,6 +75,7 @@ static const suffix times[] = {
     {"ms", KITH_MS(1)}, {"s", KITH_SEC(1)}, {"m", 60 * KITH_SEC(1)}, {"h", 3600 * KITH_SEC(1)}, {NULL, 0}};
 static const suffix sizes[] = {{"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {NULL, 0}};
 static const suffix counts[] = {{"", 1}, {NULL, 0}};
+static const suffix decimals[] = {{"", 1000}, {NULL, 0}};
 static const suffix percents[] = {{"%", 10000}, {NULL, 0}};
 
 /* A decimal number with one of the suffixes, up to the end of the text or the ".." of a range. */
@@ -148,9 +180,16 @@ static const struct key {
     {"split", "share", PERCENT, offsetof(sim_scenario, split)},
     {"split", "at", TIME, offsetof(sim_scenario, split_at)},
     {"split", "lasts", TIME, offsetof(sim_scenario, split_lasts)},
+    {"split", "heals", TIME, offsetof(sim_scenario, heals)},
+    {"kad", "servers", PERCENT, offsetof(sim_scenario, servers)},
+    {"kad", "refresh", TIME, offsetof(sim_scenario, refresh)},
     {"work", "echo", WORK, offsetof(sim_scenario, echo)},
     {"work", "ping", WORK, offsetof(sim_scenario, ping)},
     {"work", "bulk", WORK, offsetof(sim_scenario, bulk)},
+    {"work", "lookup", WORK, offsetof(sim_scenario, lookup)},
+    {"work", "find", WORK, offsetof(sim_scenario, find)},
+    {"work", "value", WORK, offsetof(sim_scenario, value)},
+    {"work", "publish", WORK, offsetof(sim_scenario, publish)},
 };
 
 static bool assign(const struct key *k, const char *value, sim_scenario *s)
@@ -183,7 +222,11 @@ static bool assign(const struct key *k, const char *value, sim_scenario *s)
  * inih splits "memory <= 200KiB" at the '=': the name keeps the '<'. */
 static bool expect(const char *name, const char *value, sim_scenario *s)
 {
-    static const suffix *const of[] = {[SIM_COUNT] = counts, [SIM_BYTES] = sizes, [SIM_PPM] = percents};
+    static const suffix *const of[] = {[SIM_COUNT] = counts,
+                                       [SIM_BYTES] = sizes,
+                                       [SIM_PPM] = percents,
+                                       [SIM_MILLI] = decimals,
+                                       [SIM_TIME] = times};
     size_t len = strlen(name);
     sim_expectation x = {.relation = SIM_EXACTLY};
     if (len > 0 && (name[len - 1] == '<' || name[len - 1] == '>')) {
@@ -281,7 +324,10 @@ static void begin(const char *name, sim_scenario *s, char why[200])
                         .keepalive = KITH_SEC(30),
                         .resume = KITH_SEC(24 * 3600),
                         .level = 3,
-                        .pq = KITH_PQ_PREFER};
+                        .pq = KITH_PQ_PREFER,
+                        .heals = KITH_SEC(60),
+                        .servers = 1000000,
+                        .refresh = KITH_SEC(600)};
     const char *slash = strrchr(name, '/');
     snprintf(s->name, sizeof s->name, "%s", slash ? slash + 1 : name);
     char *dot = strrchr(s->name, '.');
@@ -304,6 +350,35 @@ bool sim_scenario_parse(const char *name, const char *text, sim_scenario *out, c
     return finish(ini_parse_string(text, on_pair, &r), out, why);
 }
 
+/* ---- what takes place ---- */
+
+bool sim_has_kad(const sim_scenario *s)
+{
+    return s->lookup.every || s->find.every || s->value.every;
+}
+
+bool sim_has_gossip(const sim_scenario *s)
+{
+    return s->publish.every;
+}
+
+bool sim_reported(const sim_scenario *s, sim_metric m)
+{
+    switch (sim_metrics[m].part) {
+    case SIM_ALL:
+        return true;
+    case SIM_KAD:
+        return sim_has_kad(s);
+    case SIM_GOSSIP:
+        return sim_has_gossip(s);
+    case SIM_KAD_SPLIT:
+        return sim_has_kad(s) && s->split;
+    case SIM_GOSSIP_SPLIT:
+        return sim_has_gossip(s) && s->split;
+    }
+    return false;
+}
+
 /* ---- text ---- */
 
 void sim_value_text(sim_unit unit, int64_t value, char out[32])
@@ -312,6 +387,12 @@ void sim_value_text(sim_unit unit, int64_t value, char out[32])
     switch (unit) {
     case SIM_PPM:
         snprintf(out, 32, "%.2f %%", (double)value / 1e4);
+        return;
+    case SIM_MILLI:
+        snprintf(out, 32, "%.2f", (double)value / 1e3);
+        return;
+    case SIM_TIME:
+        snprintf(out, 32, "%.1f ms", (double)value / 1e6);
         return;
     case SIM_BYTES:
         if (value >= -1024 && value < 1024)

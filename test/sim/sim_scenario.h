@@ -31,10 +31,20 @@
  *     share = 40%           so many nodes are cut off from the others
  *     at = 2m               from then on
  *     lasts = 5m            for so long
+ *     heals = 15m           time to grow together again; what is done meanwhile is counted apart. Default 1m
+ *     [kad]                 of the DHT, which nodes have when [work] asks it something
+ *     servers = 80%         so many serve it, the others only ask
+ *     refresh = 10m         of the table
  *     [work]                each node, to one of its peers, at intervals of that mean:
  *     echo = 4KiB every 20s   a stream that sends so much and wants it back
  *     ping = every 30s        one ping on a stream of its own
  *     bulk = 1MiB every 5m    perf: so much up, then so much down
+ *                           to the DHT:
+ *     lookup = every 10m      the nearest to a random key
+ *     find = every 10m        a server that is up, by its id
+ *     value = every 10m       puts a value, or gets one that somebody has put
+ *                           to everybody:
+ *     publish = 200B every 1h   a message of gossip
  *     [expect]
  *     memory <= 200KiB      a metric of the report, a relation (<= >= =), a value
  *
@@ -77,17 +87,53 @@ typedef enum sim_metric {
     SIM_LEFT_OVER,
     SIM_LEFT_OVER_MEMORY,
     SIM_SIMULATOR,
+    SIM_LOOKUPS,
+    SIM_LOOKUPS_RIGHT,
+    SIM_LOOKUPS_NEAREST,
+    SIM_LOOKUPS_SPLIT,
+    SIM_LOOKUPS_MENDING,
+    SIM_HOPS,
+    SIM_HOPS_MAX,
+    SIM_ASKED,
+    SIM_ASKED_IN_VAIN,
+    SIM_LOOKUP_P50,
+    SIM_LOOKUP_P99,
+    SIM_FINDS,
+    SIM_FOUND,
+    SIM_GETS,
+    SIM_GOT,
+    SIM_REQUESTS,
+    SIM_TABLE,
+    SIM_MESSAGES,
+    SIM_REACH,
+    SIM_REACH_OWN_SIDE,
+    SIM_REACH_ACROSS,
+    SIM_REACH_MENDING,
+    SIM_DUPLICATES,
+    SIM_GOSSIP_P50,
+    SIM_GOSSIP_P99,
+    SIM_GOSSIP_MAX,
     SIM_TRAFFIC,
     SIM_LOST,
     SIM_EVENTS,
     SIM_METRICS
 } sim_metric;
 
-typedef enum sim_unit { SIM_COUNT, SIM_BYTES, SIM_PPM } sim_unit; /* parts in a million, written as percent */
+typedef enum sim_unit {
+    SIM_COUNT,
+    SIM_BYTES,
+    SIM_PPM,   /* parts in a million, written as percent */
+    SIM_MILLI, /* thousandths, written as a decimal */
+    SIM_TIME,  /* nanoseconds, written in milliseconds */
+} sim_unit;
+
+/* What a metric is about: it is reported where that takes place. */
+typedef enum sim_part { SIM_ALL, SIM_KAD, SIM_GOSSIP, SIM_KAD_SPLIT, SIM_GOSSIP_SPLIT } sim_part;
 
 typedef struct sim_metric_info {
     const char *name, *about;
     sim_unit unit;
+    sim_part part;
 } sim_metric_info;
 
 extern const sim_metric_info sim_metrics[SIM_METRICS];
@@ -98,7 +144,7 @@ typedef struct sim_expectation {
     int64_t value;
 } sim_expectation;
 
-#define SIM_EXPECTATIONS_MAX 16
+#define SIM_EXPECTATIONS_MAX 24
 
 typedef struct sim_scenario {
     char name[64]; /* of the file, without folder and ending */
@@ -114,8 +160,10 @@ typedef struct sim_scenario {
     kith_time stays, away;
     uint64_t vanish, residents; /* in parts of a million */
     uint64_t split;             /* in parts of a million */
-    kith_time split_at, split_lasts;
-    sim_work echo, ping, bulk;
+    kith_time split_at, split_lasts, heals;
+    uint64_t servers; /* in parts of a million */
+    kith_time refresh;
+    sim_work echo, ping, bulk, lookup, find, value, publish;
     sim_expectation expect[SIM_EXPECTATIONS_MAX];
     size_t expect_count;
 } sim_scenario;
@@ -124,7 +172,11 @@ typedef struct sim_scenario {
 bool sim_scenario_read(const char *path, sim_scenario *out, char why[200]);
 bool sim_scenario_parse(const char *name, const char *text, sim_scenario *out, char why[200]);
 
-/* "197.3 KiB", "98.20 %", "12,345" */
+/* Whether a metric is about something that takes place. */
+bool sim_reported(const sim_scenario *s, sim_metric m);
+bool sim_has_kad(const sim_scenario *s);
+bool sim_has_gossip(const sim_scenario *s);
+/* "197.3 KiB", "98.20 %", "12,345", "3.21", "120.5 ms" */
 void sim_value_text(sim_unit unit, int64_t value, char out[32]);
 bool sim_expected(const sim_expectation *x, int64_t value);
 

@@ -48,6 +48,8 @@ static void report(const sim_scenario *sc, const sim_result *r, const cost *c)
     char text[32];
     printf("%s: %s [%s]\n", sc->name, sc->about, CRYPTO);
     for (size_t i = 0; i < SIM_METRICS; i++) {
+        if (!sim_reported(sc, (sim_metric)i))
+            continue;
         sim_value_text(sim_metrics[i].unit, r->value[i], text);
         printf("  %-18s %14s  %s\n", sim_metrics[i].name, text, sim_metrics[i].about);
     }
@@ -87,9 +89,11 @@ static void report_json(const sim_scenario *sc, const sim_result *r, const cost 
     snprintf(shape, sizeof shape, "%016llx", (unsigned long long)r->shape);
     json_t *metrics = json_object();
     for (size_t i = 0; i < SIM_METRICS; i++) {
-        json_t *v =
-            sim_metrics[i].unit == SIM_PPM ? json_real((double)r->value[i] / 1e6) : json_integer(r->value[i]);
-        json_object_set_new(metrics, sim_metrics[i].name, v);
+        static const double per[] = {[SIM_PPM] = 1e6, [SIM_MILLI] = 1e3, [SIM_TIME] = 1e9};
+        double unit = per[sim_metrics[i].unit];
+        if (sim_reported(sc, (sim_metric)i))
+            json_object_set_new(metrics, sim_metrics[i].name,
+                                unit > 0 ? json_real((double)r->value[i] / unit) : json_integer(r->value[i]));
     }
     json_t *o = json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:I, s:s, s:s, s:b, s:o}", "scenario",
                           sc->name, "crypto", CRYPTO, "seed", (json_int_t)sc->seed, "virtual_s",

@@ -21,16 +21,20 @@ static sim_scenario parse(const char *text)
 static void a_file_says_it_all(void **state)
 {
     (void)state;
-    sim_scenario sc = parse("; a comment\n"
-                            "[scenario]\nabout = all keys\nnodes = 1000\nseed = 7\nlinks = 5\nlasts = 2h\n"
-                            "join = 1.5m\nsettled = 90s\n"
-                            "[network]\nlatency = 2.5ms..120ms\njitter = 1ms\nloss = 0.25%\nup = 1MiB..2MiB\n"
-                            "down = 512KiB\nbuffer = 64KiB\n"
-                            "[node]\nidle = 5m\nkeepalive = never\nresume = 30m\nlevel = 5\npq = require\n"
-                            "[churn]\nstays = 20m\naway = 2m\nvanish = 30%\nresidents = 100%\n"
-                            "[split]\nshare = 40%\nat = 2m\nlasts = never\n"
-                            "[work]\necho = 4KiB every 20s\nping = every 1m\nbulk = 1MiB every 1h\n"
-                            "[expect]\nmemory <= 200KiB\njobs_done >= 99.5%\nalone = 1\n");
+    sim_scenario sc =
+        parse("; a comment\n"
+              "[scenario]\nabout = all keys\nnodes = 1000\nseed = 7\nlinks = 5\nlasts = 2h\n"
+              "join = 1.5m\nsettled = 90s\n"
+              "[network]\nlatency = 2.5ms..120ms\njitter = 1ms\nloss = 0.25%\nup = 1MiB..2MiB\n"
+              "down = 512KiB\nbuffer = 64KiB\n"
+              "[node]\nidle = 5m\nkeepalive = never\nresume = 30m\nlevel = 5\npq = require\n"
+              "[churn]\nstays = 20m\naway = 2m\nvanish = 30%\nresidents = 100%\n"
+              "[split]\nshare = 40%\nat = 2m\nlasts = never\nheals = 3m\n"
+              "[kad]\nservers = 80%\nrefresh = 30m\n"
+              "[work]\necho = 4KiB every 20s\nping = every 1m\nbulk = 1MiB every 1h\n"
+              "lookup = every 10m\nfind = every 11m\nvalue = every 12m\npublish = 200B every 5h\n"
+              "[expect]\nmemory <= 200KiB\njobs_done >= 99.5%\nalone = 1\n"
+              "hops <= 2.5\ngossip_p99 <= 800ms\n");
     assert_string_equal(sc.name, "some_name");
     assert_string_equal(sc.about, "all keys");
     assert_int_equal(sc.nodes, 1000);
@@ -60,11 +64,19 @@ static void a_file_says_it_all(void **state)
     assert_int_equal(sc.split, 400000);
     assert_int_equal(sc.split_at, KITH_SEC(120));
     assert_int_equal(sc.split_lasts, KITH_NEVER);
+    assert_int_equal(sc.heals, KITH_SEC(180));
+    assert_int_equal(sc.servers, 800000);
+    assert_int_equal(sc.refresh, KITH_SEC(1800));
+    assert_int_equal(sc.lookup.every, KITH_SEC(600));
+    assert_int_equal(sc.find.every, KITH_SEC(660));
+    assert_int_equal(sc.value.every, KITH_SEC(720));
+    assert_int_equal(sc.publish.bytes, 200);
+    assert_int_equal(sc.publish.every, KITH_SEC(5 * 3600));
     assert_int_equal(sc.echo.bytes, 4096);
     assert_int_equal(sc.echo.every, KITH_SEC(20));
     assert_int_equal(sc.ping.every, KITH_SEC(60));
     assert_int_equal(sc.bulk.bytes, 1u << 20);
-    assert_int_equal(sc.expect_count, 3);
+    assert_int_equal(sc.expect_count, 5);
     assert_int_equal(sc.expect[0].metric, SIM_MEMORY);
     assert_int_equal(sc.expect[0].relation, SIM_AT_MOST);
     assert_int_equal(sc.expect[0].value, 200 * 1024);
@@ -72,6 +84,8 @@ static void a_file_says_it_all(void **state)
     assert_int_equal(sc.expect[1].relation, SIM_AT_LEAST);
     assert_int_equal(sc.expect[1].value, 995000);
     assert_int_equal(sc.expect[2].relation, SIM_EXACTLY);
+    assert_int_equal(sc.expect[3].value, 2500);
+    assert_int_equal(sc.expect[4].value, KITH_MS(800));
 }
 
 static void what_is_wrong_is_named_with_its_line(void **state)
@@ -140,6 +154,8 @@ static void values_are_written_as_people_read_them(void **state)
         {SIM_BYTES, 3 << 20, "3.0 MiB"},
         {SIM_PPM, 12345, "1.23 %"},
         {SIM_PPM, -500000, "-50.00 %"},
+        {SIM_MILLI, 2506, "2.51"},
+        {SIM_TIME, 120500000, "120.5 ms"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[32];
@@ -209,6 +225,40 @@ static void work_is_done(void **state)
         assert_int_equal(r.value[SIM_JOBS_DONE], 1000000);
         assert_int_equal(r.value[SIM_JOBS_WRONG], 0);
     }
+}
+
+static void questions_to_the_dht_are_judged(void **state)
+{
+    (void)state;
+    const char *text =
+        "lasts = 4m\nlinks = 0\n[work]\nlookup = every 20s\nfind = every 20s\nvalue = every 20s\n";
+    sim_result r = run(text);
+    assert_in_range(r.value[SIM_LOOKUPS], 100, 230); /* 20 nodes, 9 times each after the first minute */
+    assert_in_range(r.value[SIM_FINDS], 100, 230);
+    assert_in_range(r.value[SIM_GETS], 40, 150);
+    assert_int_equal(r.value[SIM_LOOKUPS_RIGHT], 1000000);
+    assert_int_equal(r.value[SIM_LOOKUPS_NEAREST], 1000000);
+    assert_int_equal(r.value[SIM_FOUND], 1000000);
+    assert_int_equal(r.value[SIM_GOT], 1000000);
+    assert_in_range(r.value[SIM_ASKED], 15000, 19000); /* 19 at most */
+    assert_int_equal(r.value[SIM_TABLE], 19);
+    assert_true(r.value[SIM_LOOKUP_P50] > 0 && r.value[SIM_LOOKUP_P99] >= r.value[SIM_LOOKUP_P50]);
+}
+
+static void messages_are_judged(void **state)
+{
+    (void)state;
+    sim_result r = run("[work]\npublish = 100B every 30s\n");
+    assert_in_range(r.value[SIM_MESSAGES], 40, 100);
+    assert_int_equal(r.value[SIM_REACH], 1000000);
+    assert_in_range(r.value[SIM_DUPLICATES], 1000, 8000);
+    assert_in_range(r.value[SIM_GOSSIP_P50], KITH_MS(10), KITH_MS(50));
+    assert_true(r.value[SIM_GOSSIP_MAX] >= r.value[SIM_GOSSIP_P99] &&
+                r.value[SIM_GOSSIP_P99] >= r.value[SIM_GOSSIP_P50]);
+    r = run("lasts = 4m\n[split]\nshare = 50%\nat = 1m\nlasts = never\n[work]\npublish = 100B every 30s\n");
+    assert_int_equal(r.value[SIM_REACH], 1000000);
+    assert_int_equal(r.value[SIM_REACH_ACROSS], 0);
+    assert_in_range(r.value[SIM_REACH_OWN_SIDE], 800000, 1000000);
 }
 
 static void nodes_leave_and_come_back(void **state)
@@ -283,6 +333,8 @@ int main(void)
         cmocka_unit_test(a_quiet_network_has_its_links_and_nothing_else),
         cmocka_unit_test(links_that_are_not_wanted_leave_nodes_alone),
         cmocka_unit_test(work_is_done),
+        cmocka_unit_test(questions_to_the_dht_are_judged),
+        cmocka_unit_test(messages_are_judged),
         cmocka_unit_test(nodes_leave_and_come_back),
         cmocka_unit_test(a_split_network_is_two_and_then_one_again),
         cmocka_unit_test(memory_is_flat_over_hours_of_coming_and_going),
