@@ -90,6 +90,13 @@ static void look_at_mesh(kith_metrics_view *v)
     v->router = v->from->topics ? kith_topics_router(v->from->topics) : NULL;
     if (v->router)
         v->gossip = kith_gossip_count(v->router);
+    kith_dht *d = v->from->dht;
+    kith_kad *k = d && kith_dht_is_started(d) ? kith_dht_kad(d) : NULL;
+    if (!k)
+        return;
+    v->dht = true;
+    v->dht_server = kith_kad_is_server(k);
+    v->kad = kith_kad_look(k);
 }
 
 /* A connection that broke a moment ago is not open any more, and its end may not have been told yet: a counter never goes back. */

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "host/dht.h"
 #include "host/lan.h"
 #include "host/messages.h"
 #include "host/topics.h"
@@ -51,6 +52,7 @@ typedef struct kith_metrics_sources {
     const kith_trust *trust;
     const kith_messages *messages;
     kith_topics *topics;
+    kith_dht *dht;
 } kith_metrics_sources;
 
 /* Counts from now on. NULL: no memory. */

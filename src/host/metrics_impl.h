@@ -31,6 +31,8 @@ typedef struct kith_metrics_view {
     kith_messages_counts messages;
     kith_gossip *router; /* NULL: no gossip; then `gossip` is nothing */
     kith_gossip_counts gossip;
+    bool dht, dht_server; /* it has begun; it serves */
+    kith_kad_facts kad;   /* nothing before it has begun */
 } kith_metrics_view;
 
 #endif

@@ -339,6 +339,68 @@ static json_t *topic_messages(const view *v)
     return list;
 }
 
+/* ---- the DHT ---- */
+
+static json_t *of_dht(const view *v, uint64_t n)
+{
+    return v->dht ? number(n) : NULL;
+}
+
+static json_t *dht_peers(const view *v)
+{
+    return of_dht(v, v->kad.peers);
+}
+
+static json_t *dht_server(const view *v)
+{
+    return of_dht(v, v->dht_server);
+}
+
+static json_t *dht_lookups(const view *v)
+{
+    return of_dht(v, v->kad.ops);
+}
+
+static json_t *dht_provided(const view *v)
+{
+    return of_dht(v, v->kad.provides);
+}
+
+static json_t *dht_requests(const view *v)
+{
+    if (!v->dht)
+        return NULL;
+    json_t *list = json_array();
+    put(list, "outcome", "answered", v->kad.asked - v->kad.failed);
+    put(list, "outcome", "failed", v->kad.failed);
+    return list;
+}
+
+static json_t *dht_served(const view *v)
+{
+    if (!v->dht)
+        return NULL;
+    json_t *list = json_array();
+    put(list, "outcome", "answered", v->kad.served);
+    put(list, "outcome", "refused", v->kad.refused);
+    return list;
+}
+
+static json_t *dht_records(const view *v)
+{
+    if (!v->dht)
+        return NULL;
+    json_t *list = json_array();
+    put(list, "kind", "value", v->kad.store.values);
+    put(list, "kind", "provider", v->kad.store.providers);
+    return list;
+}
+
+static json_t *dht_bytes(const view *v)
+{
+    return of_dht(v, v->kad.store.values_bytes);
+}
+
 /* clang-format off */
 const kith_metric kith_metric_table[] = {
     {"kith_build_info", KITH_METRIC_INFO, "", "The program's version.", build},
@@ -385,6 +447,15 @@ const kith_metric kith_metric_table[] = {
     {"kith_gossip_faults_total", KITH_METRIC_COUNTER, "", "What peers did wrong in gossip.", gossip_faults},
     {"kith_gossip_held_bytes", KITH_METRIC_GAUGE, "bytes", "Bytes of messages that are kept for those who ask.", gossip_bytes},
     {"kith_topic_messages_total", KITH_METRIC_COUNTER, "", "Messages in our topics, by what the node made of them.", topic_messages},
+
+    {"kith_dht_peers", KITH_METRIC_GAUGE, "", "Servers in the routing table.", dht_peers},
+    {"kith_dht_server", KITH_METRIC_GAUGE, "", "1 if this node serves the DHT, else 0.", dht_server},
+    {"kith_dht_lookups", KITH_METRIC_GAUGE, "", "Lookups under way.", dht_lookups},
+    {"kith_dht_provided_keys", KITH_METRIC_GAUGE, "", "Keys that this node provides.", dht_provided},
+    {"kith_dht_requests_total", KITH_METRIC_COUNTER, "", "Requests of ours that came to an end.", dht_requests},
+    {"kith_dht_served_requests_total", KITH_METRIC_COUNTER, "", "Requests of others.", dht_served},
+    {"kith_dht_records", KITH_METRIC_GAUGE, "", "Records that are stored for others.", dht_records},
+    {"kith_dht_value_bytes", KITH_METRIC_GAUGE, "bytes", "Bytes of the values among them.", dht_bytes},
     {0},
 };
 /* clang-format on */

@@ -578,7 +578,8 @@ static json_t *read_metrics(kith_service *s)
                                  .lan = s->cfg.lan,
                                  .trust = s->cfg.trust,
                                  .messages = s->messages,
-                                 .topics = s->topics};
+                                 .topics = s->topics,
+                                 .dht = s->cfg.dht};
     return s->closed || !s->metrics ? NULL : kith_metrics_read(s->metrics, &from);
 }
 

@@ -96,6 +96,19 @@ def topics_are_counted():
         assert there["kith_gossip_peers"] == there["kith_gossip_topics"] == 1, there
 
 
+def the_dht_is_counted():
+    net = ("--dht.protocol", "/test/kad/1.0.0")
+    with homes("a", "b") as (a, b), Up(a, *net, dht="server") as up, Up(b, *net, "--bootstrap", up.addr, dht="server"):
+        for home in (a, b):
+            eventually(lambda h=home: metrics(h).get("kith_dht_peers") == 1, "each in the other's table")
+        kith(b, "dht", "provide", "chess-club")
+        eventually(lambda: value(metrics(a), "kith_dht_records", kind="provider") == 1, "the record is there")
+        now, there = metrics(b), metrics(a)
+        assert now["kith_dht_server"] == 1 and now["kith_dht_provided_keys"] == 1, now
+        assert value(now, "kith_dht_requests_total", outcome="answered") > 0, now
+        assert value(there, "kith_dht_served_requests_total", outcome="answered") > 0, there
+
+
 def ask(at, method="GET", path="/metrics", **headers):
     c = http.client.HTTPConnection(at, timeout=30)
     c.request(method, path, headers=headers)
@@ -152,4 +165,4 @@ def the_guide_lists_them():
     assert have == wanted, "docs/guide/status.md should list:\n" + "\n".join(wanted)
 
 
-run(they_count_what_has_happened, topics_are_counted, a_foreign_parser_takes_them, only_loopback_is_listened_on, the_guide_lists_them)
+run(they_count_what_has_happened, topics_are_counted, the_dht_is_counted, a_foreign_parser_takes_them, only_loopback_is_listened_on, the_guide_lists_them)
