@@ -24,12 +24,13 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS addrs("
     " peer BLOB NOT NULL REFERENCES peers(id) ON DELETE CASCADE, addr BLOB NOT NULL,"
     " source INTEGER NOT NULL, first_seen INTEGER NOT NULL, seen INTEGER NOT NULL,"
-    " succeeded INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(peer, addr)) WITHOUT ROWID;"
+    " succeeded INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(peer, addr)) WITHOUT ROWID;"
     "PRAGMA user_version=2;";
 
 static const char *const upgrades[SCHEMA_VERSION - 1] = {
     "ALTER TABLE peers ADD COLUMN info BLOB;"
     "ALTER TABLE peers ADD COLUMN info_seq INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE addrs ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;"
     "PRAGMA user_version=2;",
 };
 
@@ -42,6 +43,8 @@ typedef enum statement {
     INFORM,
     SUCCEED,
     ADD_ADDR,
+    FAIL_ADDR,
+    FORGET_ADDR,
     TRIM_ADDRS,
     TRIM_PEERS,
     TRIM_STALE,
@@ -50,8 +53,8 @@ typedef enum statement {
     STATEMENTS
 } statement;
 
-/* In one order everywhere: what worked last, then what is worth more, then what is fresher. */
-#define BEST_FIRST "succeeded DESC, source DESC, seen DESC, addr"
+/* In one order everywhere: what does not fail all the time (3), what worked last, then what is worth more, then what is fresher. */
+#define BEST_FIRST "a.failed >= 3, a.succeeded DESC, a.source DESC, a.seen DESC, a.addr"
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -65,28 +68,31 @@ static const char *const sql[STATEMENTS] = {
     [ADD_ADDR] =
         "INSERT INTO addrs(peer, addr, source, first_seen, seen, succeeded) VALUES(?1, ?2, ?3, ?4, ?4, ?5)"
         " ON CONFLICT(peer, addr) DO UPDATE SET source = max(source, ?3), seen = max(seen, ?4),"
-        " succeeded = max(succeeded, ?5)",
+        " succeeded = max(succeeded, ?5), failed = CASE WHEN ?5 > 0 THEN 0 ELSE failed END",
+    [FAIL_ADDR] = "UPDATE addrs SET failed = failed + 1 WHERE peer = ?1 AND addr = ?2",
+    [FORGET_ADDR] = "DELETE FROM addrs WHERE peer = ?1 AND addr = ?2 AND failed >= ?3"
+                    " AND max(first_seen, succeeded) + ?4 < (SELECT succeeded FROM peers WHERE id = ?1)",
     [TRIM_ADDRS] = "DELETE FROM addrs WHERE peer = ?1 AND addr IN"
-                   " (SELECT addr FROM addrs WHERE peer = ?1 ORDER BY " BEST_FIRST " LIMIT -1 OFFSET ?2)",
+                   " (SELECT addr FROM addrs a WHERE peer = ?1 ORDER BY " BEST_FIRST " LIMIT -1 OFFSET ?2)",
     [TRIM_PEERS] =
         "DELETE FROM peers WHERE id IN (SELECT id FROM peers ORDER BY seen DESC, id LIMIT -1 OFFSET ?1)",
     [TRIM_STALE] = "DELETE FROM peers WHERE seen < ?1",
     [FIND] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
              " FROM peers p JOIN addrs a ON a.peer = p.id WHERE p.id = ?1"
-             " ORDER BY a.succeeded DESC, a.source DESC, a.seen DESC, a.addr LIMIT ?2",
+             " ORDER BY " BEST_FIRST " LIMIT ?2",
     [LIST] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
              " FROM peers p LEFT JOIN addrs a ON a.peer = p.id"
-             " ORDER BY p.seen DESC, p.id, a.succeeded DESC, a.source DESC, a.seen DESC, a.addr LIMIT ?2",
+             " ORDER BY p.seen DESC, p.id, " BEST_FIRST " LIMIT ?2",
 };
 
-typedef enum job_kind { JOB_ADDR, JOB_MEET, JOB_DESCRIBE, JOB_INFO, JOB_ASK } job_kind;
+typedef enum job_kind { JOB_ADDR, JOB_MISSED, JOB_MEET, JOB_DESCRIBE, JOB_INFO, JOB_ASK } job_kind;
 
 typedef struct job {
     kith_link link;
     job_kind kind;
     kith_peer_id peer;
     uint64_t unix;
-    kith_maddr addr; /* ADDR; MEET: the one that was dialled, or len 0 */
+    kith_maddr addr; /* ADDR, MISSED; MEET: the one that was dialled, or len 0 */
     kith_book_source source;
     bool pq;         /* MEET */
     char *agent;     /* DESCRIBE */
@@ -231,8 +237,26 @@ static bool put_addr(kith_book *b, const job *j, bool succeeded)
     return done(b, st);
 }
 
+/* Nobody was there. It is forgotten only when the peer was met since, and this cannot be told from our own network being down else. */
+static bool miss_addr(kith_book *b, const job *j)
+{
+    sqlite3_stmt *st = kith_db_use(b->stmts[FAIL_ADDR]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
+    kith_db_bind(st, 2, kith_maddr_bytes(&j->addr));
+    if (!done(b, st))
+        return false;
+    st = kith_db_use(b->stmts[FORGET_ADDR]);
+    kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
+    kith_db_bind(st, 2, kith_maddr_bytes(&j->addr));
+    sqlite3_bind_int(st, 3, KITH_BOOK_MISSES_MAX);
+    sqlite3_bind_int64(st, 4, (sqlite3_int64)KITH_BOOK_MISSED_DAYS * 86400);
+    return done(b, st);
+}
+
 static bool write_job(kith_book *b, const job *j)
 {
+    if (j->kind == JOB_MISSED)
+        return miss_addr(b, j);
     sqlite3_stmt *st = kith_db_use(b->stmts[MEET]);
     kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
     sqlite3_bind_int64(st, 2, (sqlite3_int64)j->unix);
@@ -259,6 +283,7 @@ static bool write_job(kith_book *b, const job *j)
         kith_db_bind(st, 2, kith_bytes_of(j->info, j->info_len));
         sqlite3_bind_int64(st, 3, (sqlite3_int64)j->info_seq);
         return done(b, st);
+    case JOB_MISSED:
     case JOB_ASK:
         break;
     }
@@ -540,18 +565,29 @@ static void submit(kith_book *b, job *j)
 }
 
 /* Without its /p2p: the peer is the key. */
-void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,
-                         kith_book_source source, uint64_t unix)
+static void submit_addr(kith_book *b, job *j, const kith_maddr *addr)
 {
-    job *j = job_new(b, JOB_ADDR, peer, unix);
     if (!j)
         return;
     j->addr = *addr;
-    j->source = source;
     if (kith_maddr_set_peer(&j->addr, NULL) || j->addr.len == 0)
         job_free(j);
     else
         submit(b, j);
+}
+
+void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,
+                         kith_book_source source, uint64_t unix)
+{
+    job *j = job_new(b, JOB_ADDR, peer, unix);
+    if (j)
+        j->source = source;
+    submit_addr(b, j, addr);
+}
+
+void kith_book_note_missed(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr)
+{
+    submit_addr(b, job_new(b, JOB_MISSED, peer, 0), addr);
 }
 
 void kith_book_note_info(kith_book *b, const kith_peer_id *peer, kith_bytes record, uint64_t unix)
@@ -625,7 +661,9 @@ static void on_identified(kith_book *b, const kith_conn *c, const kith_identify_
 static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)h;
-    if (ev->kind == KITH_NODE_CONNECTED)
+    if (ev->kind == KITH_NODE_CLOSE)
+        kith_book_note_missed(ctx, &ev->peer, &ev->addr);
+    else if (ev->kind == KITH_NODE_CONNECTED)
         on_connected(ctx, ev->conn);
     else if ((ev->kind == KITH_NODE_IDENTIFIED || ev->kind == KITH_NODE_UPDATED) && ev->info)
         on_identified(ctx, ev->conn, ev->info);

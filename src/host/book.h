@@ -16,6 +16,8 @@
 #define KITH_BOOK_PEERS_MAX 4096
 #define KITH_BOOK_ADDRS_MAX 16
 #define KITH_BOOK_QUEUE_MAX 1024
+#define KITH_BOOK_MISSES_MAX 8  /* in a row, and the address is forgotten ... */
+#define KITH_BOOK_MISSED_DAYS 7 /* ... if its peer was met so much later than it last worked, or was learnt */
 #define KITH_BOOK_STALE_DAYS 90 /* what was not seen for longer goes */
 
 typedef struct kith_book kith_book;
@@ -46,6 +48,9 @@ void kith_book_watch(kith_book *b, kith_host *h);
 /* An address of a peer was learnt; unix: seconds. */
 void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,
                          kith_book_source source, uint64_t unix);
+
+/* Nobody, or somebody else, was at an address that was dialled for the peer. Unknown addresses are not noted. */
+void kith_book_note_missed(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr);
 
 /* A peer's record, which kith_peer_info_open has verified, is kept as it came, unless one with the same number or a higher one is there. */
 void kith_book_note_info(kith_book *b, const kith_peer_id *peer, kith_bytes record, uint64_t unix);

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "crypto/hash.h"
+#include "host/clock.h"
 #include "host/kad_file.h"
 #include "mesh/inbound.h"
 
@@ -100,12 +101,6 @@ kith_err kith_dht_settings_bootstrap(kith_dht_settings *s, const char *text)
 
 /* ---- peers to begin with ---- */
 
-static uint64_t unix_now(void)
-{
-    uv_timeval64_t tv;
-    return uv_gettimeofday(&tv) || tv.tv_sec < 0 ? 0 : (uint64_t)tv.tv_sec;
-}
-
 static bool add_bootstrap(kith_dht *d, const kith_maddr *a)
 {
     kith_peer_id id;
@@ -156,7 +151,7 @@ static void remember(kith_dht *d)
 {
     kith_time now = kith_host_now(d->cfg.host);
     if (d->file)
-        kith_kad_file_remember(d->file, kith_kad_table_of(d->kad), now, unix_now());
+        kith_kad_file_remember(d->file, kith_kad_table_of(d->kad), now, kith_wall_s());
     d->remember_at = kith_time_after(now, REMEMBER_EVERY);
 }
 
@@ -176,7 +171,7 @@ static void on_timer(uv_timer_t *t)
 {
     kith_dht *d = t->data;
     kith_time now = kith_host_now(d->cfg.host);
-    kith_kad_set_clock(d->kad, now, unix_now());
+    kith_kad_set_clock(d->kad, now, kith_wall_s());
     add_bootstraps(d);
     look_at_mode(d);
     if (now >= d->remember_at)
@@ -327,7 +322,7 @@ bool kith_dht_start(kith_dht *d)
         d->file = NULL;
         return false;
     }
-    kith_kad_set_clock(d->kad, now, unix_now());
+    kith_kad_set_clock(d->kad, now, kith_wall_s());
     kith_host_attach(d->cfg.host,
                      &d->puller); /* the last attached acts first, and each acts until none does */
     kith_host_attach(d->cfg.host, kith_kad_part(d->kad));
@@ -337,7 +332,7 @@ bool kith_dht_start(kith_dht *d)
     if (d->file) {
         kith_kad_file_peers(d->file, REMEMBERED_MAX, on_remembered, d);
         kith_kad_file_provided(d->file, on_provided, d);
-        (void)kith_kad_file_load(d->file, kith_kad_store_of(d->kad), unix_now());
+        (void)kith_kad_file_load(d->file, kith_kad_store_of(d->kad), kith_wall_s());
     }
     d->remember_at = kith_time_after(now, REMEMBER_EVERY);
     uv_timer_init(kith_host_loop(d->cfg.host), &d->timer);

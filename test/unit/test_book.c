@@ -137,6 +137,48 @@ static void a_peer_keeps_its_best_addresses(void **state)
     kith_book_close(b);
 }
 
+static void miss(kith_book *b, const kith_peer_id *p, const kith_maddr *a, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        kith_book_note_missed(b, p, a);
+}
+
+/* It fails again and again, and the peer is met elsewhere: an address that is no longer good. When the peer is met nowhere, it may be away, or
+ * we are without a network. */
+static void an_address_that_fails_while_its_peer_is_met_elsewhere_is_forgotten(void **state)
+{
+    (void)state;
+    fresh();
+    kith_book *b = open_book();
+    kith_peer_id p = support_peer(1), q = support_peer(2);
+    kith_maddr bad = addr(1, 1), good = addr(2, 1), unknown = addr(3, 1);
+    answer a;
+    kith_book_note_addr(b, &p, &bad, KITH_BOOK_MANUAL, T0);
+    kith_book_note_addr(b, &p, &good, KITH_BOOK_IDENTIFY, T0);
+    kith_book_note_addr(b, &q, &bad, KITH_BOOK_MANUAL, T0);
+    assert_int_equal(ask(b, &p, 16, &a), 2);
+    assert_true(kith_maddr_eq(&a.rows[0].addr, &bad));
+    miss(b, &p, &bad, 3);
+    assert_int_equal(ask(b, &p, 16, &a), 2);
+    assert_true(kith_maddr_eq(&a.rows[0].addr, &good)); /* it is tried last now */
+    miss(b, &p, &bad, 20);
+    miss(b, &p, &unknown, 1);
+    miss(b, &q, &bad, 20);
+    assert_int_equal(ask(b, NULL, 16, &a), 3);
+    support_sql(path, "UPDATE peers SET succeeded = 1800000000 + 7 * 86400");
+    miss(b, &p, &bad, 1);
+    assert_int_equal(ask(b, &p, 16, &a), 2); /* a week, and not a second more */
+    support_sql(path,
+                "UPDATE peers SET succeeded = succeeded + 1; UPDATE addrs SET failed = 6 WHERE failed > 3");
+    miss(b, &p, &bad, 1);
+    assert_int_equal(ask(b, &p, 16, &a), 2);
+    miss(b, &p, &bad, 1);
+    assert_int_equal(ask(b, &p, 16, &a), 1);
+    assert_true(kith_maddr_eq(&a.rows[0].addr, &good));
+    assert_int_equal(ask(b, &q, 16, &a), 1); /* that is another peer */
+    kith_book_close(b);
+}
+
 /* The first number that a question to the file itself gives. */
 static int number(sqlite3 *db, const char *question)
 {
@@ -706,6 +748,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(kill_9_in_the_middle_of_any_write_loses_nothing_that_was_stored),
         cmocka_unit_test(what_is_noted_is_found_best_first),
         cmocka_unit_test(a_peer_keeps_its_best_addresses),
+        cmocka_unit_test(an_address_that_fails_while_its_peer_is_met_elsewhere_is_forgotten),
         cmocka_unit_test(the_book_has_a_cap_and_forgets_the_stale),
         cmocka_unit_test(notes_in_quick_succession_share_a_transaction),
         cmocka_unit_test(a_flood_of_notes_is_cut),
