@@ -235,7 +235,8 @@ def a_line_being_typed_stays_whole():
         begin = t.read("kith> ")
         t.say("dial " + up.addr, "/ipfs/ping/1.0.0")
         in_topic(t, 1)
-        begin = t.say("sub x", "kith> ")
+        t.say("sub x", "in #x")
+        begin = t.read("kith> ")
         screen = Screen(60)
         screen.put(begin)
         said = "0123456789 " * 3 + "to begin with, " + "0123456789 " * 8 + "and no more"

@@ -210,12 +210,12 @@ def events_for_a_file_that_cannot_grow_go_on_when_it_can():
 
 
 def no_place_for_the_control_socket_is_told():
-    with small_disk("size=4m,nr_inodes=12") as (disk, other):
+    with small_disk("size=4m,nr_inodes=16") as (disk, other):
         home = disk / "home"
         kith(home, "id")
         with Up(home) as up:  # makes the lock, the book and its companions
             assert up.stop() == 0
-        for i in range(20):
+        for i in range(30):
             with contextlib.suppress(OSError):
                 (disk / f"inode{i}").touch()
         files = sorted(p.name for p in home.iterdir())
@@ -234,7 +234,7 @@ def a_node_that_is_killed_under_load_has_its_book():
     print(f"KITH_SEED={seed}")
     stored, moments = set(), []
     with homes("node", "crowd") as (home, other), contextlib.ExitStack() as nodes:
-        up = nodes.enter_context(Up(home, "--perf"))
+        up = nodes.enter_context(Up(home, "--perf", "--conns.high", "0"))
         for i in range(12 if SLOW == 1 else 3):
             # Each time some are new, so that the book is written when the end comes.
             with Crowd(other, up.bare, "churn", 50 * (i + 1)) as crowd:
@@ -254,7 +254,7 @@ def a_node_that_is_killed_under_load_has_its_book():
             moments.append(len(there))
             lost = [p for p in stored if id_bytes(p) not in there]
             assert not lost, lost
-            up = nodes.enter_context(Up(home, "--perf"))
+            up = nodes.enter_context(Up(home, "--perf", "--conns.high", "0"))
             assert "peer book" not in up.errors(), up.errors()
             assert known(home), "the book is used again"
         print(f"{len(moments)} times killed; peers in the book each time: {moments}")

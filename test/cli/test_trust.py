@@ -168,6 +168,7 @@ def two_commands_and_a_node_share_what_is_known():
     with homes("a", "b") as (a, b), Up(a) as up:
         p = subprocess.Popen([KITH, "ping", up.addr, "-i", "50"], env=environment(b), stdout=subprocess.DEVNULL)
         eventually(lambda: up.peer in peers(b), "noted by the ping under way")
+        eventually(lambda: up.bare in kith(b, "peers", "--known", "--json").out, "and in the peer book")
         kith(b, "trust", "rename", up.peer, "alice")  # straight in the file: no node of b runs
         kith(b, "dial", "alice")
         p.terminate()
