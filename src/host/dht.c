@@ -302,6 +302,12 @@ static void on_provided(void *ctx, kith_bytes key)
         return; /* a key that cannot be, as whoever can write the file can write anything */
 }
 
+static void on_conduct(void *ctx, const kith_peer_id *peer, kith_conduct what)
+{
+    const kith_dht *d = ctx;
+    kith_host_conduct(d->cfg.host, peer, what);
+}
+
 bool kith_dht_start(kith_dht *d)
 {
     kith_time now = kith_host_now(d->cfg.host);
@@ -313,6 +319,8 @@ bool kith_dht_start(kith_dht *d)
     cfg.node = kith_host_node(d->cfg.host);
     cfg.protocol = kith_bytes_str(d->cfg.settings->protocol);
     cfg.server = d->cfg.settings->mode == KITH_DHT_SERVER;
+    cfg.conduct = on_conduct;
+    cfg.conduct_ctx = d;
     open_file(d);
     if (d->file)
         kith_kad_file_watch(d->file, &cfg.store);

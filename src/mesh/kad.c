@@ -163,6 +163,12 @@ static void learn_addrs(kith_kad *k, known *p, const kith_identify_info *info)
 
 /* ---- the table ---- */
 
+void kith_kad_conduct_(const kith_kad *k, const kith_peer_id *peer, kith_conduct what)
+{
+    if (k->cfg.conduct)
+        k->cfg.conduct(k->cfg.conduct_ctx, peer, what);
+}
+
 /* A server has answered. It is worth remembering once it has told its addresses. */
 static void answered(kith_kad *k, kith_time now, const kith_peer_id *id)
 {
@@ -539,8 +545,12 @@ static void take_value(kith_kad *k, op *o, const kith_peer_id *from, const kith_
 {
     kith_bytes key = kith_bytes_of(o->key, o->key_len);
     const kith_kad_namespace *ns = kith_kad_namespace_(k, key);
-    if (!m->has_record || !ns || !kith_bytes_eq(m->record_key, key) || ns->validate(ns->ctx, key, m->value))
+    if (!m->has_record || !ns)
         return;
+    if (!kith_bytes_eq(m->record_key, key) || ns->validate(ns->ctx, key, m->value)) {
+        kith_kad_conduct_(k, from, KITH_CONDUCT_DHT);
+        return;
+    }
     kith_bytes best = kith_bytes_of(o->value, o->value_len);
     kith_peer_id *worse = o->holders + CORRECTED_MAX;
     if (o->got == 0 || ns->better(ns->ctx, key, best, m->value)) {
@@ -605,8 +615,12 @@ static void take_target(kith_kad *k, op *o, const kith_kad_peer *named)
 static bool take_answer(kith_kad *k, kith_time now, op *o, const kith_request_end *end)
 {
     kith_kad_msg m;
-    if (end->err || kith_kad_msg_parse(end->answer, &m) || m.type != question_of(o))
+    if (end->err)
         return false;
+    if (kith_kad_msg_parse(end->answer, &m) || m.type != question_of(o)) {
+        kith_kad_conduct_(k, &end->peer, KITH_CONDUCT_DHT);
+        return false;
+    }
     kith_kad_peer named[KITH_KAD_PEERS_MAX];
     size_t n = 0;
     const known *p = kith_kad_known_(k, &end->peer);

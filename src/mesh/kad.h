@@ -19,8 +19,10 @@
 #include "mesh/kad_store.h"
 #include "mesh/kad_table.h"
 #include "mesh/part.h"
+#include "mesh/reputation.h"
 
 #define KITH_KAD_BOOTSTRAP_MAX 32
+#define KITH_KAD_FLOOD 256    /* keys provided beyond store.providers_per_peer, and it is a flood */
 #define KITH_KAD_FOUND_MAX 64 /* providers that one op finds */
 
 typedef struct kith_kad_config {
@@ -44,6 +46,10 @@ typedef struct kith_kad_config {
     const kith_kad_namespace *namespaces;   /* borrowed, beside /pk/ */
     size_t namespace_count;
     kith_kad_store_config store; /* its env is ignored */
+    /* Told what peers did wrong: KITH_CONDUCT_DHT, an answer that is none, or a value that its validator refuses; KITH_CONDUCT_FLOOD. May be
+     * called inside calls of the node: it must not call it. May be NULL. */
+    void (*conduct)(void *ctx, const kith_peer_id *peer, kith_conduct what);
+    void *conduct_ctx;
 } kith_kad_config;
 
 void kith_kad_config_default(kith_kad_config *cfg);

@@ -14,8 +14,9 @@ typedef struct known {
     kith_peer_id id;
     unsigned conns;
     kith_maddr remote;
-    bool answered; /* a question of ours */
-    bool called;   /* for one */
+    bool answered;   /* a question of ours */
+    unsigned beyond; /* keys that it provided when it had its share */
+    bool called;     /* for one */
     uint16_t addrs_len;
     uint8_t *addrs; /* packed */
 } known;
@@ -73,6 +74,8 @@ const kith_kad_namespace *kith_kad_namespace_(const kith_kad *k, kith_bytes key)
 /* Those of packed addresses that peers at `remote` may tell or use: what is only reachable on one machine or in one network stays there. So a
  * stranger cannot send us to services of our own network either. */
 void kith_kad_fitting_(kith_bytes packed, const kith_maddr *remote, kith_addrs *out);
+/* A peer did something that is told to whoever minds. */
+void kith_kad_conduct_(const kith_kad *k, const kith_peer_id *peer, kith_conduct what);
 /* Our own addresses, for a peer at `remote`. */
 void kith_kad_own_addrs_(const kith_kad *k, const kith_maddr *remote, kith_addrs *out);
 /* kith_answers_config.answer; ctx is the kith_kad. */

@@ -114,6 +114,14 @@ static bool provider_key(const kith_kad_msg *m)
     return m->key.len > 0 && m->key.len <= KITH_KAD_PROVIDER_KEY_MAX;
 }
 
+/* Every server that is near a key has to be told of it, so one that has many is no nuisance by itself; one that goes on and on is. */
+static void beyond_its_share(const kith_kad *k, const kith_peer_id *from)
+{
+    known *p = kith_kad_known_(k, from);
+    if (p && ++p->beyond % KITH_KAD_FLOOD == 0)
+        kith_kad_conduct_(k, from, KITH_CONDUCT_FLOOD);
+}
+
 /* Only about oneself: others' entries are passed over, as in go. */
 static kith_err add_provider(kith_kad *k, uint64_t unix, const asker *from, const kith_kad_msg *m)
 {
@@ -134,7 +142,10 @@ static kith_err add_provider(kith_kad *k, uint64_t unix, const asker *from, cons
                             .data = kith_addrs_bytes(&fit),
                             .received = unix,
                             .group = from->group};
-        return fit.len ? kith_kad_store_put(k->store, &row) : KITH_EREFUSED;
+        kith_err e = fit.len ? kith_kad_store_put(k->store, &row) : KITH_EREFUSED;
+        if (e == KITH_ELIMIT && kith_kad_store_is_full_of(k->store, &p.id))
+            beyond_its_share(k, &p.id);
+        return e;
     }
     return KITH_EREFUSED;
 }

@@ -192,6 +192,11 @@ static row *row_in(const slot *k, const kith_peer_id *provider)
     return NULL;
 }
 
+bool kith_kad_store_is_full_of(const kith_kad_store *s, const kith_peer_id *provider)
+{
+    return tally_get(&s->peers, hash_of(s, kith_peer_id_bytes(provider))) >= s->cfg.providers_per_peer;
+}
+
 static size_t of_group(const slot *k, uint64_t group)
 {
     size_t n = 0;
@@ -238,8 +243,7 @@ static kith_err admit(kith_kad_store *s, const kith_kad_row *in, const slot *k, 
         size_t was = old ? in->key.len + old->len : 0;
         if (in->key.len + in->data.len > c->values_bytes_max - (s->value_bytes - was))
             return KITH_ELIMIT;
-    } else if (!old &&
-               tally_get(&s->peers, hash_of(s, kith_peer_id_bytes(&in->provider))) >= c->providers_per_peer) {
+    } else if (!old && kith_kad_store_is_full_of(s, &in->provider)) {
         return KITH_ELIMIT;
     }
     return KITH_OK;

@@ -59,6 +59,8 @@ bool kith_kad_store_value(const kith_kad_store *s, uint64_t now, kith_bytes key,
 /* The providers of a key, the newest first: begin with *at = NULL; false: no more. */
 bool kith_kad_store_provider(const kith_kad_store *s, uint64_t now, kith_bytes key, const void **at,
                              kith_kad_row *out);
+/* Whether a provider has as many keys as one peer may. */
+bool kith_kad_store_is_full_of(const kith_kad_store *s, const kith_peer_id *provider);
 /* Drops what has expired. */
 void kith_kad_store_expire(kith_kad_store *s, uint64_t now);
 /* When the next row expires, in unix seconds; UINT64_MAX: there is none. */

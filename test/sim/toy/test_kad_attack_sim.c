@@ -181,6 +181,19 @@ static void mine(attack *a, kith_bytes key, unsigned bits, uint8_t seed[KITH_ED2
 /* ---- the honest ---- */
 
 /* early: attackers in networks of their own, who come when there are twenty others and call everybody who comes after them. */
+static unsigned reported[KITH_CONDUCTS];
+
+/* Nobody but attackers is reported. */
+static void on_conduct(void *ctx, const kith_peer_id *peer, kith_conduct what)
+{
+    const attack *a = ctx;
+    bool attacker = what == KITH_CONDUCT_FLOOD;
+    for (size_t i = 0; i < a->evil_count; i++)
+        attacker = attacker || kith_peer_id_eq(peer, kith_node_id(sim_node(a->evil[i].host)));
+    assert_true(attacker);
+    reported[what]++;
+}
+
 static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_config *cfg), unsigned early)
 {
     attack *a = calloc(1, sizeof *a);
@@ -188,6 +201,7 @@ static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_
     kith_node_config_default(&cfg);
     cfg.pq = KITH_PQ_OFF;
     a->s = sim_new(seed);
+    memset(reported, 0, sizeof reported);
     for (size_t i = 0; i < honest; i++) {
         sim_kad *k = &a->honest[a->honest_count++];
         const uint8_t ip[4] = {30, (uint8_t)i, 1, 1};
@@ -199,6 +213,8 @@ static attack *attack_new(uint64_t seed, size_t honest, void (*change)(kith_kad_
         k->cfg.namespaces = &sim_kad_number;
         k->cfg.namespace_count = 1;
         k->cfg.beta = 2;
+        k->cfg.conduct = on_conduct;
+        k->cfg.conduct_ctx = a;
         if (change)
             change(&k->cfg);
         for (unsigned b = 0; i > 0 && b < 2; b++)
@@ -452,6 +468,10 @@ static void nonsense(evil_mode mode, kith_time most)
         assert_int_equal(end.value_len, 1);
         assert_int_equal(end.value[0], i);
     }
+    if (mode == FORGES || mode == BABBLES || mode == MISTAKES)
+        assert_true(reported[KITH_CONDUCT_DHT] > 0);
+    else
+        assert_int_equal(reported[KITH_CONDUCT_DHT], 0);
     if (mode == BABBLES || mode == MISTAKES ||
         mode == SILENT) { /* who was caught has left the tables of those who asked */
         for (size_t who = 10; who < 20; who++)
@@ -585,6 +605,42 @@ static void provider_floods_leave_others_their_place(void **state)
     attack_free(a);
 }
 
+static void small_share(kith_kad_config *cfg)
+{
+    cfg->store.providers_per_peer = 4;
+}
+
+/* Many more keys than one peer may have, from one that will not stop. */
+static void who_provides_far_beyond_its_share_is_reported(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    static sim_kad flood;
+    attack *a = attack_new(21, 1, small_share, 0);
+    const uint8_t ip[4] = {200, 7, 1, 1};
+    kith_node_config cfg;
+    kith_node_config_default(&cfg);
+    cfg.pq = KITH_PQ_OFF;
+    sim_kad_init(&flood, sim_add(a->s, &cfg), false);
+    sim_move(flood.host, ip);
+    sim_kad_know(&flood, a->honest[0].host);
+    sim_kad_start(&flood);
+    sim_run(a->s, sim_now(a->s) + KITH_SEC(8));
+    for (unsigned i = 0; i < 4 + KITH_KAD_FLOOD; i++) {
+        char key[32];
+        uint64_t op;
+        assert_int_equal(reported[KITH_CONDUCT_FLOOD], 0);
+        kith_bytes b =
+            kith_bytes_of((const uint8_t *)key, (size_t)snprintf(key, sizeof key, "key %u of many", i));
+        assert_int_equal(kith_kad_provide(flood.kad, sim_now(a->s), b, &op), KITH_OK);
+        sim_kad_wait(a->s, &flood, op, &end);
+    }
+    sim_run(a->s, sim_now(a->s) + KITH_SEC(1));
+    assert_int_equal(reported[KITH_CONDUCT_FLOOD], 1);
+    assert_int_equal(kith_kad_look(a->honest[0].kad).store.providers, 4);
+    attack_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -598,6 +654,7 @@ int main(void)
         cmocka_unit_test(who_never_answered_is_in_no_table),
         cmocka_unit_test(nobody_is_lured_to_addresses_of_its_own_network),
         cmocka_unit_test(provider_floods_leave_others_their_place),
+        cmocka_unit_test(who_provides_far_beyond_its_share_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
