@@ -651,7 +651,7 @@ static void flow_over(sim *s, end *e)
 /* Releases a connection that nobody knows any more and on which nothing is under way. */
 static void tcp_settle(sim *s, tcp *t)
 {
-    if (!t->e[0].conn && !t->e[1].conn && t->e[0].over && t->e[1].over)
+    if (!t->e[0].pending && !t->e[0].conn && !t->e[1].conn && t->e[0].over && t->e[1].over)
         tcp_free(s, t);
 }
 
@@ -803,6 +803,7 @@ static void on_close(sim_host *h, const kith_node_event *ev)
         if (d->t) { /* given up before the answer came */
             d->t->e[0].pending = false;
             send_end(s, &d->t->e[0], false);
+            tcp_settle(s, d->t);
         }
         dialing_free(s, d);
         return;
@@ -1172,6 +1173,13 @@ static void dial_answered(sim *s, dialing *d)
     }
     dialing_free(s, d);
     t->e[0].pending = false;
+    if (t->e[0].over) { /* reset meanwhile */
+        tcp_settle(s, t);
+        tell(s, TOLD_REFUSED, h, 0);
+        kith_node_link_failed(h->node, s->now, c, KITH_ERESET, "connection reset by the peer");
+        sim_drive(h);
+        return;
+    }
     t->e[0].conn = c;
     kith_conn_set_link(c, t);
     tell(s, TOLD_CONNECTED, h, 0);
