@@ -195,6 +195,13 @@ static void beyond_the_cap_the_least_interesting_go(void **state)
     assert_true(kith_reputation_banned(r, &bad, T0 + 1000) > 0);
     assert_true(kith_reputation_look(r, &good, T0 + 1000, &f));
     assert_int_equal(f.counts[KITH_CONDUCT_VERIFIED], 5);
+    /* a ban stays while others have done worse since, and are not banned yet */
+    note(r, 1, KITH_CONDUCT_VERIFIED, 10, T0 + 1000);
+    for (unsigned i = 1000; i < 1020; i++) {
+        note(r, i, KITH_CONDUCT_PROTOCOL, 2, T0 + i);
+        note(r, i, KITH_CONDUCT_UNREACHED, 10, T0 + i);
+    }
+    assert_true(kith_reputation_banned(r, &bad, T0 + 1020) > 0);
     /* with bans alone the one that ends first goes */
     for (unsigned i = 2000; i < 2020; i++)
         note(r, i, KITH_CONDUCT_CORRUPT, 2, T0 + i);
