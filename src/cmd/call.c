@@ -2,6 +2,7 @@
 /* Calling methods here or over the control socket. */
 #include "cmd/call.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -196,6 +197,51 @@ int call_dial(const cmd_args *args, int (*result)(const cmd_args *args, const js
                   .result = result,
                   .args = args};
     return EXIT_OK;
+}
+
+/* Of the command's own options one that the word has no use for; NULL: none. */
+static const char *stray_option(const call_sub *sub, const cmd_args *args)
+{
+    for (size_t i = 0; i < args->given_count; i++) {
+        const char *name = args->given[i].name;
+        if (args->given[i].key || strcmp(name, "json") == 0 || strstr(sub->options, name))
+            continue;
+        for (const cmd_option *own = args->cmd->options; own->name; own++) {
+            if (strcmp(own->name, name) == 0)
+                return name;
+        }
+    }
+    return NULL;
+}
+
+static int no_such_sub(const call_sub *subs, const cmd_args *args)
+{
+    char names[256] = "";
+    for (size_t i = 0, at = 0; subs[i].name; i++) {
+        const char *gap = i == 0 ? "" : subs[i + 1].name ? ", " : " or ";
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", gap, subs[i].name);
+        assert(at < sizeof names);
+    }
+    return cmd_fail(EXIT_USAGE, "%s: there is no '%s'; it is %s", args->cmd->name, args->rest[0], names);
+}
+
+int call_sub_prepare(const call_sub *subs, const cmd_args *args, call *out)
+{
+    const char *command = args->cmd->name, *name = args->rest[0];
+    const call_sub *sub = subs;
+    while (sub->name && strcmp(sub->name, name) != 0)
+        sub++;
+    if (!sub->name)
+        return no_such_sub(subs, args);
+    const char *stray = stray_option(sub, args);
+    if (stray)
+        return cmd_fail(EXIT_USAGE, "%s %s: --%s does not belong to it; see 'kith help %s'", command, name,
+                        stray, command);
+    size_t n = args->rest_count - 1;
+    if (n < sub->min || n > sub->max)
+        return cmd_fail(EXIT_USAGE, "%s %s: %s; see 'kith help %s'", command, name,
+                        n < sub->min ? "something is missing" : "that is too much", command);
+    return sub->prepare(args, out);
 }
 
 json_t *call_request(const call *c, int id)

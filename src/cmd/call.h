@@ -31,6 +31,16 @@ typedef struct call {
 /* The call of a command that dials its first word, an address or a peer. EXIT_OK. */
 int call_dial(const cmd_args *args, int (*result)(const cmd_args *args, const json_t *result), call *out);
 
+/* A command's first word that says which of its calls is meant, as `list` in `kith trust list`. */
+typedef struct call_sub {
+    const char *name;    /* NULL ends a table of them */
+    const char *options; /* those of the command's own that it takes, besides --json */
+    size_t min, max;     /* words behind it */
+    int (*prepare)(const cmd_args *args, call *out);
+} call_sub;
+/* The call of the one that the first word names. EXIT_OK, or it has complained. */
+int call_sub_prepare(const call_sub *subs, const cmd_args *args, call *out);
+
 /* Runs a command that is a call. Ctrl-C cancels: a method that has something to say then still gives its result. Returns the
  * exit code; failures are told on stderr. */
 int call_run(const cmd_args *args);

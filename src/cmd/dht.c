@@ -181,40 +181,19 @@ static int prepare_get(const cmd_args *args, call *out)
     return EXIT_OK;
 }
 
-static const struct {
-    const char *name, *option; /* that it takes besides --json */
-    size_t min, max;           /* words behind it */
-    int (*prepare)(const cmd_args *args, call *out);
-} subs[] = {
+static const call_sub subs[] = {
     {"status", "detailed", 0, 0, prepare_status},
     {"provide", "", 1, 1, prepare_provide},
     {"unprovide", "", 1, 1, prepare_unprovide},
     {"providers", "count", 1, 1, prepare_providers},
     {"put", "", 1, 2, prepare_put},
     {"get", "", 1, 1, prepare_get},
+    {0},
 };
 
 static int prepare(const cmd_args *args, call *out)
 {
-    const char *name = args->rest[0];
-    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
-        if (strcmp(subs[i].name, name) != 0)
-            continue;
-        for (size_t k = 0; k < args->given_count; k++) {
-            const char *option = args->given[k].name;
-            if (!args->given[k].key && (strcmp(option, "count") == 0 || strcmp(option, "detailed") == 0) &&
-                strcmp(option, subs[i].option) != 0)
-                return cmd_fail(EXIT_USAGE, "dht %s: --%s does not belong to it; see 'kith help dht'", name,
-                                option);
-        }
-        size_t n = args->rest_count - 1;
-        if (n < subs[i].min || n > subs[i].max)
-            return cmd_fail(EXIT_USAGE, "dht %s: %s; see 'kith help dht'", name,
-                            n < subs[i].min ? "something is missing" : "that is too much");
-        return subs[i].prepare(args, out);
-    }
-    return cmd_fail(EXIT_USAGE,
-                    "dht: there is no '%s'; it is status, provide, unprovide, providers, put or get", name);
+    return call_sub_prepare(subs, args, out);
 }
 
 static const cmd_option options[] = {

@@ -256,11 +256,7 @@ static int prepare_import(const cmd_args *args, call *out)
     return EXIT_OK;
 }
 
-static const struct {
-    const char *name, *options; /* those that it takes, besides --json */
-    size_t min, max;            /* words behind it */
-    int (*prepare)(const cmd_args *args, call *out);
-} subs[] = {
+static const call_sub subs[] = {
     {"list", "", 0, 0, prepare_list},
     {"show", "", 1, 1, prepare_show},
     {"pin", "key name", 1, 1, prepare_pin},
@@ -273,31 +269,12 @@ static const struct {
     {"policy", "", 2, 2, prepare_policy},
     {"export", "all", 0, 0, prepare_export},
     {"import", "restore", 1, 1, prepare_import},
+    {0},
 };
 
 static int prepare(const cmd_args *args, call *out)
 {
-    const char *name = args->rest[0];
-    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
-        if (strcmp(subs[i].name, name) != 0)
-            continue;
-        for (size_t k = 0; k < args->given_count; k++) {
-            const char *option = args->given[k].name;
-            if (strcmp(option, "json") != 0 && !strstr(subs[i].options, option))
-                return cmd_fail(EXIT_USAGE, "trust %s: --%s does not belong to it; see 'kith help trust'",
-                                name, option);
-        }
-        size_t n = args->rest_count - 1;
-        if (n < subs[i].min || n > subs[i].max)
-            return cmd_fail(EXIT_USAGE, "trust %s: %s; see 'kith help trust'", name,
-                            n < subs[i].min ? "something is missing" : "that is too much");
-        return subs[i].prepare(args, out);
-    }
-    return cmd_fail(
-        EXIT_USAGE,
-        "trust: there is no '%s'; it is list, show, pin, forget, rename, block, unblock, unban, accept, policy, "
-        "export or import",
-        name);
+    return call_sub_prepare(subs, args, out);
 }
 
 static const cmd_option options[] = {
