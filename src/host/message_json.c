@@ -152,3 +152,11 @@ const char *kith_message_given_of(const json_t *params, uint32_t ttl_max, size_t
     g->wait_ms = wait;
     return take_content(params, payload_max, g, e);
 }
+
+void kith_message_refuse(kith_rpc_call *call, kith_err e, const char *wrong)
+{
+    if (e == KITH_EFORMAT)
+        kith_rpc_bad_params(call, "%s", wrong);
+    else
+        kith_rpc_error(call, e, NULL, "%s", wrong);
+}

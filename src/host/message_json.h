@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "host/rpc.h"
 #include "host/trust_store.h"
 #include "wire/message.h"
 
@@ -30,5 +31,7 @@ typedef struct kith_message_given {
  * KITH_ENOMEM. g->payload may be there even then. */
 const char *kith_message_given_of(const json_t *params, uint32_t ttl_max, size_t payload_max,
                                   kith_message_given *g, kith_err *e);
+/* Ends a call whose params say something that cannot be. */
+void kith_message_refuse(kith_rpc_call *call, kith_err e, const char *wrong);
 
 #endif

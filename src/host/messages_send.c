@@ -685,10 +685,7 @@ void kith_messages_run_send(kith_messages *m, kith_rpc_call *call, const json_t 
         e = KITH_EFORMAT;
     }
     if (wrong) {
-        if (e == KITH_EFORMAT)
-            kith_rpc_bad_params(call, "%s", wrong);
-        else
-            kith_rpc_error(call, e, NULL, "%s", wrong);
+        kith_message_refuse(call, e, wrong);
         post_free(p);
         return;
     }

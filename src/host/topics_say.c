@@ -183,10 +183,7 @@ void kith_topics_run_publish(kith_topics *t, kith_rpc_call *call, const json_t *
     const char *wrong =
         kith_message_given_of(params, KITH_TOPIC_TTL_MAX, KITH_TOPIC_PAYLOAD_MAX, &p->given, &e);
     if (wrong) {
-        if (e == KITH_EFORMAT)
-            kith_rpc_bad_params(call, "%s", wrong);
-        else
-            kith_rpc_error(call, e, NULL, "%s", wrong);
+        kith_message_refuse(call, e, wrong);
         post_free(p);
         return;
     }
