@@ -346,6 +346,33 @@ static void fill_book(unsigned peers)
     kith_book_close(b);
 }
 
+/* A constraint that the rows break, as after a page was written over: SQLite says only that the write is not allowed. */
+static void damage_that_looks_like_a_broken_constraint_is_found(void **state)
+{
+    (void)state;
+    fill_book(3);
+    support_sql(
+        path,
+        "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, 'pq INTEGER NOT NULL DEFAULT 0',"
+        " 'pq INTEGER NOT NULL DEFAULT 0 CHECK(pq > 1)') WHERE name = 'peers'");
+    bool damaged;
+    const char *why;
+    told t = {0};
+    answer a;
+    kith_book *b = kith_book_open(&loop, path, &damaged, &why);
+    assert_non_null(b);
+    assert_false(damaged); /* it opens */
+    kith_book_on_trouble(b, on_trouble, &t);
+    kith_peer_id p = support_peer(1000);
+    kith_maddr x = addr(1, 9);
+    kith_book_note_addr(b, &p, &x, KITH_BOOK_MANUAL, T0);
+    assert_int_equal(ask(b, &p, 16, &a), 1); /* what could not be noted is in the new one */
+    assert_int_equal(t.count, 1);
+    assert_non_null(strstr(t.last, "was damaged; it is now"));
+    kith_book_close(b);
+    assert_int_equal(count_peers(), 1);
+}
+
 /* Wherever the file is cut, or a page of it is overwritten: it is opened, or put aside; either way a book is there, and it is sound. */
 static void any_damage_to_the_file_leaves_a_book_that_works(void **state)
 {
@@ -753,6 +780,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(notes_in_quick_succession_share_a_transaction),
         cmocka_unit_test(a_flood_of_notes_is_cut),
         cmocka_unit_test(a_damaged_file_is_put_aside),
+        cmocka_unit_test(damage_that_looks_like_a_broken_constraint_is_found),
         cmocka_unit_test(any_damage_to_the_file_leaves_a_book_that_works),
         cmocka_unit_test(a_disk_that_takes_no_more_is_told_once_and_so_is_its_recovery),
         cmocka_unit_test(a_write_that_fails_half_way_is_taken_back),
