@@ -232,6 +232,48 @@ def cpu_seconds(pid):
     return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
 
 
+class Listener:
+    """`kith listen --json` in the background."""
+
+    def __init__(self, home, *args):
+        self.process = start(home, "listen", "--json", *args, stderr=subprocess.PIPE)
+        self.unread = b""
+        assert self.next()["event"] == "listening"
+
+    @classmethod
+    def works(cls, home):
+        try:
+            with cls(home):
+                return True
+        except AssertionError:
+            return False
+
+    def more(self, seconds):
+        """Whether a whole line is there, or comes within that time."""
+        end = time.monotonic() + seconds
+        while b"\n" not in self.unread:
+            if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
+                return False
+            got = os.read(self.process.stdout.fileno(), 1 << 16)
+            assert got, self.process.stderr.read()
+            self.unread += got
+        return True
+
+    def next(self, timeout=10):
+        assert self.more(timeout * SLOW), "nothing was shown"
+        line, self.unread = self.unread.split(b"\n", 1)
+        return json.loads(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.send_signal(signal.SIGINT)
+        self.code = self.process.wait(10 * SLOW)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
 def eventually(check, what, timeout=10):
     end = time.monotonic() + timeout * SLOW
     while time.monotonic() < end:

@@ -4,16 +4,13 @@
 import base64
 import json
 import os
-import pty
 import random
-import select
 import signal
 import socket
 import sqlite3
-import subprocess
 import time
 
-from kith_cli import Up, environment, eventually, homes, kith, rss_kib, run, start, KITH, LOOPBACK, SLOW
+from kith_cli import Listener, Terminal, Up, eventually, homes, kith, rss_kib, run, start, LOOPBACK, SLOW
 
 STRANGER = "12D3KooWGRUfMDYgXpbwy5nZ9XUXiX7v2g6rAWMPAvZrS6aqvZ4h"
 
@@ -28,48 +25,6 @@ def waiting(home):
 
 def texts(up, n, timeout=20):
     return [up.event("message", timeout)["text"] for _ in range(n)]
-
-
-class Listener:
-    """`kith listen --json` in the background."""
-
-    def __init__(self, home, *args):
-        self.process = start(home, "listen", "--json", *args, stderr=subprocess.PIPE)
-        self.unread = b""
-        assert self.next()["event"] == "listening"
-
-    @classmethod
-    def works(cls, home):
-        try:
-            with cls(home):
-                return True
-        except AssertionError:
-            return False
-
-    def more(self, seconds):
-        """Whether a whole line is there, or comes within that time."""
-        end = time.monotonic() + seconds
-        while b"\n" not in self.unread:
-            if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
-                return False
-            got = os.read(self.process.stdout.fileno(), 1 << 16)
-            assert got, self.process.stderr.read()
-            self.unread += got
-        return True
-
-    def next(self, timeout=10):
-        assert self.more(timeout * SLOW), "nothing was shown"
-        line, self.unread = self.unread.split(b"\n", 1)
-        return json.loads(line)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.process.send_signal(signal.SIGINT)
-        self.code = self.process.wait(10 * SLOW)
-        self.process.stdout.close()
-        self.process.stderr.close()
 
 
 def kept(home):
@@ -412,40 +367,21 @@ def so_many_listen_and_not_one_more():
 
 
 def the_console_sends_and_shows():
-    with homes("a", "b") as (a, b), Up(b) as up:
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.execve(KITH, [KITH, "up", "--listen", LOOPBACK], dict(environment(a), TERM="xterm"))
-        seen = b""
-
-        def until(what, timeout=15):
-            nonlocal seen
-            end = time.monotonic() + timeout * SLOW
-            while what not in seen:
-                assert time.monotonic() < end, seen
-                if select.select([fd], [], [], 0.2)[0]:
-                    seen += os.read(fd, 65536)
-        try:
-            until(b"kith> ")
-            until(b"listening on")
-            addr = [w for w in seen.decode().split() if "/p2p/" in w][0]
-            os.write(fd, f"send {up.addr} hello   there, 'friend'\n".encode())
-            assert up.event("message")["text"] == "hello   there, 'friend'"
-            until(b"delivered to")
-            os.write(fd, b"half a li")
-            kith(b, "message", addr, "--content", "news\nin two lines \x1b[2J")
-            until(b"news\r\n    in two lines ?[2J")
-            seen = b""
-            os.write(fd, b"ne\n")
-            until(b"unknown command")
-            os.write(fd, b"send bob\n")
-            until(b"send PEER TEXT")
-            os.write(fd, b"quit\n")
-            until(b"quit")
-        finally:
-            os.close(fd)
-            os.kill(pid, signal.SIGTERM)
-            os.waitpid(pid, 0)
+    with homes("a", "b") as (a, b), Up(b) as up, Terminal(a, "--listen", LOOPBACK) as t:
+        t.read("listening on ")
+        addr = t.read("\n").split()[0]
+        assert "/p2p/" in addr, addr
+        t.read("kith> ")
+        t.type(f"send {up.addr} hello   there, 'friend'\n")
+        assert up.event("message")["text"] == "hello   there, 'friend'"
+        t.read("delivered to")
+        t.type("half a li")
+        kith(b, "message", addr, "--content", "news\nin two lines \x1b[2J")
+        t.read("news\r\n    in two lines ?[2J")
+        t.say("ne", "unknown command")
+        t.say("send bob", "send PEER TEXT")
+        t.say("quit", "quit")
+        assert t.ended() == 0
 
 
 run(a_message_arrives_and_is_shown_to_all_who_listen, without_a_node_it_is_delivered_now_or_fails,

@@ -5,13 +5,9 @@ import base64
 import contextlib
 import json
 import os
-import select
-import signal
 import socket
-import subprocess
-import time
 
-from kith_cli import Up, eventually, homes, kith, run, start, SLOW
+from kith_cli import Listener, Up, eventually, homes, kith, run, start, SLOW
 
 DEFAULT = "quantra-default"
 
@@ -26,39 +22,6 @@ def topics(home):
 
 def together(home, topic, peers, timeout=20):
     eventually(lambda: topics(home).get(topic, {"peers": 0})["peers"] == peers, f"{peers} peers in {topic}", timeout)
-
-
-class Listener:
-    """`kith listen --topic ... --json` in the background."""
-
-    def __init__(self, home, *args):
-        self.process = start(home, "listen", "--json", *args, stderr=subprocess.PIPE)
-        self.unread = b""
-        assert self.next()["event"] == "listening"
-
-    def more(self, seconds):
-        end = time.monotonic() + seconds
-        while b"\n" not in self.unread:
-            if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
-                return False
-            got = os.read(self.process.stdout.fileno(), 1 << 16)
-            assert got, self.process.stderr.read()
-            self.unread += got
-        return True
-
-    def next(self, timeout=10):
-        assert self.more(timeout * SLOW), "nothing was heard"
-        line, self.unread = self.unread.split(b"\n", 1)
-        return json.loads(line)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.process.send_signal(signal.SIGINT)
-        self.code = self.process.wait(10 * SLOW)
-        self.process.stdout.close()
-        self.process.stderr.close()
 
 
 def what_is_said_is_heard_over_others_heads():

@@ -129,14 +129,27 @@ void support_assert_str(kith_bytes got, const char *want)
     support_assert_bytes(got, kith_bytes_str(want));
 }
 
-kith_peer_id support_peer(unsigned n)
+static kith_peer_id peer_of_key(const uint8_t pub[KITH_ED25519_PUB_LEN])
 {
     kith_peer_id id;
-    uint8_t pub[KITH_ED25519_PUB_LEN] = {0}, pb[KITH_PUBKEY_ED25519_LEN];
-    kith_store_be32(pub, n);
-    kith_pubkey_ed25519(pub, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
+    uint8_t key[KITH_PUBKEY_ED25519_LEN];
+    kith_pubkey_ed25519(pub, key);
+    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &id), KITH_OK);
     return id;
+}
+
+kith_peer_id support_peer(unsigned n)
+{
+    uint8_t pub[KITH_ED25519_PUB_LEN] = {0};
+    kith_store_be32(pub, n);
+    return peer_of_key(pub);
+}
+
+kith_peer_id support_peer_of(const kith_signer *s)
+{
+    uint8_t pub[KITH_ED25519_PUB_LEN];
+    kith_signer_public(s, pub);
+    return peer_of_key(pub);
 }
 
 void support_sql(const char *path, const char *text)

@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "crypto/sign.h"
 #include "wire/peer_id.h"
 
 /* Where memory and stacks are not what they look like. */
@@ -55,6 +56,7 @@ void support_assert_str(kith_bytes got, const char *want);
 
 /* A peer whose key is made of n, the same for the same n. */
 kith_peer_id support_peer(unsigned n);
+kith_peer_id support_peer_of(const kith_signer *s);
 /* Runs SQL on a file that somebody else may have open. */
 void support_sql(const char *path, const char *text);
 

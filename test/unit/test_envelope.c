@@ -9,22 +9,12 @@
 static kith_signer *signer; /* of the seed 01 00 00 ... */
 static kith_peer_id own;
 
-static kith_peer_id id_of(const kith_signer *s)
-{
-    uint8_t pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN];
-    kith_peer_id id;
-    kith_signer_public(s, pub);
-    kith_pubkey_ed25519(pub, key);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &id), KITH_OK);
-    return id;
-}
-
 static int make_signer(void **state)
 {
     (void)state;
     uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
     signer = kith_signer_new(seed);
-    own = id_of(signer);
+    own = support_peer_of(signer);
     return signer ? 0 : 1;
 }
 
@@ -175,7 +165,7 @@ static void a_record_of_another_peer_is_refused(void **state)
     (void)state;
     uint8_t b[512], p[256], seed[KITH_ED25519_SEED_LEN] = {2};
     kith_signer *other = kith_signer_new(seed);
-    const kith_peer_id id = id_of(other);
+    const kith_peer_id id = support_peer_of(other);
     kith_signer_free(other);
     kith_wr rec = kith_wr_of(kith_span_of(p, sizeof p));
     kith_pb_put_bytes(&rec, 1, kith_peer_id_bytes(&id));

@@ -15,16 +15,6 @@ static uint8_t sealed[KITH_MESSAGE_MAX + 64], payload[KITH_MESSAGE_PAYLOAD_MAX];
 static const uint64_t noon = 1800000000000u; /* ms */
 static const kith_stream_ops *const tx_ops = &kith_message_tx_ops, *const rx_ops = &kith_message_rx_ops;
 
-static kith_peer_id id_of(const kith_signer *s)
-{
-    uint8_t raw[KITH_ED25519_PUB_LEN], pb[KITH_PUBKEY_ED25519_LEN];
-    kith_peer_id id;
-    kith_signer_public(s, raw);
-    kith_pubkey_ed25519(raw, pb);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(pb, sizeof pb), &id), KITH_OK);
-    return id;
-}
-
 static kith_pq_signer *pq_of(uint8_t seed)
 {
     uint8_t raw[32];
@@ -51,8 +41,8 @@ static int set_up(void **state)
     alice = signer_of(1);
     bob = signer_of(2);
     mallory = signer_of(3);
-    alice_id = id_of(alice);
-    bob_id = id_of(bob);
+    alice_id = support_peer_of(alice);
+    bob_id = support_peer_of(bob);
     alice_pq = pq_of(1);
     mallory_pq = pq_of(3);
     kith_put_pq_key(&w, kith_pq_signer_alg(alice_pq), kith_pq_signer_public(alice_pq));

@@ -11,24 +11,14 @@ static kith_signer *signer;
 static kith_peer_id own, other;
 static uint8_t sealed[2 * KITH_PEER_INFO_MAX];
 
-static kith_peer_id id_of(const kith_signer *s)
-{
-    uint8_t pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN];
-    kith_peer_id id;
-    kith_signer_public(s, pub);
-    kith_pubkey_ed25519(pub, key);
-    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &id), KITH_OK);
-    return id;
-}
-
 static int make(void **state)
 {
     (void)state;
     uint8_t seed[KITH_ED25519_SEED_LEN] = {1}, second[KITH_ED25519_SEED_LEN] = {2};
     signer = kith_signer_new(seed);
     kith_signer *s = kith_signer_new(second);
-    own = id_of(signer);
-    other = id_of(s);
+    own = support_peer_of(signer);
+    other = support_peer_of(s);
     kith_signer_free(s);
     return signer ? 0 : 1;
 }
