@@ -346,6 +346,32 @@ static void wire_up(kith_lan *l, const kith_mdns_link *found)
         wire_close(l, w);
 }
 
+static void send_all(kith_lan *l)
+{
+    uint8_t packet[KITH_MDNS_PACKET_MAX];
+    uint32_t link;
+    size_t n;
+    while ((n = kith_mdns_send(l->mdns, kith_host_now(l->cfg.host), &link,
+                               kith_span_of(packet, sizeof packet))) > 0) {
+        const wire *w = find_wire(l, link);
+        if (w)
+            port_send(w->v4, AF_INET, packet, n);
+        if (w)
+            port_send(w->v6, AF_INET6, packet, n);
+    }
+}
+
+/* Nobody wants the links any more, as when this machine stops listening: who was told of us hears a goodbye while there
+ * are sockets. */
+static void say_goodbye(kith_lan *l, const kith_mdns_link *found, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (find_wire(l, found[i].id))
+            (void)kith_mdns_link_up(l->mdns, kith_host_now(l->cfg.host), &found[i]); /* where nothing is offered */
+    }
+    send_all(l);
+}
+
 static void rescan(kith_lan *l)
 {
     static kith_mdns_link found[KITH_MDNS_LINKS_MAX]; /* large for a stack; one thread scans */
@@ -360,6 +386,8 @@ static void rescan(kith_lan *l)
         l->wires[i].seen = false;
     for (size_t i = 0; i < n && wanted; i++)
         wire_up(l, &found[i]);
+    if (!wanted)
+        say_goodbye(l, found, n);
     for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++) {
         if (l->wires[i].l.id && !l->wires[i].seen)
             wire_close(l, &l->wires[i]);
@@ -580,21 +608,6 @@ static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 static void on_timer(uv_timer_t *t)
 {
     pump(t->data);
-}
-
-static void send_all(kith_lan *l)
-{
-    uint8_t packet[KITH_MDNS_PACKET_MAX];
-    uint32_t link;
-    size_t n;
-    while ((n = kith_mdns_send(l->mdns, kith_host_now(l->cfg.host), &link,
-                               kith_span_of(packet, sizeof packet))) > 0) {
-        const wire *w = find_wire(l, link);
-        if (w)
-            port_send(w->v4, AF_INET, packet, n);
-        if (w)
-            port_send(w->v6, AF_INET6, packet, n);
-    }
 }
 
 static void pump(kith_lan *l)

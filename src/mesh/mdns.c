@@ -395,12 +395,27 @@ static void hear_attribute(kith_mdns *m, kith_time now, const iface *i, kith_byt
     hear_address(m, e, &a, now + holds);
 }
 
+/* Whether a packet from there speaks for the peer: its claim came from there, or it can be reached there. It has an
+ * address of each family, and what an IPv6 packet comes from changes when the link-local address is ready. */
+static bool speaks_for(const entry *e, kith_bytes from)
+{
+    bool does = same_ip(&e->from, from);
+    for (size_t i = 0; i < e->count && !does; i++) {
+        kith_maddr a;
+        kith_maddr_part ip;
+        does = kith_maddr_parse(kith_bytes_of(e->addrs[i].b, e->addrs[i].len), &a) == KITH_OK &&
+               (kith_maddr_find(&a, KITH_MA_IP4, &ip) || kith_maddr_find(&a, KITH_MA_IP6, &ip)) &&
+               kith_bytes_eq(ip.value, from);
+    }
+    return does;
+}
+
 /* Whoever said that it is there takes it back. */
 static void hear_goodbye(kith_mdns *m, kith_time now, const iface *i, kith_bytes from, kith_bytes label)
 {
     KITH_EACH (&m->entries, k) {
         entry *e = KITH_OF(k, entry, link);
-        if (e->on != i->l.id || e->label_len == 0 || !same_ip(&e->from, from) ||
+        if (e->on != i->l.id || e->label_len == 0 || !speaks_for(e, from) ||
             !kith_bytes_eq(kith_bytes_of(e->label, e->label_len), label))
             continue;
         for (size_t a = 0; a < e->count; a++)

@@ -4,6 +4,7 @@
 go- and js-libp2p find them and are found, where test/interop has built those."""
 import contextlib
 import os
+import signal
 import socket
 import statistics
 import struct
@@ -110,6 +111,23 @@ def one_that_is_lost_returns_and_so_does_the_segment():
                 measure("found again after the link was down", [t])
                 assert t < FOUND_WITHIN * SLOW
                 net.kith(1, b, "ping", one.peer, "-c", 1)
+
+
+def a_node_that_takes_its_time_to_stop_says_goodbye_all_the_same():
+    """Its addresses change while it waits for a peer that does not answer, and it listens no more."""
+    with Net(3) as net, homes("a", "b", "c") as (a, b, c), net.up(0, a) as one, net.up(1, b) as two, net.up(2, c) as three:
+        found(one, two.peer), connected(two, three)
+        three.process.send_signal(signal.SIGSTOP)
+        try:
+            two.process.send_signal(signal.SIGTERM)
+            for i in range(100, 250):
+                kith_net.must("-n", net.names[1], "addr", "add", f"10.77.0.{i}/24", "dev", "eth0")
+                time.sleep(0.05)
+                if two.process.poll() is not None:
+                    break
+        finally:
+            three.process.send_signal(signal.SIGCONT)
+        assert one.event("peer_lost", 3)["peer"] == two.peer
 
 
 def connected(one, two):
@@ -269,6 +287,7 @@ if __name__ == "__main__":
     if why := kith_net.missing():
         skip(f"skipped: network namespaces: {why}")
     run(three_nodes_find_each_other_and_connect, one_that_is_lost_returns_and_so_does_the_segment,
+        a_node_that_takes_its_time_to_stop_says_goodbye_all_the_same,
         one_command_finds_and_measures, who_is_blocked_is_found_and_not_dialled, so_many_are_connected_to_and_no_more,
         a_network_with_link_local_addresses_only_will_do, a_node_on_loopback_keeps_to_itself,
         a_flood_of_claims_and_noise_is_borne)
