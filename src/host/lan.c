@@ -366,8 +366,10 @@ static void send_all(kith_lan *l)
 static void say_goodbye(kith_lan *l, const kith_mdns_link *found, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (find_wire(l, found[i].id))
-            (void)kith_mdns_link_up(l->mdns, kith_host_now(l->cfg.host), &found[i]); /* where nothing is offered */
+        wire *w = find_wire(l, found[i].id);
+        if (w &&
+            kith_mdns_link_up(l->mdns, kith_host_now(l->cfg.host), &found[i])) /* where nothing is offered */
+            wire_close(l, w);
     }
     send_all(l);
 }

