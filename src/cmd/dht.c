@@ -57,6 +57,14 @@ static int on_value(const cmd_args *args, const json_t *r)
         call_print_json(r);
         return EXIT_OK;
     }
+    const json_t *ipns = json_object_get(r, "ipns");
+    if (ipns && !cmd_has(args, "raw")) {
+        if (!json_object_get(ipns, "value"))
+            return cmd_fail(EXIT_DAMAGED,
+                            "dht get: this name points to what is no path; --raw writes its record as it is");
+        puts(call_text(ipns, "value"));
+        return EXIT_OK;
+    }
     if (kith_base_get(kith_bytes_str(call_text(r, "base64")), KITH_BASE64URL, &w))
         return cmd_fail(EXIT_DAMAGED, "dht get: the node's answer is not base64url");
     fwrite(value, 1, w.len, stdout);
@@ -187,7 +195,7 @@ static const call_sub subs[] = {
     {"unprovide", "", 1, 1, prepare_unprovide},
     {"providers", "count", 1, 1, prepare_providers},
     {"put", "", 1, 2, prepare_put},
-    {"get", "", 1, 1, prepare_get},
+    {"get", "raw", 1, 1, prepare_get},
     {0},
 };
 
@@ -199,6 +207,7 @@ static int prepare(const cmd_args *args, call *out)
 static const cmd_option options[] = {
     {.name = "count", .letter = 'c', .arg = "N", .help = "providers: as many at most (1 to 64, default 20)"},
     {.name = "detailed", .help = "status: every server in the table too"},
+    {.name = "raw", .help = "get: the record of /ipns/NAME as it is, to keep it or put it elsewhere"},
     {.name = "json", .help = "print JSON"},
     {0},
 };
@@ -207,19 +216,21 @@ const cmd cmd_dht = {
     .name = "dht",
     .summary = "use the distributed hash table: providers, values, status",
     .usage = "status [--detailed] | provide KEY | unprovide KEY | providers KEY [--count N] |\n"
-             "                put KEY [FILE|-] | get KEY  [--json]",
+             "                put KEY [FILE|-] | get KEY [--raw]  [--json]",
     .about =
         "The DHT is a list that all of its nodes keep together, without a server: who provides what, and small values\n"
         "that can be checked. KEY of a provider is a CID, or any other text, such as the name of a club.\n\n"
         "  provide    tell the network that the running node has it, and again every 22 hours until unprovide\n"
         "  providers  who has it\n"
-        "  put, get   a value under /pk/PEER, the public key of that peer; put without FILE: the key that the id holds\n"
+        "  put, get   a value under /pk/PEER, the public key of that peer; put without FILE: the key that the id holds;\n"
+        "             or under /ipns/NAME, where an IPNS name points to, as its owner has signed it (put: such a record)\n"
         "  status     how the running node takes part: 'dht', 'dht.protocol' and 'bootstrap' of the configuration\n\n"
         "Without a running node put, get and providers join the network for as long as they take.",
     .examples = "  kith dht provide chess-club-of-ulm\n"
                 "  kith dht providers chess-club-of-ulm --json\n"
                 "  kith dht providers bafkreib3n4qhnhzrdcs6yvzd6n4hn4zrdn2tbsnsdf6u7uyqfxj5eyyhiq\n"
-                "  kith dht get /pk/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE --json\n",
+                "  kith dht get /pk/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE --json\n"
+                "  kith dht get /ipns/k51qzi5uqu5dgklc20hksmmzhoy5lfrn5xcnryq6xp4r50b5yc0vnivpywfu9p\n",
     .options = options,
     .node = true,
     .args_min = 1,

@@ -9,6 +9,7 @@
 #include "host/json.h"
 #include "host/trust_methods.h"
 #include "wire/cid.h"
+#include "wire/ipns.h"
 
 #define QUORUM 4 /* values that agree or lose before the best is told; go asks 16 of a network of thousands */
 #define QUORUM_MAX 100
@@ -210,6 +211,38 @@ static json_t *base64_json(kith_bytes b)
     return kith_json_bytes(kith_wr_bytes(&w));
 }
 
+/* Where a name points to, in words; NULL: in none. A binary CID is short for its path. */
+static json_t *target_json(kith_bytes value)
+{
+    uint8_t text[2 * KITH_CID_MAX];
+    kith_wr w = kith_wr_of(kith_span_of(text, sizeof text));
+    kith_cid cid;
+    if (value.len > 0 && value.p[0] != '/' && kith_cid_parse(value, &cid) == KITH_OK) {
+        kith_put_str(&w, "/ipfs/");
+        kith_put_cid_text(&w, &cid, cid.version == 0 ? KITH_BASE58 : KITH_BASE32);
+        return kith_json_bytes(kith_wr_bytes(&w));
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.p[i] <= ' ' || value.p[i] > '~')
+            return NULL;
+    }
+    return value.len ? kith_json_bytes(value) : NULL;
+}
+
+/* What an IPNS record says, beside its bytes. */
+static void add_ipns(json_t *result, const json_t *key, kith_bytes value)
+{
+    static const char prefix[] = "/ipns/";
+    const char *text = json_string_value(key);
+    kith_ipns r;
+    if (!text || strncmp(text, prefix, sizeof prefix - 1) != 0 || kith_ipns_read(value, &r))
+        return;
+    json_object_set_new(result, "ipns",
+                        json_pack("{s:o*, s:I, s:I, s:f}", "value", target_json(r.value), "sequence",
+                                  (json_int_t)r.sequence, "valid_until", (json_int_t)r.eol, "ttl",
+                                  (double)r.ttl / 1e9));
+}
+
 /* ---- finding a peer ---- */
 
 static void add_addr(job *j, const kith_maddr *addr, const char *source)
@@ -346,8 +379,10 @@ static void on_event(void *ctx, const kith_kad_event *ev)
     json_t *r = j->kind == PROVIDERS ? providers_result(j) : json_pack("{s:O}", "key", j->key);
     if (j->kind == PROVIDE || j->kind == PUT)
         json_object_set_new(r, "reached", json_integer(ev->reached));
-    if (j->kind == GET)
+    if (j->kind == GET) {
         json_object_set_new(r, "base64", base64_json(ev->value));
+        add_ipns(r, j->key, ev->value);
+    }
     finish(j, r);
 }
 
@@ -360,10 +395,12 @@ static void go_on(job *j, kith_err e)
         return;
     j->op = 0;
     fail(j, e,
-         e == KITH_EUNSUPPORTED                 ? "the DHT keeps only values that can be checked: /pk/PEER"
-         : e == KITH_ELIMIT                     ? "too much is under way or provided already; try again later"
-         : e == KITH_EFORMAT || e == KITH_EAUTH ? "this value may not stand under this key"
-                                                : kith_err_text(e));
+         e == KITH_EUNSUPPORTED ? "the DHT keeps only values that can be checked: /pk/PEER, /ipns/NAME"
+         : e == KITH_ELIMIT     ? "too much is under way or provided already; try again later"
+         : e == KITH_ETIMEOUT   ? "this record has expired; let the owner of its name publish it again"
+         : e == KITH_EFORMAT || e == KITH_EAUTH || e == KITH_ECRYPTO
+             ? "this value may not stand under this key"
+             : kith_err_text(e));
 }
 
 void kith_dht_run_provide(kith_dht_methods *m, kith_rpc_call *call, const json_t *params)

@@ -541,16 +541,19 @@ static void searched(kith_kad *k, kith_time now, op *o)
 
 /* ---- answers ---- */
 
-static void take_value(kith_kad *k, op *o, const kith_peer_id *from, const kith_kad_msg *m)
+static void take_value(kith_kad *k, kith_time now, op *o, const kith_peer_id *from, const kith_kad_msg *m)
 {
     kith_bytes key = kith_bytes_of(o->key, o->key_len);
     const kith_kad_namespace *ns = kith_kad_namespace_(k, key);
     if (!m->has_record || !ns)
         return;
-    if (!kith_bytes_eq(m->record_key, key) || ns->validate(ns->ctx, key, m->value)) {
+    kith_err e = kith_bytes_eq(m->record_key, key)
+                     ? kith_kad_judge_(ns, kith_kad_clock(k, now), key, m->value)
+                     : KITH_EAUTH;
+    if (e && e != KITH_ETIMEOUT && e != KITH_EUNSUPPORTED)
         kith_kad_conduct_(k, from, KITH_CONDUCT_DHT);
+    if (e)
         return;
-    }
     kith_bytes best = kith_bytes_of(o->value, o->value_len);
     kith_peer_id *worse = o->holders + CORRECTED_MAX;
     if (o->got == 0 || ns->better(ns->ctx, key, best, m->value)) {
@@ -641,7 +644,7 @@ static bool take_answer(kith_kad *k, kith_time now, op *o, const kith_request_en
             n++;
     }
     if (o->kind == GET)
-        take_value(k, o, &end->peer, &m);
+        take_value(k, now, o, &end->peer, &m);
     else if (o->kind == FIND_PROVIDERS)
         take_providers(k, o, &m, &remote);
     kith_kad_lookup_answered(o->lookup, &end->peer, named, n);
@@ -1028,8 +1031,22 @@ kith_err kith_kad_bootstrap(kith_kad *k, kith_time now, const kith_peer_id *id, 
 
 const kith_kad_namespace *kith_kad_namespace_(const kith_kad *k, kith_bytes key)
 {
-    const kith_kad_namespace *ns = kith_kad_namespace_of(&kith_kad_pk, 1, key);
+    const kith_kad_namespace *ns = kith_kad_namespace_own(key);
     return ns ? ns : kith_kad_namespace_of(k->cfg.namespaces, k->cfg.namespace_count, key);
+}
+
+kith_err kith_kad_judge_(const kith_kad_namespace *ns, uint64_t unix_seconds, kith_bytes key,
+                         kith_bytes value)
+{
+    kith_err e = ns->validate(ns->ctx, key, value);
+    return !e && ns->ended && ns->ended(ns->ctx, key, value, unix_seconds) ? KITH_ETIMEOUT : e;
+}
+
+bool kith_kad_stored_(const kith_kad *k, uint64_t unix_seconds, kith_bytes key, kith_kad_row *out)
+{
+    const kith_kad_namespace *ns = kith_kad_namespace_(k, key);
+    return kith_kad_store_value(k->store, unix_seconds, key, out) &&
+           !(ns && ns->ended && ns->ended(ns->ctx, key, out->data, unix_seconds));
 }
 
 kith_err kith_kad_find_nearest(kith_kad *k, kith_time now, kith_bytes key, uint64_t *id)
@@ -1071,7 +1088,7 @@ kith_err kith_kad_put(kith_kad *k, kith_time now, kith_bytes key, kith_bytes val
         return KITH_EUNSUPPORTED;
     if (value.len > KITH_KAD_VALUE_MAX)
         return KITH_EFORMAT;
-    kith_err e = ns->validate(ns->ctx, key, value);
+    kith_err e = kith_kad_judge_(ns, kith_kad_clock(k, now), key, value);
     if (!e)
         e = begin(k, now, PUT, key, false, &o);
     if (e)
@@ -1102,8 +1119,8 @@ kith_err kith_kad_get(kith_kad *k, kith_time now, kith_bytes key, unsigned quoru
         return KITH_ENOMEM;
     }
     *id = o->id;
-    if (kith_kad_store_value(k->store, kith_kad_clock(k, now), key, &row) &&
-        keep_value(k, o, row.data) == KITH_OK && ++o->got >= o->most)
+    if (kith_kad_stored_(k, kith_kad_clock(k, now), key, &row) && keep_value(k, o, row.data) == KITH_OK &&
+        ++o->got >= o->most)
         kith_kad_lookup_stop(o->lookup);
     return KITH_OK;
 }

@@ -43,7 +43,7 @@ typedef struct kith_kad_config {
     uint32_t provides_max;                  /* 1024 keys that we provide */
     uint32_t streams_max, streams_per_conn; /* 256, 16: inbound */
     uint32_t requests_max, requests_active; /* 512, 64 */
-    const kith_kad_namespace *namespaces;   /* borrowed, beside /pk/ */
+    const kith_kad_namespace *namespaces;   /* borrowed, beside /pk/ and /ipns/ */
     size_t namespace_count;
     kith_kad_store_config store; /* its env is ignored */
     /* Told what peers did wrong: KITH_CONDUCT_DHT, an answer that is none, or a value that its validator refuses; KITH_CONDUCT_FLOOD. May be
@@ -80,7 +80,8 @@ KITH_CHECK kith_err kith_kad_find_nearest(kith_kad *k, kith_time now, kith_bytes
 /* A peer and its addresses. DONE: KITH_OK when we are connected to it; KITH_ENOTFOUND with the addresses that others named and where it did
  * not answer, if there are any. */
 KITH_CHECK kith_err kith_kad_find_peer(kith_kad *k, kith_time now, const kith_peer_id *peer, uint64_t *id);
-/* Puts a value at the k nearest. KITH_EUNSUPPORTED: no namespace of ours; KITH_EFORMAT or KITH_EAUTH: its validator says no. */
+/* Puts a value at the k nearest. KITH_EUNSUPPORTED: no namespace of ours; KITH_ETIMEOUT: it has had its
+ * time; KITH_EFORMAT, KITH_EAUTH, KITH_ECRYPTO: its validator says no. */
 KITH_CHECK kith_err kith_kad_put(kith_kad *k, kith_time now, kith_bytes key, kith_bytes value, uint64_t *id);
 /* The best value of `quorum` (1..) that are valid; fewer when there are no more. Who gave a worse one is sent the best. KITH_EUNSUPPORTED. */
 KITH_CHECK kith_err kith_kad_get(kith_kad *k, kith_time now, kith_bytes key, unsigned quorum, uint64_t *id);

@@ -71,6 +71,11 @@ known *kith_kad_known_(const kith_kad *k, const kith_peer_id *id);
 provided *kith_kad_provided_(const kith_kad *k, kith_bytes key);
 /* The validator of a key, or NULL. */
 const kith_kad_namespace *kith_kad_namespace_(const kith_kad *k, kith_bytes key);
+/* Whether a value may stand under a key now. KITH_ETIMEOUT: it has had its time; else as the validator says. */
+kith_err kith_kad_judge_(const kith_kad_namespace *ns, uint64_t unix_seconds, kith_bytes key,
+                         kith_bytes value);
+/* The value of the store, unless it has had its time. */
+bool kith_kad_stored_(const kith_kad *k, uint64_t unix_seconds, kith_bytes key, kith_kad_row *out);
 /* Those of packed addresses that peers at `remote` may tell or use: what is only reachable on one machine or in one network stays there. So a
  * stranger cannot send us to services of our own network either. */
 void kith_kad_fitting_(kith_bytes packed, const kith_maddr *remote, kith_addrs *out);

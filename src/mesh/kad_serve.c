@@ -81,7 +81,7 @@ static kith_err get_value(const kith_kad *k, uint64_t unix, const asker *from, c
     if (m->key.len == 0)
         return KITH_EPROTO;
     kith_kad_put_head(w, KITH_KAD_GET_VALUE, m->key);
-    if (kith_kad_store_value(k->store, unix, m->key, &row))
+    if (kith_kad_stored_(k, unix, m->key, &row))
         kith_kad_put_record(w, m->key, row.data, row.received);
     put_nearest(k, from, m->key, NULL, w);
     return KITH_OK;
@@ -94,10 +94,9 @@ static kith_err put_value(kith_kad *k, uint64_t unix, const asker *from, const k
     const kith_kad_namespace *ns = kith_kad_namespace_(k, m->key);
     if (!ns)
         return KITH_EUNSUPPORTED;
-    kith_err e = ns->validate(ns->ctx, m->key, m->value);
+    kith_err e = kith_kad_judge_(ns, unix, m->key, m->value);
     kith_kad_row row;
-    if (!e && kith_kad_store_value(k->store, unix, m->key, &row) &&
-        ns->better(ns->ctx, m->key, m->value, row.data))
+    if (!e && kith_kad_stored_(k, unix, m->key, &row) && ns->better(ns->ctx, m->key, m->value, row.data))
         e = KITH_EREFUSED; /* what we have is better */
     row = (kith_kad_row){.key = m->key, .data = m->value, .received = unix, .group = from->group};
     if (!e)

@@ -4,10 +4,12 @@
 restart. No test calls the public network."""
 import contextlib
 import json
+import pathlib
 
 from kith_cli import LOOPBACK, Up, eventually, homes, kith, run, start
 
 NET = ("--dht.protocol", "/test/kad/1.0.0")
+VECTORS = pathlib.Path(__file__).resolve().parent.parent / "vectors"
 NOBODY = "12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE"
 
 
@@ -50,6 +52,16 @@ def what_one_provides_and_puts_others_find():
         kith(d, "dht", "get", f"/pk/{NOBODY}", code=4, err="nobody has a value")
         kith(d, "dht", "put", "/shop/price", e.parent / "value", code=2)
         kith(d, "dht", "get", "/shop/price", code=5, err="/pk/PEER")
+        records = {w[0]: w[1:] for w in map(str.split, (VECTORS / "ipns_records.txt").open()) if len(w) == 6 and w[0] != "#"}
+        (name, record), old, to = records["ed25519"][:2], records["ed25519-expired"][1], "/ipfs/bafkreib3n4qhnhzrdcs6yvzd6n4hn4zrdn2tbsnsdf6u7uyqfxj5eyyhiq"
+        (e.parent / "record").write_bytes(bytes.fromhex(record))
+        assert kith(a, "dht", "put", f"/ipns/{name}", e.parent / "record", "--json").json()["reached"] == 4
+        kith(c, "dht", "get", f"/ipns/{name}", out=to)
+        r = kith(d, "dht", "get", f"/ipns/{name}", "--json").json()["ipns"]
+        assert r == {"value": to, "sequence": 5, "valid_until": 4102542245, "ttl": 3600.0}, r
+        kith(d, "dht", "put", f"/ipns/{NOBODY}", e.parent / "record", code=5, err="may not stand")
+        (e.parent / "record").write_bytes(bytes.fromhex(old))
+        kith(d, "dht", "put", f"/ipns/{name}", e.parent / "record", code=4, err="has expired")
         kith(d, "dht", "get", "price", code=2, err="/NAMESPACE/REST")
         kith(d, "dht", "sell", code=2, err="provide, unprovide, providers")
         # A command without a running node joins as a client, asks and leaves; nobody has it in a table.

@@ -173,4 +173,5 @@ static bool number_better(void *ctx, kith_bytes key, kith_bytes a, kith_bytes b)
     return b.p[0] > a.p[0];
 }
 
-const kith_kad_namespace sim_kad_number = {"number", number_validate, number_better, NULL};
+const kith_kad_namespace sim_kad_number = {
+    .name = "number", .validate = number_validate, .better = number_better};

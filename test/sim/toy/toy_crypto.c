@@ -367,6 +367,13 @@ kith_err kith_verify(kith_key_type type, kith_bytes key, kith_bytes msg, kith_by
     return memcmp(want, sig.p, sizeof want) == 0 ? KITH_OK : KITH_ECRYPTO;
 }
 
+kith_err kith_key_check(kith_key_type type, kith_bytes key)
+{
+    if (type != KITH_KEY_ED25519)
+        return KITH_EUNSUPPORTED;
+    return key.len == KITH_ED25519_PUB_LEN ? KITH_OK : KITH_ECRYPTO;
+}
+
 /* ---- pqsign.h ---- */
 
 struct kith_pq_signer {
