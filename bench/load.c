@@ -8,6 +8,7 @@
  *     ... classical                   offers only /noise; the default is kith's own preference: ML-KEM, and an ML-DSA identity
  *     ... resumed                     the same; a peer that has met the listener does not sign again
  *     ... hybrid                      the channel without that identity: /noise-mlkem768-hfs/0.2.0, then /noise
+ *     ... strangers                   the same, and in the job of handshakes each is another peer's first
  *
  * Prints one line of JSON. A connection counts when it is open: authenticated and multiplexed. */
 #include <stdio.h>
@@ -29,7 +30,7 @@ typedef struct client {
 } client;
 
 static enum { CROWD, HANDSHAKES, PINGS } job;
-static enum { OWN, RESUMED, HYBRID, CLASSICAL } channel;
+static enum { OWN, RESUMED, HYBRID, STRANGERS, CLASSICAL } channel;
 static client *clients;
 static size_t client_count, wanted, started, live, failures;
 static const char *why_not = "";
@@ -157,6 +158,8 @@ static void on_pong(client *c)
     kith_node_wake(c->c.node, callers_now(), c->stream);
 }
 
+static void next_stranger(client *c);
+
 static bool events(caller *who)
 {
     client *c = (client *)who;
@@ -203,6 +206,8 @@ static bool events(caller *who)
         }
     }
     if (!any && job == HANDSHAKES && !who->conn && callers_now() < until) {
+        if (channel == STRANGERS)
+            next_stranger(c);
         c->asked = callers_now();
         caller_dial(who);
         any = true;
@@ -256,17 +261,27 @@ static void client_init(client *c, size_t i)
     caller_init(&c->c, "load", i, &cfg, channel == OWN || channel == RESUMED, events);
 }
 
+/* Somebody else takes the client's place, whose keys nobody has seen. */
+static void next_stranger(client *c)
+{
+    static size_t strangers = SLOTS;
+    caller_fini(&c->c);
+    client_init(c, strangers++);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 5 && strcmp(argv[4], "classical") == 0)
         channel = CLASSICAL;
     else if (argc == 5 && strcmp(argv[4], "hybrid") == 0)
         channel = HYBRID;
+    else if (argc == 5 && strcmp(argv[4], "strangers") == 0)
+        channel = STRANGERS;
     else if (argc == 5 && strcmp(argv[4], "resumed") == 0)
         channel = RESUMED;
     if (argc != 4 && channel == OWN) {
         fputs(
-            "usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid | resumed]\n",
+            "usage: load ADDR crowd COUNT | handshakes SECONDS | pings COUNT [classical | hybrid | strangers | resumed]\n",
             stderr);
         return 2;
     }

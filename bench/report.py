@@ -13,7 +13,7 @@ import textwrap
 HERE = pathlib.Path(__file__).resolve().parent
 FRONT = HERE.parent / "README.md"
 BEGIN, END = "<!-- measured: bench/run writes from here -->\n", "<!-- to here -->\n"
-LABEL = {"bound tcp": "bare TCP", "bound aead": "TCP + AEAD", "kith": "kith", "kith resumed": "kith, resumed",
+LABEL = {"bound tcp": "bare TCP", "bound aead": "TCP + AEAD", "kith": "kith", "kith resumed": "kith, resumed", "kith strangers": "kith, hybrid, strangers",
          "kith hybrid": "kith, hybrid", "kith classical": "kith, classical",
          "rust": "rust-libp2p", "go": "go-libp2p", "js": "js-libp2p"}
 PEERS = ("rust", "go", "js")
@@ -161,6 +161,8 @@ class Report:
         hold("round trips to the first byte, TCP's included", self.of("firstbyte", "kith", "round_trips"), 3.3, "")
         for side in ("listener", "dialer"):
             hold(f"handshake with ML-KEM-768, CPU of the {side}", self.of("handshakes", "kith hybrid", f"{side}_cpu_ms"), 1, " ms")
+            if side == "listener": # the dialer makes a peer each time
+                hold("and of strangers only, CPU of the listener", self.of("handshakes", "kith strangers", "listener_cpu_ms"), 1, " ms")
             hold(f"and with ML-DSA-65 identities, CPU of the {side}", self.of("handshakes", "kith", f"{side}_cpu_ms"), 3, " ms")
             hold(f"and resumed, CPU of the {side}", self.of("handshakes", "kith resumed", f"{side}_cpu_ms"), 1, " ms")
         ahead("handshakes per second with ML-KEM-768", "handshakes", "per_second", True, "kith hybrid")
@@ -194,6 +196,7 @@ class Report:
         line(f"bulk down at {o['delay']} ms, Gbit/s", "long", "down_gbit", 2)
         line("round trips to the first byte", "firstbyte", "round_trips", 1)
         line("handshakes per second, ML-KEM", "handshakes", "per_second", 0, name="kith hybrid")
+        line("and all of them first meetings", "handshakes", "per_second", 0, others=(), name="kith strangers")
         line("and with ML-DSA identities", "handshakes", "per_second", 0, others=(), name="kith")
         if self.of("handshakes", "kith resumed", "per_second"):
             line("and resumed, ML-DSA checked before", "handshakes", "per_second", 0, others=(), name="kith resumed")
@@ -203,7 +206,7 @@ class Report:
         line("start to listening, ms", "start", "ms", 0)
         line("program and libraries, MiB", "size", "all_mib", 1)
         rows = [r for r in rows if r[1] != "****"]
-        versions = [f"{LABEL[n]} {v['version'].lstrip('v')}" for n, v in self.doc["versions"].items() if n not in ("kith resumed", "kith hybrid", "kith classical")]
+        versions = [f"{LABEL[n]} {v['version'].lstrip('v')}" for n, v in self.doc["versions"].items() if n not in ("kith resumed", "kith hybrid", "kith strangers", "kith classical")]
         partial = [f"{LABEL[n]} ({d['open']})" for n, d in self.r.get("memory", {}).items() if 0 < d.get("open", 0) < o["conns"]]
         said = (f"{m['cores']} x {m['cpu']}, {m['system']}, {self.doc['date'][:10]}; {', '.join(versions)}. Each against itself over "
                 f"loopback, medians of {o['rounds']}. kith is post-quantum (ML-KEM-768; ML-DSA-65 identities but for the row that says ML-KEM), *classical* is kith with `--pq off`, the same "

@@ -7,6 +7,7 @@
 #include "crypto/crypto.h"
 #include "proto/noise_core.h"
 #include "proto/noise_pq.h"
+#include "proto/noise_seen.h"
 #include "wire/pb.h"
 
 #define PAYLOAD_MAX 8192 /* of the peer's */
@@ -93,6 +94,7 @@ struct kith_noise_identity {
     size_t pq_key_len;
     uint8_t *successors; /* fields of the extensions, encoded */
     size_t successors_len;
+    kith_noise_seen *seen; /* of peers */
 };
 
 #define SIGNED_PREFIX "noise-libp2p-static-key:"
@@ -131,7 +133,8 @@ kith_noise_identity *kith_noise_identity_new(const kith_env *env, const kith_sig
     kith_rand_fill(env, kith_span_of(secret, sizeof secret));
     id->s = kith_dh_new(secret);
     kith_wipe(secret, sizeof secret);
-    if (!id->s || !take_pq(id, pq))
+    id->seen = kith_noise_seen_new(env);
+    if (!id->s || !id->seen || !take_pq(id, pq))
         goto fail;
 
     uint8_t pub[KITH_X25519_LEN];
@@ -187,6 +190,7 @@ void kith_noise_identity_free(kith_noise_identity *id)
         return;
     kith_mem_free(id->env, id->successors, id->successors_len);
     kith_dh_free(id->s);
+    kith_noise_seen_free(id->seen);
     kith_mem_free(id->env, id->pq_key, id->pq_key_len);
     KITH_FREE(id->env, id);
 }
@@ -640,6 +644,20 @@ static bool measure_successors(step *s)
     return true;
 }
 
+/* Whether the identity key has signed the peer's static key. */
+static kith_err verify(const kith_noise *n, const fields *p)
+{
+    uint8_t text[SIGNED_LEN];
+    kith_noise_seen_name name = kith_noise_seen_name_of(p->key, n->hs->rs, p->sig);
+    if (kith_noise_seen_has(n->identity->seen, &name))
+        return KITH_OK;
+    signed_text(n->hs->rs, text);
+    kith_err e = kith_pubkey_verify(p->key, kith_bytes_of(text, sizeof text), p->sig);
+    if (!e)
+        kith_noise_seen_add(n->identity->seen, &name);
+    return e;
+}
+
 /* Who the peer is, by its payload. */
 static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint8_t h[KITH_SHA256_LEN])
 {
@@ -649,9 +667,7 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint
     if (p.key.len == 0 || p.sig.len == 0)
         return fail(s, KITH_EPROTO, "the peer's handshake payload lacks its identity");
 
-    uint8_t text[SIGNED_LEN];
-    signed_text(n->hs->rs, text);
-    kith_err e = kith_pubkey_verify(p.key, kith_bytes_of(text, sizeof text), p.sig);
+    kith_err e = verify(n, &p);
     if (e == KITH_EUNSUPPORTED)
         return fail(s, e, "the peer's identity key has an unknown type");
     if (e == KITH_EFORMAT)

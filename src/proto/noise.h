@@ -70,7 +70,7 @@ extern const size_t kith_noise_resume_suite_count;
 /* NULL: unknown. */
 const kith_noise_suite *kith_noise_suite_find(kith_bytes id);
 
-/* A process's static key and the signature over it, made once and shared by all handshakes. */
+/* A process's static key and the signature over it, made once and shared by all handshakes; and which peers' have been found good. */
 typedef struct kith_noise_identity kith_noise_identity;
 /* Draws a fresh static key from env's randomness and signs it. signer is borrowed for the call; pq, which signs in each handshake of
  * kith's own suites and may be NULL where there are none, until free. NULL: no memory. */

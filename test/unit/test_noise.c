@@ -611,6 +611,27 @@ static const char p256_sig[] =
     "304502201e50d58d103f6f3e2daed2e2f03393b341943d04a582d3064a7b0be14021d4d7022100f79ac46dd2db24a9b4bc89"
     "017cc87c2d41bf502dc46d9429ad5737be34e6400b";
 
+/* Its signature has been found good before: everything else about it is looked at as the first time. */
+static void a_peer_that_comes_again_is_taken_or_refused_for_the_right_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        twist t;
+        kith_err err;
+    } again[] = {{HONEST, KITH_OK},
+                 {SIG_OVER_ANOTHER_KEY, KITH_ECRYPTO},
+                 {SIG_OVER_ANOTHER_KEY, KITH_ECRYPTO}, /* what was wrong is wrong again */
+                 {KEY_OF_BOB, KITH_ECRYPTO},
+                 {HONEST, KITH_OK}};
+    static uint8_t buf[10000];
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
+        side *us = against_rogue(XX, true, twisted_payload(again[i].t, buf, sizeof buf));
+        assert_int_equal(us->err, again[i].err);
+        assert_true(again[i].err || kith_peer_id_eq(kith_noise_peer(us->noise), &mallory.id));
+    }
+    end();
+}
+
 /* js-libp2p-noise (GHSA-j3ff-xp6c-6gcc): a peer was who it said it was, whatever the signature. */
 static void CVE_2022_24759_nobody_is_who_others_have_not_signed_for(void **state)
 {
@@ -1761,6 +1782,7 @@ int main(void)
         cmocka_unit_test(each_side_may_insist_on_its_peer),
         cmocka_unit_test(the_muxer_is_the_first_of_the_initiator_that_both_have),
         cmocka_unit_test(a_payload_is_taken_or_refused_for_the_right_reason),
+        cmocka_unit_test(a_peer_that_comes_again_is_taken_or_refused_for_the_right_reason),
         cmocka_unit_test(CVE_2022_24759_nobody_is_who_others_have_not_signed_for),
         cmocka_unit_test(peers_with_other_key_types_are_authenticated),
         cmocka_unit_test(a_payload_in_message_a_is_ignored_by_xx_and_refused_by_hfs),
