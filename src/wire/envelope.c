@@ -168,12 +168,13 @@ kith_err kith_peer_record_open(kith_bytes in, kith_peer_record *out)
         return e;
     if (!kith_peer_id_eq(&rec.peer, &env.signer))
         return KITH_EAUTH;
+    rec.rfc = domain == legacy_domain;
     *out = rec;
     return KITH_OK;
 }
 
-kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n,
-                               kith_wr *w)
+static kith_err seal_record(const kith_signer *s, const char *domain, kith_bytes type, uint64_t seq,
+                            const kith_maddr *addrs, size_t n, kith_wr *w)
 {
     uint8_t b[KITH_ENVELOPE_MAX], pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN];
     kith_wr rec = kith_wr_of(kith_span_of(b, sizeof b));
@@ -196,6 +197,17 @@ kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_ma
         w->bad = true;
         return KITH_ESPACE;
     }
-    return kith_envelope_seal(s, record_domain, kith_bytes_of(record_type, sizeof record_type),
-                              kith_wr_bytes(&rec), w);
+    return kith_envelope_seal(s, domain, type, kith_wr_bytes(&rec), w);
+}
+
+kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n,
+                               kith_wr *w)
+{
+    return seal_record(s, record_domain, kith_bytes_of(record_type, sizeof record_type), seq, addrs, n, w);
+}
+
+kith_err kith_peer_record_seal_rfc(const kith_signer *s, uint64_t seq, const kith_maddr *addrs, size_t n,
+                                   kith_wr *w)
+{
+    return seal_record(s, legacy_domain, kith_bytes_str(legacy_type), seq, addrs, n, w);
 }

@@ -36,7 +36,8 @@ KITH_CHECK kith_err kith_envelope_seal(const kith_signer *s, const char *domain,
 typedef struct kith_peer_record {
     kith_peer_id peer;
     uint64_t seq;
-    size_t addr_count;                       /* addresses beyond the cap are dropped, and empty ones */
+    bool rfc;          /* in RFC 0003's own form: rust writes and reads no other, and nobody else reads it */
+    size_t addr_count; /* addresses beyond the cap are dropped, and empty ones */
     kith_bytes addrs[KITH_RECORD_ADDRS_MAX]; /* binary multiaddrs, not yet checked; views into the input */
 } kith_peer_record;
 
@@ -48,5 +49,8 @@ KITH_CHECK kith_err kith_peer_record_open(kith_bytes in, kith_peer_record *out);
  * KITH_RECORD_ADDRS_MAX; else as kith_envelope_seal. */
 KITH_CHECK kith_err kith_peer_record_seal(const kith_signer *s, uint64_t seq, const kith_maddr *addrs,
                                           size_t n, kith_wr *w);
+/* The same in RFC 0003's own form, for those who read no other: rust's rendezvous. */
+KITH_CHECK kith_err kith_peer_record_seal_rfc(const kith_signer *s, uint64_t seq, const kith_maddr *addrs,
+                                              size_t n, kith_wr *w);
 
 #endif
