@@ -436,6 +436,7 @@ static int run_local(const cmd_args *args, call *c)
                                .book = l.s.book,
                                .lan = l.s.lan,
                                .dht = l.s.dht,
+                               .rendezvous = l.s.rendezvous,
                                .trust = l.s.trust,
                                .names = l.s.names,
                                .identity = l.s.identity,

@@ -43,6 +43,12 @@ static void on_event(const cmd_args *args, const json_t *ev)
     fflush(stdout);
 }
 
+static const char *method_of(const cmd_args *args)
+{
+    const char *method = cmd_value(args, "method");
+    return method ? method : "auto";
+}
+
 static int on_result(const cmd_args *args, const json_t *r)
 {
     unsigned long long wanted = 0;
@@ -52,6 +58,11 @@ static int on_result(const cmd_args *args, const json_t *r)
                               "seconds", call_real(r, "seconds"));
         call_print_json(o);
         json_decref(o);
+    } else if (found == 0 && call_text(r, "trouble")[0]) {
+        cmd_warn("nobody was found; %s", call_text(r, "trouble"));
+    } else if (found == 0 && strcmp(method_of(args), "rendezvous") == 0) {
+        cmd_warn(
+            "nobody else is registered there under that namespace (rendezvous.namespace, or --namespace)");
     } else if (found == 0) {
         cmd_warn(
             "nobody was found; run 'kith up' on another machine of this network, and see that no firewall keeps back UDP "
@@ -63,11 +74,10 @@ static int on_result(const cmd_args *args, const json_t *r)
 
 static int prepare(const cmd_args *args, call *out)
 {
-    const char *method = cmd_value(args, "method"), *wait = cmd_value(args, "timeout"),
-               *key = cmd_value(args, "key");
+    const char *method = method_of(args), *wait = cmd_value(args, "timeout"), *key = cmd_value(args, "key"),
+               *ns = cmd_value(args, "namespace");
     unsigned long long count;
     kith_time timeout = KITH_SEC(5);
-    method = method ? method : "auto";
     if (wait && (!kith_parse_duration(wait, &timeout) || timeout < KITH_MS(1) ||
                  (timeout != KITH_NEVER && timeout > KITH_SEC(86400))))
         return cmd_fail(EXIT_USAGE, "--timeout: '%s' is not a time of up to 24h; write it like 5s, or never",
@@ -83,6 +93,8 @@ static int prepare(const cmd_args *args, call *out)
                   .args = args};
     if (key)
         json_object_set_new(out->params, "key", json_string(key));
+    if (ns)
+        json_object_set_new(out->params, "namespace", json_string(ns));
     return EXIT_OK;
 }
 
@@ -90,8 +102,13 @@ static const cmd_option options[] = {
     {.name = "method",
      .letter = 'm',
      .arg = "HOW",
-     .help = "mdns, manual (the peer book), kademlia (the DHT), auto (all that fit; default)"},
+     .help =
+         "mdns, manual (the peer book), rendezvous (points), kademlia (the DHT), auto (all that fit; default)"},
     {.name = "key", .letter = 'k', .arg = "KEY", .help = "kademlia: only who provides this CID or name"},
+    {.name = "namespace",
+     .letter = 'n',
+     .arg = "NS",
+     .help = "rendezvous: another one than rendezvous.namespace"},
     {.name = "count", .letter = 'c', .arg = "N", .help = "stop after N peers; fewer are a failure"},
     {.name = "timeout", .letter = 't', .arg = "TIME", .help = "how long to look (default 5s), or never"},
     {.name = "ping", .letter = 'p', .help = "connect to each and measure a round trip"},
@@ -101,18 +118,21 @@ static const cmd_option options[] = {
 
 const cmd cmd_discover = {
     .name = "discover",
-    .summary = "find peers: on the local network, in the peer book, in the DHT",
-    .usage = "[--method HOW] [--key KEY] [--count N] [--timeout TIME] [--ping] [--json]",
+    .summary = "find peers: on the local network, in the peer book, at rendezvous points, in the DHT",
+    .usage = "[--method HOW] [--namespace NS] [--key KEY] [--count N] [--timeout TIME] [--ping] [--json]",
     .about =
         "Prints libp2p peers as they are found: on the local network by multicast DNS, as kith, go-, js- and\n"
-        "rust-libp2p nodes announce themselves there, those that the peer book knows an address of, and servers of the\n"
-        "DHT (kademlia), or with --key those who provide a key in it. 'auto' asks the DHT only in a network of one's own\n"
+        "rust-libp2p nodes announce themselves there, those that the peer book knows an address of, those who are\n"
+        "registered at a rendezvous point (rendezvous.point) under the same namespace, and servers of the DHT\n"
+        "(kademlia), or with --key those who provide a key in it. 'auto' asks the DHT only in a network of one's own\n"
         "(dht.protocol), as the public one is full of strangers. What a network says is not proven before a connection\n"
         "is made; --ping does that, but not to who is blocked.",
-    .examples = "  kith discover\n"
-                "  kith discover --method mdns --count 1 --timeout 2s --ping\n"
-                "  kith discover --method kademlia --key chess-club-of-ulm --ping\n"
-                "  kith discover --timeout never --json\n",
+    .examples =
+        "  kith discover\n"
+        "  kith discover --method mdns --count 1 --timeout 2s --ping\n"
+        "  kith discover --method rendezvous --rendezvous.point /ip4/192.0.2.7/tcp/9000/p2p/12D3KooW...\n"
+        "  kith discover --method kademlia --key chess-club-of-ulm --ping\n"
+        "  kith discover --timeout never --json\n",
     .options = options,
     .node = true,
     .args_max = 0,

@@ -48,6 +48,10 @@ int session_read_config(kith_config *c, const cmd_args *args)
             c->bootstrap_from_file = false;
             c->dht.bootstrap_count = 0;
         }
+        if (key->type == KITH_CONFIG_POINTS && c->points_from_file) {
+            c->points_from_file = false;
+            c->rendezvous.point_count = 0;
+        }
         if (kith_config_set(c, key, args->given[i].value, err))
             return cmd_fail(EXIT_USAGE, "--%s", err);
     }
@@ -184,6 +188,14 @@ static void open_dht(session *s)
                                                  .log = on_log});
 }
 
+static void open_rendezvous(session *s)
+{
+    const kith_rendezvous_settings *r = &s->config.rendezvous;
+    if (r->point_count > 0 || r->server)
+        s->rendezvous = kith_rendezvous_new(&(kith_rendezvous_config){
+            .host = s->host, .settings = r, .signer = s->signer, .trust = s->trust, .log = on_log});
+}
+
 int session_start(session *s, const cmd_args *args)
 {
     s->code = -1;
@@ -228,6 +240,7 @@ int session_start(session *s, const cmd_args *args)
         s->lan = kith_lan_new(&(kith_lan_config){
             .host = s->host, .trust = s->trust, .connect = s->config.mdns_connect, .log = on_log});
     open_dht(s);
+    open_rendezvous(s);
     return EXIT_OK;
 }
 
@@ -240,6 +253,7 @@ static void close_handles(void *ctx)
         s->on_stop(s->ctx);
     kith_lan_close(s->lan);
     kith_dht_close(s->dht);
+    kith_rendezvous_close(s->rendezvous);
 }
 
 int session_run(session *s)
@@ -247,6 +261,7 @@ int session_run(session *s)
     kith_host_on_stop(s->host, close_handles, s);
     kith_host_run(s->host);
     kith_dht_save(s->dht);
+    kith_rendezvous_detach(s->rendezvous);
     kith_book_close(s->book);
     kith_message_store_close(s->messages);
     kith_standing_free(s->standing);
@@ -256,18 +271,26 @@ int session_run(session *s)
     kith_host_free(s->host);
     kith_names_free(s->names);
     kith_dht_free(s->dht);
+    kith_rendezvous_free(s->rendezvous);
     session_drop_identity(s);
     return s->code < 0 ? EXIT_OK : s->code;
+}
+
+static void stop_host(void *ctx)
+{
+    session *s = ctx;
+    if (s->patient && !s->interrupted)
+        kith_host_stop_when_sent(s->host);
+    else
+        kith_host_stop(s->host);
 }
 
 void session_end(session *s, int code)
 {
     if (s->code < 0)
         s->code = code;
-    if (s->patient && !s->interrupted)
-        kith_host_stop_when_sent(s->host);
-    else
-        kith_host_stop(s->host);
+    if (!kith_rendezvous_leave(s->rendezvous, stop_host, s))
+        stop_host(s);
 }
 
 int session_code(kith_err e)

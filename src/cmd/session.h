@@ -15,6 +15,7 @@
 #include "host/lan.h"
 #include "host/message_store.h"
 #include "host/names.h"
+#include "host/rendezvous.h"
 #include "host/standing.h"
 #include "host/trust_store.h"
 
@@ -24,17 +25,19 @@ typedef struct session {
     kith_signer *signer;
     kith_pq_signer *pq_signer;
     kith_host *host;
-    kith_trust *trust;               /* whom this node knows; always there */
-    kith_book *book;                 /* NULL: not opened, or it cannot be used */
-    kith_message_store *messages;    /* the same */
-    kith_names *names;               /* what peers call themselves; NULL: no memory */
-    kith_standing *standing;         /* of kith up alone */
-    kith_lan *lan;                   /* NULL: mdns = off. Opens nothing before somebody looks */
-    kith_dht *dht;                   /* NULL: dht = off. Calls nobody before it is started */
-    int code;                        /* what the command will exit with; negative: not decided */
-    bool json;                       /* --json was given */
-    bool interrupted;                /* by SIGINT, SIGTERM or SIGHUP */
-    bool patient;                    /* what was written is to arrive: the end waits for slow peers */
+    kith_trust *trust;            /* whom this node knows; always there */
+    kith_book *book;              /* NULL: not opened, or it cannot be used */
+    kith_message_store *messages; /* the same */
+    kith_names *names;            /* what peers call themselves; NULL: no memory */
+    kith_standing *standing;      /* of kith up alone */
+    kith_lan *lan;                /* NULL: mdns = off. Opens nothing before somebody looks */
+    kith_rendezvous
+        *rendezvous;  /* NULL: neither points nor a server are configured. Calls nobody by itself */
+    kith_dht *dht;    /* NULL: dht = off. Calls nobody before it is started */
+    int code;         /* what the command will exit with; negative: not decided */
+    bool json;        /* --json was given */
+    bool interrupted; /* by SIGINT, SIGTERM or SIGHUP */
+    bool patient;     /* what was written is to arrive: the end waits for slow peers */
     void (*on_interrupt)(void *ctx); /* NULL: the session ends */
     void (*on_stop)(void *ctx);      /* the host is stopping: close own handles; may be NULL */
     void *ctx;                       /* of both */

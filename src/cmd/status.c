@@ -68,6 +68,21 @@ static void print_list(const json_t *list, void (*print)(const json_t *))
 
 /* ---- status ---- */
 
+static void print_rendezvous(const json_t *r)
+{
+    const json_t *points = json_object_get(r, "points");
+    size_t n = json_array_size(points), registered = 0;
+    for (size_t i = 0; i < n; i++)
+        registered += call_true(json_array_get(points, i), "registered");
+    if (n > 0) {
+        printf("meeting   registered at %zu of %zu rendezvous points as ", registered, n);
+        call_print(stdout, call_text(r, "namespace"));
+        printf(", %lld peers found there\n", call_number(r, "found"));
+    }
+    if (call_true(r, "server"))
+        printf("point     %lld registrations of others\n", call_number(r, "registrations"));
+}
+
 static int on_status(const cmd_args *args, const json_t *r)
 {
     char a[32], b[32];
@@ -93,6 +108,7 @@ static int on_status(const cmd_args *args, const json_t *r)
     const json_t *addrs = json_object_get(r, "addrs");
     for (size_t i = 0; i < json_array_size(addrs); i++)
         printf("%s %s\n", i ? "         " : "listening", json_string_value(json_array_get(addrs, i)));
+    print_rendezvous(json_object_get(r, "rendezvous"));
     long long peers = call_number(r, "peers"), pq = call_number(r, "peers_pq");
     printf("peers     %lld connected, %lld of them post-quantum", peers, pq);
     if (peers > pq)

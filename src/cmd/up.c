@@ -258,21 +258,26 @@ static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
 
 /* ---- the local network ---- */
 
+/* Takes the reference. */
+static void say_found(const up *u, json_t *o)
+{
+    saying s;
+    if (say_begin(&s)) {
+        if (u->s.json) {
+            session_print_to(s.f, json_incref(o));
+        } else {
+            stamp(u, s.f);
+            discover_line(s.f, o);
+        }
+        say_end(u, &s);
+    }
+    json_decref(o);
+}
+
 static void on_found(void *ctx, const kith_peer_id *peer, const char *interface)
 {
     const up *u = ctx;
-    saying s;
-    if (!say_begin(&s))
-        return;
-    json_t *o = kith_json_found(u->s.lan, u->s.trust, u->s.names, peer, interface);
-    if (u->s.json) {
-        session_print_to(s.f, json_incref(o));
-    } else {
-        stamp(u, s.f);
-        discover_line(s.f, o);
-    }
-    json_decref(o);
-    say_end(u, &s);
+    say_found(u, kith_json_found(u->s.lan, u->s.trust, u->s.names, peer, interface));
 }
 
 static void on_lost(void *ctx, const kith_peer_id *peer)
@@ -293,6 +298,12 @@ static void on_lost(void *ctx, const kith_peer_id *peer)
     }
     json_decref(o);
     say_end(u, &s);
+}
+
+static void on_met(void *ctx, const kith_peer_id *peer, const kith_maddr *addrs, size_t count)
+{
+    const up *u = ctx;
+    say_found(u, kith_json_found_by(u->s.trust, u->s.names, peer, "rendezvous", "", addrs, count));
 }
 
 static void on_lan_closed(void *ctx)
@@ -524,6 +535,7 @@ static int begin(up *u)
                                .reputation = u->s.standing,
                                .keeper = u->keeper,
                                .dht = u->s.dht,
+                               .rendezvous = u->s.rendezvous,
                                .trust = u->s.trust,
                                .names = u->s.names,
                                .identity = u->s.identity,
@@ -558,6 +570,11 @@ static int begin(up *u)
         say_listening(u, addrs, count);
     if (!code && u->s.dht && !kith_dht_start(u->s.dht))
         return cmd_fail(EXIT_FAILED, "no memory");
+    if (!code && u->s.rendezvous) {
+        kith_rendezvous_watch(u->s.rendezvous, on_met, u);
+        if (!kith_rendezvous_stay(u->s.rendezvous))
+            return cmd_fail(EXIT_FAILED, "no memory");
+    }
     return code;
 }
 
@@ -649,11 +666,14 @@ const cmd cmd_up = {
         "free one. While it runs, the other commands use it.\n"
         "It is found by libp2p peers on the local network, finds them, and connects to the first few, unless\n"
         "--mdns off says otherwise or it listens on loopback only. It joins the public DHT of libp2p, as a client until\n"
-        "others can reach it, unless --dht off says otherwise or it listens on loopback only.",
-    .examples = "  kith up\n"
-                "  kith up --listen /ip4/127.0.0.1/tcp/0 --json\n"
-                "  kith up --pq require --perf --detach\n"
-                "  kith up --metrics 127.0.0.1:9464\n",
+        "others can reach it, unless --dht off says otherwise or it listens on loopback only.\n"
+        "With --rendezvous.server on it is a point where the nodes that name it by --rendezvous.point find each other.",
+    .examples =
+        "  kith up\n"
+        "  kith up --listen /ip4/127.0.0.1/tcp/0 --json\n"
+        "  kith up --pq require --perf --detach\n"
+        "  kith up --metrics 127.0.0.1:9464\n"
+        "  kith up --rendezvous.point /ip4/192.0.2.7/tcp/9000/p2p/12D3KooW... --rendezvous.namespace club\n",
     .options = options,
     .node = true,
     .run = run,

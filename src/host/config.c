@@ -50,6 +50,16 @@ const kith_config_key kith_config_keys[] = {
         "peers of the local network that kith up connects to by itself, at most"),
     KEY("dht.protocol", PROTOCOL, dht.protocol,
         "which network's: the id that its nodes have in common, /NAME/kad/1.0.0"),
+    KEY("rendezvous.point", POINTS, rendezvous,
+        "a rendezvous point to be registered at and to find others by, as a multiaddr with /p2p; may be given several times"),
+    KEY("rendezvous.namespace", NAMESPACE, rendezvous.ns,
+        "under which name, that all who are to find each other have in common"),
+    KEY("rendezvous.connect", COUNT, rendezvous.connect,
+        "peers found so that kith up connects to by itself, at most"),
+    KEY("rendezvous.server", SWITCH, rendezvous.server,
+        "kith up is a rendezvous point, where others register and find each other: on, off"),
+    KEY("rendezvous.registrations", COUNT, rendezvous.registrations,
+        "so many at most, of all peers; they may take 1 KiB each"),
     KEY("conns.high", COUNT, conns_high,
         "above so many connections kith up closes the least valuable, or 0: never"),
     KEY("conns.low", COUNT, conns_low, "and leaves so many"),
@@ -126,7 +136,7 @@ const kith_config_key *kith_config_find(const char *name)
 bool kith_config_is_list(const kith_config_key *key)
 {
     return key->type == KITH_CONFIG_ADDRS || key->type == KITH_CONFIG_SHARERS ||
-           key->type == KITH_CONFIG_PEERS || key->type == KITH_CONFIG_KEEP;
+           key->type == KITH_CONFIG_PEERS || key->type == KITH_CONFIG_KEEP || key->type == KITH_CONFIG_POINTS;
 }
 
 void kith_config_default(kith_config *c)
@@ -143,6 +153,7 @@ void kith_config_default(kith_config *c)
     c->conns_high = 192;
     c->conns_grace = KITH_SEC(60);
     kith_dht_settings_default(&c->dht);
+    kith_rendezvous_settings_default(&c->rendezvous);
 }
 
 /* ---- values ---- */
@@ -242,6 +253,19 @@ static kith_err add_bootstrap(kith_config *c, const kith_config_key *key, const 
     if (e == KITH_ELIMIT)
         return bad(err, key, value, "needed: there are 16 peers already");
     return e ? bad(err, key, value, "a peer's address; write it like /dnsaddr/example.org/p2p/12D3KooW...")
+             : e;
+}
+
+static kith_err add_point(kith_config *c, const kith_config_key *key, const char *value,
+                          char err[KITH_CONFIG_ERR_MAX])
+{
+    kith_err e = kith_rendezvous_settings_point(&c->rendezvous, value);
+    if (e == KITH_ELIMIT)
+        return bad(err, key, value, "needed: there are 8 points already");
+    if (e == KITH_EEXISTS)
+        return bad(err, key, value, "needed: that peer is in the list already");
+    return e ? bad(err, key, value,
+                   "a point's address; write it like /ip4/192.0.2.7/tcp/9000/p2p/12D3KooW...")
              : e;
 }
 
@@ -380,6 +404,13 @@ kith_err kith_config_set(kith_config *c, const kith_config_key *key, const char 
         return KITH_OK;
     case KITH_CONFIG_PEERS:
         return add_bootstrap(c, key, value, err);
+    case KITH_CONFIG_POINTS:
+        return add_point(c, key, value, err);
+    case KITH_CONFIG_NAMESPACE:
+        if (!kith_rendezvous_ns_ok(value))
+            return bad(err, key, value, "a namespace of 1 to 255 bytes of printable UTF-8");
+        memmove(at, value, strlen(value) + 1);
+        return KITH_OK;
     case KITH_CONFIG_PATH:
         if (strlen(value) > KITH_QKD_PATH_MAX)
             return bad(err, key, value, "short enough: 1023 characters at most");
@@ -494,6 +525,9 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
         if (c->dht.own_list && c->dht.bootstrap_count == 0)
             snprintf(out, len, "none");
         return;
+    case KITH_CONFIG_POINTS:
+        addrs_text(c->rendezvous.points, c->rendezvous.point_count, out, len);
+        return;
     case KITH_CONFIG_DHT:
         snprintf(out, len, "%s", kith_dht_mode_name(*(const kith_dht_mode *)at));
         return;
@@ -514,6 +548,7 @@ void kith_config_text(const kith_config *c, const kith_config_key *key, char *ou
     }
     case KITH_CONFIG_SAE:
     case KITH_CONFIG_PROTOCOL:
+    case KITH_CONFIG_NAMESPACE:
     case KITH_CONFIG_PATH:
     case KITH_CONFIG_LOOPBACK:
     case KITH_CONFIG_NAME:
@@ -573,9 +608,9 @@ static int on_pair(void *user, const char *section, const char *key, const char 
     snprintf(full, sizeof full, "%s%s%s", section, *section ? "." : "", key);
     const kith_config_key *k = kith_config_find(full);
     if (!k) {
-        const char *names[64];
+        const char *names[96];
         size_t n = 0;
-        for (; n < kith_config_key_count && n < 64; n++)
+        for (; n < kith_config_key_count && n < 96; n++)
             names[n] = kith_config_keys[n].name;
         const char *near = kith_nearest(full, names, n);
         snprintf(r->err, KITH_CONFIG_ERR_MAX, "unknown key '%.60s'%s%s%s", full,
@@ -594,6 +629,7 @@ static kith_err finish(reader *r, int line, char err[KITH_CONFIG_ERR_MAX])
     if (line == 0) {
         r->c->listen_from_file = r->c->listen_count > 0;
         r->c->bootstrap_from_file = r->c->dht.own_list;
+        r->c->points_from_file = r->c->rendezvous.point_count > 0;
         return KITH_OK;
     }
     char why[KITH_CONFIG_ERR_MAX];

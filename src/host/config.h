@@ -6,6 +6,7 @@
 #include "host/dht.h"
 #include "host/metrics_http.h"
 #include "host/qkd_keys.h"
+#include "host/rendezvous.h"
 #include "node/node.h"
 
 #define KITH_CONFIG_LISTEN_MAX 16
@@ -34,8 +35,10 @@ typedef struct kith_config {
     bool gossip;                                  /* kith up speaks gossipsub */
     char gossip_topics[KITH_CONFIG_TEXT_MAX + 1]; /* and is in these topics, separated by spaces */
     kith_dht_settings dht;
+    kith_rendezvous_settings rendezvous;
     bool listen_from_file;    /* the next --listen replaces what the file said */
     bool bootstrap_from_file; /* and --bootstrap */
+    bool points_from_file;    /* and --rendezvous.point */
 } kith_config;
 
 typedef enum kith_config_type {
@@ -44,19 +47,21 @@ typedef enum kith_config_type {
     KITH_CONFIG_COUNT,  /* 0 .. 2^32-1 */
     KITH_CONFIG_SIZE32, /* bytes: 65536, 64KiB, 16MiB */
     KITH_CONFIG_SIZE64,
-    KITH_CONFIG_VOLUME,   /* 64GiB, never; 16MiB at least */
-    KITH_CONFIG_DURATION, /* 250ms, 10s, 5m, 1h, never */
-    KITH_CONFIG_LIFETIME, /* off, 30m, 24h; 168h at most */
-    KITH_CONFIG_PQ,       /* require, prefer, off */
-    KITH_CONFIG_LEVEL,    /* 1, 3, 5 */
-    KITH_CONFIG_ADDRS,    /* a multiaddr; may be given several times */
-    KITH_CONFIG_QKD,      /* off, preferred, required */
-    KITH_CONFIG_SHARERS,  /* PEER=SAE; may be given several times */
-    KITH_CONFIG_SAE,      /* a name of up to KITH_QKD_NAME_MAX characters */
-    KITH_CONFIG_DHT,      /* auto, client, server, off */
-    KITH_CONFIG_PROTOCOL, /* /NAME/kad/1.0.0 */
-    KITH_CONFIG_PEERS,    /* a multiaddr with /p2p, or none; may be given several times */
-    KITH_CONFIG_PATH,     /* up to KITH_QKD_PATH_MAX bytes */
+    KITH_CONFIG_VOLUME,    /* 64GiB, never; 16MiB at least */
+    KITH_CONFIG_DURATION,  /* 250ms, 10s, 5m, 1h, never */
+    KITH_CONFIG_LIFETIME,  /* off, 30m, 24h; 168h at most */
+    KITH_CONFIG_PQ,        /* require, prefer, off */
+    KITH_CONFIG_LEVEL,     /* 1, 3, 5 */
+    KITH_CONFIG_ADDRS,     /* a multiaddr; may be given several times */
+    KITH_CONFIG_QKD,       /* off, preferred, required */
+    KITH_CONFIG_SHARERS,   /* PEER=SAE; may be given several times */
+    KITH_CONFIG_SAE,       /* a name of up to KITH_QKD_NAME_MAX characters */
+    KITH_CONFIG_DHT,       /* auto, client, server, off */
+    KITH_CONFIG_PROTOCOL,  /* /NAME/kad/1.0.0 */
+    KITH_CONFIG_PEERS,     /* a multiaddr with /p2p, or none; may be given several times */
+    KITH_CONFIG_POINTS,    /* a multiaddr with /p2p; may be given several times */
+    KITH_CONFIG_NAMESPACE, /* kith_rendezvous_ns_ok */
+    KITH_CONFIG_PATH,      /* up to KITH_QKD_PATH_MAX bytes */
     KITH_CONFIG_KEEP, /* a peer id, the name of a known peer, or an address that ends in /p2p; may be given several times */
     KITH_CONFIG_LOOPBACK, /* 127.0.0.1:9464, [::1]:0 */
     KITH_CONFIG_NAME,     /* - or kith_peer_name_ok */

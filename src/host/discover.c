@@ -37,7 +37,8 @@ typedef struct find {
 
 static const kith_discover_source mdns, manual;
 /* The place of auto's rows is the order in which they are asked. */
-static const kith_discover_source *const sources[] = {&mdns, &manual, &kith_discover_kad_};
+static const kith_discover_source *const sources[] = {&mdns, &manual, &kith_discover_rendezvous_,
+                                                      &kith_discover_kad_};
 #define SOURCES (sizeof sources / sizeof *sources)
 _Static_assert(SOURCES <= sizeof((op *)0)->looking / sizeof(bool), "a request has no room for so many");
 
@@ -126,8 +127,8 @@ static json_t *addrs_json(const kith_peer_id *peer, const kith_maddr *addrs, siz
     return list;
 }
 
-static json_t *found_json(const kith_trust *trust, const kith_names *names, const kith_peer_id *peer,
-                          const char *source, const char *interface, const kith_maddr *addrs, size_t count)
+json_t *kith_json_found_by(const kith_trust *trust, const kith_names *names, const kith_peer_id *peer,
+                           const char *source, const char *interface, const kith_maddr *addrs, size_t count)
 {
     json_t *o = json_pack("{s:s, s:o}", "event", "peer_found", "peer", kith_json_peer(peer));
     kith_json_add_trust(o, trust, peer);
@@ -143,12 +144,15 @@ json_t *kith_json_found(const kith_lan *lan, const kith_trust *trust, const kith
 {
     kith_maddr addrs[KITH_LAN_ADDRS_MAX];
     size_t n = kith_lan_addrs(lan, peer, addrs, KITH_LAN_ADDRS_MAX);
-    return found_json(trust, names, peer, "mdns", interface, addrs, n);
+    return kith_json_found_by(trust, names, peer, "mdns", interface, addrs, n);
 }
 
 static void finish(op *o)
 {
-    kith_rpc_result(o->call, json_pack("{s:I, s:f}", "found", (json_int_t)o->told, "seconds", seconds(o)));
+    json_t *r = json_pack("{s:I, s:f}", "found", (json_int_t)o->told, "seconds", seconds(o));
+    if (o->trouble)
+        json_object_set_new(r, "trouble", json_string(o->trouble));
+    kith_rpc_result(o->call, r);
     op_done(o);
 }
 
@@ -164,8 +168,8 @@ static void tell(find *f, kith_time rtt, const char *why)
     if (!rtt)
         rtt = facts.rtt;
     f->stage = TOLD;
-    json_t *ev =
-        found_json(o->owner->trust, o->owner->names, &f->peer, f->source, f->interface, f->addrs, f->count);
+    json_t *ev = kith_json_found_by(o->owner->trust, o->owner->names, &f->peer, f->source, f->interface,
+                                    f->addrs, f->count);
     json_object_set_new(ev, "seconds", json_real(seconds(o)));
     json_object_set_new(ev, "connected", json_boolean(c != NULL));
     json_object_set_new(ev, "blocked", json_boolean(row && row->blocked));
@@ -479,7 +483,12 @@ void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t
 {
     const char *method = json_string_value(json_object_get(params, "method"));
     uint64_t wanted = 0, timeout = TIMEOUT_MS;
+    const char *ns = json_string_value(json_object_get(params, "namespace"));
     bool chosen[SOURCES];
+    if (ns && !kith_rendezvous_ns_ok(ns)) {
+        kith_rpc_bad_params(call, "'namespace' must be 1 to 255 bytes of printable text");
+        return;
+    }
     if (!choose(d, call, method ? method : "auto", chosen) ||
         !number_param(call, params, "count", COUNT_MAX, &wanted) ||
         !number_param(call, params, "timeout_ms", TIMEOUT_MAX, &timeout))
@@ -495,6 +504,7 @@ void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t
     o->wanted = wanted;
     o->ping = json_is_true(json_object_get(params, "ping"));
     o->key = json_string_value(json_object_get(params, "key"));
+    o->ns = ns;
     kith_list_init(&o->found);
     uv_timer_init(kith_host_loop(d->host), &o->timer);
     o->timer.data = o;
@@ -513,8 +523,9 @@ void kith_discoveries_run(kith_discoveries *d, kith_rpc_call *call, const json_t
         finish(o); /* there is nowhere to look */
 }
 
-kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_dht *dht, kith_book *book,
-                                       const kith_trust *trust, const kith_names *names)
+kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_dht *dht,
+                                       kith_rendezvous *rendezvous, kith_book *book, const kith_trust *trust,
+                                       const kith_names *names)
 {
     kith_discoveries *d = calloc(1, sizeof *d);
     if (!d)
@@ -522,6 +533,7 @@ kith_discoveries *kith_discoveries_new(kith_host *h, kith_lan *lan, kith_dht *dh
     d->host = h;
     d->lan = lan;
     d->dht = dht;
+    d->rendezvous = rendezvous;
     d->book = book;
     d->trust = trust;
     d->names = names;

@@ -14,6 +14,7 @@ struct kith_discoveries {
     kith_host *host;
     kith_lan *lan;
     kith_dht *dht;
+    kith_rendezvous *rendezvous;
     kith_book *book;
     const kith_trust *trust;
     const kith_names *names;
@@ -28,16 +29,19 @@ typedef struct kith_discovery {
     kith_time asked;
     uv_timer_t timer;
     bool timer_open, ping;
-    bool looking[8]; /* by the source's place in the table */
-    const char *key; /* whom to look for, of params; NULL: everybody */
-    uint64_t wanted; /* 0: as many as there are */
+    bool looking[8];     /* by the source's place in the table */
+    const char *key;     /* whom to look for, of params; NULL: everybody */
+    const char *ns;      /* where at rendezvous points, of params; NULL: as configured */
+    const char *trouble; /* why there may be more than was found; static, or NULL */
+    uint64_t wanted;     /* 0: as many as there are */
     size_t told, under_way, found_count;
     kith_list found;
     /* of the sources */
     kith_lan_watch watch;
     bool book_waiting;
-    uint64_t kad_op;     /* 0: none */
-    unsigned kad_barren; /* lookups in a row that have shown nobody new */
+    uint64_t kad_op;        /* 0: none */
+    unsigned kad_barren;    /* lookups in a row that have shown nobody new */
+    uint64_t rendezvous_op; /* 0: none */
 } kith_discovery;
 
 typedef struct kith_discover_source {
@@ -51,7 +55,7 @@ typedef struct kith_discover_source {
     void (*end)(kith_discovery *o);
 } kith_discover_source;
 
-extern const kith_discover_source kith_discover_kad_;
+extern const kith_discover_source kith_discover_kad_, kith_discover_rendezvous_;
 
 /* Somebody was found; source and interface live longer than the op. May answer the call, so look at o->call afterwards. */
 void kith_discover_take_(kith_discovery *o, const kith_peer_id *peer, const char *source,

@@ -13,6 +13,7 @@
 #include "host/dht.h"
 #include "host/lan.h"
 #include "host/messages.h"
+#include "host/rendezvous.h"
 #include "host/topics.h"
 
 #define KITH_METRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -53,6 +54,7 @@ typedef struct kith_metrics_sources {
     const kith_messages *messages;
     kith_topics *topics;
     kith_dht *dht;
+    const kith_rendezvous *rendezvous; /* may be NULL */
 } kith_metrics_sources;
 
 /* Counts from now on. NULL: no memory. */

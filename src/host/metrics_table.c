@@ -401,6 +401,25 @@ static json_t *dht_bytes(const view *v)
     return of_dht(v, v->kad.store.values_bytes);
 }
 
+static json_t *rendezvous_points(const view *v)
+{
+    const kith_rendezvous *r = v->from->rendezvous;
+    return kith_rendezvous_has_points(r) ? number(kith_rendezvous_look(r).registered) : NULL;
+}
+
+static json_t *rendezvous_peers(const view *v)
+{
+    const kith_rendezvous *r = v->from->rendezvous;
+    return kith_rendezvous_has_points(r) ? number(kith_rendezvous_look(r).found) : NULL;
+}
+
+static json_t *rendezvous_registrations(const view *v)
+{
+    const kith_rendezvous *r = v->from->rendezvous;
+    kith_rendezvous_facts f = r ? kith_rendezvous_look(r) : (kith_rendezvous_facts){0};
+    return f.server ? number(f.registrations) : NULL;
+}
+
 /* clang-format off */
 const kith_metric kith_metric_table[] = {
     {"kith_build_info", KITH_METRIC_INFO, "", "The program's version.", build},
@@ -456,6 +475,10 @@ const kith_metric kith_metric_table[] = {
     {"kith_dht_served_requests_total", KITH_METRIC_COUNTER, "", "Requests of others.", dht_served},
     {"kith_dht_records", KITH_METRIC_GAUGE, "", "Records that are stored for others.", dht_records},
     {"kith_dht_value_bytes", KITH_METRIC_GAUGE, "bytes", "Bytes of the values among them.", dht_bytes},
+
+    {"kith_rendezvous_points", KITH_METRIC_GAUGE, "", "Rendezvous points at which this node is registered.", rendezvous_points},
+    {"kith_rendezvous_peers", KITH_METRIC_GAUGE, "", "Peers that they have told of and that are registered still.", rendezvous_peers},
+    {"kith_rendezvous_registrations", KITH_METRIC_GAUGE, "", "Registrations of others at this node.", rendezvous_registrations},
     {0},
 };
 /* clang-format on */

@@ -579,7 +579,8 @@ static json_t *read_metrics(kith_service *s)
                                  .trust = s->cfg.trust,
                                  .messages = s->messages,
                                  .topics = s->topics,
-                                 .dht = s->cfg.dht};
+                                 .dht = s->cfg.dht,
+                                 .rendezvous = s->cfg.rendezvous};
     return s->closed || !s->metrics ? NULL : kith_metrics_read(s->metrics, &from);
 }
 
@@ -623,6 +624,8 @@ static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
                   (int)u.conns_out, "handshakes", (int)u.handshakes, "dials", (int)u.dials, "streams",
                   (int)u.streams, "bytes_in", (json_int_t)in, "bytes_out", (json_int_t)out);
     add_newer_key(s, r);
+    if (s->cfg.rendezvous)
+        json_object_set_new(r, "rendezvous", kith_rendezvous_json(s->cfg.rendezvous));
     if (json_is_true(json_object_get(params, "detailed"))) {
         size_t rss = 0;
         (void)uv_resident_set_memory(&rss);
@@ -794,8 +797,8 @@ static void run_discover(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     kith_service *s = ctx;
     if (!s->looking && s->cfg.host && !s->closed)
-        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.dht, s->cfg.book, s->cfg.trust,
-                                          s->cfg.names);
+        s->looking = kith_discoveries_new(s->cfg.host, s->cfg.lan, s->cfg.dht, s->cfg.rendezvous, s->cfg.book,
+                                          s->cfg.trust, s->cfg.names);
     if (s->looking)
         kith_discoveries_run(s->looking, call, params);
     else

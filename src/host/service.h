@@ -11,6 +11,7 @@
 #include "host/lan.h"
 #include "host/message_store.h"
 #include "host/names.h"
+#include "host/rendezvous.h"
 #include "host/rpc.h"
 #include "host/trust_store.h"
 
@@ -24,6 +25,7 @@ typedef struct kith_service_config {
     kith_keeper *keeper;           /* NULL: connections are kept by nobody */
     kith_names *names;             /* may be NULL */
     kith_dht *dht;                 /* NULL: it is off */
+    kith_rendezvous *rendezvous;   /* may be NULL */
     kith_trust *trust;             /* may be NULL when there is a host: then nobody has a name */
     const kith_identity *identity; /* for `id`; NULL: it tells of no post-quantum key */
     const char *identity_file;

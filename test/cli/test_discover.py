@@ -149,7 +149,7 @@ def one_command_finds_and_measures():
         r = kith(a, "discover", "--method", "manual", "--timeout", "1s", "--json").lines()
         assert [e["event"] for e in r][-1] == "discover_summary", r
         kith(a, "discover", "--count", 9, "--timeout", "300ms", code=1)
-        kith(a, "discover", "--method", "smell", code=2, err="none of the methods auto, mdns, manual, kademlia")
+        kith(a, "discover", "--method", "smell", code=2, err="none of the methods auto, mdns, manual, rendezvous, kademlia")
         # A bare peer id is enough on the network, for a command and by a name.
         r = net.kith(2, c, "dial", one.peer, "--json").json()
         assert r["peer"] == one.peer and r["addr"].startswith(("/ip4/10.77.0.1/", "/ip6/fd77::1/")), r

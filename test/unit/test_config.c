@@ -34,7 +34,7 @@ static void every_key_takes_back_what_it_prints(void **state)
             snprintf(text, sizeof text, "alice");
         if (k->type == KITH_CONFIG_SHARERS)
             snprintf(text, sizeof text, "12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE=sae-1");
-        if (k->type == KITH_CONFIG_PEERS)
+        if (k->type == KITH_CONFIG_PEERS || k->type == KITH_CONFIG_POINTS)
             snprintf(text, sizeof text,
                      "/dnsaddr/a.example/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE");
         kith_config_default(&d);
@@ -105,6 +105,45 @@ static void at_most_sixteen_addresses(void **state)
     for (int i = 0; i < KITH_CONFIG_LISTEN_MAX; i++)
         assert_int_equal(kith_config_set(&c, k, "/ip4/127.0.0.1/tcp/0", err), KITH_OK);
     assert_int_equal(kith_config_set(&c, k, "/ip4/127.0.0.1/tcp/0", err), KITH_EFORMAT);
+}
+
+static void rendezvous_points_are_different_peers_and_have_a_cap(void **state)
+{
+    (void)state;
+    kith_config c;
+    static const char *const bad[] = {"/ip4/10.0.0.1/tcp/4001", "/ip4/10.0.0.1/udp/4001/quic-v1/p2p/x",
+                                      "none", ""};
+    char text[KITH_PEER_ID_TEXT_MAX + 64], id[KITH_PEER_ID_TEXT_MAX + 1], ns[KITH_RDV_NS_MAX + 2];
+    kith_config_default(&c);
+    const kith_config_key *k = kith_config_find("rendezvous.point");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(kith_config_set(&c, k, bad[i], err), KITH_EFORMAT);
+        assert_non_null(strstr(err, "write it like /ip4/"));
+    }
+    for (unsigned i = 0; i <= KITH_RDV_POINTS_MAX; i++) {
+        uint8_t key[KITH_PUBKEY_ED25519_LEN], pub[KITH_ED25519_PUB_LEN] = {(uint8_t)(i + 1)};
+        kith_peer_id peer;
+        kith_pubkey_ed25519(pub, key);
+        assert_int_equal(kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &peer), KITH_OK);
+        kith_peer_id_text(&peer, id);
+        snprintf(text, sizeof text, "/ip4/10.0.0.1/tcp/4001/p2p/%s", id);
+        assert_int_equal(kith_config_set(&c, k, text, err), i < KITH_RDV_POINTS_MAX ? KITH_OK : KITH_EFORMAT);
+    }
+    assert_non_null(strstr(err, "there are 8 points already"));
+    kith_config_default(&c);
+    assert_int_equal(kith_config_set(&c, k, text, err), KITH_OK);
+    assert_int_equal(kith_config_set(&c, k, text, err), KITH_EFORMAT);
+    assert_non_null(strstr(err, "in the list already"));
+    k = kith_config_find("rendezvous.namespace");
+    memset(ns, 'n', sizeof ns);
+    ns[KITH_RDV_NS_MAX + 1] = '\0';
+    assert_int_equal(kith_config_set(&c, k, ns, err), KITH_EFORMAT);
+    ns[KITH_RDV_NS_MAX] = '\0';
+    assert_int_equal(kith_config_set(&c, k, ns, err), KITH_OK);
+    assert_int_equal(kith_config_set(&c, k, "", err), KITH_EFORMAT);
+    assert_int_equal(kith_config_set(&c, k, "a\x1b[m", err), KITH_EFORMAT);
+    assert_int_equal(parse(&c, "[rendezvous]\nserver = on\nregistrations = 7\n"), KITH_OK);
+    assert_true(c.rendezvous.server && c.rendezvous.registrations == 7 && !c.points_from_file);
 }
 
 static void bootstrap_peers_have_an_id_and_a_cap(void **state)
@@ -297,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_not_there_is_empty),
         cmocka_unit_test(at_most_sixteen_addresses),
         cmocka_unit_test(bootstrap_peers_have_an_id_and_a_cap),
+        cmocka_unit_test(rendezvous_points_are_different_peers_and_have_a_cap),
         cmocka_unit_test(sizes_and_times_are_exact),
         cmocka_unit_test(no_time_at_all_is_refused_for_every_duration),
         cmocka_unit_test(how_much_traffic_keys_serve_is_a_size_or_never),
