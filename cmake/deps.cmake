@@ -28,6 +28,7 @@ endfunction()
 
 kith_need(OPENSSL openssl>=3.5)
 kith_need(BLAKE3 libblake3)
+kith_need(SODIUM libsodium)
 kith_need(LIBUV libuv>=1.44)
 kith_need(SQLITE sqlite3)
 kith_need(CARES libcares)

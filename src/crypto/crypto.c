@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "crypto/internal.h"
@@ -81,10 +82,11 @@ static void init(void)
     kith_algs *a = &kith_crypto_algs;
     a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     a->sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
+    a->shake128 = EVP_MD_fetch(NULL, "SHAKE128", NULL);
     a->chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
     a->aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    if (!a->sha256 || !a->sha512 || !a->chacha20_poly1305 || !a->aes_256_gcm ||
-        !CRYPTO_THREAD_init_local(&at_exit, thread_free))
+    if (!a->sha256 || !a->sha512 || !a->shake128 || !a->chacha20_poly1305 || !a->aes_256_gcm ||
+        !CRYPTO_THREAD_init_local(&at_exit, thread_free) || sodium_init() < 0)
         ready = kith_crypto_err(KITH_ENOMEM);
     else
         ready = has_mlkem() && fetch_signatures(a) ? KITH_OK : kith_crypto_err(KITH_EUNSUPPORTED);

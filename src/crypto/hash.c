@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* SHA-2, HMAC and HKDF over contexts that are kept. */
+/* SHA-2, HMAC and HKDF over contexts that are kept; SHAKE128, which is seldom wanted, over one of its own. */
 #include "crypto/hash.h"
 
 #include <assert.h>
@@ -41,6 +41,15 @@ void kith_sha256_2(kith_bytes a, kith_bytes b, uint8_t out[KITH_SHA256_LEN])
 void kith_sha512(kith_bytes in, uint8_t out[KITH_SHA512_LEN])
 {
     digest(kith_crypto_thread()->sha512, in, (kith_bytes){0}, out);
+}
+
+kith_err kith_shake128(kith_bytes in, kith_span out)
+{
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    bool ok = c && EVP_DigestInit_ex2(c, kith_crypto_algs.shake128, NULL) == 1 &&
+              EVP_DigestUpdate(c, in.p, in.len) == 1 && EVP_DigestFinalXOF(c, out.p, out.len) == 1;
+    EVP_MD_CTX_free(c);
+    return ok ? KITH_OK : kith_crypto_err(KITH_ENOMEM);
 }
 
 /* ---- incremental ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* SHA-256, SHA-512, HMAC-SHA-256, HKDF. */
+/* SHA-256, SHA-512, SHAKE128, HMAC-SHA-256, HKDF. */
 #ifndef KITH_CRYPTO_HASH_H
 #define KITH_CRYPTO_HASH_H
 
@@ -14,6 +14,9 @@ void kith_sha256(kith_bytes in, uint8_t out[KITH_SHA256_LEN]);
 void kith_sha512(kith_bytes in, uint8_t out[KITH_SHA512_LEN]);
 /* SHA-256 of a || b, as Noise's MixHash wants it. out may alias a. */
 void kith_sha256_2(kith_bytes a, kith_bytes b, uint8_t out[KITH_SHA256_LEN]);
+
+/* FIPS 202; out.len bytes. KITH_ENOMEM. */
+KITH_CHECK kith_err kith_shake128(kith_bytes in, kith_span out);
 
 /* Incremental SHA-256. */
 typedef struct kith_sha256_ctx kith_sha256_ctx;

@@ -13,6 +13,7 @@
 typedef struct kith_algs {
     EVP_MD *sha256;
     EVP_MD *sha512;
+    EVP_MD *shake128;
     EVP_CIPHER *chacha20_poly1305;
     EVP_CIPHER *aes_256_gcm;
     EVP_SIGNATURE *sig[KITH_SIG_COUNT]; /* NULL for none, and for Falcon */

@@ -158,6 +158,14 @@ static void wycheproof_hkdf_agrees(void **state)
     json_decref(root);
 }
 
+static void shake128_gives_the_published_output(void **state)
+{
+    (void)state;
+    uint8_t out[32]; /* NIST's example values, empty message */
+    assert_int_equal(kith_shake128((kith_bytes){0}, kith_span_of(out, sizeof out)), KITH_OK);
+    assert_hash(out, "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26", 32);
+}
+
 static void *hash_once(void *out)
 {
     kith_hmac_sha256(kith_bytes_str("Jefe"), kith_bytes_str("what do ya want for nothing?"), out);
@@ -193,6 +201,7 @@ int main(void)
         cmocka_unit_test(hmac_gives_the_published_codes),
         cmocka_unit_test(hkdf_gives_the_published_keys),
         cmocka_unit_test(wycheproof_hkdf_agrees),
+        cmocka_unit_test(shake128_gives_the_published_output),
         cmocka_unit_test(every_thread_has_contexts_of_its_own),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -3,6 +3,7 @@
  *
  *   hash     64 bits of state, each step a bijection of the word that goes in, so that one changed byte always shows; stretched to
  *            the length that is asked for
+ *   xsalsa20 xor with a stream of which any byte can be had at once
  *   aead     xor with a stream; the tag is the hash of key, nonce, associated data and ciphertext
  *   dh       multiplication of odd numbers modulo 2^64, which commutes
  *   kem      the encapsulation key is a 64-bit name, stretched; the secret is the hash of that name and the ciphertext
@@ -19,6 +20,7 @@
 #include "crypto/kem.h"
 #include "crypto/pqsign.h"
 #include "crypto/sign.h"
+#include "crypto/xsalsa20.h"
 
 const char kith_toy_crypto[] = "toy cryptography";
 
@@ -33,7 +35,8 @@ enum {
     OF_KEY,
     OF_SIG,
     OF_PQ_KEY,
-    OF_PQ_SIG
+    OF_PQ_SIG,
+    OF_NETWORK
 }; /* hashes of what */
 
 #define ODD 0x9e3779b97f4a7c15u
@@ -127,6 +130,31 @@ void kith_wipe(void *p, size_t n)
 bool kith_ct_eq(kith_bytes a, kith_bytes b)
 {
     return kith_bytes_eq(a, b);
+}
+
+/* ---- xsalsa20.h ---- */
+
+void kith_xsalsa20_init(kith_xsalsa20 *x, const uint8_t key[KITH_XSALSA20_KEY_LEN],
+                        const uint8_t nonce[KITH_XSALSA20_NONCE_LEN])
+{
+    *x = (kith_xsalsa20){0};
+    memcpy(x->key, key, sizeof x->key);
+    memcpy(x->nonce, nonce, sizeof x->nonce);
+}
+
+void kith_xsalsa20_xor(kith_xsalsa20 *x, kith_span text)
+{
+    uint64_t h = absorb_bytes(absorb_bytes(OF_NETWORK, kith_bytes_of(x->key, sizeof x->key)),
+                              kith_bytes_of(x->nonce, sizeof x->nonce));
+    for (size_t i = 0; i < text.len; i++, x->block++) { /* here it counts bytes */
+        uint64_t at = h + x->block / 8 * ODD, word = next_word(&at);
+        text.p[i] ^= (uint8_t)(word >> x->block % 8 * 8);
+    }
+}
+
+void kith_xsalsa20_fini(kith_xsalsa20 *x)
+{
+    memset(x, 0, sizeof *x);
 }
 
 /* ---- aead.h ---- */
