@@ -18,6 +18,8 @@
 /* Longest output that can be queued: our hello, a "na" for each try, and the echo. */
 #define OUT_MAX (1 + sizeof HELLO + KITH_MSS_TRIES_MAX * 4 + PREFIX_MAX + KITH_MSS_ID_MAX + 1)
 
+static const char not_mss[] = "the peer does not speak multistream-select 1.0.0";
+
 struct kith_mss {
     const kith_env *env;
     const kith_bytes *ids; /* dialer: what it proposes; NULL: a listener */
@@ -332,11 +334,19 @@ static kith_err on_message(kith_mss *m, kith_bytes msg)
     kith_bytes text = kith_bytes_of(msg.p, msg.len - 1);
     if (!m->greeted) {
         if (!kith_bytes_eq_str(text, HELLO))
-            return fail(m, KITH_EPROTO, "the peer does not speak multistream-select 1.0.0");
+            return fail(m, KITH_EPROTO, not_mss);
         m->greeted = true;
         return KITH_OK;
     }
     return m->ids ? on_answer(m, text) : on_proposal(m, text);
+}
+
+/* A message of this length begins. One that cannot be the hello is not waited for: what speaks another protocol, or is encrypted for a
+ * private network, may never send so much. */
+static kith_err expect(kith_mss *m, size_t len)
+{
+    m->need = len;
+    return m->greeted || len == sizeof HELLO ? KITH_OK : fail(m, KITH_EPROTO, not_mss);
 }
 
 /* One byte of the length prefix. At most two, minimal, not zero. */
@@ -347,8 +357,7 @@ static kith_err on_prefix(kith_mss *m, uint8_t b)
             return fail(m, KITH_EPROTO, "a message of length zero");
         m->have_prefix = (b & 0x80) != 0;
         m->prefix = b;
-        m->need = m->have_prefix ? 0 : b;
-        return KITH_OK;
+        return m->have_prefix ? KITH_OK : expect(m, b);
     }
     if (b == 0)
         return fail(m, KITH_EPROTO, "a length prefix is not minimal");
@@ -356,8 +365,7 @@ static kith_err on_prefix(kith_mss *m, uint8_t b)
     if ((b & 0x80) != 0 || len > KITH_MSS_MSG_MAX)
         return fail(m, KITH_EPROTO, "a message is longer than 1024 bytes");
     m->have_prefix = false;
-    m->need = len;
-    return KITH_OK;
+    return expect(m, len);
 }
 
 /* The message itself, straight from the input when it is there whole. */
@@ -429,4 +437,9 @@ bool kith_mss_may_pass(const kith_mss *m)
 const char *kith_mss_why(const kith_mss *m)
 {
     return m->why;
+}
+
+bool kith_mss_greeted(const kith_mss *m)
+{
+    return m->greeted;
 }

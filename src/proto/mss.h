@@ -11,9 +11,10 @@
 #include "base/env.h"
 #include "base/err.h"
 
-#define KITH_MSS_ID_MAX 140   /* longest protocol id that we speak or accept */
-#define KITH_MSS_MSG_MAX 1024 /* longest message that we read, as js has it */
-#define KITH_MSS_TRIES_MAX 64 /* proposals that a listener answers before it gives up */
+#define KITH_MSS_HELLO "\x13/multistream/1.0.0\n" /* what either side says first */
+#define KITH_MSS_ID_MAX 140                       /* longest protocol id that we speak or accept */
+#define KITH_MSS_MSG_MAX 1024                     /* longest message that we read, as js has it */
+#define KITH_MSS_TRIES_MAX 64                     /* proposals that a listener answers before it gives up */
 
 typedef enum kith_mss_state { KITH_MSS_RUNNING, KITH_MSS_DONE, KITH_MSS_FAILED } kith_mss_state;
 
@@ -56,5 +57,7 @@ int kith_mss_choice(const kith_mss *m);
  * through recv. Either role: true as well when DONE and nothing is left to send. */
 bool kith_mss_may_pass(const kith_mss *m);
 const char *kith_mss_why(const kith_mss *m);
+/* The peer's first words were those of multistream-select. */
+bool kith_mss_greeted(const kith_mss *m);
 
 #endif

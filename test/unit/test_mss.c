@@ -315,7 +315,11 @@ static void malformed_messages_are_refused_with_the_reason(void **state)
         EXPECT(dialer, "\x13/multistream/2.0.0\n", KITH_EPROTO,
                "the peer does not speak multistream-select 1.0.0");
         EXPECT(dialer, "\x03na\n", KITH_EPROTO, "the peer does not speak multistream-select 1.0.0");
-        EXPECT(dialer, "\x12/multistream/1.0.0", KITH_EPROTO, "a message does not end with a newline");
+        EXPECT(dialer, "\x12/multistream/1.0.0", KITH_EPROTO,
+               "the peer does not speak multistream-select 1.0.0");
+        EXPECT(dialer, "\x13/multistream/1.0.0 ", KITH_EPROTO, "a message does not end with a newline");
+        EXPECT(dialer, "\x7f", KITH_EPROTO, "the peer does not speak multistream-select 1.0.0");
+        EXPECT(dialer, "\xff\x01", KITH_EPROTO, "the peer does not speak multistream-select 1.0.0");
         EXPECT(dialer, HELLO "\x02na\n", KITH_EPROTO, "a message does not end with a newline");
         EXPECT(dialer, HELLO "\0", KITH_EPROTO, "a message of length zero");
         EXPECT(dialer, "\0", KITH_EPROTO, "a message of length zero");
