@@ -2,7 +2,7 @@
 /* The whole stack without sockets: two nodes in one thread hand each other buffers and run /perf/1.0.0. What it prints is the CPU cost of
  * kith itself, both sides added up: mss, Noise, yamux, stream machines.
  *
- *   stack [BYTES [EVERY]]     so many each way; the keys are refreshed after EVERY bytes (0: never) */
+ *   stack [BYTES [EVERY [pnet]]]     so many each way; the keys are refreshed after EVERY bytes (0: never); in a private network */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +75,7 @@ int main(int argc, char **argv)
 {
     uint64_t bytes = argc > 1 ? strtoull(argv[1], NULL, 10) : 1u << 30;
     uint64_t every = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    static const uint8_t network_key[KITH_PNET_KEY_LEN] = {1};
     if (kith_crypto_init())
         return 1;
     env.rand = kith_random_os();
@@ -86,6 +87,7 @@ int main(int argc, char **argv)
         cfg.env = env;
         cfg.signer = kith_signer_new(seed);
         cfg.rekey_after_bytes = every ? every : UINT64_MAX;
+        cfg.network_key = argc > 3 && strcmp(argv[3], "pnet") == 0 ? network_key : NULL;
         s[i].node = kith_node_new(&cfg, now_ns());
         assert(s[i].node);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* One connection: the stack of multistream-select, Noise and yamux, and the streams on top. */
+/* One connection: the stack of a private network's cipher, multistream-select, Noise and yamux, and the streams on top. */
 #include <assert.h>
 
 #include "crypto/crypto.h"
@@ -118,6 +118,7 @@ void kith_conn_free_(kith_conn *c)
     tear_down(c);
     assert(!c->working);
     offer_drop(c);
+    kith_pnet_free(c->pnet); /* not before: without it, what is still asked to leave would leave in clear */
     kith_mem_free(&n->env, c->protocols, c->protocols_len);
     kith_reason_drop_(n, c->reason);
     kith_timer_unclaim_(n, &c->timer);
@@ -344,6 +345,10 @@ void kith_conn_start_(kith_conn *c, kith_time now)
     c->state = CONN_SECURING;
     c->shaken_from = now;
     c->deadline = kith_time_after(now, n->cfg.handshake_timeout);
+    if (n->cfg.network_key && !(c->pnet = kith_pnet_new(&n->env, n->cfg.network_key))) {
+        kith_conn_end_(c, now, KITH_ENOMEM, "no memory for a handshake", false);
+        return;
+    }
     if (n->all.count == 0) { /* before a key is used up for it */
         kith_conn_end_(c, now, KITH_EPOLICY, no_channel(n), false);
         return;
@@ -372,6 +377,8 @@ static bool do_without(kith_conn *c, kith_time now, const kith_node_key_answer *
     return false;
 }
 
+static void hear(kith_conn *c, kith_time now, kith_span in);
+
 /* What the peer said meanwhile is read now. */
 static void hear_early(kith_conn *c, kith_time now)
 {
@@ -381,8 +388,7 @@ static void hear_early(kith_conn *c, kith_time now)
         return;
     memcpy(heard, c->early, len);
     early_drop(c);
-    c->bytes_in -= len; /* they were counted when they came */
-    kith_conn_recv_(c, now, kith_span_of(heard, len));
+    hear(c, now, kith_span_of(heard, len));
 }
 
 static void keep_early(kith_conn *c, kith_time now, kith_span in)
@@ -830,9 +836,24 @@ void kith_conn_worked_(kith_conn *c, kith_time now)
     kith_conn_pump_(c, now);
 }
 
-void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
+/* Why the negotiation of a secure channel failed with e. */
+static const char *unsecured(const kith_conn *c, kith_err e)
 {
-    c->bytes_in += in.len;
+    if (e != KITH_EUNSUPPORTED)
+        return kith_mss_greeted(c->mss) || e != KITH_EPROTO
+                   ? kith_mss_why(c->mss)
+                   : "the peer does not speak multistream-select 1.0.0: it is no libp2p node, or one in a private "
+                     "network, whose key is needed (network.key)";
+    if (c->node->cfg.qkd == KITH_QKD_REQUIRED)
+        return "the peer does not agree on a QKD key, and qkd = required";
+    return c->node->cfg.pq == KITH_PQ_REQUIRE || c->policy == KITH_PQ_REQUIRE
+               ? "the peer speaks no post-quantum channel, and pq = require"
+               : "the peer speaks no secure channel that we allow";
+}
+
+/* What is said inside a private network, or to everybody. */
+static void hear(kith_conn *c, kith_time now, kith_span in)
+{
     if (c->state == CONN_SECURING && !c->mss) {
         keep_early(c, now, in);
         return;
@@ -841,14 +862,7 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
         size_t used = 0;
         kith_err e = kith_mss_recv(c->mss, kith_span_bytes(in), &used);
         if (e) {
-            const char *why = kith_mss_why(c->mss);
-            if (e == KITH_EUNSUPPORTED)
-                why = c->node->cfg.qkd == KITH_QKD_REQUIRED
-                          ? "the peer does not agree on a QKD key, and qkd = required"
-                      : c->node->cfg.pq == KITH_PQ_REQUIRE || c->policy == KITH_PQ_REQUIRE
-                          ? "the peer speaks no post-quantum channel, and pq = require"
-                          : "the peer speaks no secure channel that we allow";
-            fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, why);
+            fail(c, now, e == KITH_EUNSUPPORTED ? KITH_EPOLICY : e, unsecured(c, e));
             return;
         }
         in = kith_span_skip(in, used);
@@ -863,6 +877,37 @@ void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
     }
     noise_in(c, now, in);
     kith_conn_pump_(c, now);
+}
+
+static bool hears(const kith_conn *c)
+{
+    return c->state == CONN_SECURING || c->state == CONN_NOISE || c->state == CONN_MUXING ||
+           c->state == CONN_OPEN;
+}
+
+void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in)
+{
+    c->bytes_in += in.len;
+    if (!c->pnet) {
+        hear(c, now, in);
+        return;
+    }
+    while (in.len > 0 && hears(c)) {
+        kith_span text = kith_pnet_recv(c->pnet, &in);
+        if (text.len > 0)
+            hear(c, now, text);
+    }
+    const char *why;
+    kith_err e = kith_pnet_err(c->pnet, &why);
+    if (e)
+        fail(c, now, e, why);
+}
+
+const char *kith_conn_unmet_(const kith_conn *c, const char *otherwise)
+{
+    return c->pnet && hears(c) && !kith_pnet_met(c->pnet)
+               ? "it did not show the key of this private network: it is not in it, or has another key"
+               : otherwise;
 }
 
 void kith_conn_go_on_(kith_conn *c, kith_time now, uint64_t most)
@@ -917,11 +962,10 @@ static size_t fill(kith_conn *c, kith_time now, kith_span out)
     return len + controls(c, now, kith_span_skip(out, len));
 }
 
-size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
+/* What is to be said, in a private network or to everybody. */
+static size_t speak(kith_conn *c, kith_time now, kith_span out)
 {
     size_t len = 0;
-    if (c->state == CONN_DEAD || c->state == CONN_DIALING)
-        return 0;
     if (c->mss && !(c->noise && kith_noise_ready(c->noise))) { /* secure channel negotiation, in clear */
         for (size_t k; (k = kith_mss_send(c->mss, kith_span_skip(out, len))) > 0; len += k)
             c->asked_at = now;
@@ -954,6 +998,20 @@ size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
             break;
         len += kith_noise_seal(c->noise, rest, k);
     }
+    return len;
+}
+
+size_t kith_conn_send_(kith_conn *c, kith_time now, kith_span out)
+{
+    if (c->state == CONN_DEAD || c->state == CONN_DIALING)
+        return 0;
+    assert(c->pnet || !c->node->cfg.network_key);
+    size_t nonce = c->pnet ? kith_pnet_send(c->pnet, out) : 0;
+    kith_span text = kith_span_skip(out, nonce);
+    text.len = speak(c, now, text);
+    if (c->pnet)
+        kith_pnet_seal(c->pnet, text);
+    size_t len = nonce + text.len;
     c->bytes_out += len;
     if (c->state == CONN_CLOSING && len == 0)
         dead(c);
@@ -999,7 +1057,9 @@ void kith_conn_tick_(kith_conn *c, kith_time now)
     case CONN_MUXING:
         if (now >= c->deadline) {
             kith_conn_end_(c, now, KITH_ETIMEOUT,
-                           c->state == CONN_DIALING ? "no answer" : "the handshake took too long", false);
+                           c->state == CONN_DIALING ? "no answer"
+                                                    : kith_conn_unmet_(c, "the handshake took too long"),
+                           false);
             return;
         }
         break;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "crypto/crypto.h"
 #include "node/node_impl.h"
 #include "proto/ping.h"
 #include "proto/rekey.h"
@@ -163,6 +164,10 @@ kith_node *kith_node_new(const kith_node_config *cfg, kith_time now)
         agent_len = sizeof n->agent - 1;
     memcpy(n->agent, cfg->agent, agent_len);
     n->cfg.agent = n->agent;
+    if (cfg->network_key) {
+        memcpy(n->network_key, cfg->network_key, sizeof n->network_key);
+        n->cfg.network_key = n->network_key;
+    }
     uint8_t pub[KITH_ED25519_PUB_LEN];
     kith_signer_public(cfg->signer, pub);
     kith_pubkey_ed25519(pub, n->pubkey);
@@ -223,6 +228,7 @@ void kith_node_free(kith_node *n)
     kith_limiter_free(n->limiter);
     kith_map_fini(&n->by_peer, &n->env);
     kith_timers_fini(&n->timers, &n->env);
+    kith_wipe(n->network_key, sizeof n->network_key);
     KITH_FREE(&outer, n);
 }
 
@@ -323,6 +329,11 @@ void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds)
     n->clock_offset = unix_seconds > since_start ? unix_seconds - since_start : 0;
 }
 
+bool kith_node_is_private(const kith_node *n)
+{
+    return n->cfg.network_key != NULL;
+}
+
 /* ---- what the host tells ---- */
 
 /* Makes room by closing the inbound connection that has been idle for longest. */
@@ -416,6 +427,8 @@ void kith_node_connected(kith_node *n, kith_time now, kith_conn *c, const kith_m
 void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err err, const char *why)
 {
     (void)n;
+    if (err == KITH_ERESET)
+        why = kith_conn_unmet_(c, why);
     kith_conn_end_(c, now, err, why, false);
 }
 
@@ -471,7 +484,7 @@ void kith_node_worked(kith_node *n, kith_time now, kith_conn *c)
 void kith_node_eof(kith_node *n, kith_time now, kith_conn *c)
 {
     (void)n;
-    const char *why = c->state != CONN_OPEN ? "the peer hung up during the handshake"
+    const char *why = c->state != CONN_OPEN ? kith_conn_unmet_(c, "the peer hung up during the handshake")
                       : c->why              ? c->why /* it had said so */
                                             : "closed by the peer";
     kith_conn_end_(c, now, KITH_ECLOSED, why, false);
@@ -958,6 +971,7 @@ void kith_node_check(const kith_node *n)
         in += c->inbound && c->counted;
         handshakes += c->inbound && c->counted && !c->secured;
         assert(c->state != CONN_OPEN || (c->yamux && c->noise && c->peer.len));
+        assert(c->state != CONN_OPEN || !n->cfg.network_key || (c->pnet && kith_pnet_met(c->pnet)));
         assert(c->state != CONN_DEAD || (!c->yamux && !c->noise && !c->mss));
         assert(!c->closed || (c->state == CONN_DEAD && c->working));
         assert(!(c->note.bits & CONN_WORK) || c->working);

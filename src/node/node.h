@@ -14,6 +14,8 @@
  *
  *     DIALING -> SECURING (mss) -> NOISE -> MUXING (mss, unless early) -> OPEN -> CLOSING -> gone
  *
+ * In a private network all of it, from the first byte, is encrypted under the network's key too (proto/pnet.h).
+ *
  * Memory: an idle OPEN connection holds no buffers; a stranger costs 2 KiB, and up to 13 KiB while a message of
  * its handshake is not whole or is worked on, besides what it sends behind that (as much as a host reads from it before WORK) and what
  * OpenSSL holds (proto/noise.h). */
@@ -23,6 +25,7 @@
 #include "node/limits.h"
 #include "proto/identify.h"
 #include "proto/noise.h"
+#include "proto/pnet.h"
 #include "proto/stream.h"
 #include "wire/multiaddr.h"
 #include "wire/pq_id.h"
@@ -72,6 +75,9 @@ typedef struct kith_node_config {
     const kith_bytes *pq_successors;
     size_t pq_successor_count;
     const char *agent; /* copied */
+    /* The key of the private network that this node is in, KITH_PNET_KEY_LEN bytes, copied: with others it does not talk at all
+     * (proto/pnet.h). NULL: in none. */
+    const uint8_t *network_key;
     kith_pq_policy pq;
     uint8_t level; /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */
     kith_qkd_policy qkd;
@@ -134,6 +140,8 @@ KITH_CHECK kith_err kith_node_set_addrs(kith_node *n, kith_time now, const kith_
 const kith_maddr *kith_node_addrs(const kith_node *n, size_t *count);
 /* Wall-clock seconds since 1970 at `now`, for the sequence number of signed peer records. */
 void kith_node_set_clock(kith_node *n, kith_time now, uint64_t unix_seconds);
+/* Whether it is in a private network. */
+bool kith_node_is_private(const kith_node *n);
 
 /* ---- what the host tells ---- */
 

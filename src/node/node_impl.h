@@ -117,6 +117,7 @@ struct kith_conn {
     kith_resumption *resumption; /* until then: whose secret the handshake mixes in, or may */
     bool resumed;
     kith_time pq_checked_at; /* the peer's post-quantum signature */
+    kith_pnet *pnet;         /* in a private network: from SECURING to the end */
     kith_mss *mss;
     kith_noise *noise;
     kith_noise *working; /* its work is asked for and not told: noise, or what was noise before the end */
@@ -251,6 +252,7 @@ struct kith_node {
     char agent[KITH_IDENTIFY_AGENT_MAX + 1];
     kith_peer_id id;
     uint8_t pubkey[KITH_PUBKEY_ED25519_LEN];
+    uint8_t network_key[KITH_PNET_KEY_LEN]; /* cfg.network_key points here, or is NULL */
     kith_noise_identity *noise_id;
     kith_limiter *limiter;
     offer all;           /* that our policy allows, and takes: */
@@ -298,6 +300,8 @@ kith_err kith_conn_new_(kith_node *n, kith_time now, bool inbound, kith_conn **o
 void kith_conn_free_(kith_conn *c);
 void kith_conn_start_(kith_conn *c, kith_time now);
 void kith_conn_recv_(kith_conn *c, kith_time now, kith_span in);
+/* A sentence for an end that came from elsewhere, while a peer has not shown that it has the network's key; else `otherwise`. */
+const char *kith_conn_unmet_(const kith_conn *c, const char *otherwise);
 void kith_conn_go_on_(kith_conn *c, kith_time now, uint64_t most);
 void kith_conn_worked_(kith_conn *c, kith_time now);
 void kith_conn_key_(kith_conn *c, kith_time now, const kith_node_key_answer *a);
