@@ -58,6 +58,13 @@ int session_read_config(kith_config *c, const cmd_args *args)
     return EXIT_OK;
 }
 
+int session_load_network(const char *file, kith_network *out)
+{
+    const char *why;
+    kith_err e = kith_network_load(file, out, &why);
+    return e ? cmd_fail(EXIT_CONFIG, "cannot use the network key %s: %s", file, why) : EXIT_OK;
+}
+
 int session_load_identity(session *s, const cmd_args *args)
 {
     char path[KITH_PATH_MAX], name[KITH_PATH_MAX + 32];
@@ -196,6 +203,38 @@ static void open_rendezvous(session *s)
             .host = s->host, .settings = r, .signer = s->signer, .trust = s->trust, .log = on_log});
 }
 
+/* With the identity loaded and the trust file open. */
+static int make_host(session *s)
+{
+    kith_network network = {0};
+    bool private = s->config.network_key[0] != '\0';
+    int code = private ? session_load_network(s->config.network_key, &network) : EXIT_OK;
+    if (code)
+        return code;
+    kith_trust_set_policy(s->trust, s->config.node.pq);
+    kith_host_config cfg = {.node = s->config.node, .log = on_log};
+    const char *why;
+    kith_bytes successors[KITH_SUCCESSORS_MAX];
+    cfg.node.pq_successor_count = recent_successors(s->identity, successors);
+    cfg.node.pq_successors = successors;
+    cfg.node.signer = s->signer;
+    cfg.node.pq_signer = s->pq_signer;
+    cfg.node.network_key = private ? network.key : NULL;
+    cfg.node.agent = s->config.agent;
+    cfg.node.trust = kith_trust_ask;
+    cfg.node.policy = kith_trust_policy_of;
+    cfg.node.trust_ctx = s->trust;
+    cfg.dns = s->config.dns;
+    cfg.qkd = &s->config.qkd;
+    s->host = kith_host_new(&cfg, &why);
+    kith_wipe(network.key, sizeof network.key);
+    if (!s->host)
+        return cmd_fail(!private && kith_network_forced() ? EXIT_CONFIG : EXIT_FAILED, "cannot start: %s",
+                        why);
+    memcpy(s->config.dht.network, network.print, sizeof network.print);
+    return EXIT_OK;
+}
+
 int session_start(session *s, const cmd_args *args)
 {
     s->code = -1;
@@ -213,25 +252,11 @@ int session_start(session *s, const cmd_args *args)
         session_drop_identity(s);
         return code;
     }
-    kith_trust_set_policy(s->trust, s->config.node.pq);
-    kith_host_config cfg = {.node = s->config.node, .log = on_log};
-    const char *why;
-    kith_bytes successors[KITH_SUCCESSORS_MAX];
-    cfg.node.pq_successor_count = recent_successors(s->identity, successors);
-    cfg.node.pq_successors = successors;
-    cfg.node.signer = s->signer;
-    cfg.node.pq_signer = s->pq_signer;
-    cfg.node.agent = s->config.agent;
-    cfg.node.trust = kith_trust_ask;
-    cfg.node.policy = kith_trust_policy_of;
-    cfg.node.trust_ctx = s->trust;
-    cfg.dns = s->config.dns;
-    cfg.qkd = &s->config.qkd;
-    s->host = kith_host_new(&cfg, &why);
-    if (!s->host) {
+    code = make_host(s);
+    if (code) {
         kith_trust_close(s->trust);
         session_drop_identity(s);
-        return cmd_fail(EXIT_FAILED, "cannot start: %s", why);
+        return code;
     }
     kith_trust_attach(s->trust, kith_host_loop(s->host));
     watch_signals(s);

@@ -15,6 +15,7 @@
 #include "host/lan.h"
 #include "host/message_store.h"
 #include "host/names.h"
+#include "host/network.h"
 #include "host/rendezvous.h"
 #include "host/standing.h"
 #include "host/trust_store.h"
@@ -47,6 +48,9 @@ typedef struct session {
 /* The defaults; and them with the configuration file and the options. EXIT_OK, or it has complained. */
 void session_default_config(kith_config *c);
 int session_read_config(kith_config *c, const cmd_args *args);
+
+/* Reads the key of a private network; to be wiped. EXIT_OK, or it has complained. */
+int session_load_network(const char *file, kith_network *out);
 
 /* Loads the identity and makes its keys, asking for its passphrase: for a command that loses its terminal before it starts. s: zeroed. EXIT_OK, or
  * it has complained. */

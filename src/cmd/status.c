@@ -105,6 +105,8 @@ static int on_status(const cmd_args *args, const json_t *r)
         printf(
             "identity  another one waits in the file: %s; restart the node to use it ('kith stop', then 'kith up')\n",
             call_text(r, "waiting_peer"));
+    if (call_text(r, "network_fingerprint")[0])
+        printf("network   private, key fingerprint %s\n", call_text(r, "network_fingerprint"));
     const json_t *addrs = json_object_get(r, "addrs");
     for (size_t i = 0; i < json_array_size(addrs); i++)
         printf("%s %s\n", i ? "         " : "listening", json_string_value(json_array_get(addrs, i)));

@@ -351,11 +351,15 @@ static void say_listening(const up *u, const kith_maddr *addrs, size_t count)
         if (!u->s.json)
             printf("listening on %s\n", text);
     }
+    const char *network = kith_host_network(u->s.host);
     if (u->s.json)
-        session_print(json_pack("{s:s, s:s, s:O, s:s*}", "event", "listening", "peer", peer, "addrs", list,
-                                "metrics", u->metrics ? u->metrics_at : NULL));
+        session_print(json_pack("{s:s, s:s, s:O, s:s*, s:s*}", "event", "listening", "peer", peer, "addrs",
+                                list, "metrics", u->metrics ? u->metrics_at : NULL, "network_fingerprint",
+                                network));
     else if (u->metrics)
         printf("metrics on http://%s/metrics\n", u->metrics_at);
+    if (!u->s.json && network)
+        printf("in a private network, key fingerprint %s\n", network);
     json_decref(list);
     fflush(stdout);
 }

@@ -60,6 +60,8 @@ const kith_config_key kith_config_keys[] = {
         "kith up is a rendezvous point, where others register and find each other: on, off"),
     KEY("rendezvous.registrations", COUNT, rendezvous.registrations,
         "so many at most, of all peers; they may take 1 KiB each"),
+    KEY("network.key", PATH, network_key,
+        "file with the key of a private network (swarm.key): this node then talks to those who have it, and nobody else"),
     KEY("conns.high", COUNT, conns_high,
         "above so many connections kith up closes the least valuable, or 0: never"),
     KEY("conns.low", COUNT, conns_low, "and leaves so many"),

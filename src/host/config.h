@@ -22,6 +22,7 @@ typedef struct kith_config {
     char agent[KITH_CONFIG_TEXT_MAX + 1];
     char name[KITH_CONFIG_TEXT_MAX + 1]; /* what this node calls itself; "": the host's name, "-": nothing */
     char dns[KITH_CONFIG_TEXT_MAX + 1];  /* name servers instead of the system's */
+    char network_key[KITH_QKD_PATH_MAX + 1]; /* file with the key of the private network; "": none */
     kith_qkd_settings qkd;
     char metrics[KITH_METRICS_HTTP_ADDR_MAX + 1]; /* where kith up serves them over HTTP; "": nowhere */
     bool mdns;             /* look for peers on the local network, and be found there */

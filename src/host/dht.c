@@ -68,7 +68,7 @@ void kith_dht_settings_default(kith_dht_settings *s)
 
 bool kith_dht_is_public(const kith_dht_settings *s)
 {
-    return strcmp(s->protocol, KITH_KAD_ID) == 0;
+    return strcmp(s->protocol, KITH_KAD_ID) == 0 && !s->network[0];
 }
 
 bool kith_dht_protocol_ok(const char *text)
@@ -266,7 +266,7 @@ static void make_path(kith_dht *d, const char *file)
     char tag[20] = "";
     const kith_dht_settings *s = d->cfg.settings;
     if (!kith_dht_is_public(s)) {
-        kith_sha256(kith_bytes_str(s->protocol), hash);
+        kith_sha256_2(kith_bytes_str(s->protocol), kith_bytes_str(s->network), hash);
         snprintf(tag, sizeof tag, "-%02x%02x%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3], hash[4],
                  hash[5]);
     }

@@ -7,6 +7,7 @@
 #define KITH_HOST_DHT_H
 
 #include "host/host.h"
+#include "host/network.h"
 #include "mesh/kad.h"
 
 #define KITH_DHT_BOOTSTRAP_MAX 16
@@ -25,6 +26,8 @@ typedef struct kith_dht_settings {
     kith_maddr bootstrap[KITH_DHT_BOOTSTRAP_MAX]; /* each with /p2p */
     size_t bootstrap_count;
     bool own_list; /* the user has given one, which may be empty: the public one is not used */
+    char network[KITH_NETWORK_PRINT_MAX +
+                 1]; /* the fingerprint of the private network that it is in; "": of none */
 } kith_dht_settings;
 
 /* auto, the public network, its bootstrap peers. */
@@ -32,7 +35,7 @@ void kith_dht_settings_default(kith_dht_settings *s);
 /* KITH_OK; KITH_EFORMAT: not a multiaddr with /p2p that can be dialled; KITH_ELIMIT: the list is full. "none" empties it. */
 KITH_CHECK kith_err kith_dht_settings_bootstrap(kith_dht_settings *s, const char *text);
 bool kith_dht_protocol_ok(const char *text);
-/* Whether it is the network of everybody, whose bootstrap peers are known. */
+/* Whether it is the network of everybody, whose bootstrap peers are known. That of a private network is not, whatever its protocol. */
 bool kith_dht_is_public(const kith_dht_settings *s);
 const char *kith_dht_mode_name(kith_dht_mode m); /* static */
 

@@ -84,10 +84,20 @@ kith_host *kith_host_new(const kith_host_config *cfg, const char **why)
         *why = "OpenSSL lacks ML-KEM: version 3.5 or newer is needed";
         return NULL;
     }
+    if (!cfg->node.network_key && kith_network_forced()) {
+        *why =
+            "LIBP2P_FORCE_PNET=1 allows no node outside of a private network, and network.key is not set; 'kith "
+            "network new-key' makes a key";
+        return NULL;
+    }
     kith_host *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
     h->cfg = *cfg;
+    if (cfg->node.network_key && kith_network_print(cfg->node.network_key, h->network)) {
+        free(h);
+        return NULL;
+    }
     h->cfg.node.env = *kith_host_env();
     lift_descriptors(&h->cfg.node);
     kith_list_init(&h->socks);
@@ -116,6 +126,7 @@ kith_host *kith_host_new(const kith_host_config *cfg, const char **why)
     uv_prepare_start(&h->prepare, on_prepare);
     bool good = start_qkd(h, why);
     h->node = kith_node_new(&h->cfg.node, kith_host_now(h));
+    h->cfg.node.network_key = NULL; /* the caller's */
     h->read_buf = malloc(READ_BUF);
     if (!good || !h->node || !h->read_buf) {
         kith_host_stop(h);
@@ -156,6 +167,11 @@ kith_node *kith_host_node(kith_host *h)
 uv_loop_t *kith_host_loop(kith_host *h)
 {
     return &h->loop;
+}
+
+const char *kith_host_network(const kith_host *h)
+{
+    return h->network[0] ? h->network : NULL;
 }
 
 kith_time kith_host_now(kith_host *h)

@@ -22,8 +22,9 @@ typedef struct kith_sink {
 } kith_sink;
 
 typedef struct kith_host_config {
-    kith_node_config node; /* env is the host's own and ignored; signer and agent are set by the caller */
-    unsigned backlog;      /* of listen(2); 0: 1024 */
+    /* env is the host's own and ignored; signer and agent are set by the caller; network_key is borrowed for the call. */
+    kith_node_config node;
+    unsigned backlog; /* of listen(2); 0: 1024 */
     const char *
         dns; /* name servers, "10.0.0.1,[::1]:5353"; NULL or "": the system's. Borrowed as long as the host */
     const kith_qkd_settings *qkd;             /* where node.qkd is not off; borrowed for the call */
@@ -34,7 +35,7 @@ typedef struct kith_host_config {
 /* The heap, OpenSSL's randomness, no trace. */
 const kith_env *kith_host_env(void);
 
-/* NULL: no memory, or no loop; *why says it. Raises the limit of open files as far as the system lets it. */
+/* NULL: no memory, no loop, or no network key while the environment asks for one (host/network.h); *why says it. Raises the limit of open files as far as the system lets it. */
 kith_host *kith_host_new(const kith_host_config *cfg, const char **why);
 /* The loop must have ended (kith_host_run returned). */
 void kith_host_free(kith_host *h);
@@ -53,6 +54,8 @@ size_t kith_host_untaken(const kith_host *h);
 
 kith_node *kith_host_node(kith_host *h);
 uv_loop_t *kith_host_loop(kith_host *h);
+/* The fingerprint of the private network that the node is in; NULL: of none. */
+const char *kith_host_network(const kith_host *h);
 kith_time kith_host_now(kith_host *h); /* the loop's clock, read afresh */
 /* The node was changed: drive it before the loop sleeps. Cheap, coalesced. */
 void kith_host_kick(kith_host *h);

@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "host/host.h"
+#include "host/network.h"
 #include "host/workers.h"
 
 #define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
@@ -70,6 +71,7 @@ struct kith_host {
     struct dns *dns;
     kith_workers workers; /* of handshakes */
     kith_qkd_keys *qkd;   /* NULL: off */
+    char network[KITH_NETWORK_PRINT_MAX + 1];
     kith_time warned_at;
 };
 

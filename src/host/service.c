@@ -623,6 +623,8 @@ static void run_status(void *ctx, kith_rpc_call *call, const json_t *params)
                   (int)json_array_size(conns), "peers_pq", (int)pq, "conns_in", (int)u.conns_in, "conns_out",
                   (int)u.conns_out, "handshakes", (int)u.handshakes, "dials", (int)u.dials, "streams",
                   (int)u.streams, "bytes_in", (json_int_t)in, "bytes_out", (json_int_t)out);
+    if (kith_host_network(s->cfg.host))
+        json_object_set_new(r, "network_fingerprint", json_string(kith_host_network(s->cfg.host)));
     add_newer_key(s, r);
     if (s->cfg.rendezvous)
         json_object_set_new(r, "rendezvous", kith_rendezvous_json(s->cfg.rendezvous));

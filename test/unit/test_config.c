@@ -146,6 +146,17 @@ static void rendezvous_points_are_different_peers_and_have_a_cap(void **state)
     assert_true(c.rendezvous.server && c.rendezvous.registrations == 7 && !c.points_from_file);
 }
 
+static void a_private_network_has_no_public_bootstrap_peers(void **state)
+{
+    (void)state;
+    kith_config c;
+    assert_int_equal(parse(&c, "[network]\nkey = /etc/kith/swarm.key\n"), KITH_OK);
+    assert_string_equal(c.network_key, "/etc/kith/swarm.key");
+    assert_true(kith_dht_is_public(&c.dht)); /* before the key is loaded */
+    snprintf(c.dht.network, sizeof c.dht.network, "c622f20b5a408852a39b0f7ed8ad58f8");
+    assert_false(kith_dht_is_public(&c.dht));
+}
+
 static void bootstrap_peers_have_an_id_and_a_cap(void **state)
 {
     (void)state;
@@ -335,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_mistake_is_told_with_its_line_and_the_nearest_key),
         cmocka_unit_test(a_file_that_is_not_there_is_empty),
         cmocka_unit_test(at_most_sixteen_addresses),
+        cmocka_unit_test(a_private_network_has_no_public_bootstrap_peers),
         cmocka_unit_test(bootstrap_peers_have_an_id_and_a_cap),
         cmocka_unit_test(rendezvous_points_are_different_peers_and_have_a_cap),
         cmocka_unit_test(sizes_and_times_are_exact),

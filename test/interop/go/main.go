@@ -31,6 +31,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
@@ -61,6 +62,7 @@ type options struct {
 	slowReader bool
 	tiny       bool
 	mdns       bool
+	psk        string
 	bytes      int64
 	down       int64
 	streams    int
@@ -94,6 +96,7 @@ func main() {
 	fs.BoolVar(&opt.slowReader, "slow-reader", false, "read slowly")
 	fs.BoolVar(&opt.tiny, "tiny", false, "answer one byte at a time")
 	fs.BoolVar(&opt.mdns, "mdns", false, "find peers on the local network and be found there")
+	fs.StringVar(&opt.psk, "psk", "", "file with the key of a private network")
 	fs.Int64Var(&opt.bytes, "bytes", 0, "bytes to send (default: the test's)")
 	fs.Int64Var(&opt.down, "download", -1, "bytes to receive (perf; default: as sent)")
 	fs.IntVar(&opt.streams, "streams", 100, "streams at once")
@@ -188,6 +191,18 @@ func newHost(listening bool) (host.Host, error) {
 		libp2p.DisableRelay(),
 		libp2p.Ping(true),
 		libp2p.DisableMetrics(),
+	}
+	if opt.psk != "" {
+		file, err := os.Open(opt.psk)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		psk, err := pnet.DecodeV1PSK(file)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, libp2p.PrivateNetwork(psk))
 	}
 	if listening {
 		opts = append(opts, libp2p.ListenAddrStrings(opt.listen))

@@ -9,6 +9,7 @@ import { identify, identifyPush } from '@libp2p/identify'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -39,7 +40,7 @@ function parse (args) {
   const opt = {
     listen: '/ip4/127.0.0.1/tcp/0', secure: 'noise', 'early-muxer': 'on', perf: false, window: '',
     'slow-reader': false, tiny: false, mdns: false, 'for-await': false, bytes: 0, download: -1, streams: 100, count: 5, timeout: '120s',
-    px: false
+    psk: '', px: false
   }
   const pos = []
   for (let i = 0; i < args.length; i++) {
@@ -88,6 +89,7 @@ async function newNode (listening, more = {}) {
     addresses: { listen: listening ? [opt.listen] : [] },
     transports: [tcp()],
     connectionEncrypters: encrypters,
+    ...(opt.psk ? { connectionProtector: preSharedKey({ psk: readFileSync(opt.psk) }) } : {}),
     peerDiscovery: opt.mdns ? [mdns()] : [],
     streamMuxers: [yamux(opt.window === 'small' ? { streamOptions: { maxStreamWindowSize: 256 << 10 } } : {})],
     connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000, maxConnections: 100_000 },

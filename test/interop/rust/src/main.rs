@@ -8,12 +8,14 @@ use std::process::{ExitCode, abort, exit};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::future::{join_all, try_join};
+use futures::future::{Either, join_all, try_join};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::core::transport::PortUse;
-use libp2p::core::upgrade::{DeniedUpgrade, InboundUpgrade, UpgradeInfo};
+use libp2p::core::transport::Transport;
+use libp2p::core::upgrade::{DeniedUpgrade, InboundUpgrade, UpgradeInfo, Version};
 use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::multiaddr::Protocol;
+use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::handler::ConnectionEvent;
 use libp2p::swarm::{
@@ -60,6 +62,7 @@ struct Opt {
     slow: bool,
     tiny: bool,
     mdns: bool,
+    psk: Option<PreSharedKey>,
     peer_record: bool,
     bytes: u64,
     download: Option<u64>,
@@ -103,6 +106,7 @@ fn parse() -> (Opt, Vec<String>) {
         slow: false,
         tiny: false,
         mdns: false,
+        psk: None,
         peer_record: false,
         bytes: 0,
         download: None,
@@ -127,6 +131,11 @@ fn parse() -> (Opt, Vec<String>) {
             "slow-reader" => o.slow = true,
             "tiny" => o.tiny = true,
             "mdns" => o.mdns = true,
+            "psk" => {
+                let text = std::fs::read_to_string(value()).unwrap_or_else(|_| usage());
+                // Its parser takes nothing behind the key.
+                o.psk = Some(text.trim_end().parse().unwrap_or_else(|_| usage()));
+            }
             "peer-record" => o.peer_record = true,
             "bytes" => o.bytes = value().parse().unwrap_or_else(|_| usage()),
             "download" => o.download = Some(value().parse().unwrap_or_else(|_| usage())),
@@ -248,7 +257,21 @@ struct Behaviour {
 fn node(opt: &Opt, ping_every: Duration) -> Result<Swarm<Behaviour>, Error> {
     Ok(SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
+        .with_other_transport(|key| {
+            let psk = opt.psk;
+            // What with_tcp makes, with the private network's cipher in between.
+            let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+            let tcp = tcp.and_then(move |socket, _| async move {
+                match psk {
+                    Some(psk) => {
+                        PnetConfig::new(psk).handshake(socket).await.map(Either::Left).map_err(io::Error::other)
+                    }
+                    None => Ok(Either::Right(socket)),
+                }
+            });
+            let noise = noise::Config::new(key)?;
+            Ok(tcp.upgrade(Version::V1Lazy).authenticate(noise).multiplex(yamux::Config::default()))
+        })?
         .with_behaviour(|key| Behaviour {
             identify: identify::Behaviour::new(
                 // The signed record that rust-libp2p makes has another domain than go's and js's, which js refuses
