@@ -14,12 +14,12 @@ kith_err kith_timers_reserve(kith_timers *h, const kith_env *env, size_t n)
 {
     if (n <= h->cap)
         return KITH_OK;
-    if (n > SIZE_MAX / 2 / sizeof(kith_timer *))
+    if (n > SIZE_MAX / 2 / sizeof *h->heap)
         return KITH_ENOMEM;
     size_t cap = h->cap ? h->cap : 16;
     while (cap < n)
         cap *= 2;
-    kith_timer **p = kith_mem_resize(env, h->heap, h->cap * sizeof *p, cap * sizeof *p);
+    kith_timer_place *p = kith_mem_resize(env, h->heap, h->cap * sizeof *p, cap * sizeof *p);
     if (!p)
         return KITH_ENOMEM;
     h->heap = p;
@@ -27,42 +27,42 @@ kith_err kith_timers_reserve(kith_timers *h, const kith_env *env, size_t n)
     return KITH_OK;
 }
 
-static bool before(const kith_timer *a, const kith_timer *b)
+static bool before(const kith_timer_place *a, const kith_timer_place *b)
 {
     return a->at != b->at ? a->at < b->at : a->seq < b->seq;
 }
 
-static void put_at(kith_timers *h, size_t i, kith_timer *t)
+static void put_at(kith_timers *h, size_t i, kith_timer_place place)
 {
-    h->heap[i] = t;
-    t->pos = i + 1;
+    h->heap[i] = place;
+    place.t->pos = i + 1;
 }
 
 static void sift(kith_timers *h, size_t i)
 {
-    kith_timer *t = h->heap[i];
-    for (; i > 0 && before(t, h->heap[(i - 1) / 2]); i = (i - 1) / 2)
+    kith_timer_place place = h->heap[i];
+    for (; i > 0 && before(&place, &h->heap[(i - 1) / 2]); i = (i - 1) / 2)
         put_at(h, i, h->heap[(i - 1) / 2]);
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= h->len)
             break;
-        if (child + 1 < h->len && before(h->heap[child + 1], h->heap[child]))
+        if (child + 1 < h->len && before(&h->heap[child + 1], &h->heap[child]))
             child++;
-        if (!before(h->heap[child], t))
+        if (!before(&h->heap[child], &place))
             break;
         put_at(h, i, h->heap[child]);
         i = child;
     }
-    put_at(h, i, t);
+    put_at(h, i, place);
 }
 
 static void take_out(kith_timers *h, kith_timer *t)
 {
     size_t i = t->pos - 1;
     t->pos = 0;
-    kith_timer *last = h->heap[--h->len];
-    if (last == t)
+    kith_timer_place last = h->heap[--h->len];
+    if (last.t == t)
         return;
     put_at(h, i, last);
     sift(h, i);
@@ -79,24 +79,24 @@ void kith_timers_set(kith_timers *h, kith_timer *t, kith_time at)
         return;
     }
     t->at = at;
-    t->seq = h->seq++;
     if (!t->pos) {
         assert(h->len < h->cap);
-        put_at(h, h->len++, t);
+        t->pos = ++h->len;
     }
+    put_at(h, t->pos - 1, (kith_timer_place){.at = at, .seq = h->seq++, .t = t});
     sift(h, t->pos - 1);
 }
 
 kith_time kith_timers_next(const kith_timers *h)
 {
-    return h->len ? h->heap[0]->at : KITH_NEVER;
+    return h->len ? h->heap[0].at : KITH_NEVER;
 }
 
 kith_timer *kith_timers_pop(kith_timers *h, kith_time now)
 {
-    if (!h->len || h->heap[0]->at > now)
+    if (!h->len || h->heap[0].at > now)
         return NULL;
-    kith_timer *t = h->heap[0];
+    kith_timer *t = h->heap[0].t;
     take_out(h, t);
     return t;
 }

@@ -8,12 +8,18 @@
 
 typedef struct kith_timer {
     kith_time at;
-    uint64_t seq; /* breaks ties */
-    size_t pos;   /* place in the heap + 1; 0: not set */
+    size_t pos; /* place in the heap + 1; 0: not set */
 } kith_timer;
 
+/* What is compared lies in the heap itself: the timers are all over the memory. */
+typedef struct kith_timer_place {
+    kith_time at;
+    uint64_t seq; /* breaks ties */
+    kith_timer *t;
+} kith_timer_place;
+
 typedef struct kith_timers {
-    kith_timer **heap;
+    kith_timer_place *heap;
     size_t len, cap;
     uint64_t seq;
 } kith_timers;
