@@ -124,6 +124,7 @@ void kith_conn_free_(kith_conn *c)
     kith_timer_unclaim_(n, &c->timer);
     kith_link_remove(&c->note.link);
     kith_link_remove(&c->writer);
+    kith_link_remove(&c->in_job);
     kith_link_remove(&c->all);
     n->conn_count--;
     KITH_FREE(&n->env, c);

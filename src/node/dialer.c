@@ -79,10 +79,8 @@ static void finish(kith_node *n, kith_time now, dial_job *j, kith_conn *won)
         if (l->job == j)
             l->job = NULL;
     }
-    KITH_EACH (&n->conns, k) {
-        kith_conn *c = KITH_OF(k, kith_conn, all);
-        if (c->job != j)
-            continue;
+    for (kith_link *k; (k = kith_list_pop(&j->conns));) {
+        kith_conn *c = KITH_OF(k, kith_conn, in_job);
         c->job = NULL;
         if (c != won)
             kith_conn_end_(c, now, KITH_ECLOSED, "another address was faster", true);
@@ -144,6 +142,7 @@ static kith_err start_socket(kith_node *n, kith_time now, dial_job *j, const dia
     }
     c->counted = true;
     c->job = j;
+    kith_list_push(&j->conns, &c->in_job);
     c->remote = t->addr;
     if (!kith_maddr_peer(&t->addr, &c->expected))
         c->expected = j->peer;
@@ -202,6 +201,7 @@ void kith_dialer_conn_failed_(kith_node *n, kith_time now, kith_conn *c)
 {
     dial_job *j = c->job;
     c->job = NULL;
+    kith_link_remove(&c->in_job);
     note_failure(n, j, c->err, c->why, c->reason);
     assert(j->active > 0);
     j->active--;
@@ -213,6 +213,7 @@ void kith_dialer_conn_open_(kith_node *n, kith_time now, kith_conn *c)
     if (c->job) {
         dial_job *j = c->job;
         c->job = NULL;
+        kith_link_remove(&c->in_job);
         finish(n, now, j, c);
     }
     KITH_EACH (&n->jobs, k) {
@@ -315,6 +316,7 @@ kith_err kith_node_dial(kith_node *n, kith_time now, const kith_peer_id *peer, c
         j->timer.owner = TIMER_JOB;
         j->peer = want;
         kith_list_init(&j->waiters);
+        kith_list_init(&j->conns);
         kith_list_push(&n->jobs, &j->link);
     }
     kith_err e = KITH_ENOTFOUND;

@@ -973,6 +973,7 @@ void kith_node_check(const kith_node *n)
         assert(c->state != CONN_OPEN || (c->yamux && c->noise && c->peer.len));
         assert(c->state != CONN_OPEN || !n->cfg.network_key || (c->pnet && kith_pnet_met(c->pnet)));
         assert(c->state != CONN_DEAD || (!c->yamux && !c->noise && !c->mss));
+        assert(!c->job == !kith_link_in(&c->in_job));
         assert(!c->closed || (c->state == CONN_DEAD && c->working));
         assert(!(c->note.bits & CONN_WORK) || c->working);
         KITH_EACH (&c->streams, i) {

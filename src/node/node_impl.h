@@ -104,7 +104,8 @@ struct kith_conn {
         pushing, said_much;
     int protect;
     void *link;
-    dial_job *job; /* outbound, until OPEN or dead */
+    dial_job *job;    /* outbound, until OPEN or dead */
+    kith_link in_job; /* job->conns, as long */
     kith_peer_id expected, peer;
     kith_maddr remote, local;
     const kith_noise_suite *suite;
@@ -225,6 +226,7 @@ struct dial_job {
     node_timer timer;
     kith_peer_id peer; /* len 0: whoever answers */
     kith_list waiters;
+    kith_list conns; /* those that race */
     dial_target targets[DIAL_TARGETS_MAX];
     size_t target_count;
     size_t active; /* sockets and lookups under way */
