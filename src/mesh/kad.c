@@ -80,16 +80,23 @@ void kith_kad_config_default(kith_kad_config *cfg)
 
 /* ---- addresses ---- */
 
-void kith_kad_fitting_(kith_bytes packed, const kith_maddr *remote, kith_addrs *out)
+uint8_t kith_kad_fitting_scopes_(const kith_maddr *remote)
 {
     kith_ip_scope there = kith_maddr_scope(remote);
+    unsigned fit = 1u << KITH_IP_PUBLIC | 1u << KITH_IP_OTHER;
+    if (there == KITH_IP_LOOPBACK)
+        fit |= 1u << KITH_IP_LOOPBACK;
+    if (there != KITH_IP_PUBLIC)
+        fit |= 1u << KITH_IP_LINK | 1u << KITH_IP_PRIVATE;
+    return (uint8_t)fit;
+}
+
+void kith_kad_fitting_(kith_bytes packed, const kith_maddr *remote, kith_addrs *out)
+{
+    unsigned fit = kith_kad_fitting_scopes_(remote);
     kith_maddr a;
     while (kith_addrs_next(&packed, &a)) {
-        kith_ip_scope scope = kith_maddr_scope(&a);
-        bool fits = scope == KITH_IP_LOOPBACK                           ? there == KITH_IP_LOOPBACK
-                    : scope == KITH_IP_LINK || scope == KITH_IP_PRIVATE ? there != KITH_IP_PUBLIC
-                                                                        : true;
-        if (fits)
+        if (fit >> kith_maddr_scope(&a) & 1)
             kith_addrs_pack(out, &a, 1);
     }
 }
@@ -136,6 +143,7 @@ static void connected(kith_kad *k, const kith_conn_facts *f)
         known_free(k, p);
     else
         kith_list_push(&k->connected, &p->link);
+    kith_kad_table_set_connected(&k->table, &f->peer, true);
 }
 
 static void disconnected(kith_kad *k, const kith_peer_id *id)
@@ -143,6 +151,7 @@ static void disconnected(kith_kad *k, const kith_peer_id *id)
     known *p = kith_kad_known_(k, id);
     if (!p || --p->conns > 0)
         return;
+    kith_kad_table_set_connected(&k->table, id, false);
     (void)kith_map_remove(&k->known, kith_hash(k->seed, kith_peer_id_bytes(id)));
     known_free(k, p);
 }

@@ -7,6 +7,7 @@ typedef struct asker {
     const kith_peer_id *id;
     kith_maddr remote;
     uint64_t group;
+    uint8_t scopes; /* of addresses that it may be told */
 } asker;
 
 static asker asker_of(const kith_kad *k, const kith_peer_id *from)
@@ -16,6 +17,7 @@ static asker asker_of(const kith_kad *k, const kith_peer_id *from)
     if (p)
         a.remote = p->remote;
     a.group = kith_kad_group(&a.remote);
+    a.scopes = kith_kad_fitting_scopes_(&a.remote);
     return a;
 }
 
@@ -34,15 +36,16 @@ static void put_nearest(const kith_kad *k, const asker *to, kith_bytes key, cons
 {
     kith_kad_entry *near[UINT8_MAX + 2];
     kith_kad_key place = kith_kad_key_of(key);
-    bool in_table = kith_kad_table_find(&k->table, to->id) != NULL;
-    size_t n = kith_kad_table_nearest(&k->table, &place, near, k->cfg.k + in_table + (shown != NULL)),
-           put = 0;
+    size_t n = kith_kad_table_nearest(&k->table, &place, near, k->cfg.k + 1 + (shown != NULL)), put = 0;
     for (size_t i = 0; i < n && put < k->cfg.k; i++) {
         const kith_kad_entry *e = near[i];
         if (kith_peer_id_eq(&e->id, to->id) || (shown && kith_peer_id_eq(&e->id, shown)))
             continue;
-        put_peer(to, w, KITH_KAD_CLOSER, &e->id, kith_bytes_of(e->addrs, e->addrs_len),
-                 kith_kad_known_(k, &e->id) != NULL);
+        kith_bytes addrs = kith_bytes_of(e->addrs, e->addrs_len);
+        if (!e->scopes || e->scopes & ~to->scopes)
+            put_peer(to, w, KITH_KAD_CLOSER, &e->id, addrs, e->connected);
+        else
+            (void)kith_kad_put_peer(w, KITH_KAD_CLOSER, &e->id, addrs, e->connected);
         put++;
     }
 }

@@ -133,6 +133,10 @@ static kith_err set_addrs(kith_kad_table *t, kith_kad_entry *e, kith_bytes addrs
     kith_mem_free(&t->cfg.env, e->addrs, e->addrs_len);
     e->addrs = p;
     e->addrs_len = (uint16_t)addrs.len;
+    e->scopes = 0;
+    kith_maddr a;
+    while (kith_addrs_next(&addrs, &a))
+        e->scopes |= (uint8_t)(1u << kith_maddr_scope(&a));
     return KITH_OK;
 }
 
@@ -146,6 +150,7 @@ kith_err kith_kad_table_answered(kith_kad_table *t, kith_time now, const kith_pe
     kith_kad_entry *e = find_in(&t->buckets[bucket], id), *leaves;
     if (e) {
         e->answered_at = now;
+        e->connected = true;
         kith_link_remove(&e->link);
         kith_list_push(&t->buckets[bucket], &e->link);
         kith_err err = set_addrs(t, e, addrs);
@@ -156,7 +161,8 @@ kith_err kith_kad_table_answered(kith_kad_table *t, kith_time now, const kith_pe
     e = KITH_NEW(&t->cfg.env, kith_kad_entry);
     if (!e)
         return KITH_ENOMEM;
-    *e = (kith_kad_entry){.key = key, .id = *id, .group = group, .answered_at = now, .tried_at = now};
+    *e = (kith_kad_entry){
+        .key = key, .id = *id, .group = group, .answered_at = now, .tried_at = now, .connected = true};
     if (set_addrs(t, e, addrs)) {
         KITH_FREE(&t->cfg.env, e);
         return KITH_ENOMEM;
@@ -167,6 +173,13 @@ kith_err kith_kad_table_answered(kith_kad_table *t, kith_time now, const kith_pe
     t->counts[bucket]++;
     t->count++;
     return KITH_OK;
+}
+
+void kith_kad_table_set_connected(kith_kad_table *t, const kith_peer_id *id, bool on)
+{
+    kith_kad_entry *e = kith_kad_table_find(t, id);
+    if (e)
+        e->connected = on;
 }
 
 void kith_kad_table_remove(kith_kad_table *t, const kith_peer_id *id)

@@ -29,6 +29,8 @@ typedef struct kith_kad_entry {
     uint64_t group;
     kith_time answered_at; /* the last time */
     kith_time tried_at;    /* a check of whether it is alive was begun */
+    bool connected;
+    uint8_t scopes; /* of the addresses, a bit for each kith_ip_scope */
     uint16_t addrs_len;
     uint8_t *addrs; /* packed */
 } kith_kad_entry;
@@ -59,6 +61,8 @@ bool kith_kad_table_wants(const kith_kad_table *t, kith_time now, const kith_pee
  * KITH_EREFUSED: its bucket is full of peers that live, or its group has its share; or it is we. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_kad_table_answered(kith_kad_table *t, kith_time now, const kith_peer_id *id,
                                             kith_bytes addrs, uint64_t group);
+/* A peer has come, or its last connection has gone. One that answers is connected. */
+void kith_kad_table_set_connected(kith_kad_table *t, const kith_peer_id *id, bool on);
 void kith_kad_table_remove(kith_kad_table *t, const kith_peer_id *id);
 /* NULL: not in. */
 kith_kad_entry *kith_kad_table_find(const kith_kad_table *t, const kith_peer_id *id);
