@@ -7,6 +7,7 @@
 #include "mesh/kad_impl.h"
 
 #define PROBES_MAX 16 /* newcomers and the silent that are asked at once */
+#define LEFT_MAX 16   /* questions that go on after their lookup */
 #define HUNGRY \
     10 /* with fewer peers in the table every new one is a reason to look around; go: minRTRefreshThreshold */
 #define HUNGRY_EVERY KITH_SEC(30)
@@ -24,8 +25,8 @@
 typedef enum op_kind { FIND_NEAREST, FIND_PEER, PUT, GET, PROVIDE, FIND_PROVIDERS, REFRESH } op_kind;
 typedef enum op_stage { SEARCHING, SPREADING, OVER } op_stage;
 
-/* What a request of an op is for. */
-enum { TAG_ASK, TAG_SPREAD, TAG_TARGET };
+/* What a request of an op is for; any other is a question of its lookup, of this type. */
+enum { TAG_SPREAD = 256, TAG_TARGET };
 
 typedef struct op {
     kith_link link, telling;
@@ -410,15 +411,15 @@ static bool goes_on(const kith_kad *k, const op *o)
            k->table.counts[o->bucket] + kith_kad_lookup_look(o->lookup).under_way < k->cfg.k;
 }
 
-static void ask(kith_kad *k, op *o)
+static void ask(kith_kad *k, kith_time now, op *o)
 {
     kith_kad_contact c;
-    while (o->stage == SEARCHING && goes_on(k, o) && kith_kad_lookup_next(o->lookup, &c)) {
+    while (o->stage == SEARCHING && goes_on(k, o) && kith_kad_lookup_next(o->lookup, now, &c)) {
         uint8_t buf[KITH_KAD_KEY_MAX + 16];
         kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
         kith_kad_put_head(&w, question_of(o), kith_bytes_of(o->key, o->key_len));
         kith_peer_id id = c.id;
-        if (kith_requests_start(k->requests, &id, c.addrs, kith_wr_bytes(&w), true, o, TAG_ASK))
+        if (kith_requests_start(k->requests, &id, c.addrs, kith_wr_bytes(&w), true, o, question_of(o)))
             kith_kad_lookup_failed(o->lookup, &id);
     }
 }
@@ -474,7 +475,7 @@ static void correct(kith_kad *k, kith_time now, const op *o)
     kith_kad_put_record(&w, key, kith_bytes_of(o->value, o->value_len), kith_kad_clock(k, now));
     for (unsigned i = 0; i < o->worse_count; i++)
         if (kith_requests_start(k->requests, &o->holders[CORRECTED_MAX + i], (kith_bytes){0},
-                                kith_wr_bytes(&w), true, NULL, 0))
+                                kith_wr_bytes(&w), true, NULL, TAG_SPREAD))
             return;
 }
 
@@ -502,6 +503,10 @@ static void surroundings_seen(kith_kad *k, const op *o, const kith_kad_contact *
 static void searched(kith_kad *k, kith_time now, op *o)
 {
     kith_kad_contact near[UINT8_MAX];
+    if (o->target_len > 0)
+        return; /* its own answer decides */
+    /* Whom the lookup did not wait for may be gone, and would be waited for again and again if nobody found out. */
+    k->left += kith_requests_leave(k->requests, now, o, &k->left, LEFT_MAX - k->left);
     size_t n = kith_kad_lookup_nearest(o->lookup, near, k->cfg.k);
     kith_err err = n > 0 ? KITH_OK : KITH_ECLOSED;
     const char *why = n > 0 ? NULL : "no server of the table answered";
@@ -519,8 +524,6 @@ static void searched(kith_kad *k, kith_time now, op *o)
         }
         break;
     case FIND_PEER:
-        if (o->target_len > 0)
-            return; /* its own answer decides */
         err = n > 0 ? KITH_ENOTFOUND : err;
         why = n > 0 ? "nobody has addresses where it answers" : why;
         break;
@@ -656,7 +659,7 @@ static bool take_answer(kith_kad *k, kith_time now, op *o, const kith_request_en
         take_value(k, now, o, &end->peer, &m);
     else if (o->kind == FIND_PROVIDERS)
         take_providers(k, o, &m, &remote);
-    kith_kad_lookup_answered(o->lookup, &end->peer, named, n);
+    kith_kad_lookup_answered(o->lookup, now, &end->peer, named, n);
     return true;
 }
 
@@ -685,6 +688,17 @@ static void ended(kith_kad *k, kith_time now, op *o, const kith_request_end *end
     kith_kad_lookup_failed(o->lookup, &end->peer);
 }
 
+/* Its lookup is over, and only whether it lives is of interest. */
+static void left_behind(kith_kad *k, kith_time now, const kith_request_end *end)
+{
+    kith_kad_msg m;
+    k->left--;
+    if (!end->err && kith_kad_msg_parse(end->answer, &m) == KITH_OK && m.type == (kith_kad_type)end->tag)
+        answered(k, now, &end->peer);
+    else if (!end->ours)
+        kith_kad_table_remove(&k->table, &end->peer);
+}
+
 static bool take_ends(kith_kad *k, kith_time now)
 {
     kith_request_end end;
@@ -695,6 +709,8 @@ static bool take_ends(kith_kad *k, kith_time now)
         k->failed += end.err != KITH_OK;
         if (end.owner == k)
             probed(k, now, &end);
+        else if (end.owner == &k->left)
+            left_behind(k, now, &end);
         else if (end.owner)
             ended(k, now, end.owner, &end);
     }
@@ -838,7 +854,7 @@ static bool part_act(void *self, kith_time now)
         op *o = KITH_OF(l, op, link);
         if (o->stage != SEARCHING)
             continue;
-        ask(k, o);
+        ask(k, now, o);
         if (!goes_on(k, o) && kith_kad_lookup_look(o->lookup).under_way == 0)
             kith_kad_lookup_stop(o->lookup);
         if (kith_kad_lookup_done(o->lookup))
@@ -860,6 +876,8 @@ static kith_time part_deadline(const void *self)
         const op *o = KITH_OF(l, op, link);
         if (o->stage != OVER)
             at = kith_time_min(at, o->until);
+        if (o->stage == SEARCHING)
+            at = kith_time_min(at, kith_kad_lookup_deadline(o->lookup));
     }
     kith_link *first = kith_list_first(&k->provides);
     if (first && k->providing < PROVIDING_MAX)
@@ -873,6 +891,8 @@ static void part_tick(void *self, kith_time now)
     kith_requests_tick(k->requests, now);
     KITH_EACH (&k->ops, l) {
         op *o = KITH_OF(l, op, link);
+        if (o->stage == SEARCHING && kith_kad_lookup_deadline(o->lookup) <= now)
+            kith_kad_lookup_tick(o->lookup, now);
         if (o->stage == OVER || o->until > now)
             continue;
         if (o->stage == SPREADING && o->reached > 0)
@@ -1322,6 +1342,6 @@ void kith_kad_check(const kith_kad *k)
                o->worse_count <= CORRECTED_MAX);
     }
     assert(ops == k->op_count && ops <= k->cfg.ops_max);
-    assert(k->provide_count <= k->cfg.provides_max && k->probes <= PROBES_MAX);
+    assert(k->provide_count <= k->cfg.provides_max && k->probes <= PROBES_MAX && k->left <= LEFT_MAX);
     assert(kith_requests_count(k->requests) <= k->cfg.requests_max);
 }

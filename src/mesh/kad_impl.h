@@ -46,6 +46,7 @@ struct kith_kad {
     size_t op_count;        /* those that were asked for */
     uint64_t next_op;
     unsigned probes;
+    unsigned left;      /* questions whose lookup did not wait for their answers */
     kith_list provides; /* the first is due first */
     size_t provide_count;
     unsigned providing; /* ops that provide again */

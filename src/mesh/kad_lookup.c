@@ -6,7 +6,7 @@
 
 #include "mesh/kad_table.h"
 
-typedef enum standing { HEARD, ASKED, ANSWERED, FAILED } standing;
+typedef enum standing { HEARD, ASKED, LATE, PASSED, ANSWERED, FAILED } standing;
 
 typedef struct candidate {
     kith_kad_key key;
@@ -15,6 +15,7 @@ typedef struct candidate {
     uint16_t hops;
     uint16_t addrs_len;
     uint8_t *addrs;
+    kith_time asked_at;
 } candidate;
 
 typedef enum stage { SEARCHING, CHECKING, DONE } stage;
@@ -24,10 +25,13 @@ struct kith_kad_lookup {
     stage stage;
     candidate **all; /* nearest first */
     size_t count, cap;
-    unsigned on_path[KITH_KAD_PATHS_MAX]; /* candidates */
-    unsigned under_way[KITH_KAD_PATHS_MAX];
+    unsigned on_path[KITH_KAD_PATHS_MAX];   /* candidates */
+    unsigned under_way[KITH_KAD_PATHS_MAX]; /* ASKED */
+    unsigned waiting;                       /* LATE and PASSED too */
     unsigned seeds, turn;
     unsigned asked, answered, failed;
+    kith_time takes, varies; /* an answer: smoothed mean and deviation; 0: there was none */
+    kith_time due;
 };
 
 kith_kad_lookup *kith_kad_lookup_new(const kith_kad_lookup_config *cfg)
@@ -35,8 +39,10 @@ kith_kad_lookup *kith_kad_lookup_new(const kith_kad_lookup_config *cfg)
     assert(cfg->paths >= 1 && cfg->paths <= KITH_KAD_PATHS_MAX);
     assert(cfg->k >= 1 && cfg->alpha >= 1 && cfg->beta >= 1);
     kith_kad_lookup *l = KITH_NEW(&cfg->env, kith_kad_lookup);
-    if (l)
-        l->cfg = *cfg;
+    if (!l)
+        return NULL;
+    l->cfg = *cfg;
+    l->due = KITH_NEVER;
     return l;
 }
 
@@ -152,20 +158,39 @@ kith_err kith_kad_lookup_seed_apart(kith_kad_lookup *l, const kith_peer_id *id, 
 
 /* ---- whom to ask ---- */
 
-/* A path ends when its beta nearest have answered, those that failed left aside, or when nobody is left to ask. */
-static bool ended(const kith_kad_lookup *l, unsigned path)
+/* Whom nobody waits for: the next nearest takes its place. */
+static bool aside(const candidate *c)
+{
+    return c->standing == FAILED || c->standing == PASSED;
+}
+
+/* What a stretch of the nearest lacks before it is all there. */
+typedef enum lack { NOTHING, THE_LATE, ANSWERS } lack;
+
+/* Of the `most` nearest on a path (paths: on all), those set aside not counted; who is late is stood in for by the next, and yet waited for. */
+static lack lack_of(const kith_kad_lookup *l, unsigned path, unsigned most)
 {
     unsigned near = 0;
-    for (size_t i = 0; i < l->count; i++) {
+    lack found = NOTHING;
+    for (size_t i = 0; i < l->count && near < most; i++) {
         const candidate *c = l->all[i];
-        if (c->path != path || c->standing == FAILED)
+        if ((path != l->cfg.paths && c->path != path) || aside(c))
             continue;
+        if (c->standing == LATE) {
+            found = THE_LATE;
+            continue;
+        }
         if (c->standing != ANSWERED)
-            return false;
-        if (++near == l->cfg.beta)
-            return true;
+            return ANSWERS;
+        near++;
     }
-    return true;
+    return found;
+}
+
+/* A path ends when its beta nearest have answered, or when nobody is left to ask. */
+static lack path_lacks(const kith_kad_lookup *l, unsigned path)
+{
+    return lack_of(l, path, l->cfg.beta);
 }
 
 static candidate *heard_on(const kith_kad_lookup *l, unsigned path)
@@ -191,7 +216,8 @@ static candidate *next_searching(kith_kad_lookup *l)
     unsigned share = (l->cfg.alpha + l->cfg.paths - 1) / l->cfg.paths;
     for (unsigned i = 0; i < l->cfg.paths; i++) {
         unsigned path = (l->turn + i) % l->cfg.paths;
-        candidate *c = l->under_way[path] < share && !ended(l, path) ? heard_on(l, path) : NULL;
+        candidate *c =
+            l->under_way[path] < share && path_lacks(l, path) == ANSWERS ? heard_on(l, path) : NULL;
         if (c) {
             l->turn = path + 1;
             return c;
@@ -200,56 +226,98 @@ static candidate *next_searching(kith_kad_lookup *l)
     return NULL;
 }
 
-/* Of the k nearest of all paths, one that was not asked yet. *waits: one of them has not answered. */
-static candidate *next_checking(const kith_kad_lookup *l, bool *waits)
+/* Of the k nearest of all paths, one that was not asked yet. */
+static candidate *next_checking(const kith_kad_lookup *l)
 {
     unsigned near = 0;
-    *waits = false;
     for (size_t i = 0; i < l->count && near < l->cfg.k; i++) {
         candidate *c = l->all[i];
-        if (c->standing == FAILED)
-            continue;
-        near++;
-        *waits = *waits || c->standing != ANSWERED;
         if (c->standing == HEARD)
             return c;
+        near += c->standing == ASKED || c->standing == ANSWERED;
     }
     return NULL;
+}
+
+/* How long a question may take before it is late. */
+static kith_time patience(const kith_kad_lookup *l)
+{
+    kith_time at = l->takes + 2 * l->varies;
+    return l->takes == 0 ? KITH_KAD_LATE_FIRST : at < KITH_KAD_LATE_MIN ? KITH_KAD_LATE_MIN : at;
+}
+
+/* When a candidate becomes what it is to be next. */
+static kith_time due_of(const kith_kad_lookup *l, const candidate *c)
+{
+    switch ((standing)c->standing) {
+    case ASKED:
+        return kith_time_after(c->asked_at, patience(l));
+    case LATE: /* nobody is passed while there are not enough who were faster */
+        return l->answered < l->cfg.beta ? KITH_NEVER
+                                         : kith_time_after(c->asked_at, patience(l) + KITH_KAD_PASSED_AFTER);
+    case HEARD:
+    case PASSED:
+    case ANSWERED:
+    case FAILED:
+        break;
+    }
+    return KITH_NEVER;
 }
 
 /* Goes on to the stage that is due. */
 static void advance(kith_kad_lookup *l)
 {
     bool waits = false;
-    if (l->stage == SEARCHING) {
-        for (unsigned p = 0; p < l->cfg.paths; p++)
-            waits = waits || !ended(l, p);
-        if (!waits)
-            l->stage = CHECKING;
+    for (unsigned p = 0; p < l->cfg.paths && l->stage == SEARCHING; p++)
+        waits = waits || path_lacks(l, p) != NOTHING;
+    if (l->stage == SEARCHING && !waits)
+        l->stage = CHECKING;
+    if (l->stage == CHECKING && lack_of(l, l->cfg.paths, l->cfg.k) == NOTHING)
+        l->stage = DONE;
+    l->due = KITH_NEVER;
+    unsigned awaited = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        l->due = kith_time_min(l->due, due_of(l, l->all[i]));
+        awaited += l->all[i]->standing == ASKED || l->all[i]->standing == LATE;
     }
-    if (l->stage == CHECKING) {
-        (void)next_checking(l, &waits);
-        if (!waits)
-            l->stage = DONE;
-    }
-    if (l->asked == KITH_KAD_ASKED_MAX && under_way(l) == 0)
+    if (l->asked == KITH_KAD_ASKED_MAX && awaited == 0)
         l->stage = DONE;
 }
 
-bool kith_kad_lookup_next(kith_kad_lookup *l, kith_kad_contact *out)
+bool kith_kad_lookup_next(kith_kad_lookup *l, kith_time now, kith_kad_contact *out)
 {
-    bool waits;
     advance(l);
-    if (l->stage == DONE || l->asked == KITH_KAD_ASKED_MAX || under_way(l) >= l->cfg.alpha)
+    if (l->stage == DONE || l->asked == KITH_KAD_ASKED_MAX || under_way(l) >= l->cfg.alpha ||
+        l->waiting >= 2 * l->cfg.alpha)
         return false;
-    candidate *c = l->stage == SEARCHING ? next_searching(l) : next_checking(l, &waits);
+    candidate *c = l->stage == SEARCHING ? next_searching(l) : next_checking(l);
     if (!c)
         return false;
     c->standing = ASKED;
+    c->asked_at = now;
     l->asked++;
+    l->waiting++;
     l->under_way[c->path]++;
+    l->due = kith_time_min(l->due, due_of(l, c));
     *out = (kith_kad_contact){.id = c->id, .addrs = kith_bytes_of(c->addrs, c->addrs_len), .hops = c->hops};
     return true;
+}
+
+kith_time kith_kad_lookup_deadline(const kith_kad_lookup *l)
+{
+    return l->stage == DONE ? KITH_NEVER : l->due;
+}
+
+void kith_kad_lookup_tick(kith_kad_lookup *l, kith_time now)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        candidate *c = l->all[i];
+        while (due_of(l, c) <= now) {
+            l->under_way[c->path] -= c->standing == ASKED;
+            c->standing++;
+        }
+    }
+    advance(l);
 }
 
 /* ---- what came of it ---- */
@@ -310,21 +378,38 @@ static candidate *settle(kith_kad_lookup *l, const kith_peer_id *id, standing s)
 {
     kith_kad_key key = kith_kad_key_of(kith_peer_id_bytes(id));
     candidate *c = find(l, &key);
-    if (!c || c->standing != ASKED)
+    if (!c || (c->standing != ASKED && c->standing != LATE && c->standing != PASSED))
         return NULL;
+    l->under_way[c->path] -= c->standing == ASKED;
+    l->waiting--;
     c->standing = (uint8_t)s;
-    l->under_way[c->path]--;
     return c;
 }
 
-void kith_kad_lookup_answered(kith_kad_lookup *l, const kith_peer_id *from, const kith_kad_peer *named,
-                              size_t count)
+/* RFC 6298, 2.2 and 2.3. */
+static void measure(kith_kad_lookup *l, kith_time took)
+{
+    if (took == 0)
+        took = 1;
+    if (l->takes == 0) {
+        l->takes = took;
+        l->varies = took / 2;
+        return;
+    }
+    kith_time off = took > l->takes ? took - l->takes : l->takes - took;
+    l->varies = (3 * l->varies + off) / 4;
+    l->takes = (7 * l->takes + took) / 8;
+}
+
+void kith_kad_lookup_answered(kith_kad_lookup *l, kith_time now, const kith_peer_id *from,
+                              const kith_kad_peer *named, size_t count)
 {
     bool crowded[KITH_KAD_PEERS_MAX] = {false};
     candidate *c = settle(l, from, ANSWERED);
     if (!c)
         return;
     l->answered++;
+    measure(l, now - c->asked_at);
     unsigned path = c->path, hops = c->hops + 1u;
     if (count > KITH_KAD_PEERS_MAX)
         count = KITH_KAD_PEERS_MAX;
@@ -372,7 +457,7 @@ kith_kad_lookup_facts kith_kad_lookup_look(const kith_kad_lookup *l)
     kith_kad_lookup_facts f = {.asked = l->asked,
                                .answered = l->answered,
                                .failed = l->failed,
-                               .under_way = under_way(l),
+                               .under_way = l->waiting,
                                .candidates = (unsigned)l->count};
     kith_kad_contact nearest;
     if (kith_kad_lookup_nearest(l, &nearest, 1))
@@ -382,18 +467,20 @@ kith_kad_lookup_facts kith_kad_lookup_look(const kith_kad_lookup *l)
 
 void kith_kad_lookup_check(const kith_kad_lookup *l)
 {
-    unsigned on_path[KITH_KAD_PATHS_MAX] = {0}, waits[KITH_KAD_PATHS_MAX] = {0}, asked = 0;
+    unsigned on_path[KITH_KAD_PATHS_MAX] = {0}, asks[KITH_KAD_PATHS_MAX] = {0}, asked = 0, over = 0;
     for (size_t i = 0; i < l->count; i++) {
         const candidate *c = l->all[i];
         assert(c->path < l->cfg.paths && find(l, &c->key) == c);
         assert(i == 0 || kith_kad_key_nearer(&l->cfg.target, &l->all[i - 1]->key, &c->key) < 0);
         on_path[c->path]++;
-        waits[c->path] += c->standing == ASKED;
+        asks[c->path] += c->standing == ASKED;
         asked += c->standing != HEARD;
+        over += c->standing == ANSWERED || c->standing == FAILED;
     }
     for (unsigned p = 0; p < l->cfg.paths; p++)
         assert(on_path[p] == l->on_path[p] && on_path[p] <= KITH_KAD_CANDIDATES_MAX &&
-               waits[p] == l->under_way[p]);
+               asks[p] == l->under_way[p]);
     assert(asked == l->asked && asked <= KITH_KAD_ASKED_MAX && under_way(l) <= l->cfg.alpha);
-    assert(l->asked == l->answered + l->failed + under_way(l));
+    assert(l->waiting <= 2 * l->cfg.alpha && l->asked == over + l->waiting);
+    assert(over == l->answered + l->failed);
 }

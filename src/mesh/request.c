@@ -403,6 +403,20 @@ void kith_requests_cancel(kith_requests *r, kith_time now, const void *owner)
     cancel_in(r, &r->ended, now, owner);
 }
 
+unsigned kith_requests_leave(kith_requests *r, kith_time now, const void *owner, void *to, unsigned most)
+{
+    unsigned n = 0;
+    KITH_EACH (&r->active, k) {
+        kith_request *q = KITH_OF(k, kith_request, link);
+        if (q->owner != owner || n == most)
+            continue;
+        q->owner = to;
+        n++;
+    }
+    kith_requests_cancel(r, now, owner);
+    return n;
+}
+
 bool kith_requests_asks(const kith_requests *r, const kith_peer_id *peer)
 {
     KITH_EACH (&r->active, k) {

@@ -51,6 +51,8 @@ KITH_CHECK kith_err kith_requests_start(kith_requests *r, const kith_peer_id *pe
                                         kith_bytes message, bool answered, void *owner, uint64_t tag);
 /* Gives up all of an owner's; they are not told. */
 void kith_requests_cancel(kith_requests *r, kith_time now, const void *owner);
+/* Those of an owner that are under way go on with another owner, `most` at most, and the others are given up. Returns how many go on. */
+unsigned kith_requests_leave(kith_requests *r, kith_time now, const void *owner, void *to, unsigned most);
 /* Whether a question to the peer is under way. */
 bool kith_requests_asks(const kith_requests *r, const kith_peer_id *peer);
 size_t kith_requests_count(const kith_requests *r);

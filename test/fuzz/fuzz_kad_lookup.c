@@ -32,6 +32,7 @@ static void lookup(tape *t, const kith_env *env)
     kith_kad_lookup *l = kith_kad_lookup_new(&cfg);
     kith_kad_contact asked[16];
     size_t n = 0, turns = 0;
+    kith_time now = 0;
     if (!l)
         return;
     while (t->len > 0) {
@@ -44,7 +45,7 @@ static void lookup(tape *t, const kith_env *env)
             break;
         }
         case 1:
-            if (n < 16 && kith_kad_lookup_next(l, &asked[n]))
+            if (n < 16 && kith_kad_lookup_next(l, now, &asked[n]))
                 n++;
             break;
         case 2:
@@ -54,7 +55,7 @@ static void lookup(tape *t, const kith_env *env)
                 size_t i = tape_u8(t) % n;
                 kith_peer_id id = asked[i].id;
                 asked[i] = asked[--n];
-                kith_kad_lookup_answered(l, &id, named, count);
+                kith_kad_lookup_answered(l, now, &id, named, count);
             }
             break;
         case 3:
@@ -63,21 +64,22 @@ static void lookup(tape *t, const kith_env *env)
                 kith_kad_lookup_failed(l, &id);
             }
             break;
-        default: {
-            kith_kad_peer p = peer(tape_u8(t));
+        default:
+            (void)tape_u8(t);
             if (tape_u8(t) % 8 == 0)
                 kith_kad_lookup_stop(l);
             else if (tape_u8(t) % 2 == 0)
                 kith_kad_lookup_look(l);
+            else if (kith_kad_lookup_deadline(l) != KITH_NEVER)
+                kith_kad_lookup_tick(l, now = kith_kad_lookup_deadline(l));
             else
-                (void)p;
-        }
+                now += KITH_MS(1);
         }
         kith_kad_lookup_check(l);
     }
     /* It comes to an end when nobody answers any more. */
     for (; turns < 1000 && !kith_kad_lookup_done(l); turns++) {
-        while (n < 16 && kith_kad_lookup_next(l, &asked[n]))
+        while (n < 16 && kith_kad_lookup_next(l, now, &asked[n]))
             n++;
         while (n > 0) {
             kith_peer_id id = asked[--n].id;

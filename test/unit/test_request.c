@@ -122,14 +122,19 @@ static void init(world *w)
     sim_attach(w->b, &other, free_answers);
 }
 
-static kith_err ask(world *w, sim_host *to, const char *text, bool answered, uint64_t tag)
+static kith_err ask_for(world *w, void *owner, sim_host *to, const char *text, bool answered, uint64_t tag)
 {
     kith_peer_id id;
     kith_addrs addrs = {0};
     assert_true(kith_maddr_peer(sim_addr(to), &id));
     kith_addrs_pack(&addrs, sim_addr(to), 1);
-    return kith_requests_start(w->requests, &id, kith_addrs_bytes(&addrs), kith_bytes_str(text), answered, w,
-                               tag);
+    return kith_requests_start(w->requests, &id, kith_addrs_bytes(&addrs), kith_bytes_str(text), answered,
+                               owner, tag);
+}
+
+static kith_err ask(world *w, sim_host *to, const char *text, bool answered, uint64_t tag)
+{
+    return ask_for(w, w, to, text, answered, tag);
 }
 
 static void run(world *w, unsigned seconds)
@@ -235,6 +240,30 @@ static void what_is_given_up_is_not_told(void **state)
     }
 }
 
+/* An owner that ends leaves what is under way to another; what waits is given up. */
+static void what_is_left_goes_on_for_another(void **state)
+{
+    (void)state;
+    for (unsigned most = 0; most <= 4; most++) {
+        world w;
+        init(&w);
+        int other = 0;
+        for (uint64_t i = 0; i < 6; i++) /* three at a time */
+            assert_int_equal(ask_for(&w, &other, w.b, "e", true, i), KITH_OK);
+        sim_drive(w.a);
+        assert_int_equal(kith_requests_leave(w.requests, sim_now(w.s), &other, &w, most),
+                         most < 3 ? most : 3);
+        run(&w, 40);
+        assert_int_equal(w.count, most < 3 ? most : 3);
+        for (size_t i = 0; i < w.count; i++) {
+            assert_int_equal(w.ends[i].err, KITH_OK);
+            assert_int_equal(w.ends[i].tag, i);
+        }
+        assert_int_equal(kith_requests_count(w.requests), 0);
+        sim_free(w.s);
+    }
+}
+
 static void without_memory_it_ends_all_the_same(void **state)
 {
     (void)state;
@@ -261,6 +290,7 @@ int main(void)
         cmocka_unit_test(whatever_goes_wrong_is_told_once_and_in_time),
         cmocka_unit_test(caps_hold_and_those_beyond_wait),
         cmocka_unit_test(what_is_given_up_is_not_told),
+        cmocka_unit_test(what_is_left_goes_on_for_another),
         cmocka_unit_test(without_memory_it_ends_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,6 +180,48 @@ static void lookups_survive_churn(void **state)
     net_free(&n);
 }
 
+/* For days that pass: at ten minutes these networks would ask themselves a million questions. */
+static void calm(kith_kad_config *cfg)
+{
+    cfg->refresh_every = KITH_SEC(8 * 3600);
+    cfg->stale_after = KITH_SEC(24 * 3600);
+}
+
+/* Some lose power. A dial to one of them fails after five seconds, and no lookup takes that long; yet they are found out. */
+static void a_lookup_does_not_wait_for_the_dead(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(12, 60, calm);
+    sim_kad *k = &n.all[30];
+    kith_time slowest = 0;
+    size_t right = 0;
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(120)); /* all connections are closed */
+    for (size_t i = 0; i < 9; i++) {
+        sim_vanish(n.all[3 * i].host);
+        n.all[3 * i].away = true;
+    }
+    for (size_t i = 0; i < 20; i++) {
+        uint8_t key[34];
+        uint64_t op;
+        random_key(&n, key);
+        kith_bytes b = kith_bytes_of(key, sizeof key);
+        assert_int_equal(kith_kad_find_nearest(k->kad, sim_now(n.s), b, &op), KITH_OK);
+        sim_kad_wait(n.s, k, op, &end);
+        right += sim_kad_right(n.all, n.count, k, KITH_NEVER, b, end.peers, end.peer_count, 10, NULL);
+        slowest = end.took > slowest ? end.took : slowest;
+    }
+    printf("the slowest lookup among the dead took %.0f ms\n", (double)slowest / 1e6);
+    assert_true(slowest < KITH_MS(3500));
+    assert_int_equal(right, 200);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(10));
+    for (size_t i = 0; i < 9; i++)
+        assert_null(
+            kith_kad_table_find(kith_kad_table_of(k->kad), kith_node_id(sim_node(n.all[3 * i].host))));
+    assert_int_equal(k->kad->left, 0);
+    net_free(&n);
+}
+
 /* Upkeep is a lookup of ourselves and a question to who was silent; buckets that have what they need cost no lookup. */
 static void a_refresh_asks_for_what_is_missing_only(void **state)
 {
@@ -237,13 +279,6 @@ static void halves_that_forgot_each_other_find_together(void **state)
 }
 
 /* ---- values and providers ---- */
-
-/* For days that pass: at ten minutes these networks would ask themselves a million questions. */
-static void calm(kith_kad_config *cfg)
-{
-    cfg->refresh_every = KITH_SEC(8 * 3600);
-    cfg->stale_after = KITH_SEC(24 * 3600);
-}
 
 static size_t pk_key(sim_kad *k, uint8_t key[64], uint8_t pb[KITH_PUBKEY_ED25519_LEN])
 {
@@ -588,6 +623,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookups_find_the_nearest_and_grow_with_the_logarithm),
         cmocka_unit_test(lookups_survive_churn),
+        cmocka_unit_test(a_lookup_does_not_wait_for_the_dead),
         cmocka_unit_test(a_refresh_asks_for_what_is_missing_only),
         cmocka_unit_test(halves_that_forgot_each_other_find_together),
         cmocka_unit_test(a_value_is_put_and_got),
