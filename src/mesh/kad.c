@@ -16,6 +16,8 @@
         2) /* doubled each time: of those who join at one time each finds the others, whom nobody knew yet when it asked first */
 #define REFRESH_DEPTH \
     12 /* an id of a deeper bucket takes too long to find; the lookup of ourselves fills those */
+#define REFRESH_SEEDS \
+    6 /* whom the lookup for a bucket begins with: it looks for others than those in the table */
 #define PROVIDING_MAX 4             /* keys that are provided again at once */
 #define PROVIDE_SOON KITH_SEC(10)   /* after a start: the table fills first */
 #define PROVIDE_RETRY KITH_SEC(300) /* when nobody was told */
@@ -328,7 +330,8 @@ static kith_err seed(kith_kad *k, op *o)
 {
     kith_kad_entry *near[UINT8_MAX];
     kith_kad_key place = kith_kad_key_of(kith_bytes_of(o->key, o->key_len));
-    size_t n = kith_kad_table_nearest(&k->table, &place, near, k->cfg.k);
+    size_t most = o->kind == REFRESH && o->bucket < KITH_KAD_BUCKETS ? REFRESH_SEEDS : k->cfg.k;
+    size_t n = kith_kad_table_nearest(&k->table, &place, near, most);
     kith_err e = KITH_OK;
     for (size_t i = 0; i < n && !e; i++)
         e = kith_kad_lookup_seed(o->lookup, &near[i]->id, kith_bytes_of(near[i]->addrs, near[i]->addrs_len));
@@ -338,7 +341,8 @@ static kith_err seed(kith_kad *k, op *o)
     return e;
 }
 
-static kith_err begin(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, bool internal, op **out)
+static kith_err begin_for(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, bool internal,
+                          unsigned bucket, op **out)
 {
     if (key.len == 0 || key.len > KITH_KAD_KEY_MAX)
         return KITH_EFORMAT;
@@ -352,6 +356,7 @@ static kith_err begin(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, 
     o->internal = internal;
     o->since = now;
     o->until = kith_time_after(now, k->cfg.op_timeout);
+    o->bucket = bucket;
     o->key_len = key.len;
     memcpy(o->key, key.p, key.len);
     k->op_count += !internal;
@@ -372,6 +377,11 @@ static kith_err begin(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, 
     }
     *out = o;
     return KITH_OK;
+}
+
+static kith_err begin(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, bool internal, op **out)
+{
+    return begin_for(k, now, kind, key, internal, KITH_KAD_BUCKETS, out);
 }
 
 static kith_err keep_value(kith_kad *k, op *o, kith_bytes value)
@@ -402,10 +412,16 @@ static bool filled(const kith_kad *k, unsigned bucket)
     return k->table.counts[bucket] >= k->cfg.k - k->cfg.k / 4;
 }
 
+/* Whether it is to fill a bucket, and no more. */
+static bool fills(const op *o)
+{
+    return o->kind == REFRESH && o->bucket < KITH_KAD_BUCKETS;
+}
+
 /* Whether to ask further: of a bucket no more than it has room for. */
 static bool goes_on(const kith_kad *k, const op *o)
 {
-    if (o->kind != REFRESH || o->bucket == KITH_KAD_BUCKETS)
+    if (!fills(o))
         return true;
     return !filled(k, o->bucket) &&
            k->table.counts[o->bucket] + kith_kad_lookup_look(o->lookup).under_way < k->cfg.k;
@@ -652,6 +668,8 @@ static bool take_answer(kith_kad *k, kith_time now, op *o, const kith_request_en
                       kith_bytes_eq(kith_peer_id_bytes(&raw.id), kith_bytes_of(o->key, o->key_len));
         if (target)
             take_target(k, o, &named[n]);
+        else if (fills(o) && kith_kad_table_find(&k->table, &raw.id))
+            continue; /* it would be asked only to be in the table */
         else if (named[n].addrs.len > 0 || kith_kad_known_(k, &raw.id))
             n++;
     }
@@ -743,8 +761,7 @@ static void refresh_next(kith_kad *k, kith_time now)
         if (filled(k, b) || (k->looked_up[b] && now - k->looked_up[b] < k->cfg.refresh_every))
             continue;
         if (id_in_bucket(k, b, id) &&
-            begin(k, now, REFRESH, kith_bytes_of(id, sizeof id), true, &o) == KITH_OK) {
-            o->bucket = b;
+            begin_for(k, now, REFRESH, kith_bytes_of(id, sizeof id), true, b, &o) == KITH_OK) {
             k->refreshing++;
             return;
         }
@@ -776,7 +793,6 @@ static void refresh(kith_kad *k, kith_time now)
         refresh_next(k, now);
         return;
     }
-    o->bucket = KITH_KAD_BUCKETS;
     if (k->boot_count > 0 && k->table.count > 0) {
         /* The table may know a part of the network only, that was cut off for a while. Without memory it is as without. */
         const bootstrap *b = &k->boots[kith_rand_u64(&k->cfg.env) % k->boot_count];

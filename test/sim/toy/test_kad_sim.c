@@ -222,6 +222,19 @@ static void a_lookup_does_not_wait_for_the_dead(void **state)
     net_free(&n);
 }
 
+/* A newcomer asks for what it does not know: not again and again those whom it knows. */
+static void a_join_asks_few_twice(void **state)
+{
+    (void)state;
+    net n = net_new(15, 150, NULL);
+    const sim_kad *last = &n.all[n.count - 1];
+    kith_kad_facts f = kith_kad_look(last->kad);
+    printf("a join asks %llu questions for a table of %zu\n", (unsigned long long)f.asked, f.peers);
+    assert_true(f.peers >= 50);
+    assert_true(f.asked <= f.peers * 3 / 2);
+    net_free(&n);
+}
+
 /* Upkeep is a lookup of ourselves and a question to who was silent; buckets that have what they need cost no lookup. */
 static void a_refresh_asks_for_what_is_missing_only(void **state)
 {
@@ -624,6 +637,7 @@ int main(void)
         cmocka_unit_test(lookups_find_the_nearest_and_grow_with_the_logarithm),
         cmocka_unit_test(lookups_survive_churn),
         cmocka_unit_test(a_lookup_does_not_wait_for_the_dead),
+        cmocka_unit_test(a_join_asks_few_twice),
         cmocka_unit_test(a_refresh_asks_for_what_is_missing_only),
         cmocka_unit_test(halves_that_forgot_each_other_find_together),
         cmocka_unit_test(a_value_is_put_and_got),
