@@ -9,6 +9,7 @@
 #define KNOWN KITH_SEC(60) /* so long after it came up a server should be found */
 #define BOOTS 3            /* random nodes that a node begins with */
 #define NEAREST 10
+#define HOPS_MAX 32 /* counted apart */
 
 typedef enum question_kind { LOOKUP, FIND, PUT, GET } question_kind;
 
@@ -39,6 +40,7 @@ struct sim_dht {
     kith_time healed_at; /* 0: it was never split */
     size_t values;       /* that were put */
     uint64_t lookups[ERAS], right[ERAS];
+    uint64_t by_hops[HOPS_MAX + 1];
     uint64_t nearest, nearest_right, hops, hops_max, asked, in_vain, finds, found, gets, got;
     uint64_t requests; /* of nodes that have gone */
     sim_samples took;
@@ -231,6 +233,7 @@ static void judge_lookup(sim_dht *d, const sim_kad *k, const question *q, const 
     d->nearest += of;
     d->nearest_right += n;
     d->hops += ev->lookup.hops;
+    d->by_hops[ev->lookup.hops < HOPS_MAX ? ev->lookup.hops : HOPS_MAX]++;
     if (ev->lookup.hops > d->hops_max)
         d->hops_max = ev->lookup.hops;
     d->asked += ev->lookup.asked;
@@ -285,6 +288,18 @@ static int64_t share(uint64_t part, uint64_t of, uint64_t unit)
     return of ? (int64_t)(part * unit / of) : 0;
 }
 
+static int64_t hops_at(const sim_dht *d, unsigned percent)
+{
+    uint64_t seen = 0;
+    size_t hops = 0;
+    for (; hops < HOPS_MAX; hops++) {
+        seen += d->by_hops[hops];
+        if (seen * 100 >= d->lookups[WHOLE] * percent)
+            break;
+    }
+    return (int64_t)hops;
+}
+
 void sim_dht_measure(sim_dht *d, int64_t value[SIM_METRICS])
 {
     uint64_t up = 0, table = 0, requests = d->requests, n = d->lookups[WHOLE];
@@ -302,6 +317,7 @@ void sim_dht_measure(sim_dht *d, int64_t value[SIM_METRICS])
     value[SIM_LOOKUPS_SPLIT] = share(d->right[SPLIT], d->lookups[SPLIT], 1000000);
     value[SIM_LOOKUPS_MENDING] = share(d->right[MENDING], d->lookups[MENDING], 1000000);
     value[SIM_HOPS] = share(d->hops, n, 1000);
+    value[SIM_HOPS_P99] = hops_at(d, 99);
     value[SIM_HOPS_MAX] = (int64_t)d->hops_max;
     value[SIM_ASKED] = share(d->asked, n, 1000);
     value[SIM_ASKED_IN_VAIN] = share(d->in_vain, n, 1000);

@@ -33,6 +33,7 @@ typedef struct member {
     sim_alarm life, tend, work[WORKS];
     enum { UNBORN, UP, LEAVING, AWAY } state;
     size_t fresh;    /* bytes that its node holds before it meets anybody */
+    size_t open;     /* connections */
     kith_time since; /* it came up, or lost its last connection */
     bool resident;   /* never leaves */
     kith_list jobs;
@@ -275,23 +276,13 @@ static bool breach(kith_err e)
 
 static void tend_soon(member *m)
 {
-    if (!m->r->over)
+    if (!m->r->over && m->r->sc->links)
         sim_alarm_set(&m->tend, sim_now(m->r->world) + RETRY + sim_random(m->r->world) % (2 * RETRY));
-}
-
-static bool open_conns(const kith_node *n)
-{
-    for (kith_conn *c = NULL; (c = kith_node_conn_next(n, c));) {
-        kith_conn_facts f;
-        kith_conn_facts_get(c, &f);
-        if (f.open)
-            return true;
-    }
-    return false;
 }
 
 static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
 {
+    (void)h;
     member *m = ctx;
     run *r = m->r;
     r->breaches += breach(ev->err);
@@ -301,14 +292,16 @@ static void watch(void *ctx, sim_host *h, const kith_node_event *ev)
     case KITH_NODE_KEY:
     case KITH_NODE_WORK:
     case KITH_NODE_CLOSE:
-    case KITH_NODE_CONNECTED:
     case KITH_NODE_IDENTIFIED:
     case KITH_NODE_UPDATED:
     case KITH_NODE_REFUSED:
     case KITH_NODE_STREAM_OPENED:
         break;
+    case KITH_NODE_CONNECTED:
+        m->open++;
+        break;
     case KITH_NODE_DISCONNECTED:
-        if (!open_conns(sim_node(h)))
+        if (--m->open == 0)
             m->since = sim_now(r->world);
         tend_soon(m);
         break;
@@ -381,6 +374,7 @@ static void come_up(member *m)
     if (r->talk)
         sim_talk_up(r->talk, m->host);
     m->fresh = sim_memory(m->host);
+    m->open = 0;
     m->since = now;
     if (r->sc->stays && !m->resident)
         sim_alarm_set(&m->life, now + interval(r, r->sc->stays));
@@ -572,7 +566,7 @@ static void count_network(const run *r, int64_t *value)
         kith_node *n = sim_node(m->host);
         int64_t bytes = (int64_t)sim_memory(m->host);
         value[SIM_UP]++;
-        value[SIM_ALONE] += !open_conns(n) && sim_now(r->world) - m->since >= FIND_PEERS;
+        value[SIM_ALONE] += !m->open && sim_now(r->world) - m->since >= FIND_PEERS;
         if (bytes > value[SIM_MEMORY_MAX])
             value[SIM_MEMORY_MAX] = bytes;
         for (kith_conn *c = NULL; (c = kith_node_conn_next(n, c));) {

@@ -37,6 +37,7 @@ const sim_metric_info sim_metrics[SIM_METRICS] = {
     [SIM_LOOKUPS_MENDING] = {"lookups_mending", "found the nearest while it grew together again", SIM_PPM,
                              SIM_KAD_SPLIT},
     [SIM_HOPS] = {"hops", "hops to the nearest, those in the own table being 0", SIM_MILLI, SIM_KAD},
+    [SIM_HOPS_P99] = {"hops_p99", "99 of 100 lookups at most", SIM_COUNT, SIM_KAD},
     [SIM_HOPS_MAX] = {"hops_max", "hops at most", SIM_COUNT, SIM_KAD},
     [SIM_ASKED] = {"asked", "questions of a lookup", SIM_MILLI, SIM_KAD},
     [SIM_ASKED_IN_VAIN] = {"asked_in_vain", "of these without an answer", SIM_MILLI, SIM_KAD},

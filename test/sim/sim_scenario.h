@@ -93,6 +93,7 @@ typedef enum sim_metric {
     SIM_LOOKUPS_SPLIT,
     SIM_LOOKUPS_MENDING,
     SIM_HOPS,
+    SIM_HOPS_P99,
     SIM_HOPS_MAX,
     SIM_ASKED,
     SIM_ASKED_IN_VAIN,
