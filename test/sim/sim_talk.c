@@ -6,6 +6,7 @@
 #include "sim_samples.h"
 
 #define SETTLED KITH_SEC(15)  /* so long after it came up a node is in the mesh */
+#define ON_ITS_WAY KITH_SEC(1) /* so long at most, but for what was lost */
 #define PATIENCE KITH_SEC(30) /* a message is judged so long after it was published */
 #define TOPIC kith_bytes_str("news")
 
@@ -17,7 +18,8 @@ typedef struct talker {
     unsigned side;
 } talker;
 
-typedef enum era { WHOLE, SPLIT, MENDING, ERAS } era;
+/* CAUGHT: a message was on its way when the network split. Whom it should reach nobody can say. */
+typedef enum era { WHOLE, SPLIT, MENDING, CAUGHT, ERAS } era;
 
 typedef struct message {
     kith_time at;
@@ -140,9 +142,12 @@ void sim_talk_set_side(sim_talk *t, sim_host *h, unsigned side)
 
 void sim_talk_split(sim_talk *t, bool is_split)
 {
+    kith_time now = sim_now(t->world);
     t->is_split = is_split;
     if (!is_split)
-        t->healed_at = sim_now(t->world);
+        t->healed_at = now;
+    for (size_t i = t->message_count; is_split && i-- > t->judged && t->messages[i].at + ON_ITS_WAY > now;)
+        t->messages[i].when = CAUGHT;
 }
 
 /* ---- messages ---- */
