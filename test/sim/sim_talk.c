@@ -5,9 +5,9 @@
 #include "mesh/gossip_part.h"
 #include "sim_samples.h"
 
-#define SETTLED KITH_SEC(15)  /* so long after it came up a node is in the mesh */
+#define SETTLED KITH_SEC(15)   /* so long after it came up a node is in the mesh */
 #define ON_ITS_WAY KITH_SEC(1) /* so long at most, but for what was lost */
-#define PATIENCE KITH_SEC(30) /* a message is judged so long after it was published */
+#define PATIENCE KITH_SEC(30)  /* a message is judged so long after it was published */
 #define TOPIC kith_bytes_str("news")
 
 typedef struct talker {
