@@ -371,6 +371,8 @@ void session_open_book(session *s)
     if (s->book) {
         kith_book_on_trouble(s->book, on_log, NULL);
         kith_book_watch(s->book, s->host);
+        if (s->trust)
+            kith_book_heed(s->book, s->trust);
         if (s->names)
             kith_names_use_book(s->names, s->book);
     }

@@ -46,6 +46,9 @@ typedef enum statement {
     FAIL_ADDR,
     FORGET_ADDR,
     TRIM_ADDRS,
+    COUNT,
+    NOBODY_KEPT,
+    KEEP,
     TRIM_PEERS,
     TRIM_STALE,
     FIND,
@@ -74,8 +77,13 @@ static const char *const sql[STATEMENTS] = {
                     " AND max(first_seen, succeeded) + ?4 < (SELECT succeeded FROM peers WHERE id = ?1)",
     [TRIM_ADDRS] = "DELETE FROM addrs WHERE peer = ?1 AND addr IN"
                    " (SELECT addr FROM addrs a WHERE peer = ?1 ORDER BY " BEST_FIRST " LIMIT -1 OFFSET ?2)",
+    [COUNT] = "SELECT count(*) FROM peers",
+    [NOBODY_KEPT] = "DELETE FROM kept",
+    [KEEP] = "INSERT OR IGNORE INTO kept(id) VALUES(?1)",
     [TRIM_PEERS] =
-        "DELETE FROM peers WHERE id IN (SELECT id FROM peers ORDER BY seen DESC, id LIMIT -1 OFFSET ?1)",
+        "DELETE FROM peers WHERE id IN (SELECT id FROM peers p ORDER BY id IN (SELECT id FROM kept) DESC,"
+        " EXISTS(SELECT 1 FROM addrs a WHERE a.peer = p.id AND a.source > 0) DESC, seen DESC, id"
+        " LIMIT -1 OFFSET ?1)",
     [TRIM_STALE] = "DELETE FROM peers WHERE seen < ?1",
     [FIND] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
              " FROM peers p JOIN addrs a ON a.peer = p.id WHERE p.id = ?1"
@@ -124,11 +132,16 @@ struct kith_book {
     kith_list batch; /* of the worker, while working */
     kith_host *host; /* watched */
     kith_observer watch;
+    const kith_trust *trust; /* NULL: none */
+    uint64_t kept_changes;   /* when kept was taken from it */
+    kith_peer_id *kept;      /* the loop's, and the worker's while working */
+    size_t kept_count;
     /* of the worker, while working */
     sqlite3 *db;
     sqlite3_stmt *stmts[STATEMENTS];
     int error; /* of the batch: the first one of SQLite's */
     bool wrote, renewed;
+    bool kept_loaded; /* into the table */
 };
 
 const char *kith_book_source_name(kith_book_source s)
@@ -149,7 +162,9 @@ const char *kith_book_source_name(kith_book_source s)
 /* ---- the file ---- */
 
 static const kith_db_plan plan = {
-    .pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    .pragmas =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
+        "CREATE TEMP TABLE kept(id BLOB PRIMARY KEY) WITHOUT ROWID;", /* of b->kept */
     .schema = schema,
     .version = SCHEMA_VERSION,
     .upgrades = upgrades,
@@ -164,6 +179,7 @@ static void db_close(kith_book *b)
 
 static int db_open(kith_book *b)
 {
+    b->kept_loaded = false;
     return kith_db_open(b->path, &plan, &b->db, b->stmts);
 }
 
@@ -290,12 +306,38 @@ static bool write_job(kith_book *b, const job *j)
     return true;
 }
 
+static bool is_full(kith_book *b)
+{
+    sqlite3_stmt *st = kith_db_use(b->stmts[COUNT]);
+    int e = sqlite3_step(st);
+    bool full = e == SQLITE_ROW && sqlite3_column_int64(st, 0) > KITH_BOOK_PEERS_MAX;
+    sqlite3_reset(st);
+    if (e != SQLITE_ROW && !b->error)
+        b->error = e;
+    return full;
+}
+
+static void load_kept(kith_book *b)
+{
+    b->kept_loaded = done(b, kith_db_use(b->stmts[NOBODY_KEPT]));
+    for (size_t i = 0; i < b->kept_count && b->kept_loaded; i++) {
+        sqlite3_stmt *st = kith_db_use(b->stmts[KEEP]);
+        kith_db_bind(st, 1, kith_peer_id_bytes(&b->kept[i]));
+        b->kept_loaded = done(b, st);
+    }
+}
+
 static void trim(kith_book *b, uint64_t unix)
 {
-    sqlite3_stmt *st = kith_db_use(b->stmts[TRIM_PEERS]);
-    sqlite3_bind_int(st, 1, KITH_BOOK_PEERS_MAX);
-    (void)done(b, st);
-    st = kith_db_use(b->stmts[TRIM_STALE]);
+    if (is_full(b)) {
+        if (!b->kept_loaded)
+            load_kept(b);
+        sqlite3_stmt *st = kith_db_use(b->stmts[TRIM_PEERS]);
+        sqlite3_bind_int(st, 1, KITH_BOOK_PEERS_MAX);
+        if (b->kept_loaded)
+            (void)done(b, st);
+    }
+    sqlite3_stmt *st = kith_db_use(b->stmts[TRIM_STALE]);
     uint64_t age = KITH_BOOK_STALE_DAYS * 86400ull;
     sqlite3_bind_int64(st, 1, unix > age ? (sqlite3_int64)(unix - age) : 0);
     (void)done(b, st);
@@ -370,10 +412,12 @@ static void write_batch(kith_book *b)
         return;
     if (ok)
         trim(b, unix);
-    if (ok && done(b, kith_db_use(b->stmts[COMMIT])))
+    if (ok && done(b, kith_db_use(b->stmts[COMMIT]))) {
         b->wrote = true;
-    else /* a full disk: what was noted is lost, what was stored stays */
+    } else { /* a full disk: what was noted is lost, what was stored stays */
         (void)done(b, kith_db_use(b->stmts[ROLLBACK]));
+        b->kept_loaded = false;
+    }
 }
 
 static void answer_batch(kith_book *b)
@@ -476,8 +520,29 @@ static void on_worked(uv_work_t *w, int status)
     kick(b);
 }
 
+/* Whom a person made something of, for the worker. Without memory those of before stay. */
+static void take_kept(kith_book *b)
+{
+    if (!b->trust || (b->kept && b->kept_changes == kith_trust_kept_changes(b->trust)))
+        return;
+    kith_peer_id *kept = malloc((kith_trust_count(b->trust) + 1) * sizeof *kept);
+    size_t n = 0;
+    if (!kept)
+        return;
+    for (const kith_trust_row *r = NULL; (r = kith_trust_next(b->trust, r));) {
+        if (kith_trust_kept(r))
+            kept[n++] = r->peer;
+    }
+    free(b->kept);
+    b->kept = kept;
+    b->kept_count = n;
+    b->kept_changes = kith_trust_kept_changes(b->trust);
+    b->kept_loaded = false;
+}
+
 static void take_queue(kith_book *b)
 {
+    take_kept(b);
     for (kith_link *k; (k = kith_list_pop(&b->queue));)
         kith_list_push(&b->batch, k);
     b->queued = 0;
@@ -532,7 +597,13 @@ void kith_book_close(kith_book *b)
     while (!b->closed)
         uv_run(b->loop, UV_RUN_ONCE);
     db_close(b);
+    free(b->kept);
     free(b);
+}
+
+void kith_book_heed(kith_book *b, const kith_trust *t)
+{
+    b->trust = t;
 }
 
 void kith_book_on_trouble(kith_book *b, void (*fn)(void *ctx, const char *sentence), void *ctx)

@@ -5,12 +5,15 @@
  * the loop never waits for the disk. A lone note is written at once; those of the next tenth of a second wait for each other, so a crowd
  * costs ten transactions a second. Questions do not wait, are answered the same way, and see everything noted before them.
  * A damaged file is put aside as <path>.damaged and a new one begun, when it is opened or whenever it shows.
- * Caps: KITH_BOOK_PEERS_MAX peers (those not seen for longest go first), KITH_BOOK_ADDRS_MAX addresses of each,
- * KITH_BOOK_QUEUE_MAX notes waiting (newer ones are dropped: the next meeting brings them again). */
+ * Caps: KITH_BOOK_PEERS_MAX peers, KITH_BOOK_ADDRS_MAX addresses of each, KITH_BOOK_QUEUE_MAX notes waiting (newer ones are dropped: the next
+ * meeting brings them again). Beyond the first, who goes: those who only came to us, then those whom we called or had an address of from
+ * elsewhere, and last those whom a person made something of (kith_book_heed); of each the ones not seen for longest. So no crowd of
+ * strangers pushes out a contact. */
 #ifndef KITH_HOST_BOOK_H
 #define KITH_HOST_BOOK_H
 
 #include "host/host.h"
+#include "host/trust_store.h"
 #include "wire/peer_info.h"
 
 #define KITH_BOOK_PEERS_MAX 4096
@@ -44,6 +47,9 @@ void kith_book_on_trouble(kith_book *b, void (*fn)(void *ctx, const char *senten
 
 /* Notes everything that connections of this host tell, until closed. */
 void kith_book_watch(kith_book *b, kith_host *h);
+
+/* Whom a person pinned, verified, named, blocked or gave a policy in t stays before all others. t outlives the book. */
+void kith_book_heed(kith_book *b, const kith_trust *t);
 
 /* An address of a peer was learnt; unix: seconds. */
 void kith_book_note_addr(kith_book *b, const kith_peer_id *peer, const kith_maddr *addr,

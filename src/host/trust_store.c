@@ -82,6 +82,7 @@ typedef struct entry {
     kith_link spare;    /* trust->strangers or ->met, oldest first; in neither: kept */
     struct job *queued; /* its JOB_MEET that is not with the worker yet */
     uint64_t written;   /* row.last on the disk */
+    bool kept;          /* kith_trust_kept, when it was settled */
     bool mark;          /* of a walk */
 } entry;
 
@@ -112,6 +113,7 @@ struct kith_trust {
     uint64_t seed[2];
     kith_list rows, strangers, met;
     size_t count, spare_count;
+    uint64_t kept_changes;
     uv_loop_t *loop; /* NULL: not attached */
     uv_timer_t timer;
     uv_work_t work;
@@ -157,7 +159,10 @@ static void unspare(kith_trust *t, entry *e)
 static void settle(kith_trust *t, entry *e)
 {
     unspare(t, e);
-    if (kith_trust_kept(&e->row))
+    bool kept = kith_trust_kept(&e->row);
+    t->kept_changes += kept != e->kept;
+    e->kept = kept;
+    if (kept)
         return;
     kith_list_push(e->row.reached ? &t->met : &t->strangers, &e->spare);
     t->spare_count++;
@@ -174,6 +179,7 @@ static void entry_remove(kith_trust *t, entry *e)
 {
     (void)kith_map_remove(&t->by_peer, key_of(t, &e->row.peer));
     unspare(t, e);
+    t->kept_changes += e->kept;
     kith_link_remove(&e->all);
     if (e->queued) {
         kith_link_remove(&e->queued->link);
@@ -891,6 +897,11 @@ const kith_trust_row *kith_trust_next(const kith_trust *t, const kith_trust_row 
 size_t kith_trust_count(const kith_trust *t)
 {
     return t->count;
+}
+
+uint64_t kith_trust_kept_changes(const kith_trust *t)
+{
+    return t->kept_changes;
 }
 
 /* ---- changes ---- */

@@ -49,6 +49,8 @@ const kith_trust_row *kith_trust_named(const kith_trust *t, kith_bytes name);
 /* All of them, in no order that matters: begin with NULL. */
 const kith_trust_row *kith_trust_next(const kith_trust *t, const kith_trust_row *r);
 size_t kith_trust_count(const kith_trust *t);
+/* Another number whenever the set of those is another whom a person made something of (kith_trust_kept). */
+uint64_t kith_trust_kept_changes(const kith_trust *t);
 
 /* why is for people, when err is not KITH_OK. */
 typedef void (*kith_trust_done)(void *ctx, kith_err err, const char *why);

@@ -270,6 +270,95 @@ static void the_book_has_a_cap_and_forgets_the_stale(void **state)
     assert_int_equal(count_peers(), 1);
 }
 
+static void on_edited(void *ctx, kith_err err, const char *why)
+{
+    if (err)
+        fail_msg("%s", why);
+    *(bool *)ctx = true;
+}
+
+static void edit(kith_trust *t, unsigned peer, kith_trust_act act, const char *name)
+{
+    kith_trust_edit e = {.act = act, .peer = support_peer(peer), .policy = KITH_TRUST_REQUIRE};
+    bool done = false;
+    memcpy(e.name, name, strlen(name) + 1);
+    assert_int_equal(kith_trust_edit_all(t, &e, 1, on_edited, &done), KITH_OK);
+    while (!done)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* So many peers after each other, none seen before; the last of them is in the book when this returns. */
+static void crowd(kith_book *b, unsigned *next, unsigned count, kith_book_source source)
+{
+    kith_maddr x = addr(1, 1);
+    answer a;
+    for (unsigned i = 0; i < count; i++, ++*next) {
+        kith_peer_id p = support_peer(*next);
+        kith_book_note_addr(b, &p, &x, source, T0 + *next);
+        if (i % 500 == 0 || i + 1 == count)
+            assert_int_equal(ask(b, &p, 1, &a), 1);
+    }
+}
+
+static bool in_book(kith_book *b, unsigned n)
+{
+    kith_peer_id p = support_peer(n);
+    answer a;
+    return ask(b, &p, 1, &a) > 0;
+}
+
+/* Contacts are the oldest here, and what is new are strangers. */
+static void a_crowd_of_strangers_pushes_out_strangers_and_nobody_else(void **state)
+{
+    (void)state;
+    enum { PINNED, NAMED, BLOCKED, VERIFIED, POLICED, INVITED, CALLED, STRANGER, CROWD };
+    char trust_path[96];
+    const char *why;
+    fresh();
+    snprintf(trust_path, sizeof trust_path, "%s.trust", path);
+    kith_trust *t = kith_trust_open(trust_path, &why);
+    assert_non_null(t);
+    kith_trust_attach(t, &loop);
+    kith_book *b = open_book();
+    kith_book_heed(b, t);
+    edit(t, PINNED, KITH_TRUST_PIN, "");
+    edit(t, NAMED, KITH_TRUST_RENAME, "alice");
+    edit(t, BLOCKED, KITH_TRUST_BLOCK, "");
+    edit(t, VERIFIED, KITH_TRUST_VERIFY, "");
+    kith_maddr x = addr(1, 1);
+    for (unsigned i = 0; i < CROWD; i++) {
+        kith_peer_id p = support_peer(i);
+        kith_book_note_addr(b, &p, &x,
+                            i == INVITED  ? KITH_BOOK_TICKET
+                            : i == CALLED ? KITH_BOOK_DIALED
+                                          : KITH_BOOK_IDENTIFY,
+                            T0);
+    }
+    unsigned next = CROWD;
+    crowd(b, &next, KITH_BOOK_PEERS_MAX - CROWD, KITH_BOOK_IDENTIFY); /* at the cap */
+    assert_true(in_book(b, STRANGER));
+    edit(t, POLICED, KITH_TRUST_SET_POLICY, ""); /* what is decided now counts now */
+    crowd(b, &next, 1, KITH_BOOK_IDENTIFY);      /* and past it */
+    assert_false(in_book(b, STRANGER));
+    crowd(b, &next, KITH_BOOK_PEERS_MAX, KITH_BOOK_IDENTIFY);
+    for (unsigned i = PINNED; i <= CALLED; i++)
+        assert_true(in_book(b, i));
+    assert_false(in_book(b, CROWD));
+    /* Strangers whom a DHT made us call go before contacts still. */
+    crowd(b, &next, KITH_BOOK_PEERS_MAX, KITH_BOOK_DIALED);
+    for (unsigned i = PINNED; i <= POLICED; i++)
+        assert_true(in_book(b, i));
+    assert_false(in_book(b, CALLED));
+    edit(t, PINNED, KITH_TRUST_FORGET, "");
+    crowd(b, &next, 1, KITH_BOOK_DIALED);
+    assert_false(in_book(b, PINNED));
+    assert_true(in_book(b, NAMED));
+    kith_book_close(b);
+    kith_trust_close(t);
+    (void)unlink(trust_path);
+    assert_int_equal(count_peers(), KITH_BOOK_PEERS_MAX);
+}
+
 static void a_flood_of_notes_is_cut(void **state)
 {
     (void)state;
@@ -778,6 +867,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_address_that_fails_while_its_peer_is_met_elsewhere_is_forgotten),
         cmocka_unit_test(the_book_has_a_cap_and_forgets_the_stale),
         cmocka_unit_test(notes_in_quick_succession_share_a_transaction),
+        cmocka_unit_test(a_crowd_of_strangers_pushes_out_strangers_and_nobody_else),
         cmocka_unit_test(a_flood_of_notes_is_cut),
         cmocka_unit_test(a_damaged_file_is_put_aside),
         cmocka_unit_test(damage_that_looks_like_a_broken_constraint_is_found),
