@@ -14,6 +14,8 @@
 #include "cmd/share_text.h"
 #include "crypto/crypto.h"
 #include "host/json.h"
+#include "host/paths.h"
+#include "host/reputation_file.h"
 
 #define TICK_MS 200
 #define LIST_SHOWN 20 /* entries, of a longer list */
@@ -281,6 +283,17 @@ static void say_why(const kith_share_fetch_event *ev, bool began)
                  share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts));
 }
 
+/* For the node that this home runs, now or later. */
+static void leave_note(const get *c, kith_conduct conduct)
+{
+    char path[KITH_PATH_MAX];
+    if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "reputation.db", path))
+        return;
+    const char *why = kith_reputation_leave_note(path, &c->ticket.peer, conduct, (uint64_t)time(NULL));
+    if (why)
+        cmd_warn("what the sharer did is not noted in %s: %s", path, why);
+}
+
 static void on_end(get *c, const kith_share_fetch_event *ev)
 {
     kith_share_fetch_progress p = {0};
@@ -292,6 +305,8 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     kith_time transfer = p.ended ? p.ended - p.began : took;
     c->ended = true;
     c->asking = false;
+    if (ev->conduct != KITH_CONDUCTS)
+        leave_note(c, ev->conduct);
     close_in(c);
     if (c->s.json) {
         say_end_json(c, ev, (double)took / 1e9, (double)transfer / 1e9);

@@ -8,18 +8,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/clock.h"
 #include "host/db.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BATCH 256                        /* rows of one transaction */
 #define CONDUCT_LEN (KITH_CONDUCTS * 8u) /* points and count of each kind, 4 bytes each, big-endian */
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS peers(peer BLOB PRIMARY KEY, at INTEGER NOT NULL, banned_until INTEGER NOT NULL,"
     " bans INTEGER NOT NULL, rtt_ns INTEGER NOT NULL, conduct BLOB NOT NULL) WITHOUT ROWID;"
-    "PRAGMA user_version=1;";
+    "CREATE TABLE IF NOT EXISTS notes(n INTEGER PRIMARY KEY AUTOINCREMENT, peer BLOB NOT NULL, kind INTEGER NOT NULL,"
+    " at INTEGER NOT NULL);"
+    "PRAGMA user_version=2;";
 
-typedef enum statement { BEGIN, COMMIT, ROLLBACK, PUT, TRIM, LIST, STATEMENTS } statement;
+static const char *const upgrades[SCHEMA_VERSION - 1] = {
+    "CREATE TABLE notes(n INTEGER PRIMARY KEY AUTOINCREMENT, peer BLOB NOT NULL, kind INTEGER NOT NULL,"
+    " at INTEGER NOT NULL); PRAGMA user_version=2;",
+};
+
+typedef enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    PUT,
+    TRIM,
+    LIST,
+    NOTES,
+    NOTED,
+    LEAVE,
+    STATEMENTS
+} statement;
 
 #define BEST_FIRST "banned_until DESC, at DESC, peer"
 static const char *const sql[STATEMENTS] = {
@@ -33,15 +52,25 @@ static const char *const sql[STATEMENTS] = {
         "DELETE FROM peers WHERE peer IN (SELECT peer FROM peers ORDER BY " BEST_FIRST " LIMIT -1 OFFSET ?1)",
     [LIST] =
         "SELECT peer, at, banned_until, bans, rtt_ns, conduct FROM peers ORDER BY " BEST_FIRST " LIMIT ?1",
+    [NOTES] = "SELECT n, peer, kind, at FROM notes WHERE n > ?1 ORDER BY n LIMIT ?2",
+    [NOTED] = "DELETE FROM notes WHERE n <= ?1",
+    [LEAVE] = "INSERT INTO notes(peer, kind, at) SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM notes) < ?4",
 };
 
 static const kith_db_plan plan = {
     .pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     .schema = schema,
     .version = SCHEMA_VERSION,
+    .upgrades = upgrades,
     .sql = sql,
     .count = STATEMENTS,
 };
+
+typedef struct note {
+    kith_peer_id peer;
+    kith_conduct kind;
+    uint64_t at;
+} note;
 
 struct kith_reputation_file {
     char path[PATH_MAX];
@@ -52,11 +81,18 @@ struct kith_reputation_file {
     bool working, closed, told;
     void (*trouble)(void *ctx, const char *sentence);
     void *trouble_ctx;
+    void (*noted)(void *ctx);
+    void *noted_ctx;
+    sqlite3_int64 taken; /* the last note that is in r */
+    bool all; /* the batch has all that has changed: with it the notes up to `taken` are on the disk */
     /* of the worker, while working */
     sqlite3 *db;
     sqlite3_stmt *stmts[STATEMENTS];
     kith_reputation_row batch[BATCH];
     size_t count;
+    note notes[BATCH];
+    size_t note_count;
+    sqlite3_int64 last; /* of them; or `taken` */
     int error;
 };
 
@@ -94,6 +130,39 @@ static bool read_row(sqlite3_stmt *st, kith_reputation_row *row)
     return kith_peer_id_parse(kith_db_column(st, 0), &row->peer) == KITH_OK;
 }
 
+/* ---- notes ---- */
+
+/* One that does not hold what it should is passed over, and goes with the others. */
+static int read_notes(kith_reputation_file *f)
+{
+    sqlite3_stmt *st = kith_db_use(f->stmts[NOTES]);
+    sqlite3_bind_int64(st, 1, f->taken);
+    sqlite3_bind_int(st, 2, BATCH);
+    f->note_count = 0;
+    f->last = f->taken;
+    int e;
+    while ((e = sqlite3_step(st)) == SQLITE_ROW) {
+        note *w = &f->notes[f->note_count];
+        sqlite3_int64 kind = sqlite3_column_int64(st, 2), at = sqlite3_column_int64(st, 3);
+        f->last = sqlite3_column_int64(st, 0);
+        *w = (note){.kind = (kith_conduct)kind, .at = (uint64_t)at};
+        f->note_count += kind >= 0 && kind < KITH_CONDUCTS && at >= 0 &&
+                         kith_peer_id_parse(kith_db_column(st, 1), &w->peer) == KITH_OK;
+    }
+    sqlite3_reset(st);
+    return e == SQLITE_DONE ? SQLITE_OK : e;
+}
+
+static void take_notes(kith_reputation_file *f, uint64_t unix)
+{
+    for (size_t i = 0; i < f->note_count; i++) {
+        const note *w = &f->notes[i];
+        kith_reputation_note(f->r, &w->peer, w->kind, w->at < unix ? w->at : unix);
+    }
+    f->note_count = 0;
+    f->taken = f->last;
+}
+
 static int read_all(kith_reputation_file *f, uint64_t unix)
 {
     kith_reputation_row row;
@@ -105,18 +174,25 @@ static int read_all(kith_reputation_file *f, uint64_t unix)
             kith_reputation_put(f->r, &row, unix);
     }
     sqlite3_reset(st);
-    return e == SQLITE_DONE ? SQLITE_OK : e;
+    e = e == SQLITE_DONE ? SQLITE_OK : e;
+    while (!e && (e = read_notes(f)) == SQLITE_OK && f->last > f->taken)
+        take_notes(f, unix);
+    return e;
 }
 
 static void write_batch(kith_reputation_file *f)
 {
-    f->error = SQLITE_OK;
     bool ok = f->db && kith_db_done(kith_db_use(f->stmts[BEGIN]), &f->error);
     for (size_t i = 0; i < f->count && ok; i++)
         ok = put_row(f, &f->batch[i]);
     if (ok) {
         sqlite3_stmt *st = kith_db_use(f->stmts[TRIM]);
         sqlite3_bind_int(st, 1, KITH_REPUTATION_FILE_ROWS);
+        ok = kith_db_done(st, &f->error);
+    }
+    if (ok && f->all) {
+        sqlite3_stmt *st = kith_db_use(f->stmts[NOTED]);
+        sqlite3_bind_int64(st, 1, f->taken);
         ok = kith_db_done(st, &f->error);
     }
     if (ok)
@@ -129,7 +205,12 @@ static void write_batch(kith_reputation_file *f)
 
 static void on_work(uv_work_t *w)
 {
-    write_batch(w->data);
+    kith_reputation_file *f = w->data;
+    f->error = SQLITE_OK;
+    if (f->count > 0)
+        write_batch(f);
+    if (!f->error)
+        f->error = f->db ? read_notes(f) : SQLITE_OK;
 }
 
 static void take_batch(kith_reputation_file *f)
@@ -137,6 +218,7 @@ static void take_batch(kith_reputation_file *f)
     f->count = 0;
     while (f->count < BATCH && kith_reputation_take(f->r, &f->batch[f->count]))
         f->count++;
+    f->all = f->count < BATCH;
 }
 
 static void tell(kith_reputation_file *f)
@@ -157,6 +239,11 @@ static void on_worked(uv_work_t *w, int status)
     (void)status;
     f->working = false;
     tell(f);
+    bool any = f->note_count > 0;
+    if (!f->error)
+        take_notes(f, kith_wall_s());
+    if (any && !f->error && f->noted)
+        f->noted(f->noted_ctx);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -165,8 +252,6 @@ static void on_timer(uv_timer_t *t)
     if (f->working)
         return;
     take_batch(f);
-    if (f->count == 0)
-        return;
     f->working = true;
     int e = uv_queue_work(f->loop, &f->work, on_work, on_worked);
     assert(e == 0); /* fails only without a work function */
@@ -205,6 +290,30 @@ kith_reputation_file *kith_reputation_file_open(uv_loop_t *loop, const char *pat
     return f;
 }
 
+void kith_reputation_file_on_note(kith_reputation_file *f, void (*fn)(void *ctx), void *ctx)
+{
+    f->noted = fn;
+    f->noted_ctx = ctx;
+}
+
+const char *kith_reputation_leave_note(const char *path, const kith_peer_id *peer, kith_conduct kind,
+                                       uint64_t unix)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmts[STATEMENTS] = {0};
+    int e = kith_db_open(path, &plan, &db, stmts);
+    if (!e) {
+        sqlite3_stmt *st = kith_db_use(stmts[LEAVE]);
+        kith_db_bind(st, 1, kith_peer_id_bytes(peer));
+        sqlite3_bind_int(st, 2, (int)kind);
+        sqlite3_bind_int64(st, 3, (sqlite3_int64)unix);
+        sqlite3_bind_int(st, 4, KITH_REPUTATION_NOTES_MAX);
+        (void)kith_db_done(st, &e);
+    }
+    kith_db_close(&plan, &db, stmts);
+    return e ? kith_db_words(e) : NULL;
+}
+
 void kith_reputation_file_on_trouble(kith_reputation_file *f, void (*fn)(void *ctx, const char *sentence),
                                      void *ctx)
 {
@@ -224,8 +333,11 @@ void kith_reputation_file_close(kith_reputation_file *f)
         return;
     while (f->working)
         uv_run(f->loop, UV_RUN_ONCE);
-    for (take_batch(f); f->count > 0; take_batch(f))
+    do {
+        take_batch(f);
+        f->error = SQLITE_OK;
         write_batch(f);
+    } while (f->count > 0 && !f->all);
     uv_close((uv_handle_t *)&f->timer, on_closed);
     while (!f->closed)
         uv_run(f->loop, UV_RUN_ONCE);

@@ -33,6 +33,7 @@ struct kith_share_fetch {
     bool placed, cleaned, ended;
     kith_share_fetch_why why; /* the first failure */
     char text[TEXT_MAX];
+    kith_conduct conduct;
 
     /* the job at the worker pool */
     uv_work_t work;
@@ -185,6 +186,7 @@ static void end(kith_share_fetch *f)
                 .why = f->why,
                 .text = failed(f) ? f->text : NULL,
                 .sum = f->sum,
+                .conduct = f->conduct,
             });
 }
 
@@ -341,11 +343,13 @@ static void rx_failed(kith_share_fetch *f, const kith_share_rx_event *ev)
              KITH_SHARE_NONE, "the sharer ended it: %s", kith_share_code_text(ev->code));
         return;
     case KITH_ECRYPTO:
+        f->conduct = KITH_CONDUCT_CORRUPT;
         fail(f, KITH_FETCH_DAMAGED, KITH_SHARE_NONE,
              "what the sharer sent of %s is not what the ticket stands for; nothing of it was kept", path);
         return;
     case KITH_EPROTO:
     case KITH_ELIMIT:
+        f->conduct = KITH_CONDUCT_PROTOCOL;
         fail(f, KITH_FETCH_DAMAGED, KITH_SHARE_NONE, "the sharer broke the protocol: %s", ev->why);
         return;
     case KITH_ENOMEM:
@@ -386,6 +390,7 @@ static void rx_events(kith_share_fetch *f)
             break;
         case KITH_SHARE_RX_STORED:
             f->stored = true;
+            f->conduct = KITH_CONDUCT_VERIFIED;
             f->progress.ended = kith_host_now(f->cfg.host);
             break;
         case KITH_SHARE_RX_DONE:
@@ -461,6 +466,7 @@ kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg)
         return NULL;
     f->cfg = *cfg;
     f->ticket = *cfg->ticket;
+    f->conduct = KITH_CONDUCTS;
     f->sink = (kith_sink){.event = on_stream, .ctx = f};
     kith_list_init(&f->blocks);
     kith_list_init(&f->writing);

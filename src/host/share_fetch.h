@@ -10,6 +10,7 @@
 #include "apps/share_ticket.h"
 #include "host/host.h"
 #include "host/share_dir.h"
+#include "mesh/reputation.h"
 
 typedef struct kith_share_fetch kith_share_fetch;
 
@@ -41,6 +42,8 @@ typedef struct kith_share_fetch_event {
     size_t entry;
     kith_conn *conn;
     kith_share_dir_sum sum; /* END: what is in place */
+    kith_conduct
+        conduct; /* END: what the sharer did, by its own authenticated channel; KITH_CONDUCTS: nothing that counts */
 } kith_share_fetch_event;
 
 typedef struct kith_share_fetch_config {

@@ -91,7 +91,9 @@ static void carry_out(kith_standing *s)
     kith_peer_id peer;
     kith_reputation_facts f;
     while (kith_reputation_next_banned(s->r, &peer)) {
-        if (kith_reputation_look(s->r, &peer, kith_wall_s(), &f) && s->cfg.banned)
+        if (!kith_reputation_look(s->r, &peer, kith_wall_s(), &f) || !f.banned_until)
+            continue; /* a note of long ago: it is over */
+        if (s->cfg.banned)
             s->cfg.banned(s->cfg.banned_ctx, &peer, &f);
         send_away(s, &peer);
     }
@@ -249,6 +251,14 @@ json_t *kith_standing_banned_json(const kith_standing *s)
 
 /* ---- life ---- */
 
+/* What another process has seen. */
+static void on_note(void *ctx)
+{
+    kith_standing *s = ctx;
+    if (!s->closed)
+        carry_out(s);
+}
+
 static void open_file(kith_standing *s)
 {
     char line[512];
@@ -256,6 +266,7 @@ static void open_file(kith_standing *s)
     s->file = kith_reputation_file_open(kith_host_loop(s->cfg.host), s->cfg.path, s->r, kith_wall_s(), &why);
     if (s->file) {
         kith_reputation_file_on_trouble(s->file, s->cfg.log, s->cfg.log_ctx);
+        kith_reputation_file_on_note(s->file, on_note, s);
     } else if (s->cfg.log) {
         snprintf(line, sizeof line, "what is thought of peers is not kept: %.300s: %.100s", s->cfg.path, why);
         s->cfg.log(s->cfg.log_ctx, line);

@@ -2,10 +2,13 @@
 /* Reputation on a host with real sockets: a peer that floods gossip is found out, banned, refused, and still banned after a restart. */
 #include "host/standing.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "host/clock.h"
+#include "host/reputation_file.h"
 #include "mesh/gossip_part.h"
 #include "support.h"
 
@@ -298,6 +301,98 @@ static void a_friend_is_never_banned(void **state)
     stop(&peer);
 }
 
+static int notes_left(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM notes", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int n = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return n;
+}
+
+static void leave(const kith_peer_id *peer, kith_conduct kind, uint64_t ago)
+{
+    assert_null(kith_reputation_leave_note(path, peer, kind, kith_wall_s() - ago));
+}
+
+static void what_other_processes_note_counts_once(void **state)
+{
+    (void)state;
+    end judge, other;
+    kith_peer_id liar = support_peer(11), honest = support_peer(12), reformed = support_peer(13);
+    (void)unlink(path);
+    for (int i = 0; i < 2; i++)
+        leave(&liar, KITH_CONDUCT_CORRUPT, 0);
+    for (int i = 0; i < 8; i++)
+        leave(&reformed, KITH_CONDUCT_CORRUPT, 40 * (uint64_t)KITH_REPUTATION_HALF_LIFE);
+    leave(&honest, KITH_CONDUCT_VERIFIED, 0);
+    support_sql(path,
+                "INSERT INTO notes(peer, kind, at) VALUES(x'00', 8, 1), (x'0123', 99, 1), (x'', -1, -1)");
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(notes_left(), again ? 0 : 14);
+        start(&judge, 1, true);
+        start(&other, 6, false);
+        if (!again) {
+            assert_int_equal(notes_left(), 14); /* until it is written what they came to */
+            turns(&judge, &other, &judge.banned);
+        }
+        json_t *j = kith_standing_banned_json(judge.standing);
+        assert_int_equal(json_array_size(j), 1);
+        json_decref(j);
+        assert_in_range(-kith_standing_score(judge.standing, &liar), 29900,
+                        30000); /* half of it is forgiven with a ban */
+        assert_in_range(kith_standing_score(judge.standing, &honest), 1900, 2000);
+        assert_int_equal(kith_standing_score(judge.standing, &reformed), 0);
+        assert_true(kith_standing_score(judge.standing, &honest) >
+                    kith_standing_score(judge.standing, &reformed));
+        stop(&judge);
+        stop(&other);
+    }
+}
+
+static void notes_have_a_cap(void **state)
+{
+    (void)state;
+    kith_peer_id peer = support_peer(14);
+    char sql[256];
+    (void)unlink(path);
+    leave(&peer, KITH_CONDUCT_VERIFIED, 0);
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < %d)"
+             " INSERT INTO notes(peer, kind, at) SELECT x'00', 8, i FROM c",
+             KITH_REPUTATION_NOTES_MAX - 2);
+    support_sql(path, sql);
+    leave(&peer, KITH_CONDUCT_VERIFIED, 0);
+    assert_int_equal(notes_left(), KITH_REPUTATION_NOTES_MAX); /* at it */
+    leave(&peer, KITH_CONDUCT_VERIFIED, 0);
+    assert_int_equal(notes_left(), KITH_REPUTATION_NOTES_MAX); /* and past it */
+    end judge;
+    start(&judge, 1, true);
+    assert_in_range(kith_standing_score(judge.standing, &peer), 3900, 4000);
+    stop(&judge);
+    assert_int_equal(notes_left(), 0);
+}
+
+static void a_file_of_before_notes_is_taken_over(void **state)
+{
+    (void)state;
+    end judge;
+    kith_peer_id peer = support_peer(15);
+    (void)unlink(path);
+    support_sql(
+        path, "CREATE TABLE peers(peer BLOB PRIMARY KEY, at INTEGER NOT NULL, banned_until INTEGER NOT NULL,"
+              " bans INTEGER NOT NULL, rtt_ns INTEGER NOT NULL, conduct BLOB NOT NULL) WITHOUT ROWID;"
+              "PRAGMA user_version=1;");
+    leave(&peer, KITH_CONDUCT_VERIFIED, 0);
+    start(&judge, 1, true);
+    assert_in_range(kith_standing_score(judge.standing, &peer), 1900, 2000);
+    stop(&judge);
+}
+
 static void a_damaged_file_is_put_aside(void **state)
 {
     (void)state;
@@ -340,6 +435,9 @@ int main(void)
         cmocka_unit_test(who_floods_gossip_is_banned_refused_and_remembered),
         cmocka_unit_test(only_where_a_peer_had_answered_its_absence_counts),
         cmocka_unit_test(a_friend_is_never_banned),
+        cmocka_unit_test(what_other_processes_note_counts_once),
+        cmocka_unit_test(notes_have_a_cap),
+        cmocka_unit_test(a_file_of_before_notes_is_taken_over),
         cmocka_unit_test(a_damaged_file_is_put_aside),
     };
     return cmocka_run_group_tests(tests, prepare, clean);
