@@ -209,6 +209,13 @@ static void news_of_addresses_is_pushed(void **state)
     done(&w);
 }
 
+static bool awaited(const world *w, int of)
+{
+    const kith_conn *c = kith_node_conn_find(sim_node(w->m[0].host), kith_node_id(sim_node(w->m[of].host)));
+    assert_non_null(c);
+    return kith_infos_awaits(w->m[0].infos, c);
+}
+
 static void who_does_not_speak_it_is_not_waited_for_and_who_does_not_answer_three_seconds(void **state)
 {
     (void)state;
@@ -216,7 +223,9 @@ static void who_does_not_speak_it_is_not_waited_for_and_who_does_not_answer_thre
     add(&w, 0, "ann", false);
     add(&w, 1, "", true);
     dial(&w, &w.m[1], &w.m[0]);
-    run(&w, 10000);
+    run(&w, 1000);
+    assert_false(awaited(&w, 1)); /* known by identify already, so that it is told of at once */
+    run(&w, 9000);
     assert_int_equal(w.m[0].settled, 0);
     /* It says that it speaks it, and leaves us waiting for its record. */
     kith_protocol row = {.id = kith_bytes_str(KITH_INFOS_ID), .ops = &kith_identify_ops};
@@ -224,6 +233,7 @@ static void who_does_not_speak_it_is_not_waited_for_and_who_does_not_answer_thre
     assert_int_equal(kith_node_serve(sim_node(w.m[2].host), sim_now(w.s), &row), KITH_OK);
     dial(&w, &w.m[2], &w.m[0]);
     run(&w, 2500);
+    assert_true(awaited(&w, 2));
     assert_int_equal(w.m[0].settled, 0);
     run(&w, 1500);
     assert_int_equal(w.m[0].settled, 1);
