@@ -484,6 +484,48 @@ static void a_flood_takes_no_more_than_its_share_of_a_turn(void **state)
     }
 }
 
+/* kith_node_throttle: two of a kind, until one of them is forgiven. */
+static void who_is_throttled_gets_an_eighth_of_a_turn(void **state)
+{
+    (void)state;
+    enum { TURNS = 400 };
+    victim v;
+    flooder f[2];
+    start(&v);
+    for (unsigned i = 0; i < 2; i++)
+        flood_with(&f[i], &v, TINY_FRAMES, 20 + i);
+    for (int throttled = 1; throttled >= 0; throttled--) {
+        uint64_t first[2], got[2], most = 0;
+        kith_node_throttle(f[0].conn, throttled);
+        assert_int_equal(kith_conn_throttled(f[0].conn), throttled);
+        for (unsigned i = 0; i < 2; i++)
+            first[i] = kith_conn_cost(f[i].conn);
+        for (unsigned k = 0; k < TURNS; k++) {
+            for (unsigned i = 0; i < 2; i++)
+                pour(&f[i]);
+            uint64_t before = kith_conn_cost(f[0].conn);
+            turn(&v);
+            uint64_t took = kith_conn_cost(f[0].conn) - before;
+            most = took > most ? took : most;
+        }
+        for (unsigned i = 0; i < 2; i++)
+            got[i] = kith_conn_cost(f[i].conn) - first[i];
+        print_message("%s: %u units and %u\n", throttled ? "one throttled" : "none", (unsigned)got[0],
+                      (unsigned)got[1]);
+        assert_true(got[0] > 0); /* it waits, and is served */
+        if (throttled) {
+            assert_true(most < PEER_SHARE / 8 + one_read[TINY_FRAMES]);
+            assert_true(got[1] > 2 * got[0]);
+        } else {
+            assert_true(most > PEER_SHARE / 8 + one_read[TINY_FRAMES]);
+            assert_true(got[1] < 2 * got[0] && got[0] < 2 * got[1]);
+        }
+    }
+    for (unsigned i = 0; i < 2; i++)
+        dry_up(&f[i]);
+    stop(&v);
+}
+
 enum { FLOODERS = 24 };
 
 static void pour_all(void *ctx)
@@ -910,6 +952,7 @@ int main(void)
         cmocka_unit_test(what_a_peer_does_not_take_is_told),
         cmocka_unit_test(a_peer_that_never_reads_keeps_no_socket),
         cmocka_unit_test(a_flood_takes_no_more_than_its_share_of_a_turn),
+        cmocka_unit_test(who_is_throttled_gets_an_eighth_of_a_turn),
         cmocka_unit_test(many_floods_share_the_turns_and_leave_others_theirs),
         cmocka_unit_test(many_who_stay_below_their_share_have_one_of_all),
         cmocka_unit_test(the_loop_does_not_sleep_while_somebody_waits_for_a_turn),

@@ -8,9 +8,12 @@
 #include <unistd.h>
 
 #include "host/clock.h"
+#include "host/dht.h"
 #include "host/reputation_file.h"
 #include "mesh/gossip_part.h"
 #include "support.h"
+
+#define DHT_ID "/test/kad/1.0.0"
 
 static char folder[] = "/tmp/kith-standing-XXXXXX";
 static char path[64], trust_path[64];
@@ -67,6 +70,43 @@ static const kith_stream_ops flood_ops = {.recv = flood_recv,
                                           .gone = flood_gone,
                                           .free = flood_free};
 
+/* ---- who provides keys without end: a message of the DHT to a stream ---- */
+
+typedef struct provide {
+    uint8_t msg[256];
+    size_t len;
+    unsigned *open; /* streams under way */
+} provide;
+
+static size_t provide_send(void *m, kith_time now, kith_span out)
+{
+    provide *p = m;
+    (void)now;
+    size_t n = p->len < out.len ? p->len : out.len;
+    memcpy(out.p, p->msg, n);
+    memmove(p->msg, p->msg + n, p->len - n);
+    p->len -= n;
+    return n;
+}
+
+static kith_stream_want provide_want(const void *m)
+{
+    return ((const provide *)m)->len ? KITH_STREAM_OPEN : KITH_STREAM_FIN;
+}
+
+static void provide_gone(void *m, kith_time now, kith_err why)
+{
+    (void)now, (void)why;
+    --*((provide *)m)->open;
+}
+
+static const kith_stream_ops provide_ops = {.recv = flood_recv,
+                                            .eof = flood_eof,
+                                            .send = provide_send,
+                                            .want = provide_want,
+                                            .gone = provide_gone,
+                                            .free = flood_free};
+
 /* ---- two hosts ---- */
 
 typedef struct end {
@@ -75,6 +115,8 @@ typedef struct end {
     kith_trust *trust;
     kith_standing *standing;
     kith_gossip_part *gossip;
+    kith_dht_settings dht_settings;
+    kith_dht *dht;
     kith_observer watch;
     unsigned identified, disconnected, refused, banned, dialed;
     kith_conn *conn;
@@ -143,6 +185,11 @@ static void start(end *e, uint8_t id, bool judges)
         assert_non_null(e->gossip);
         kith_host_attach(e->h, kith_gossip_part_of(e->gossip));
         kith_standing_watch_gossip(e->standing, kith_gossip_part_router(e->gossip));
+        kith_dht_settings_default(&e->dht_settings);
+        e->dht_settings.mode = KITH_DHT_SERVER;
+        snprintf(e->dht_settings.protocol, sizeof e->dht_settings.protocol, "%s", DHT_ID);
+        e->dht = kith_dht_new(&(kith_dht_config){.host = e->h, .settings = &e->dht_settings});
+        assert_true(kith_dht_start(e->dht));
     }
     kith_host_kick(e->h);
 }
@@ -150,6 +197,7 @@ static void start(end *e, uint8_t id, bool judges)
 static void stop(end *e)
 {
     kith_standing_close(e->standing);
+    kith_dht_close(e->dht);
     if (e->gossip) {
         kith_gossip_part_stop(e->gossip, kith_host_now(e->h));
         kith_host_detach(e->h, kith_gossip_part_of(e->gossip));
@@ -158,7 +206,9 @@ static void stop(end *e)
     kith_host_run(e->h);
     kith_standing_free(e->standing);
     kith_trust_close(e->trust);
+    kith_dht_save(e->dht);
     kith_host_free(e->h);
+    kith_dht_free(e->dht);
     kith_gossip_part_free(e->gossip);
     kith_signer_free(e->signer);
 }
@@ -243,6 +293,99 @@ static void who_floods_gossip_is_banned_refused_and_remembered(void **state)
     assert_int_equal(good.identified, 1);
     stop(&good);
     stop(&bad);
+}
+
+/* One stream with one key that is provided. */
+static void provide_one(end *bad, const kith_peer_id *self, const kith_maddr *at, unsigned i, unsigned *open)
+{
+    provide *p = calloc(1, sizeof *p);
+    kith_stream *st;
+    uint8_t msg[200], key[8] = {0};
+    kith_bytes id = kith_bytes_str(DHT_ID);
+    kith_addrs addrs = {0};
+    kith_wr w = kith_wr_of(kith_span_of(msg, sizeof msg)),
+            out = kith_wr_of(kith_span_of(p->msg, sizeof p->msg));
+    kith_store_be32(key, i);
+    kith_addrs_pack(&addrs, at, 1);
+    kith_kad_put_head(&w, KITH_KAD_ADD_PROVIDER, kith_bytes_of(key, sizeof key));
+    assert_true(kith_kad_put_peer(&w, KITH_KAD_PROVIDERS, self, kith_addrs_bytes(&addrs), true));
+    kith_put_lp(&out, kith_wr_bytes(&w));
+    assert_false(out.bad);
+    p->len = out.len;
+    p->open = open;
+    ++*open;
+    kith_err e = kith_node_open(kith_host_node(bad->h), kith_host_now(bad->h), bad->conn, &id, 1,
+                                &provide_ops, p, NULL, &st);
+    assert_true(e == KITH_OK || e == KITH_ECLOSED);
+}
+
+static void who_provides_without_end_is_banned(void **state)
+{
+    (void)state;
+    end good, bad;
+    unsigned sent = 0, open = 0;
+    int32_t below = -1; /* its score with a thousand keys */
+    kith_maddr own;
+    (void)unlink(path);
+    start(&good, 1, true);
+    start(&bad, 7, false);
+    kith_maddr where = listen_at(&good);
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str("/ip4/127.0.0.1/tcp/9"), &own, NULL), KITH_OK);
+    dial(&bad, &good, &where);
+    turns(&bad, &good, &good.identified);
+    kith_peer_id self = *kith_node_id(kith_host_node(bad.h));
+    for (uint64_t begun = uv_hrtime(); !good.banned && uv_hrtime() - begun < 120ull * 1000000000u;) {
+        while (open < 8 && !bad.disconnected)
+            provide_one(&bad, &self, &own, sent++, &open);
+        kith_host_kick(bad.h);
+        uv_run(kith_host_loop(bad.h), UV_RUN_NOWAIT);
+        uv_run(kith_host_loop(good.h), UV_RUN_NOWAIT);
+        if (sent == 1000)
+            below = kith_standing_score(good.standing, &self);
+    }
+    assert_int_equal(good.banned, 1);
+    assert_true(below >= 0); /* one that has many keys is no nuisance */
+    assert_in_range(sent, 1024 + 12 * KITH_KAD_FLOOD, 1024 + 14 * KITH_KAD_FLOOD);
+    assert_int_equal(kith_kad_look(kith_dht_kad(good.dht)).store.providers, 1024);
+    turns(&bad, &good, &bad.disconnected);
+    good.refused = 0;
+    for (uint64_t begun = uv_hrtime(); !good.refused && uv_hrtime() - begun < 60ull * 1000000000u;)
+        dial(&bad, &good, &where);
+    assert_non_null(strstr(good.why, "is banned until"));
+    assert_non_null(strstr(good.why, "flood"));
+    stop(&good);
+    stop(&bad);
+}
+
+static void a_low_score_throttles_until_it_is_lifted(void **state)
+{
+    (void)state;
+    end judge, peer;
+    (void)unlink(path);
+    start(&judge, 1, true);
+    start(&peer, 8, false);
+    kith_maddr where = listen_at(&judge);
+    dial(&peer, &judge, &where);
+    turns(&peer, &judge, &judge.identified);
+    kith_peer_id id = *kith_node_id(kith_host_node(peer.h));
+    kith_conn *c = kith_node_conn_find(kith_host_node(judge.h), &id);
+    assert_non_null(c);
+    for (int low = 1; low >= 0; low--) {
+        if (low)
+            kith_host_conduct(judge.h, &id, KITH_CONDUCT_CORRUPT);
+        else
+            assert_true(kith_standing_lift(judge.standing, &id));
+        for (uint64_t begun = uv_hrtime();
+             kith_conn_throttled(c) != low && uv_hrtime() - begun < 60ull * 1000000000u;) {
+            uv_run(kith_host_loop(judge.h), UV_RUN_NOWAIT);
+            uv_run(kith_host_loop(peer.h), UV_RUN_NOWAIT);
+            usleep(200);
+        }
+        assert_int_equal(kith_conn_throttled(c), low);
+    }
+    assert_int_equal(judge.banned, 0);
+    stop(&judge);
+    stop(&peer);
 }
 
 static void only_where_a_peer_had_answered_its_absence_counts(void **state)
@@ -433,6 +576,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_floods_gossip_is_banned_refused_and_remembered),
+        cmocka_unit_test(who_provides_without_end_is_banned),
+        cmocka_unit_test(a_low_score_throttles_until_it_is_lifted),
         cmocka_unit_test(only_where_a_peer_had_answered_its_absence_counts),
         cmocka_unit_test(a_friend_is_never_banned),
         cmocka_unit_test(what_other_processes_note_counts_once),
