@@ -467,7 +467,11 @@ static int judge_peers(up *u)
                                                               .banned = on_banned,
                                                               .banned_ctx = u,
                                                               .log = on_standing_log});
-    return u->s.standing ? EXIT_OK : cmd_fail(EXIT_FAILED, "no memory");
+    if (!u->s.standing)
+        return cmd_fail(EXIT_FAILED, "no memory");
+    if (u->s.lan)
+        kith_lan_avoid(u->s.lan, kith_standing_avoids, u->s.standing);
+    return EXIT_OK;
 }
 
 /* Stays connected to those that the configuration names. */

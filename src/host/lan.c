@@ -55,11 +55,13 @@ struct kith_lan {
     kith_mdns *mdns;
     wire wires[KITH_MDNS_LINKS_MAX];
     kith_list neighbours, watches;
-    size_t looking;   /* of the watches */
-    bool present;     /* somewhere others can reach us */
-    size_t kept;      /* connections */
-    kith_time minute; /* when the present minute of dials began */
-    unsigned dials;   /* in it */
+    size_t looking;                                     /* of the watches */
+    bool present;                                       /* somewhere others can reach us */
+    size_t kept;                                        /* connections */
+    kith_time minute;                                   /* when the present minute of dials began */
+    unsigned dials;                                     /* in it */
+    bool (*avoid)(void *ctx, const kith_peer_id *peer); /* NULL: nobody */
+    void *avoid_ctx;
     uv_timer_t timer, scan;
     kith_observer observer;
     bool staying, closed, pumping, again, warned;
@@ -513,6 +515,11 @@ static bool blocked(const kith_lan *l, const kith_peer_id *peer)
     return r && r->blocked;
 }
 
+static bool avoided(const kith_lan *l, const kith_peer_id *peer)
+{
+    return l->avoid && l->avoid(l->avoid_ctx, peer);
+}
+
 static void dial(kith_lan *l, neighbour *n)
 {
     kith_maddr addrs[KITH_LAN_ADDRS_MAX];
@@ -542,7 +549,7 @@ static bool too_many_dials(kith_lan *l, kith_time now)
 static void keep(kith_lan *l, kith_conn *c, const kith_peer_id *peer)
 {
     neighbour *n = find_neighbour(l, peer);
-    if (!l->present || !n || n->conn || l->kept >= l->cfg.connect)
+    if (!l->present || !n || n->conn || l->kept >= l->cfg.connect || avoided(l, peer))
         return;
     kith_node_protect(c, true);
     n->conn = c;
@@ -565,6 +572,10 @@ static kith_time connect_some(kith_lan *l)
             return KITH_NEVER; /* until one ends */
         if (n->conn || n->dialling || n->parted || blocked(l, &n->peer))
             continue;
+        if (avoided(l, &n->peer)) {
+            next = kith_time_min(next, now + KITH_SEC(60));
+            continue;
+        }
         kith_conn *c = kith_node_conn_find(kith_host_node(l->cfg.host), &n->peer);
         if (c) {
             keep(l, c, &n->peer);
@@ -674,6 +685,12 @@ static void begin(kith_lan *l)
         l->news = kith_netnews_open(kith_host_loop(l->cfg.host), on_news, l);
     plan_scan(l, SCAN_MS);
     rescan(l);
+}
+
+void kith_lan_avoid(kith_lan *l, bool (*avoid)(void *ctx, const kith_peer_id *peer), void *ctx)
+{
+    l->avoid = avoid;
+    l->avoid_ctx = ctx;
 }
 
 void kith_lan_stay(kith_lan *l)

@@ -29,6 +29,8 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg);
 /* From now on this node tells that it is there, wherever it listens and is not loopback, looks for others, connects
  * to some, and keeps those connections: they are protected. */
 void kith_lan_stay(kith_lan *l);
+/* Whom not to connect to by our own choice, whatever else it announces; asked again within a minute. ctx is borrowed until kith_lan_free. */
+void kith_lan_avoid(kith_lan *l, bool (*avoid)(void *ctx, const kith_peer_id *peer), void *ctx);
 /* Says goodbye and closes everything, while the loop still runs; whoever watches is told. NULL is fine, and so is
  * twice. */
 void kith_lan_close(kith_lan *l);

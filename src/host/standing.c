@@ -206,6 +206,14 @@ int32_t kith_standing_score(const kith_standing *s, const kith_peer_id *peer)
     return kith_reputation_score(s->r, peer, kith_wall_s());
 }
 
+bool kith_standing_avoids(void *ctx, const kith_peer_id *peer)
+{
+    const kith_standing *s = ctx;
+    kith_reputation_facts f;
+    return kith_reputation_look(s->r, peer, kith_wall_s(), &f) && (f.throttled || f.banned_until) &&
+           !is_exempt(ctx, peer);
+}
+
 bool kith_standing_lift(kith_standing *s, const kith_peer_id *peer)
 {
     return kith_reputation_lift(s->r, peer, kith_wall_s());

@@ -33,6 +33,8 @@ void kith_standing_watch_gossip(kith_standing *s, kith_gossip *router);
 void kith_standing_note(kith_standing *s, const kith_peer_id *peer, kith_conduct kind);
 /* Thousandths of points; 0 for strangers. */
 int32_t kith_standing_score(const kith_standing *s, const kith_peer_id *peer);
+/* Whether nobody but the user should choose this peer: it is throttled or banned, and no friend. ctx is the kith_standing. */
+bool kith_standing_avoids(void *ctx, const kith_peer_id *peer);
 /* Ends a ban and forgets what led to it. False: nothing is known of the peer. */
 bool kith_standing_lift(kith_standing *s, const kith_peer_id *peer);
 /* score throttled banned_until bans rtt_ms reasons[kind count points]; null: nothing is known. */

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import statistics
 import struct
 import subprocess
@@ -190,6 +191,24 @@ def so_many_are_connected_to_and_no_more():
         assert gone not in {c["peer"] for c in kith(hs[0], "peers", "--json").json()["peers"]}
 
 
+def who_has_done_harm_is_not_connected_to_by_choice():
+    with Net(3) as net, homes("a", "b", "c") as (a, b, c):
+        with net.up(0, a):
+            pass  # makes the file
+        with net.up(1, b, "--mdns.connect", "0") as two, net.up(2, c, "--mdns.connect", "0") as three:
+            db = sqlite3.connect(a / "reputation.db")
+            db.execute("INSERT INTO notes(peer, kind, at) VALUES(?, 9, ?)", (peer_bytes(two.peer), int(time.time())))  # wrong content
+            db.commit()
+            db.close()
+            with net.up(0, a) as one:
+                for other in (two, three):
+                    found(one, other.peer)
+                eventually(lambda: kith(a, "status", "--json").json()["peers"] == 1, "one connection")
+                time.sleep(1.5)
+                assert [p["peer"] for p in kith(a, "peers", "--json").json()["peers"]] == [three.peer]
+                net.kith(0, a, "dial", two.peer)  # the user may
+
+
 def a_network_with_link_local_addresses_only_will_do():
     with Net(2, v4=False, v6=False) as net, homes("a", "b") as (a, b), net.up(0, a) as one, net.up(1, b) as two:
         ev = found(one, two.peer)  # duplicate address detection takes its time
@@ -283,5 +302,6 @@ if __name__ == "__main__":
     run(three_nodes_find_each_other_and_connect, one_that_is_lost_returns_and_so_does_the_segment,
         a_node_that_takes_its_time_to_stop_says_goodbye_all_the_same,
         one_command_finds_and_measures, who_is_blocked_is_found_and_not_dialled, so_many_are_connected_to_and_no_more,
+        who_has_done_harm_is_not_connected_to_by_choice,
         a_network_with_link_local_addresses_only_will_do, a_node_on_loopback_keeps_to_itself,
         a_flood_of_claims_and_noise_is_borne)
