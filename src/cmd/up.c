@@ -471,6 +471,8 @@ static int judge_peers(up *u)
         return cmd_fail(EXIT_FAILED, "no memory");
     if (u->s.lan)
         kith_lan_avoid(u->s.lan, kith_standing_avoids, u->s.standing);
+    if (u->s.rendezvous)
+        kith_rendezvous_avoid(u->s.rendezvous, kith_standing_avoids, u->s.standing);
     return EXIT_OK;
 }
 

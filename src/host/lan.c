@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/met.h"
 #include "host/netnews.h"
 #include "mesh/mdns.h"
 
@@ -23,8 +24,6 @@
     KITH_SEC(1) /* of two that find each other the one with the greater peer id lets the other dial first */
 #define RETRY_MIN KITH_SEC(2)
 #define RETRY_MAX KITH_SEC(300)
-#define RETRY_MOVED KITH_SEC(10) /* at most, once there is another address */
-#define DIALS_PER_MINUTE 30      /* by ourselves, whatever the network claims */
 
 /* One family's socket on one interface. Freed by its close callback. */
 typedef struct port {
@@ -43,11 +42,6 @@ typedef struct neighbour {
     kith_link link;
     kith_peer_id peer;
     char interface[KITH_MDNS_ZONE_MAX + 1];
-    kith_time dial_at; /* not before */
-    unsigned failures; /* in a row */
-    bool dialling;
-    bool parted;     /* a connection ended in good order: somebody wanted that */
-    kith_conn *conn; /* which we keep */
 } neighbour;
 
 struct kith_lan {
@@ -55,15 +49,10 @@ struct kith_lan {
     kith_mdns *mdns;
     wire wires[KITH_MDNS_LINKS_MAX];
     kith_list neighbours, watches;
-    size_t looking;                                     /* of the watches */
-    bool present;                                       /* somewhere others can reach us */
-    size_t kept;                                        /* connections */
-    kith_time minute;                                   /* when the present minute of dials began */
-    unsigned dials;                                     /* in it */
-    bool (*avoid)(void *ctx, const kith_peer_id *peer); /* NULL: nobody */
-    void *avoid_ctx;
+    size_t looking; /* of the watches */
+    bool present;   /* somewhere others can reach us */
+    kith_met *met;
     uv_timer_t timer, scan;
-    kith_observer observer;
     bool staying, closed, pumping, again, warned;
     kith_netnews *news; /* NULL: none */
     uint8_t in[KITH_DNS_MSG_MAX + 1];
@@ -385,6 +374,7 @@ static void rescan(kith_lan *l)
         add_addrs(l, &found[i]);
         l->present |= found[i].addr_count > 0;
     }
+    kith_met_want(l->met, l->present ? l->cfg.connect : 0);
     bool wanted = l->present || l->looking > 0;
     for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++)
         l->wires[i].seen = false;
@@ -434,27 +424,25 @@ static neighbour *find_neighbour(const kith_lan *l, const kith_peer_id *peer)
     return NULL;
 }
 
+/* One that was known may have another address now. */
 static void on_found(kith_lan *l, const kith_mdns_event *ev)
 {
-    neighbour *n = find_neighbour(l, &ev->peer);
     const kith_peer_id *self = kith_node_id(kith_host_node(l->cfg.host));
     const wire *w = find_wire(l, ev->link);
     kith_time now = kith_host_now(l->cfg.host);
-    if (n) {
-        n->dial_at = kith_time_min(n->dial_at, now + RETRY_MOVED);
-        return;
-    }
-    n = calloc(1, sizeof *n);
+    kith_peer_id peer = ev->peer;
+    kith_maddr at[KITH_LAN_ADDRS_MAX];
+    kith_addrs addrs = {0};
+    kith_addrs_pack(&addrs, at, kith_mdns_addrs(l->mdns, &peer, at, KITH_LAN_ADDRS_MAX));
+    bool first = kith_bytes_cmp(kith_peer_id_bytes(self), kith_peer_id_bytes(&peer)) < 0;
+    (void)kith_met_add(l->met, &peer, &addrs, first ? now : now + GIVE_WAY, KITH_NEVER);
+    neighbour *n = find_neighbour(l, &peer) ? NULL : calloc(1, sizeof *n);
     if (!n)
         return;
-    n->peer = ev->peer;
+    n->peer = peer;
     if (w)
         memcpy(n->interface, w->l.name, sizeof n->interface);
-    bool first = kith_bytes_cmp(kith_peer_id_bytes(self), kith_peer_id_bytes(&n->peer)) < 0;
-    n->dial_at = first ? now : now + GIVE_WAY;
-    n->conn = NULL;
     kith_list_push(&l->neighbours, &n->link);
-    kith_peer_id peer = n->peer;
     KITH_EACH (&l->watches, k) {
         kith_lan_watch *watch = KITH_OF(k, kith_lan_watch, link);
         watch->found(watch->ctx, &peer, n->interface);
@@ -466,11 +454,8 @@ static void on_lost(kith_lan *l, const kith_mdns_event *ev)
     kith_maddr any;
     neighbour *n = find_neighbour(l, &ev->peer);
     if (!n || kith_mdns_addrs(l->mdns, &ev->peer, &any, 1) > 0)
-        return;    /* it is still there on another link */
-    if (n->conn) { /* which goes on, but nobody keeps it */
-        kith_node_protect(n->conn, false);
-        l->kept--;
-    }
+        return; /* it is still there on another link */
+    kith_met_drop(l->met, &ev->peer);
     kith_link_remove(&n->link);
     free(n);
     KITH_EACH (&l->watches, k) {
@@ -480,147 +465,16 @@ static void on_lost(kith_lan *l, const kith_mdns_event *ev)
     }
 }
 
-/* ---- connecting ---- */
-
-static void retry_later(kith_lan *l, neighbour *n)
-{
-    kith_time wait = n->failures < 8 ? RETRY_MIN << n->failures : RETRY_MAX;
-    n->failures++;
-    n->dial_at = kith_host_now(l->cfg.host) + kith_time_min(wait, RETRY_MAX);
-}
-
-typedef struct attempt {
-    kith_lan *lan;
-    kith_peer_id peer;
-} attempt;
-
-static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const char *why)
-{
-    attempt *a = ctx;
-    kith_lan *l = a->lan;
-    neighbour *n = find_neighbour(l, &a->peer); /* it may be lost by now */
-    (void)h, (void)err, (void)why;
-    free(a);
-    if (!n || l->closed)
-        return;
-    n->dialling = false;
-    if (!c)
-        retry_later(l, n);
-    pump(l);
-}
-
-static bool blocked(const kith_lan *l, const kith_peer_id *peer)
-{
-    const kith_trust_row *r = l->cfg.trust ? kith_trust_find(l->cfg.trust, peer) : NULL;
-    return r && r->blocked;
-}
-
-static bool avoided(const kith_lan *l, const kith_peer_id *peer)
-{
-    return l->avoid && l->avoid(l->avoid_ctx, peer);
-}
-
-static void dial(kith_lan *l, neighbour *n)
-{
-    kith_maddr addrs[KITH_LAN_ADDRS_MAX];
-    size_t count = kith_mdns_addrs(l->mdns, &n->peer, addrs, KITH_LAN_ADDRS_MAX);
-    attempt *a = malloc(sizeof *a);
-    if (a)
-        *a = (attempt){l, n->peer};
-    if (!a || kith_host_dial(l->cfg.host, &n->peer, addrs, count, on_dialed, a)) {
-        free(a);
-        retry_later(l, n);
-        return;
-    }
-    n->dialling = true;
-}
-
-/* Claims come and go as fast as somebody wants; dials do not. */
-static bool too_many_dials(kith_lan *l, kith_time now)
-{
-    if (now - l->minute >= KITH_SEC(60)) {
-        l->minute = now;
-        l->dials = 0;
-    }
-    return l->dials >= DIALS_PER_MINUTE;
-}
-
-/* Keeps a connection while there are not too many. */
-static void keep(kith_lan *l, kith_conn *c, const kith_peer_id *peer)
-{
-    neighbour *n = find_neighbour(l, peer);
-    if (!l->present || !n || n->conn || l->kept >= l->cfg.connect || avoided(l, peer))
-        return;
-    kith_node_protect(c, true);
-    n->conn = c;
-    n->failures = 0;
-    l->kept++;
-}
-
-/* Dials who is due, and says when the next one is. */
-static kith_time connect_some(kith_lan *l)
-{
-    kith_time now = kith_host_now(l->cfg.host), next = KITH_NEVER;
-    size_t under_way = 0;
-    if (!l->present || kith_host_stopping(l->cfg.host))
-        return KITH_NEVER;
-    KITH_EACH (&l->neighbours, k)
-        under_way += KITH_OF(k, neighbour, link)->dialling;
-    KITH_EACH (&l->neighbours, k) {
-        neighbour *n = KITH_OF(k, neighbour, link);
-        if (l->kept + under_way >= l->cfg.connect)
-            return KITH_NEVER; /* until one ends */
-        if (n->conn || n->dialling || n->parted || blocked(l, &n->peer))
-            continue;
-        if (avoided(l, &n->peer)) {
-            next = kith_time_min(next, now + KITH_SEC(60));
-            continue;
-        }
-        kith_conn *c = kith_node_conn_find(kith_host_node(l->cfg.host), &n->peer);
-        if (c) {
-            keep(l, c, &n->peer);
-        } else if (n->dial_at > now) {
-            next = kith_time_min(next, n->dial_at);
-        } else if (too_many_dials(l, now)) {
-            next = kith_time_min(next, l->minute + KITH_SEC(60));
-        } else {
-            l->dials++;
-            dial(l, n);
-            under_way += n->dialling;
-        }
-    }
-    return next;
-}
-
-static void on_event(void *ctx, kith_host *h, const kith_node_event *ev)
-{
-    kith_lan *l = ctx;
-    kith_conn_facts f;
-    (void)h;
-    if (ev->kind == KITH_NODE_CONNECTED) {
-        kith_conn_facts_get(ev->conn, &f);
-        keep(l, ev->conn, &f.peer);
-        return;
-    }
-    if (ev->kind != KITH_NODE_DISCONNECTED)
-        return;
-    KITH_EACH (&l->neighbours, k) {
-        neighbour *n = KITH_OF(k, neighbour, link);
-        if (n->conn != ev->conn)
-            continue;
-        n->conn = NULL;
-        n->parted = ev->err == KITH_OK || ev->err == KITH_ECLOSED;
-        l->kept--;
-        retry_later(l, n);
-        pump(l);
-    }
-}
-
 /* ---- the drive ---- */
 
 static void on_timer(uv_timer_t *t)
 {
     pump(t->data);
+}
+
+static void on_changed(void *ctx)
+{
+    pump(ctx);
 }
 
 static void pump(kith_lan *l)
@@ -641,7 +495,7 @@ static void pump(kith_lan *l)
                 on_lost(l, &ev);
         }
         send_all(l);
-        next = kith_time_min(connect_some(l), kith_mdns_deadline(l->mdns));
+        next = kith_time_min(kith_met_tick(l->met), kith_mdns_deadline(l->mdns));
     }
     l->pumping = false;
     if (l->closed)
@@ -664,7 +518,16 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg)
         return NULL;
     l->cfg = *cfg;
     l->mdns = kith_mdns_new(kith_host_env(), kith_node_id(kith_host_node(cfg->host)));
-    if (!l->mdns) {
+    l->met = kith_met_new(&(kith_met_config){.host = cfg->host,
+                                             .trust = cfg->trust,
+                                             .retry_min = RETRY_MIN,
+                                             .retry_max = RETRY_MAX,
+                                             .changed = on_changed,
+                                             .ctx = l});
+    if (!l->mdns || !l->met) {
+        kith_mdns_free(l->mdns);
+        kith_met_close(l->met);
+        kith_met_free(l->met);
         free(l);
         return NULL;
     }
@@ -673,8 +536,6 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg)
     uv_timer_init(kith_host_loop(cfg->host), &l->timer);
     uv_timer_init(kith_host_loop(cfg->host), &l->scan);
     l->timer.data = l->scan.data = l;
-    l->observer = (kith_observer){.event = on_event, .ctx = l};
-    kith_host_observe(cfg->host, &l->observer);
     return l;
 }
 
@@ -689,8 +550,7 @@ static void begin(kith_lan *l)
 
 void kith_lan_avoid(kith_lan *l, bool (*avoid)(void *ctx, const kith_peer_id *peer), void *ctx)
 {
-    l->avoid = avoid;
-    l->avoid_ctx = ctx;
+    kith_met_avoid(l->met, avoid, ctx);
 }
 
 void kith_lan_stay(kith_lan *l)
@@ -739,7 +599,7 @@ void kith_lan_close(kith_lan *l)
     kith_mdns_leave(l->mdns, kith_host_now(l->cfg.host));
     send_all(l);
     l->closed = true;
-    kith_host_unobserve(l->cfg.host, &l->observer);
+    kith_met_close(l->met);
     for (kith_link *k; (k = kith_list_pop(&l->watches));) {
         kith_lan_watch *w = KITH_OF(k, kith_lan_watch, link);
         w->closed(w->ctx);
@@ -760,6 +620,7 @@ void kith_lan_free(kith_lan *l)
         return;
     for (kith_link *k; (k = kith_list_pop(&l->neighbours));)
         free(KITH_OF(k, neighbour, link));
+    kith_met_free(l->met);
     kith_mdns_free(l->mdns);
     free(l);
 }

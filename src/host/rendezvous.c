@@ -13,6 +13,8 @@
 #include "host/met.h"
 
 #define UPKEEP_MS 10000
+#define RETRY_MIN KITH_SEC(10) /* of a peer found there */
+#define RETRY_MAX KITH_SEC(900)
 #define LEAVE_MS 1000
 
 typedef struct follower {
@@ -32,6 +34,8 @@ struct kith_rendezvous {
     kith_list followers;
     kith_rendezvous_found found;
     void *found_ctx;
+    bool (*avoid)(void *ctx, const kith_peer_id *peer);
+    void *avoid_ctx;
     void (*left)(void *ctx); /* not NULL: the points are being told that this node goes */
     void *left_ctx;
     const char *refusals[KITH_RDV_POINTS_MAX]; /* what was warned of */
@@ -80,15 +84,17 @@ static kith_time now_of(const kith_rendezvous *r)
 static void on_timer(uv_timer_t *t)
 {
     kith_rendezvous *r = t->data;
-    kith_met_tick(r->met);
+    (void)kith_met_tick(r->met);
     kith_host_kick(r->cfg.host);
 }
 
 static void on_known(kith_rendezvous *r, const kith_rdv_event *ev)
 {
     kith_maddr addrs[KITH_ADDRS_MAX];
-    if (kith_met_add(r->met, &ev->peer, &ev->addrs, kith_time_after(now_of(r), KITH_SEC(ev->ttl))) &&
-        r->found)
+    bool fresh =
+        kith_met_add(r->met, &ev->peer, &ev->addrs, now_of(r), kith_time_after(now_of(r), KITH_SEC(ev->ttl)));
+    (void)kith_met_tick(r->met);
+    if (fresh && r->found)
         r->found(r->found_ctx, &ev->peer, addrs,
                  kith_addrs_unpack(kith_addrs_bytes(&ev->addrs), addrs, KITH_ADDRS_MAX));
 }
@@ -228,6 +234,12 @@ void kith_rendezvous_watch(kith_rendezvous *r, kith_rendezvous_found fn, void *c
     r->found_ctx = ctx;
 }
 
+void kith_rendezvous_avoid(kith_rendezvous *r, bool (*avoid)(void *ctx, const kith_peer_id *peer), void *ctx)
+{
+    r->avoid = avoid;
+    r->avoid_ctx = ctx;
+}
+
 bool kith_rendezvous_stay(kith_rendezvous *r)
 {
     const kith_rendezvous_settings *s = r->cfg.settings;
@@ -239,9 +251,14 @@ bool kith_rendezvous_stay(kith_rendezvous *r)
             return false;
     }
     if (s->point_count > 0) {
-        r->met = kith_met_new(r->cfg.host, r->cfg.trust, s->connect);
+        r->met = kith_met_new(&(kith_met_config){.host = r->cfg.host,
+                                                 .trust = r->cfg.trust,
+                                                 .connect = s->connect,
+                                                 .retry_min = RETRY_MIN,
+                                                 .retry_max = RETRY_MAX});
         if (!r->met || !begin_client(r))
             return false;
+        kith_met_avoid(r->met, r->avoid, r->avoid_ctx);
     }
     uv_timer_init(kith_host_loop(r->cfg.host), &r->timer);
     r->timer.data = r;

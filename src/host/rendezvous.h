@@ -44,6 +44,8 @@ kith_rendezvous *kith_rendezvous_new(const kith_rendezvous_config *cfg); /* NULL
 typedef void (*kith_rendezvous_found)(void *ctx, const kith_peer_id *peer, const kith_maddr *addrs,
                                       size_t count);
 void kith_rendezvous_watch(kith_rendezvous *r, kith_rendezvous_found fn, void *ctx);
+/* Whom not to connect to by our own choice, as in host/met.h. Before kith_rendezvous_stay; ctx is borrowed until kith_rendezvous_free. */
+void kith_rendezvous_avoid(kith_rendezvous *r, bool (*avoid)(void *ctx, const kith_peer_id *peer), void *ctx);
 /* Of a node that stays, once it listens: serves if it is to, and is at the points from now on. False: no memory. */
 bool kith_rendezvous_stay(kith_rendezvous *r);
 bool kith_rendezvous_has_points(const kith_rendezvous *r); /* NULL is fine */

@@ -21,7 +21,8 @@ static rig rig_new(uint32_t connect)
     cfg.node.limits.dials = 100;
     r.h = kith_host_new(&cfg, &why);
     assert_non_null(r.h);
-    r.met = kith_met_new(r.h, NULL, connect);
+    r.met = kith_met_new(&(kith_met_config){
+        .host = r.h, .connect = connect, .retry_min = KITH_SEC(10), .retry_max = KITH_SEC(900)});
     assert_non_null(r.met);
     return r;
 }
@@ -46,7 +47,7 @@ static bool add(rig *r, unsigned i, kith_time until)
     assert_int_equal(kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &peer), KITH_OK);
     assert_int_equal(kith_maddr_from_text(kith_bytes_str("/ip4/127.0.0.1/tcp/9"), &a, NULL), KITH_OK);
     kith_addrs_pack(&addrs, &a, 1);
-    return kith_met_add(r->met, &peer, &addrs, until);
+    return kith_met_add(r->met, &peer, &addrs, 0, until);
 }
 
 static void so_many_are_remembered_and_for_their_time(void **state)
@@ -72,6 +73,7 @@ static void of_many_a_few_are_dialled(void **state)
     rig r = rig_new(8);
     for (unsigned i = 0; i < 20; i++)
         assert_true(add(&r, i, KITH_NEVER));
+    kith_met_tick(r.met);
     assert_int_equal(kith_node_usage(kith_host_node(r.h)).dials, 8);
     rig_free(&r);
     r = rig_new(50);
