@@ -83,34 +83,13 @@ void kith_kad_config_default(kith_kad_config *cfg)
 
 /* ---- addresses ---- */
 
-uint8_t kith_kad_fitting_scopes_(const kith_maddr *remote)
-{
-    kith_ip_scope there = kith_maddr_scope(remote);
-    unsigned fit = 1u << KITH_IP_PUBLIC | 1u << KITH_IP_OTHER;
-    if (there == KITH_IP_LOOPBACK)
-        fit |= 1u << KITH_IP_LOOPBACK;
-    if (there != KITH_IP_PUBLIC)
-        fit |= 1u << KITH_IP_LINK | 1u << KITH_IP_PRIVATE;
-    return (uint8_t)fit;
-}
-
-void kith_kad_fitting_(kith_bytes packed, const kith_maddr *remote, kith_addrs *out)
-{
-    unsigned fit = kith_kad_fitting_scopes_(remote);
-    kith_maddr a;
-    while (kith_addrs_next(&packed, &a)) {
-        if (fit >> kith_maddr_scope(&a) & 1)
-            kith_addrs_pack(out, &a, 1);
-    }
-}
-
 void kith_kad_own_addrs_(const kith_kad *k, const kith_maddr *remote, kith_addrs *out)
 {
     size_t count;
     const kith_maddr *addrs = kith_node_addrs(k->cfg.node, &count);
     kith_addrs all = {0};
     kith_addrs_pack(&all, addrs, count);
-    kith_kad_fitting_(kith_addrs_bytes(&all), remote, out);
+    kith_addrs_fitting(kith_addrs_bytes(&all), remote, out);
 }
 
 /* ---- connected peers ---- */
@@ -163,7 +142,7 @@ static void learn_addrs(kith_kad *k, known *p, const kith_identify_info *info)
 {
     kith_addrs all = {0}, fit = {0};
     kith_addrs_pack(&all, info->addrs, info->addr_count);
-    kith_kad_fitting_(kith_addrs_bytes(&all), &p->remote, &fit);
+    kith_addrs_fitting(kith_addrs_bytes(&all), &p->remote, &fit);
     uint8_t *copy = fit.len ? kith_mem_new(&k->cfg.env, fit.len) : NULL;
     if (!copy)
         return;
@@ -611,7 +590,7 @@ static void take_providers(kith_kad *k, op *o, const kith_kad_msg *m, const kith
         kith_kad_peer *q = new_peer(k, o, &p.id);
         if (!q)
             return;
-        kith_kad_fitting_(kith_addrs_bytes(&p.addrs), remote, &q->addrs);
+        kith_addrs_fitting(kith_addrs_bytes(&p.addrs), remote, &q->addrs);
         tell(k, o);
     }
     if (o->peer_count >= o->most)
@@ -663,7 +642,7 @@ static bool take_answer(kith_kad *k, kith_time now, op *o, const kith_request_en
     kith_kad_peer raw;
     while (kith_kad_walk_next(&walk, &raw)) {
         named[n] = (kith_kad_peer){.id = raw.id};
-        kith_kad_fitting_(kith_addrs_bytes(&raw.addrs), &remote, &named[n].addrs);
+        kith_addrs_fitting(kith_addrs_bytes(&raw.addrs), &remote, &named[n].addrs);
         bool target = o->kind == FIND_PEER &&
                       kith_bytes_eq(kith_peer_id_bytes(&raw.id), kith_bytes_of(o->key, o->key_len));
         if (target)

@@ -77,11 +77,6 @@ kith_err kith_kad_judge_(const kith_kad_namespace *ns, uint64_t unix_seconds, ki
                          kith_bytes value);
 /* The value of the store, unless it has had its time. */
 bool kith_kad_stored_(const kith_kad *k, uint64_t unix_seconds, kith_bytes key, kith_kad_row *out);
-/* The scopes of addresses that peers at `remote` may tell or use, a bit for each kith_ip_scope. */
-uint8_t kith_kad_fitting_scopes_(const kith_maddr *remote);
-/* Those of packed addresses that peers at `remote` may tell or use: what is only reachable on one machine or in one network stays there. So a
- * stranger cannot send us to services of our own network either. */
-void kith_kad_fitting_(kith_bytes packed, const kith_maddr *remote, kith_addrs *out);
 /* A peer did something that is told to whoever minds. */
 void kith_kad_conduct_(const kith_kad *k, const kith_peer_id *peer, kith_conduct what);
 /* Our own addresses, for a peer at `remote`. */

@@ -17,7 +17,7 @@ static asker asker_of(const kith_kad *k, const kith_peer_id *from)
     if (p)
         a.remote = p->remote;
     a.group = kith_kad_group(&a.remote);
-    a.scopes = kith_kad_fitting_scopes_(&a.remote);
+    a.scopes = kith_maddr_scopes_fitting(&a.remote);
     return a;
 }
 
@@ -25,7 +25,7 @@ static void put_peer(const asker *to, kith_wr *w, kith_kad_list list, const kith
                      kith_bytes addrs, bool connected)
 {
     kith_addrs fit = {0};
-    kith_kad_fitting_(addrs, &to->remote, &fit);
+    kith_addrs_fitting(addrs, &to->remote, &fit);
     if (fit.len > 0)
         (void)kith_kad_put_peer(w, list, id, kith_addrs_bytes(&fit), connected);
 }
@@ -135,10 +135,10 @@ static kith_err add_provider(kith_kad *k, uint64_t unix, const asker *from, cons
         if (!kith_peer_id_eq(&p.id, from->id))
             continue;
         kith_addrs fit = {0};
-        kith_kad_fitting_(kith_addrs_bytes(&p.addrs), &from->remote, &fit);
+        kith_addrs_fitting(kith_addrs_bytes(&p.addrs), &from->remote, &fit);
         const known *peer = kith_kad_known_(k, from->id);
         if (fit.len == 0 && peer)
-            kith_kad_fitting_(kith_bytes_of(peer->addrs, peer->addrs_len), &from->remote, &fit);
+            kith_addrs_fitting(kith_bytes_of(peer->addrs, peer->addrs_len), &from->remote, &fit);
         kith_kad_row row = {.key = m->key,
                             .provider = p.id,
                             .data = kith_addrs_bytes(&fit),

@@ -312,8 +312,21 @@ static void ask_page(kith_rdv *r, query *q)
         query_over(q, false);
 }
 
+/* The scopes of addresses that a point may tell, by where it is. */
+static uint8_t scopes_of(const kith_rdv *r, const point *p)
+{
+    kith_conn_facts f = {0};
+    const kith_conn *c = kith_node_conn_find(r->cfg.node, &p->peer);
+    kith_bytes addrs = kith_addrs_bytes(&p->addrs);
+    if (c)
+        kith_conn_facts_get(c, &f);
+    else
+        (void)kith_addrs_next(&addrs, &f.remote);
+    return kith_maddr_scopes_fitting(&f.remote);
+}
+
 /* What a point says of a peer counts only as far as that peer has signed it. */
-static void take_registration(kith_rdv *r, const find *f, const kith_rdv_msg *reg)
+static void take_registration(kith_rdv *r, const find *f, uint8_t scopes, const kith_rdv_msg *reg)
 {
     kith_peer_record rec;
     kith_rdv_event ev = {.kind = KITH_RDV_FOUND, .id = f->id};
@@ -326,7 +339,8 @@ static void take_registration(kith_rdv *r, const find *f, const kith_rdv_msg *re
         kith_maddr a;
         kith_peer_id named;
         if (kith_maddr_parse(rec.addrs[i], &a) ||
-            (kith_maddr_peer(&a, &named) && !kith_peer_id_eq(&named, &rec.peer)))
+            (kith_maddr_peer(&a, &named) && !kith_peer_id_eq(&named, &rec.peer)) ||
+            !(scopes >> kith_maddr_scope(&a) & 1))
             continue;
         if (kith_maddr_set_peer(&a, NULL) == KITH_OK && a.len > 0)
             (void)kith_addrs_add(&ev.addrs, &a);
@@ -351,8 +365,9 @@ static void on_find_end(kith_rdv *r, query *q, const kith_request_end *end)
     }
     unsigned n = 0;
     kith_rdv_walk w = kith_rdv_walk_of(&m);
+    uint8_t scopes = scopes_of(r, q->point);
     while (n < KITH_RDV_PAGE && kith_rdv_walk_next(&w, &reg)) {
-        take_registration(r, q->find, &reg);
+        take_registration(r, q->find, scopes, &reg);
         n++;
     }
     q->pages++;

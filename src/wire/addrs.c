@@ -44,3 +44,13 @@ size_t kith_addrs_unpack(kith_bytes packed, kith_maddr *out, size_t max)
         n++;
     return n;
 }
+
+void kith_addrs_fitting(kith_bytes packed, const kith_maddr *remote, kith_addrs *out)
+{
+    unsigned fit = kith_maddr_scopes_fitting(remote);
+    kith_maddr a;
+    while (kith_addrs_next(&packed, &a)) {
+        if (fit >> kith_maddr_scope(&a) & 1)
+            (void)kith_addrs_add(out, &a);
+    }
+}

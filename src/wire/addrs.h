@@ -28,5 +28,7 @@ void kith_addrs_pack(kith_addrs *a, const kith_maddr *addrs, size_t count);
 bool kith_addrs_next(kith_bytes *packed, kith_maddr *out);
 /* The first max of them; returns how many. */
 size_t kith_addrs_unpack(kith_bytes packed, kith_maddr *out, size_t max);
+/* Appends those of packed addresses that fit (kith_maddr_scopes_fitting). */
+void kith_addrs_fitting(kith_bytes packed, const kith_maddr *remote, kith_addrs *out);
 
 #endif

@@ -948,3 +948,14 @@ kith_ip_scope kith_maddr_scope(const kith_maddr *a)
         return ip6_scope(part.value.p);
     return KITH_IP_OTHER;
 }
+
+uint8_t kith_maddr_scopes_fitting(const kith_maddr *remote)
+{
+    kith_ip_scope there = kith_maddr_scope(remote);
+    unsigned fit = 1u << KITH_IP_PUBLIC | 1u << KITH_IP_OTHER;
+    if (there == KITH_IP_LOOPBACK)
+        fit |= 1u << KITH_IP_LOOPBACK;
+    if (there != KITH_IP_PUBLIC)
+        fit |= 1u << KITH_IP_LINK | 1u << KITH_IP_PRIVATE;
+    return (uint8_t)fit;
+}

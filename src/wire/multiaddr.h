@@ -128,5 +128,8 @@ typedef enum kith_ip_scope {
 /* By the IANA special-purpose registries, of the first component (of a relayed address: the relay's). An IPv4-mapped address counts as
  * its IPv4 address. KITH_IP_OTHER: not an ip address, or unspecified, multicast, documentation... */
 kith_ip_scope kith_maddr_scope(const kith_maddr *a);
+/* The scopes of addresses that whoever is at `remote` may tell or use, a bit for each kith_ip_scope: what is only reachable on one machine or in one
+ * network stays there. So a stranger cannot send us to services of our own network either. */
+uint8_t kith_maddr_scopes_fitting(const kith_maddr *remote);
 
 #endif
