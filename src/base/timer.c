@@ -4,10 +4,23 @@
 
 #include <assert.h>
 
+#define CAP_MIN 16
+
 void kith_timers_fini(kith_timers *h, const kith_env *env)
 {
     kith_mem_free(env, h->heap, h->cap * sizeof *h->heap);
     *h = (kith_timers){0};
+}
+
+/* cap > 0. KITH_ENOMEM: it is as before. */
+static kith_err resize(kith_timers *h, const kith_env *env, size_t cap)
+{
+    kith_timer_place *p = kith_mem_resize(env, h->heap, h->cap * sizeof *p, cap * sizeof *p);
+    if (!p)
+        return KITH_ENOMEM;
+    h->heap = p;
+    h->cap = cap;
+    return KITH_OK;
 }
 
 kith_err kith_timers_reserve(kith_timers *h, const kith_env *env, size_t n)
@@ -16,15 +29,17 @@ kith_err kith_timers_reserve(kith_timers *h, const kith_env *env, size_t n)
         return KITH_OK;
     if (n > SIZE_MAX / 2 / sizeof *h->heap)
         return KITH_ENOMEM;
-    size_t cap = h->cap ? h->cap : 16;
+    size_t cap = h->cap ? h->cap : CAP_MIN;
     while (cap < n)
         cap *= 2;
-    kith_timer_place *p = kith_mem_resize(env, h->heap, h->cap * sizeof *p, cap * sizeof *p);
-    if (!p)
-        return KITH_ENOMEM;
-    h->heap = p;
-    h->cap = cap;
-    return KITH_OK;
+    return resize(h, env, cap);
+}
+
+void kith_timers_release(kith_timers *h, const kith_env *env, size_t n)
+{
+    assert(h->len <= n);
+    if (h->cap > CAP_MIN && n <= h->cap / 4)
+        (void)resize(h, env, h->cap / 2); /* it can stay as it is */
 }
 
 static bool before(const kith_timer_place *a, const kith_timer_place *b)

@@ -27,6 +27,8 @@ typedef struct kith_timers {
 void kith_timers_fini(kith_timers *h, const kith_env *env);
 /* Makes room for n timers in all, so that setting up to n of them cannot fail. */
 KITH_CHECK kith_err kith_timers_reserve(kith_timers *h, const kith_env *env, size_t n);
+/* Room for n timers is enough from now on, no more than that are set: memory goes back when that is a quarter of it or less. */
+void kith_timers_release(kith_timers *h, const kith_env *env, size_t n);
 /* Sets, moves or (at = KITH_NEVER) stops a timer. Room must have been reserved. */
 void kith_timers_set(kith_timers *h, kith_timer *t, kith_time at);
 /* The earliest deadline, or KITH_NEVER. */

@@ -33,7 +33,7 @@ kith_err kith_timer_claim_(kith_node *n)
 void kith_timer_unclaim_(kith_node *n, node_timer *t)
 {
     kith_timers_set(&n->timers, &t->t, KITH_NEVER);
-    n->timer_count--;
+    kith_timers_release(&n->timers, &n->env, --n->timer_count);
 }
 
 void kith_note_(kith_node *n, note *t, unsigned bits)

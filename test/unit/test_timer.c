@@ -49,6 +49,29 @@ static void a_timer_comes_out_when_due_and_not_before(void **state)
     support_heap_check(&heap);
 }
 
+static void room_that_is_not_needed_goes_back(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    kith_timers h = {0};
+    static kith_timer t[1000];
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal(kith_timers_reserve(&h, env, i + 1), KITH_OK);
+        kith_timers_set(&h, &t[i], 1000 - i);
+    }
+    assert_int_equal(h.cap, 1024);
+    for (size_t i = 1000; i-- > 1;) {
+        kith_timers_set(&h, &t[i], KITH_NEVER);
+        kith_timers_release(&h, env, i);
+        check(&h);
+        assert_true(h.cap >= i && (h.cap <= 16 || h.cap < 4 * i));
+    }
+    assert_ptr_equal(kith_timers_pop(&h, 1000), &t[0]);
+    kith_timers_fini(&h, env);
+    support_heap_check(&heap);
+}
+
 static void a_timer_set_to_never_is_stopped(void **state)
 {
     (void)state;
@@ -178,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_heap_has_no_deadline),
         cmocka_unit_test(a_timer_comes_out_when_due_and_not_before),
+        cmocka_unit_test(room_that_is_not_needed_goes_back),
         cmocka_unit_test(a_timer_set_to_never_is_stopped),
         cmocka_unit_test(equal_deadlines_come_out_in_the_order_they_were_set),
         cmocka_unit_test(no_memory_leaves_the_heap_as_it_was),
