@@ -104,7 +104,7 @@ bool kith_dagcbor_next(kith_dagcbor_map *m, kith_dagcbor_entry *out)
     if (get_head(&m->in, &n) != TEXT)
         m->in.bad = true;
     e.key = get_string(&m->in, n);
-    bool sorted = !m->last.p || e.key.len > m->last.len ||
+    bool sorted = !m->begun || e.key.len > m->last.len ||
                   (e.key.len == m->last.len && kith_bytes_cmp(e.key, m->last) > 0);
     if (!sorted)
         m->in.bad = true;
@@ -112,6 +112,7 @@ bool kith_dagcbor_next(kith_dagcbor_map *m, kith_dagcbor_entry *out)
     if (m->in.bad)
         return false;
     m->last = e.key;
+    m->begun = true;
     m->left--;
     *out = e;
     return true;

@@ -22,7 +22,8 @@ typedef struct kith_dagcbor_entry {
 typedef struct kith_dagcbor_map {
     kith_rd in;
     uint64_t left; /* entries */
-    kith_bytes last;
+    bool begun;
+    kith_bytes last; /* the key before, once begun */
 } kith_dagcbor_map;
 
 /* A map that takes all of `in`; what is wrong shows in kith_dagcbor_next. */

@@ -35,7 +35,7 @@ static void walk(kith_bytes in)
     kith_dagcbor_map m = kith_dagcbor_map_of(in);
     kith_dagcbor_entry e;
     while (kith_dagcbor_next(&m, &e)) {
-        assert(e.key.p >= in.p && e.key.p + e.key.len <= in.p + in.len);
+        assert(e.key.len == 0 || (e.key.p > in.p && e.key.p + e.key.len <= in.p + in.len));
         assert(e.data.len == 0 || (e.data.p > in.p && e.data.p + e.data.len <= in.p + in.len));
     }
     assert(m.in.bad || (m.left == 0 && m.in.in.len == 0));

@@ -84,7 +84,7 @@ static void only_one_form_is_taken(void **state)
         "a2616200616100",               /* not sorted */
         "a262616100616200",             /* the longer first */
         "a2616100616100",               /* twice */
-        "a26000600000",                 /* the empty one twice */
+        "a260006000",                   /* the empty one twice */
         "bbffffffffffffffff",           /* more entries than bytes */
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
