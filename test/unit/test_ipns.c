@@ -340,9 +340,23 @@ static void a_name_has_the_newest_of_its_records(void **state)
     assert_int_equal(ns->validate(NULL, kith_bytes_of(key, 3), a), KITH_EFORMAT);
 }
 
+static void the_later_sequence_and_then_the_later_end_win(void **state)
+{
+    (void)state;
+    const kith_ipns order[] = {{.sequence = 1, .eol = 9, .eol_ns = 9},
+                               {.sequence = 2, .eol = 7, .eol_ns = 9},
+                               {.sequence = 2, .eol = 8, .eol_ns = 1},
+                               {.sequence = 2, .eol = 8, .eol_ns = 2}};
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 4; j++)
+            assert_int_equal(kith_ipns_cmp(&order[i], &order[j]), (i > j) - (i < j));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_later_sequence_and_then_the_later_end_win),
         cmocka_unit_test(records_of_boxo_open),
         cmocka_unit_test(another_name_is_refused),
         cmocka_unit_test(what_is_changed_does_not_open_or_says_the_same),

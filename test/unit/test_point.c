@@ -472,6 +472,25 @@ static void run(sim *s, kith_time by)
     sim_run(s, sim_now(s) + by);
 }
 
+static void there_may_be_eight_points(void **state)
+{
+    (void)state;
+    sim *s = sim_new(12);
+    client c[2] = {0};
+    add(s, &c[0], 0, NULL);
+    add(s, &c[1], 1, &c[0]);
+    for (unsigned i = 1; i <= KITH_RDV_POINTS_MAX; i++) { /* it has one */
+        kith_peer_id id = support_peer(100 + i);
+        kith_addrs addrs = {0};
+        kith_addrs_pack(&addrs, sim_addr(c[0].host), 1);
+        assert_int_equal(kith_rdv_add_point(c[1].rdv, &id, &addrs),
+                         i < KITH_RDV_POINTS_MAX ? KITH_OK : KITH_ELIMIT);
+    }
+    sim_free(s);
+    for (unsigned i = 0; i < 2; i++)
+        kith_signer_free(c[i].signer);
+}
+
 static void two_that_know_one_point_find_each_other(void **state)
 {
     (void)state;
@@ -741,6 +760,7 @@ int main(void)
         cmocka_unit_test(an_answer_has_its_size),
         cmocka_unit_test(who_registers_in_the_form_of_rfc_0003_is_told_no_other),
         cmocka_unit_test(no_memory_is_an_answer),
+        cmocka_unit_test(there_may_be_eight_points),
         cmocka_unit_test(two_that_know_one_point_find_each_other),
         cmocka_unit_test(a_point_that_starts_anew_is_told_again),
         cmocka_unit_test(what_a_point_makes_up_is_not_believed),
