@@ -610,9 +610,9 @@ static int on_pair(void *user, const char *section, const char *key, const char 
     snprintf(full, sizeof full, "%s%s%s", section, *section ? "." : "", key);
     const kith_config_key *k = kith_config_find(full);
     if (!k) {
-        const char *names[96];
+        const char *names[sizeof kith_config_keys / sizeof kith_config_keys[0]];
         size_t n = 0;
-        for (; n < kith_config_key_count && n < 96; n++)
+        for (; n < kith_config_key_count; n++)
             names[n] = kith_config_keys[n].name;
         const char *near = kith_nearest(full, names, n);
         snprintf(r->err, KITH_CONFIG_ERR_MAX, "unknown key '%.60s'%s%s%s", full,
