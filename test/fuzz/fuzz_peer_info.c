@@ -4,31 +4,12 @@
 #include <assert.h>
 
 #include "base/text.h"
-#include "crypto/crypto.h"
 #include "wire/envelope.h"
 #include "wire/peer_info.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
+#include "signer_fuzz.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static kith_signer *signer;
-static kith_peer_id own;
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    const uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
-    uint8_t pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN];
-    if (kith_crypto_init() != KITH_OK)
-        return 1;
-    signer = kith_signer_new(seed);
-    if (!signer)
-        return 1;
-    kith_signer_public(signer, pub);
-    kith_pubkey_ed25519(pub, key);
-    return kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &own) != KITH_OK;
-}
 
 static void check(const kith_peer_info *info)
 {
