@@ -12,6 +12,7 @@
 
 #include "crypto/crypto.h"
 #include "host/identity_impl.h"
+#include "host/secret_file.h"
 
 #define PATH_ROOM 4096
 #define KEPT_MAX 100 /* old identities beside the file */
@@ -24,56 +25,17 @@ static kith_err io_error(const char **why)
 
 /* ---- reading ---- */
 
-/* All of an open file of at most KITH_IDENTITY_TEXT_MAX bytes; free and wipe *out. */
-static kith_err read_text(int fd, kith_span *out, const char **why)
-{
-    struct stat st;
-    if (fstat(fd, &st))
-        return io_error(why);
-    if (!S_ISREG(st.st_mode)) {
-        *why = "it is not a file";
-        return KITH_EIO;
-    }
-    if (st.st_mode & 077) {
-        *why = "other users can read it; run 'chmod 600' on it, or delete it to get a new identity";
-        return KITH_EPOLICY;
-    }
-    if (st.st_size > (off_t)KITH_IDENTITY_TEXT_MAX) {
-        *why = "it is too large";
-        return KITH_EFORMAT;
-    }
-    kith_span text = kith_span_of(malloc((size_t)st.st_size + 1), 0);
-    if (!text.p) {
-        *why = "there is no memory";
-        return KITH_ENOMEM;
-    }
-    ssize_t n;
-    while ((n = pread(fd, text.p + text.len, (size_t)st.st_size - text.len, (off_t)text.len)) > 0)
-        text.len += (size_t)n;
-    if (n < 0) {
-        free(text.p);
-        return io_error(why);
-    }
-    *out = text;
-    return KITH_OK;
-}
-
-static void drop_text(kith_span text)
-{
-    if (text.p)
-        kith_wipe(text.p, text.len);
-    free(text.p);
-}
-
 static kith_err read_identity(int fd, kith_identity **out, const char **why)
 {
     kith_span text = {0};
-    kith_err e = read_text(fd, &text, why);
+    kith_err e = kith_secret_read(
+        fd, KITH_IDENTITY_TEXT_MAX,
+        "other users can read it; run 'chmod 600' on it, or delete it to get a new identity", &text, why);
     if (!e)
         e = kith_identity_parse(kith_span_bytes(text), out, why);
     if (!e)
         kith_sha256(kith_span_bytes(text), (*out)->origin);
-    drop_text(text);
+    kith_secret_drop(text);
     return e;
 }
 
@@ -124,7 +86,7 @@ static kith_err write_new(const char *path, const kith_identity *id, const char 
         error = errno;
     }
     text.len = w.len;
-    drop_text(text);
+    kith_secret_drop(text);
     if (ok)
         return KITH_OK;
     if (fd >= 0)
@@ -216,11 +178,13 @@ static kith_err unchanged(int fd, const kith_identity *was, const char **why)
 {
     kith_span text = {0};
     uint8_t now[KITH_SHA256_LEN];
-    kith_err e = read_text(fd, &text, why);
+    kith_err e = kith_secret_read(
+        fd, KITH_IDENTITY_TEXT_MAX,
+        "other users can read it; run 'chmod 600' on it, or delete it to get a new identity", &text, why);
     if (e)
         return e;
     kith_sha256(kith_span_bytes(text), now);
-    drop_text(text);
+    kith_secret_drop(text);
     if (kith_ct_eq(kith_bytes_of(now, sizeof now), kith_bytes_of(was->origin, sizeof was->origin)))
         return KITH_OK;
     *why = "another process has changed it meanwhile; nothing was done";

@@ -6,10 +6,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "host/secret_file.h"
 
 static kith_err io_error(const char **why)
 {
@@ -17,39 +17,14 @@ static kith_err io_error(const char **why)
     return KITH_EIO;
 }
 
-/* An open file of at most `max` bytes. */
-static kith_err read_all(int fd, uint8_t *out, size_t max, size_t *len, const char **why)
-{
-    struct stat st;
-    if (fstat(fd, &st))
-        return io_error(why);
-    if (!S_ISREG(st.st_mode)) {
-        *why = "it is not a file";
-        return KITH_EIO;
-    }
-    if (st.st_mode & 077) {
-        *why = "other users can read or change it; run 'chmod 600' on it";
-        return KITH_EPOLICY;
-    }
-    ssize_t n;
-    for (*len = 0; (n = read(fd, out + *len, max - *len)) > 0;)
-        *len += (size_t)n;
-    if (n < 0)
-        return io_error(why);
-    if (*len < max)
-        return KITH_OK;
-    *why = "it is too large";
-    return KITH_EFORMAT;
-}
-
 static kith_err read_key(int fd, kith_network *out, const char **why)
 {
-    uint8_t text[KITH_SWARM_KEY_FILE_MAX + 1];
-    size_t len = 0;
-    kith_err e = read_all(fd, text, sizeof text, &len, why);
+    kith_span text = {0};
+    kith_err e = kith_secret_read(fd, KITH_SWARM_KEY_FILE_MAX,
+                                  "other users can read or change it; run 'chmod 600' on it", &text, why);
     if (!e)
-        e = kith_swarm_key_parse(kith_bytes_of(text, len), out->key, why);
-    kith_wipe(text, sizeof text);
+        e = kith_swarm_key_parse(kith_span_bytes(text), out->key, why);
+    kith_secret_drop(text);
     return e;
 }
 
