@@ -78,7 +78,7 @@ void kith_manifest_put_entry(kith_wr *w, const kith_entry *e)
 /* Reads the fields; what they may be is judge's business. Returns what is wrong with them, or NULL. */
 static const char *entry_parse(kith_bytes in, kith_entry *e)
 {
-    *e = (kith_entry){.parent = KITH_ENTRY_TOP};
+    *e = (kith_entry){0};
     uint64_t depth = 0, type = 0, mode = 0;
     kith_bytes root = {0};
     kith_rd r = kith_rd_of(in);
@@ -160,29 +160,36 @@ static const char *judge_entry(const kith_entry *e, bool portable, const uint8_t
 
 /* Where the walk stands: the last entry seen at each depth up to the current one. */
 typedef struct walk {
-    uint32_t last[KITH_MANIFEST_DEPTH_MAX];
+    struct {
+        uint32_t entry;
+        kith_entry_type type;
+        kith_bytes name;
+    } last[KITH_MANIFEST_DEPTH_MAX];
     size_t depths; /* how many of them are valid */
 } walk;
 
-/* An entry by its place: sets its parent. */
-static const char *judge_place(const kith_manifest *m, walk *w, kith_entry *e)
+/* An entry by its place: finds its parent. */
+static const char *judge_place(const kith_manifest *m, walk *w, const kith_entry *e, uint32_t *parent)
 {
     size_t d = e->depth;
+    *parent = KITH_ENTRY_TOP;
     if (d > w->depths)
         return "it lies in no listed folder";
     if (d > 0) {
-        e->parent = w->last[d - 1];
-        if (m->entries[e->parent].type != KITH_ENTRY_DIR)
+        *parent = w->last[d - 1].entry;
+        if (w->last[d - 1].type != KITH_ENTRY_DIR)
             return "what it lies in is not a folder";
     }
     if (d < w->depths) {
-        int c = kith_bytes_cmp(m->entries[w->last[d]].name, e->name);
+        int c = kith_bytes_cmp(w->last[d].name, e->name);
         if (c == 0)
             return "it is listed twice";
         if (c > 0)
             return "it is not in order";
     }
-    w->last[d] = (uint32_t)m->count;
+    w->last[d].entry = (uint32_t)m->count;
+    w->last[d].type = e->type;
+    w->last[d].name = e->name;
     w->depths = d + 1;
     return NULL;
 }
@@ -193,10 +200,11 @@ typedef struct folds {
     kith_map map;
 } folds;
 
-static kith_err fold_put(folds *f, const kith_env *env, const kith_entry *e, const char **why)
+static kith_err fold_put(folds *f, const kith_env *env, uint32_t parent, const kith_entry *e,
+                         const char **why)
 {
     uint8_t key[4 + KITH_NAME_MAX];
-    kith_store_be32(key, e->parent);
+    kith_store_be32(key, parent);
     kith_name_fold(e->name, key + 4);
     uint64_t h = kith_hash(f->seed, kith_bytes_of(key, 4 + e->name.len));
     if (kith_map_get(&f->map, h)) {
@@ -206,39 +214,42 @@ static kith_err fold_put(folds *f, const kith_env *env, const kith_entry *e, con
     return kith_map_put(&f->map, env, h, f);
 }
 
-static kith_err push(kith_manifest *m, const kith_env *env, const kith_entry *e)
+static kith_err push(kith_manifest *m, const kith_env *env, kith_manifest_place place)
 {
     if (m->count == m->cap) {
         size_t cap = m->cap ? m->cap * 2 : 16;
-        kith_entry *p = kith_mem_resize(env, m->entries, m->cap * sizeof *p, cap * sizeof *p);
+        kith_manifest_place *p = kith_mem_resize(env, m->places, m->cap * sizeof *p, cap * sizeof *p);
         if (!p)
             return KITH_ENOMEM;
-        m->entries = p;
+        m->places = p;
         m->cap = cap;
     }
-    m->entries[m->count++] = *e;
+    m->places[m->count++] = place;
     return KITH_OK;
 }
 
-static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, kith_entry *e,
+static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, size_t at, const kith_entry *e,
                     const uint8_t empty_root[KITH_BLAKE3_LEN], const char **why)
 {
+    uint32_t parent = KITH_ENTRY_TOP;
     *why = judge_entry(e, f != NULL, empty_root);
     if (!*why)
-        *why = judge_place(m, w, e);
+        *why = judge_place(m, w, e, &parent);
     if (*why)
         return KITH_EPROTO;
-    if (m->count == KITH_MANIFEST_ENTRIES_MAX || e->size > KITH_MANIFEST_BYTES_MAX - m->bytes) {
+    if (m->count == KITH_MANIFEST_ENTRIES_MAX ||
+        kith_manifest_leaves_of(e->size) > KITH_MANIFEST_LEAVES_MAX - m->leaves) {
         *why = m->count == KITH_MANIFEST_ENTRIES_MAX ? "the share has too many entries"
                                                      : "the share is too large";
         return KITH_ELIMIT;
     }
-    kith_err err = f ? fold_put(f, env, e, why) : KITH_OK;
+    kith_err err = f ? fold_put(f, env, parent, e, why) : KITH_OK;
     if (!err)
-        err = push(m, env, e);
+        err = push(m, env, (kith_manifest_place){(uint32_t)at, parent, (uint32_t)m->leaves});
     if (err)
         return err;
     m->bytes += e->size;
+    m->leaves += kith_manifest_leaves_of(e->size);
     m->files += e->type == KITH_ENTRY_FILE;
     m->dirs += e->type == KITH_ENTRY_DIR;
     m->links += e->type == KITH_ENTRY_LINK;
@@ -248,7 +259,7 @@ static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, ki
 kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out,
                              kith_manifest_fault *fault)
 {
-    kith_manifest m = {0};
+    kith_manifest m = {.list = in};
     folds f = {0};
     walk w = {0};
     kith_entry e = {0};
@@ -266,11 +277,11 @@ kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, 
     }
     kith_rd r = kith_rd_of(in);
     kith_pb_field field;
-    while (!err && kith_pb_next(&r, &field)) {
+    for (size_t at = 0; !err && kith_pb_next(&r, &field); at = in.len - r.in.len) {
         if (field.tag != MANIFEST_ENTRY)
             continue;
         why = field.wire == WIRE_BYTES ? entry_parse(field.data, &e) : "it is malformed";
-        err = why ? KITH_EPROTO : add(&m, env, &w, portable ? &f : NULL, &e, empty_root, &why);
+        err = why ? KITH_EPROTO : add(&m, env, &w, portable ? &f : NULL, at, &e, empty_root, &why);
     }
     if (!err && (r.bad || m.count == 0)) {
         err = KITH_EPROTO;
@@ -290,21 +301,56 @@ kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, 
 
 void kith_manifest_fini(kith_manifest *m, const kith_env *env)
 {
-    kith_mem_free(env, m->entries, m->cap * sizeof *m->entries);
+    kith_mem_free(env, m->places, m->cap * sizeof *m->places);
     *m = (kith_manifest){0};
+}
+
+uint64_t kith_manifest_leaves_of(uint64_t size)
+{
+    return size / KITH_TREE_LEAF + (size % KITH_TREE_LEAF != 0);
+}
+
+kith_entry kith_manifest_entry(const kith_manifest *m, size_t i)
+{
+    kith_entry e = {0};
+    kith_pb_field field;
+    assert(i < m->count);
+    kith_rd r = kith_rd_of(kith_bytes_skip(m->list, m->places[i].at));
+    bool ok =
+        kith_pb_next(&r, &field) && !entry_parse(field.data, &e); /* as it was when the list was judged */
+    assert(ok);
+    (void)ok;
+    return e;
+}
+
+size_t kith_manifest_leaf(const kith_manifest *m, uint64_t leaf, uint64_t *offset)
+{
+    size_t lo = 0,
+           hi =
+               m->count; /* the last entry that does not begin behind it: those without leaves stand before */
+    assert(leaf < m->leaves);
+    while (hi - lo > 1) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (m->places[mid].leaf <= leaf)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    *offset = (leaf - m->places[lo].leaf) * KITH_TREE_LEAF;
+    return lo;
 }
 
 void kith_manifest_put_path(const kith_manifest *m, size_t i, bool escaped, kith_wr *w)
 {
     size_t chain[KITH_MANIFEST_DEPTH_MAX], n = 0;
     assert(i < m->count);
-    for (size_t at = i;; at = m->entries[at].parent) {
+    for (size_t at = i;; at = m->places[at].parent) {
         chain[n++] = at;
-        if (m->entries[at].parent == KITH_ENTRY_TOP)
+        if (m->places[at].parent == KITH_ENTRY_TOP)
             break;
     }
     while (n-- > 0) {
-        kith_bytes name = m->entries[chain[n]].name;
+        kith_bytes name = kith_manifest_entry(m, chain[n]).name;
         if (escaped)
             kith_name_put(w, name);
         else

@@ -17,10 +17,12 @@
 #include "apps/share_tree.h"
 #include "base/env.h"
 
-#define KITH_MANIFEST_MAX (64u * 1024 * 1024) /* bytes */
-#define KITH_MANIFEST_ENTRIES_MAX (1u << 20)
-#define KITH_MANIFEST_DEPTH_MAX 64                 /* components of a path */
-#define KITH_MANIFEST_BYTES_MAX KITH_TREE_SIZE_MAX /* all files together */
+#define KITH_MANIFEST_MAX (1u << 28) /* bytes */
+#define KITH_MANIFEST_ENTRIES_MAX (1u << 22)
+#define KITH_MANIFEST_DEPTH_MAX 64          /* components of a path */
+#define KITH_MANIFEST_LEAVES_MAX UINT32_MAX /* of all files together */
+#define KITH_MANIFEST_BYTES_MAX \
+    ((uint64_t)KITH_MANIFEST_LEAVES_MAX * KITH_TREE_LEAF) /* the same: just under 1 PiB */
 #define KITH_MANIFEST_PATH_MAX (KITH_MANIFEST_DEPTH_MAX * (KITH_NAME_MAX + 1))
 
 typedef enum kith_entry_type { KITH_ENTRY_FILE = 0, KITH_ENTRY_DIR = 1, KITH_ENTRY_LINK = 2 } kith_entry_type;
@@ -28,24 +30,36 @@ typedef enum kith_entry_type { KITH_ENTRY_FILE = 0, KITH_ENTRY_DIR = 1, KITH_ENT
 #define KITH_ENTRY_TOP UINT32_MAX /* parent of an entry at depth 0 */
 
 typedef struct kith_entry {
-    kith_bytes name;     /* in a parsed manifest views into its bytes, like target and root */
+    kith_bytes name;     /* read from a manifest: a view into its bytes, like target and root */
     kith_bytes target;   /* links */
     const uint8_t *root; /* files: BLAKE3 of the content */
     uint64_t size;       /* files */
     int64_t mtime_ns;    /* since 1970 */
-    uint32_t
-        parent; /* index of the folder it lies in, or KITH_ENTRY_TOP; set by parsing, not read by writing */
-    uint16_t mode; /* rwxrwxrwx; 0 for links */
+    uint16_t mode;       /* rwxrwxrwx; 0 for links */
     uint8_t depth;
     kith_entry_type type;
 } kith_entry;
 
+/* Where an entry is: all that is kept of it. */
+typedef struct kith_manifest_place {
+    uint32_t at;     /* its message in the list */
+    uint32_t parent; /* index of the folder it lies in, or KITH_ENTRY_TOP */
+    uint32_t leaf;   /* leaves of all files before it: the number of its first one, if it has any */
+} kith_manifest_place;
+
+/* A list that has passed. Entries are read when they are asked for, so a million of them take 12 MB and the list, which may be a mapped
+ * file.
+ *
+ * The content of a share is one row of leaves: those of the first file, from 0 on, then those of the second, and so on. What is empty,
+ * folders and links have none. */
 typedef struct kith_manifest {
-    kith_entry *entries;
+    kith_bytes list; /* borrowed */
+    kith_manifest_place *places;
     size_t count;
-    uint64_t bytes; /* of all files */
+    uint64_t bytes;  /* of all files */
+    uint64_t leaves; /* of all files */
     size_t files, dirs, links;
-    size_t cap; /* of entries */
+    size_t cap; /* of places */
 } kith_manifest;
 
 typedef struct kith_manifest_fault {
@@ -54,7 +68,7 @@ typedef struct kith_manifest_fault {
     size_t entry;
 } kith_manifest_fault;
 
-/* Parses and validates all of a manifest. in is borrowed as long as out is used; out owns its array.
+/* Parses and validates all of a manifest. in is borrowed as long as out is used; out owns its places.
  *
  *   portable   also refuse names that Windows or macOS could not hold, or would take for one another (case of ASCII letters)
  *   fault      written on EPROTO and ELIMIT
@@ -63,6 +77,13 @@ typedef struct kith_manifest_fault {
 KITH_CHECK kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, kith_manifest *out,
                                         kith_manifest_fault *fault);
 void kith_manifest_fini(kith_manifest *m, const kith_env *env);
+
+/* Entry i < count. Its views live as long as the list. */
+kith_entry kith_manifest_entry(const kith_manifest *m, size_t i);
+/* The file that leaf < m->leaves lies in, and where in it. */
+size_t kith_manifest_leaf(const kith_manifest *m, uint64_t leaf, uint64_t *offset);
+/* Leaves of a file of `size` bytes; 0 for an empty one, unlike kith_tree_leaves. */
+uint64_t kith_manifest_leaves_of(uint64_t size);
 
 /* Bytes that an entry takes, and writing it. The writer's caller keeps the order. */
 size_t kith_manifest_entry_len(const kith_entry *e);

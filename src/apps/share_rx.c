@@ -229,8 +229,8 @@ static uint64_t blob_size(const kith_share_rx *x, uint64_t blob)
 {
     if (blob == 0)
         return x->list_size;
-    const kith_entry *e = &x->manifest.entries[blob - 1];
-    return e->type == KITH_ENTRY_FILE ? e->size : 0;
+    const kith_entry e = kith_manifest_entry(&x->manifest, (size_t)blob - 1);
+    return e.type == KITH_ENTRY_FILE ? e.size : 0;
 }
 
 static uint64_t leaves_of(uint64_t bytes)
@@ -344,7 +344,8 @@ static bool due_next_blob(kith_share_rx *x)
         uint64_t size = blob_size(x, x->due_blob), from, to;
         if (!kith_share_range_span(g, size, &from, &to))
             continue;
-        const uint8_t *root = x->due_blob == 0 ? x->root : x->manifest.entries[x->due_blob - 1].root;
+        const uint8_t *root =
+            x->due_blob == 0 ? x->root : kith_manifest_entry(&x->manifest, (size_t)x->due_blob - 1).root;
         kith_tree_check(&x->checker, root, size, from, to);
         x->due_offset = from;
         x->due_leaves = leaves_of(to - from);

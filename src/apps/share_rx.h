@@ -6,7 +6,7 @@
  *        |                 |                    |                       |                   |
  *        +-----------------+---- breach, stop, lost, silence -----------+-------------------+--> ENDING (says ERROR) --> (reset)
  *
- * Memory: 18 KiB, the list (KITH_MANIFEST_MAX at most, and 72 bytes per entry), and blocks: what is being put together, and what the
+ * Memory: 18 KiB, the list (KITH_MANIFEST_MAX at most, and 12 bytes per entry), and blocks: what is being put together, and what the
  * owner has not given back, of which the stream's receive window or KITH_SHARE_RX_ITEMS_MAX is the bound. */
 #ifndef KITH_APPS_SHARE_RX_H
 #define KITH_APPS_SHARE_RX_H

@@ -109,8 +109,8 @@ static uint64_t blob_size(const kith_share_source *s, uint64_t blob)
         return s->list.len;
     if (blob > s->manifest->count)
         return 0;
-    const kith_entry *e = &s->manifest->entries[blob - 1];
-    return e->type == KITH_ENTRY_FILE ? e->size : 0;
+    const kith_entry e = kith_manifest_entry(s->manifest, (size_t)blob - 1);
+    return e.type == KITH_ENTRY_FILE ? e.size : 0;
 }
 
 /* Finds the next blob to plan. False: all requests are planned. */

@@ -101,10 +101,10 @@ static void count_list(const kith_manifest *m, const uint8_t *skips, size_t *ski
 {
     *skipped = *hidden = *executable = 0;
     for (size_t i = 0; i < m->count; i++) {
-        const kith_entry *e = &m->entries[i];
+        const kith_entry e = kith_manifest_entry(m, i);
         *skipped += skips && skips[i];
-        *hidden += e->depth == 0 && e->name.p[0] == '.';
-        *executable += e->type == KITH_ENTRY_FILE && (e->mode & 0111) != 0;
+        *hidden += e.depth == 0 && e.name.p[0] == '.';
+        *executable += e.type == KITH_ENTRY_FILE && (e.mode & 0111) != 0;
     }
 }
 
@@ -116,13 +116,13 @@ static void say_list(const get *c)
     char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], shown[KITH_NAME_ESCAPED_MAX(KITH_NAME_MAX) + 1];
     size_t skipped, hidden, executable, said = 0;
     for (size_t i = 0; i < m->count && said < LIST_SHOWN; i++, said++) {
-        const kith_entry *e = &m->entries[i];
-        kith_bytes other = e->depth == 0 ? kith_share_dir_new_name(d, i) : (kith_bytes){0};
+        const kith_entry e = kith_manifest_entry(m, i);
+        kith_bytes other = e.depth == 0 ? kith_share_dir_new_name(d, i) : (kith_bytes){0};
         fprintf(stderr, "  %10s  %s%s",
-                e->type == KITH_ENTRY_FILE  ? share_text_size(e->size, size)
-                : e->type == KITH_ENTRY_DIR ? ""
-                                            : "link",
-                path_text(m, i), e->type == KITH_ENTRY_DIR ? "/" : "");
+                e.type == KITH_ENTRY_FILE  ? share_text_size(e.size, size)
+                : e.type == KITH_ENTRY_DIR ? ""
+                                           : "link",
+                path_text(m, i), e.type == KITH_ENTRY_DIR ? "/" : "");
         if (other.len > 0) {
             kith_wr w = kith_wr_of(kith_span_of(shown, sizeof shown - 1));
             kith_name_put(&w, other);
@@ -152,7 +152,7 @@ static void say_list_json(const get *c)
     count_list(m, kith_share_dir_skips(kith_share_fetch_dir(c->fetch)), &skipped, &hidden, &executable);
     json_t *top = json_array();
     for (size_t i = 0; i < m->count && json_array_size(top) < LIST_SHOWN; i++) {
-        if (m->entries[i].depth == 0)
+        if (kith_manifest_entry(m, i).depth == 0)
             json_array_append_new(top, kith_json_text(path_text(m, i)));
     }
     session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "event", "list", "files",

@@ -133,7 +133,7 @@ static void entry_name(const kith_share_dir *d, size_t entry, char out[KITH_NAME
     if (n)
         memcpy(out, n->name, sizeof n->name);
     else
-        c_name(d->m->entries[entry].name, out);
+        c_name(kith_manifest_entry(d->m, entry).name, out);
 }
 
 kith_bytes kith_share_dir_new_name(const kith_share_dir *d, size_t entry)
@@ -166,16 +166,16 @@ static kith_err walk_up(walk *w, size_t depth, bool finish, kith_share_dir_fault
     for (; w->depth > depth; w->depth--) {
         int fd = w->fds[w->depth];
         size_t i = w->folder[w->depth];
-        const kith_entry *e = &w->d->m->entries[i];
+        const kith_entry e = kith_manifest_entry(w->d->m, i);
         if (finish && !err && w->d->known[i] & MADE) {
             struct timespec times[2] = {
                 {.tv_nsec = UTIME_NOW},
-                {.tv_sec = e->mtime_ns / 1000000000, .tv_nsec = e->mtime_ns % 1000000000}};
+                {.tv_sec = e.mtime_ns / 1000000000, .tv_nsec = e.mtime_ns % 1000000000}};
             if (times[1].tv_nsec < 0) {
                 times[1].tv_sec--;
                 times[1].tv_nsec += 1000000000;
             }
-            if (fchmod(fd, e->mode & ~w->d->mask) || futimens(fd, times))
+            if (fchmod(fd, e.mode & ~w->d->mask) || futimens(fd, times))
                 err = fail(fault, "set the mode and time of", i);
         }
         if (finish && !err && w->d->one_by_one && fsync(fd))
@@ -200,10 +200,10 @@ static int walk_down(walk *w, size_t i, const char *name)
 /* First entry after i that does not lie in it. */
 static size_t after(const kith_manifest *m, size_t i)
 {
-    size_t depth = m->entries[i].depth;
+    size_t depth = kith_manifest_entry(m, i).depth;
     do
         i++;
-    while (i < m->count && m->entries[i].depth > depth);
+    while (i < m->count && kith_manifest_entry(m, i).depth > depth);
     return i;
 }
 
@@ -291,24 +291,24 @@ static kith_err look(kith_share_dir *d, size_t *clashes, size_t *first, kith_sha
     kith_err err = KITH_OK;
     walk_begin(&w, d);
     for (size_t i = 0; i < d->m->count && !err;) {
-        const kith_entry *e = &d->m->entries[i];
+        const kith_entry e = kith_manifest_entry(d->m, i);
         char name[KITH_NAME_MAX + 1];
         struct stat st;
-        (void)walk_up(&w, e->depth, false, fault);
-        c_name(e->name, name);
-        if (fstatat(w.fds[e->depth], name, &st, AT_SYMLINK_NOFOLLOW)) {
+        (void)walk_up(&w, e.depth, false, fault);
+        c_name(e.name, name);
+        if (fstatat(w.fds[e.depth], name, &st, AT_SYMLINK_NOFOLLOW)) {
             if (errno != ENOENT)
                 err = fail(fault, "look at", i);
             i = after(d->m, i);
             continue;
         }
         d->known[i] |= THERE;
-        if (is_clash(&st, e)) {
+        if (is_clash(&st, &e)) {
             d->known[i] |= CLASH;
             if ((*clashes)++ == 0)
                 *first = i;
             if (d->policy == KITH_SHARE_CLASH_OVERWRITE &&
-                (S_ISDIR(st.st_mode) || e->type == KITH_ENTRY_DIR)) {
+                (S_ISDIR(st.st_mode) || e.type == KITH_ENTRY_DIR)) {
                 *first = i;
                 err = KITH_EEXISTS;
             }
@@ -335,11 +335,11 @@ static kith_err pick_name(kith_share_dir *d, size_t entry)
         d->new_name_cap = cap;
     }
     new_name *n = &d->new_names[d->new_name_count];
-    const kith_entry *e = &d->m->entries[entry];
+    const kith_entry e = kith_manifest_entry(d->m, entry);
     char own[KITH_NAME_MAX + 1];
-    c_name(e->name, own);
-    const char *dot = e->type == KITH_ENTRY_FILE ? strrchr(own, '.') : NULL;
-    int stem = dot && dot > own ? (int)(dot - own) : (int)e->name.len;
+    c_name(e.name, own);
+    const char *dot = e.type == KITH_ENTRY_FILE ? strrchr(own, '.') : NULL;
+    int stem = dot && dot > own ? (int)(dot - own) : (int)e.name.len;
     for (int k = 2; k <= NEW_NAMES_MAX; k++) {
         struct stat st;
         int len = snprintf(n->name, sizeof n->name, "%.*s (%d)%s", stem, own, k, own + stem);
@@ -349,7 +349,7 @@ static kith_err pick_name(kith_share_dir *d, size_t entry)
             continue;
         bool taken = false;
         for (size_t i = 0; i < d->m->count && !taken; i = after(d->m, i))
-            taken = kith_bytes_eq_str(d->m->entries[i].name, n->name);
+            taken = kith_bytes_eq_str(kith_manifest_entry(d->m, i).name, n->name);
         for (size_t i = 0; i < d->new_name_count && !taken; i++)
             taken = strcmp(d->new_names[i].name, n->name) == 0;
         if (taken)
@@ -405,7 +405,7 @@ kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_
     d->policy = policy;
     *clashes = 0;
     for (size_t i = 0; i < d->m->count; i = after(d->m, i)) {
-        if (kith_bytes_eq_str(d->m->entries[i].name, KITH_SHARE_PARTIAL)) {
+        if (kith_bytes_eq_str(kith_manifest_entry(d->m, i).name, KITH_SHARE_PARTIAL)) {
             *first = i;
             return KITH_EPOLICY;
         }
@@ -427,7 +427,7 @@ kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_
     }
     d->needed = 0;
     for (size_t i = 0; i < d->m->count; i++)
-        d->needed += d->known[i] & SKIPPED ? 0 : d->m->entries[i].size;
+        d->needed += d->known[i] & SKIPPED ? 0 : kith_manifest_entry(d->m, i).size;
     return err;
 }
 
@@ -484,7 +484,7 @@ static kith_err begin_part(kith_share_dir *d, size_t entry, kith_share_dir_fault
     char part[32];
     part_name(entry, part);
     d->fd = openat(d->parts, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                   d->m->entries[entry].mode);
+                   kith_manifest_entry(d->m, entry).mode);
     d->fd_entry = entry;
     return d->fd < 0 ? fail(fault, "create", entry) : KITH_OK;
 }
@@ -492,8 +492,8 @@ static kith_err begin_part(kith_share_dir *d, size_t entry, kith_share_dir_fault
 /* Closes the file being written; whole: with its time. */
 static kith_err end_part(kith_share_dir *d, bool whole, kith_share_dir_fault *fault)
 {
-    const kith_entry *e = &d->m->entries[d->fd_entry];
-    int64_t s = e->mtime_ns / 1000000000, ns = e->mtime_ns % 1000000000;
+    const kith_entry e = kith_manifest_entry(d->m, d->fd_entry);
+    int64_t s = e.mtime_ns / 1000000000, ns = e.mtime_ns % 1000000000;
     if (ns < 0) {
         s--;
         ns += 1000000000;
@@ -555,7 +555,7 @@ static kith_err write_item(kith_share_dir *d, const kith_share_block *b, const k
                               SYNC_FILE_RANGE_WRITE); /* does not wait */
     }
 #endif
-    return it->offset + it->len == d->m->entries[entry].size ? end_part(d, true, fault) : KITH_OK;
+    return it->offset + it->len == kith_manifest_entry(d->m, entry).size ? end_part(d, true, fault) : KITH_OK;
 }
 
 kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b, kith_share_dir_fault *fault)
@@ -604,7 +604,7 @@ static kith_err place_file(walk *w, size_t i, const char *name, kith_share_dir_s
     char part[32];
     if (d->known[i] & LOST)
         return KITH_OK;
-    if (d->m->entries[i].size == 0) {
+    if (kith_manifest_entry(d->m, i).size == 0) {
         kith_err err = begin_part(d, i, fault);
         if (!err)
             err = end_part(d, true, fault);
@@ -617,7 +617,7 @@ static kith_err place_file(walk *w, size_t i, const char *name, kith_share_dir_s
                   d->policy == KITH_SHARE_CLASH_OVERWRITE && d->known[i] & THERE))
         return fail(fault, "move into place", i);
     sum->files++;
-    sum->bytes += d->m->entries[i].size;
+    sum->bytes += kith_manifest_entry(d->m, i).size;
     return KITH_OK;
 }
 
@@ -625,7 +625,7 @@ static kith_err place_link(walk *w, size_t i, const char *name, kith_share_dir_s
                            kith_share_dir_fault *fault)
 {
     kith_share_dir *d = w->d;
-    kith_bytes target = d->m->entries[i].target;
+    kith_bytes target = kith_manifest_entry(d->m, i).target;
     char text[KITH_LINK_MAX + 1], part[32];
     memcpy(text, target.p, target.len);
     text[target.len] = 0;
@@ -646,17 +646,17 @@ static kith_err place(kith_share_dir *d, bool links, kith_share_dir_sum *sum, ki
     kith_err err = KITH_OK;
     walk_begin(&w, d);
     for (size_t i = 0; i < d->m->count && !err;) {
-        const kith_entry *e = &d->m->entries[i];
+        const kith_entry e = kith_manifest_entry(d->m, i);
         char name[KITH_NAME_MAX + 1];
         if (d->known[i] & SKIPPED) {
             i = after(d->m, i);
             continue;
         }
-        err = walk_up(&w, e->depth, links, fault);
+        err = walk_up(&w, e.depth, links, fault);
         if (err)
             break;
         entry_name(d, i, name);
-        switch (e->type) {
+        switch (e.type) {
         case KITH_ENTRY_DIR:
             err = links ? walk_down(&w, i, name) < 0 ? fail(fault, "open", i) : KITH_OK
                         : place_folder(&w, i, name, sum, fault);

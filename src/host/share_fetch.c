@@ -298,7 +298,7 @@ static void on_list(kith_share_fetch *f)
     }
     const uint8_t *skips = kith_share_dir_skips(f->dir);
     for (size_t i = 0; i < f->manifest.count; i++)
-        f->progress.wanted += skips && skips[i] ? 0 : f->manifest.entries[i].size;
+        f->progress.wanted += skips && skips[i] ? 0 : kith_manifest_entry(&f->manifest, i).size;
     tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_LIST, .conn = f->conn});
 }
 

@@ -15,6 +15,7 @@
 enum { UNSAFE = 12, DAMAGED = 11 };
 
 static kith_entry entries[3000];
+static kith_manifest_place places[3000];
 static size_t count;
 static uint8_t content[2 * KITH_TREE_LEAF + 10], nodes[5 * 32], some_root[32];
 static const uint8_t *trees[3000];
@@ -240,6 +241,7 @@ static void make_list(void)
                        kith_bytes_of(content + l * KITH_TREE_LEAF, l == 2 ? 10 : KITH_TREE_LEAF));
     kith_tree_join(nodes, sizeof content);
     for (size_t i = 0; i < count; i++) {
+        places[i] = (kith_manifest_place){.at = (uint32_t)w.len, .parent = KITH_ENTRY_TOP};
         kith_manifest_put_entry(&w, &entries[i]);
         trees[i] = nodes;
     }
@@ -249,7 +251,7 @@ static void make_list(void)
     kith_tree_leaf(list_nodes, w.len, 0, source.list);
     memcpy(source.root, list_nodes, 32);
     source.list_nodes = list_nodes;
-    manifest = (kith_manifest){.entries = entries, .count = count};
+    manifest = (kith_manifest){.list = source.list, .places = places, .count = count};
     source.manifest = &manifest;
     source.nodes = trees;
     if (mode->make == endless) { /* a list that is as long as it may be, with a proof out of thin air */

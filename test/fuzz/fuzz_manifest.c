@@ -7,20 +7,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_entry(const kith_manifest *m, size_t i)
 {
     static char path[KITH_NAME_ESCAPED_MAX(KITH_MANIFEST_PATH_MAX)];
-    const kith_entry *e = &m->entries[i];
-    assert(e->name.len > 0 && e->name.len <= KITH_NAME_MAX && e->mode <= 0777 &&
-           e->size <= KITH_TREE_SIZE_MAX);
-    assert(!memchr(e->name.p, '/', e->name.len) && !memchr(e->name.p, 0, e->name.len));
-    assert(!kith_bytes_eq_str(e->name, ".") && !kith_bytes_eq_str(e->name, ".."));
-    assert((e->depth == 0) == (e->parent == KITH_ENTRY_TOP));
-    if (e->depth > 0) {
-        const kith_entry *p = &m->entries[e->parent];
-        assert(e->parent < i && p->type == KITH_ENTRY_DIR && p->depth + 1 == e->depth);
+    const kith_entry e = kith_manifest_entry(m, i);
+    assert(e.name.len > 0 && e.name.len <= KITH_NAME_MAX && e.mode <= 0777 && e.size <= KITH_TREE_SIZE_MAX);
+    assert(!memchr(e.name.p, '/', e.name.len) && !memchr(e.name.p, 0, e.name.len));
+    assert(!kith_bytes_eq_str(e.name, ".") && !kith_bytes_eq_str(e.name, ".."));
+    size_t parent = m->places[i].parent;
+    assert((e.depth == 0) == (parent == KITH_ENTRY_TOP));
+    if (e.depth > 0) {
+        const kith_entry p = kith_manifest_entry(m, parent);
+        assert(parent < i && p.type == KITH_ENTRY_DIR && p.depth + 1 == e.depth);
     }
-    assert((e->type == KITH_ENTRY_FILE) == (e->root != NULL));
-    assert((e->type == KITH_ENTRY_LINK) == (e->target.len > 0));
-    if (e->type == KITH_ENTRY_LINK)
-        assert(e->target.p[0] != '/' && !memchr(e->target.p, 0, e->target.len));
+    uint64_t offset, leaves = e.type == KITH_ENTRY_FILE ? kith_manifest_leaves_of(e.size) : 0;
+    assert((i + 1 < m->count ? m->places[i + 1].leaf : m->leaves) == m->places[i].leaf + leaves);
+    for (uint64_t k = 0; k<leaves; k += leaves> 1 ? leaves - 1 : 1)
+        assert(kith_manifest_leaf(m, m->places[i].leaf + k, &offset) == i && offset == k * KITH_TREE_LEAF);
+    assert((e.type == KITH_ENTRY_FILE) == (e.root != NULL));
+    assert((e.type == KITH_ENTRY_LINK) == (e.target.len > 0));
+    if (e.type == KITH_ENTRY_LINK)
+        assert(e.target.p[0] != '/' && !memchr(e.target.p, 0, e.target.len));
     for (int escaped = 0; escaped < 2; escaped++) {
         kith_wr w = kith_wr_of(kith_span_of(path, sizeof path));
         kith_manifest_put_path(m, i, escaped, &w);

@@ -133,7 +133,7 @@ static kith_err write_all(folder *f)
     assert_non_null(b);
     memcpy(b->buf, "hello", 5);
     for (size_t i = 0; i < f->m.count && !err; i++) {
-        if (f->m.entries[i].size == 0 || (skips && skips[i]))
+        if (kith_manifest_entry(&f->m, i).size == 0 || (skips && skips[i]))
             continue;
         b->count = 1;
         b->items[0] = (kith_share_item){.blob = i + 1, .to = 5, .len = 3};

@@ -140,12 +140,12 @@ static void a_list_comes_back_as_it_was(void **state)
     assert_int_equal(m.links, 2);
     assert_int_equal(m.bytes, (UINT64_C(1) << 40) + 70004);
     for (size_t i = 0; i < n; i++) {
-        assert_true(kith_bytes_eq(m.entries[i].name, e[i].name));
-        assert_true(kith_bytes_eq(m.entries[i].target, e[i].target));
-        assert_int_equal(m.entries[i].size, e[i].size);
-        assert_int_equal(m.entries[i].mode, e[i].mode);
-        assert_int_equal(m.entries[i].type, e[i].type);
-        assert_true(m.entries[i].mtime_ns == e[i].mtime_ns);
+        assert_true(kith_bytes_eq(kith_manifest_entry(&m, i).name, e[i].name));
+        assert_true(kith_bytes_eq(kith_manifest_entry(&m, i).target, e[i].target));
+        assert_int_equal(kith_manifest_entry(&m, i).size, e[i].size);
+        assert_int_equal(kith_manifest_entry(&m, i).mode, e[i].mode);
+        assert_int_equal(kith_manifest_entry(&m, i).type, e[i].type);
+        assert_true(kith_manifest_entry(&m, i).mtime_ns == e[i].mtime_ns);
     }
     char path[KITH_MANIFEST_PATH_MAX];
     kith_wr w = kith_wr_of(kith_span_of(path, sizeof path));
@@ -155,16 +155,57 @@ static void a_list_comes_back_as_it_was(void **state)
     assert_int_equal(the_heap.live, 0);
 }
 
+static void every_leaf_is_found(void **state)
+{
+    (void)state;
+    const uint64_t leaf = KITH_TREE_LEAF;
+    kith_entry e[] = {dir_at(0, "a"),        file_at(1, "b", 0),        file_at(1, "c", 1),
+                      file_at(1, "d", leaf), file_at(0, "e", 0),        file_at(0, "f", 3 * leaf + 1),
+                      link_at(0, "g", "f"),  file_at(0, "h", leaf - 1), file_at(0, "i", 0)};
+    const struct {
+        size_t entry;
+        uint64_t offset;
+    } want[] = {{2, 0}, {3, 0}, {5, 0}, {5, leaf}, {5, 2 * leaf}, {5, 3 * leaf}, {7, 0}};
+    kith_manifest m;
+    kith_manifest_fault f;
+    uint8_t nothing[KITH_BLAKE3_LEN];
+    kith_blake3_hash((kith_bytes){0}, nothing);
+    for (size_t i = 0; i < sizeof e / sizeof e[0]; i++)
+        e[i].root = e[i].type == KITH_ENTRY_FILE && e[i].size == 0 ? nothing : e[i].root;
+    assert_int_equal(kith_manifest_parse(&env, list_of(e, sizeof e / sizeof e[0]), false, &m, &f), KITH_OK);
+    assert_int_equal(m.leaves, sizeof want / sizeof want[0]);
+    for (size_t i = 0; i < m.leaves; i++) {
+        uint64_t offset = 1;
+        assert_int_equal(kith_manifest_leaf(&m, i, &offset), want[i].entry);
+        assert_int_equal(offset, want[i].offset);
+    }
+    kith_manifest_fini(&m, &env);
+}
+
+static void leaves_have_a_cap(void **state)
+{
+    (void)state;
+    kith_entry e[] = {file_at(0, "a", KITH_MANIFEST_BYTES_MAX - KITH_TREE_LEAF), file_at(0, "b", 1),
+                      file_at(0, "c", 1)};
+    kith_manifest m;
+    kith_manifest_fault f;
+    assert_int_equal(kith_manifest_parse(&env, list_of(e, 2), false, &m, &f), KITH_OK);
+    assert_int_equal(m.leaves, KITH_MANIFEST_LEAVES_MAX);
+    kith_manifest_fini(&m, &env);
+    assert_int_equal(kith_manifest_parse(&env, list_of(e, 3), false, &m, &f), KITH_ELIMIT);
+}
+
 static void extreme_times_and_sizes_survive(void **state)
 {
     (void)state;
-    kith_entry e[2] = {file_at(0, "a", KITH_TREE_SIZE_MAX), dir_at(0, "b")};
+    kith_entry e[2] = {file_at(0, "a", KITH_MANIFEST_BYTES_MAX), dir_at(0, "b")};
     e[0].mtime_ns = INT64_MIN;
     e[1].mtime_ns = INT64_MAX;
     kith_manifest m;
     kith_manifest_fault f;
     assert_int_equal(kith_manifest_parse(&env, list_of(e, 2), false, &m, &f), KITH_OK);
-    assert_true(m.entries[0].mtime_ns == INT64_MIN && m.entries[1].mtime_ns == INT64_MAX);
+    assert_true(kith_manifest_entry(&m, 0).mtime_ns == INT64_MIN &&
+                kith_manifest_entry(&m, 1).mtime_ns == INT64_MAX);
     kith_manifest_fini(&m, &env);
 }
 
@@ -494,6 +535,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_comes_back_as_it_was),
         cmocka_unit_test(extreme_times_and_sizes_survive),
+        cmocka_unit_test(every_leaf_is_found),
+        cmocka_unit_test(leaves_have_a_cap),
         cmocka_unit_test(hostile_names_are_refused),
         cmocka_unit_test(names_of_every_script_pass),
         cmocka_unit_test(portable_rules_refuse_what_others_cannot_hold),
