@@ -4,23 +4,12 @@
 
 #include <assert.h>
 
+#include "base/crc32c.h"
 #include "wire/multibase.h"
 #include "wire/pb.h"
 
 enum { TICKET_PEER = 1, TICKET_ROOT = 2, TICKET_SECRET = 3, TICKET_ADDR = 4, TICKET_PQ = 5 };
 enum { WIRE_BYTES = 2, CRC_LEN = 4 };
-
-/* CRC-32C (Castagnoli), reflected, as in RFC 3720 appendix B.4. */
-static uint32_t crc32c(kith_bytes in)
-{
-    uint32_t c = UINT32_MAX;
-    for (size_t i = 0; i < in.len; i++) {
-        c ^= in.p[i];
-        for (int bit = 0; bit < 8; bit++)
-            c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
-    }
-    return ~c;
-}
 
 kith_err kith_ticket_text(const kith_ticket *t, kith_wr *w)
 {
@@ -40,7 +29,7 @@ kith_err kith_ticket_text(const kith_ticket *t, kith_wr *w)
     }
     if (t->pq.len)
         kith_pb_put_bytes(&b, TICKET_PQ, kith_pq_id_bytes(&t->pq));
-    kith_put_be32(&b, crc32c(kith_wr_bytes(&b)));
+    kith_put_be32(&b, kith_crc32c(0, kith_wr_bytes(&b)));
     assert(!b.bad);
     kith_put_str(w, KITH_TICKET_PREFIX);
     kith_base_put(w, KITH_BASE64URL, kith_wr_bytes(&b));
@@ -123,7 +112,7 @@ kith_err kith_ticket_parse(kith_bytes text, kith_ticket *out, const char **why)
     kith_wr b = kith_wr_of(kith_span_of(buf, sizeof buf));
     kith_err e = kith_base_get(kith_bytes_of(tight + prefix, n - prefix), KITH_BASE64URL, &b);
     if (e || b.len <= CRC_LEN ||
-        kith_load_be32(buf + b.len - CRC_LEN) != crc32c(kith_bytes_of(buf, b.len - CRC_LEN))) {
+        kith_load_be32(buf + b.len - CRC_LEN) != kith_crc32c(0, kith_bytes_of(buf, b.len - CRC_LEN))) {
         *why = "a character of it is wrong, missing or too many (its checksum does not match): copy it again";
         return KITH_EFORMAT;
     }
