@@ -236,19 +236,17 @@ static void without_memory_nothing_is_claimed(void **state)
     support_heap_check(&heap);
 }
 
-#define CASE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(what_was_written_is_read),
-        CASE(many_ranges_take_many_records),
-        CASE(a_torn_tail_is_cut_off_at_every_byte),
-        CASE(a_flipped_bit_ends_the_journal_there),
-        CASE(records_of_another_place_or_list_count_for_nothing),
-        CASE(writing_goes_on_over_a_torn_tail),
-        CASE(what_is_no_file_of_ours_is_no_journal),
-        CASE(without_memory_nothing_is_claimed),
+        cmocka_unit_test_setup_teardown(what_was_written_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_ranges_take_many_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_torn_tail_is_cut_off_at_every_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_bit_ends_the_journal_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_of_another_place_or_list_count_for_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(writing_goes_on_over_a_torn_tail, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_file_of_ours_is_no_journal, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_memory_nothing_is_claimed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
