@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What a server of the DHT says to questions that no lookup asks. */
+#include "crypto/crypto.h"
+#include "mesh/kad_impl.h"
+#include "support.h"
+
+static support_heap heap;
+static kith_kad *the_kad;
+static kith_node *the_node;
+static kith_signer *the_signer;
+
+static int set_up(void **state)
+{
+    static const uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
+    kith_node_config node;
+    kith_kad_config cfg;
+    (void)state;
+    assert_int_equal(kith_crypto_init(), KITH_OK);
+    kith_node_config_default(&node);
+    node.env = *support_env(&heap);
+    node.signer = the_signer = kith_signer_new(seed);
+    node.pq = KITH_PQ_OFF;
+    the_node = kith_node_new(&node, 0);
+    assert_non_null(the_node);
+    kith_kad_config_default(&cfg);
+    cfg.env = node.env;
+    cfg.node = the_node;
+    the_kad = kith_kad_new(&cfg, 0);
+    assert_non_null(the_kad);
+    the_kad->serving = true;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    kith_kad_free(the_kad);
+    kith_node_free(the_node);
+    kith_signer_free(the_signer);
+    support_heap_check(&heap);
+    return 0;
+}
+
+static kith_bytes question(kith_kad_type type, const char *key)
+{
+    static uint8_t buf[128];
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_kad_put_head(&w, type, kith_bytes_str(key));
+    assert_false(w.bad);
+    return kith_wr_bytes(&w);
+}
+
+/* The answer, of which *out is a view. */
+static kith_err ask(kith_bytes q, kith_kad_msg *out)
+{
+    static uint8_t answer[KITH_KAD_REQUEST_MAX];
+    kith_wr w = kith_wr_of(kith_span_of(answer, sizeof answer));
+    kith_peer_id from = support_peer(7);
+    kith_err e = kith_kad_serve_(the_kad, KITH_SEC(1), &from, q, &w);
+    assert_true(e == KITH_OK || w.len == 0);
+    if (!e && w.len > 0)
+        assert_int_equal(kith_kad_msg_parse(kith_wr_bytes(&w), out), KITH_OK);
+    kith_kad_check(the_kad);
+    return e;
+}
+
+static void a_question_without_a_key_is_none(void **state)
+{
+    static const kith_kad_type types[] = {KITH_KAD_FIND_NODE, KITH_KAD_GET_VALUE, KITH_KAD_PUT_VALUE,
+                                          KITH_KAD_GET_PROVIDERS, KITH_KAD_ADD_PROVIDER};
+    kith_kad_msg m;
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        assert_int_equal(ask(question(types[i], ""), &m), KITH_EPROTO);
+    assert_int_equal(the_kad->refused, 5);
+    for (size_t i = 0; i < sizeof types / sizeof types[0];
+         i++) { /* with one: it is the key that was missing */
+        kith_err e = ask(question(types[i], "key"), &m);
+        assert_int_equal(e, types[i] == KITH_KAD_PUT_VALUE      ? KITH_EPROTO   /* without a record */
+                            : types[i] == KITH_KAD_ADD_PROVIDER ? KITH_EREFUSED /* without a provider */
+                                                                : KITH_OK);
+    }
+}
+
+static void a_ping_is_answered(void **state)
+{
+    kith_kad_msg m;
+    (void)state;
+    assert_int_equal(ask(question(KITH_KAD_PING, ""), &m), KITH_OK);
+    assert_int_equal(m.type, KITH_KAD_PING);
+    assert_int_equal(the_kad->served, 1);
+}
+
+static void who_is_no_server_answers_nothing(void **state)
+{
+    kith_kad_msg m;
+    (void)state;
+    the_kad->serving = false;
+    assert_int_equal(ask(question(KITH_KAD_PING, ""), &m), KITH_EREFUSED);
+    assert_int_equal(ask(question(KITH_KAD_FIND_NODE, "key"), &m), KITH_EREFUSED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_question_without_a_key_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_ping_is_answered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_no_server_answers_nothing, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
