@@ -24,6 +24,10 @@ bench: all ## measure, beside the peers that can be had (ARGS='--quick bulk')
 	@cmake --build --preset $(PRESET) --target bench
 	@KITH_BUILD=$(BUILD) bench/run $(ARGS)
 
+.PHONY: bench-share
+bench-share: all ## measure file sharing beside scp, rsync, syncthing, croc and others (ARGS='--quick file')
+	@KITH_BUILD=$(BUILD) bench/share $(ARGS)
+
 .PHONY: soak
 soak: ## ten minutes of churn at 500 connections, then 5,000 at once (KITH_SOAK_SECONDS)
 	@tools/setup test
@@ -73,4 +77,4 @@ clean: ## remove everything that was built
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
