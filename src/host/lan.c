@@ -48,9 +48,10 @@ struct kith_lan {
     kith_lan_config cfg;
     kith_mdns *mdns;
     wire wires[KITH_MDNS_LINKS_MAX];
-    kith_list neighbours, watches;
-    size_t looking; /* of the watches */
-    bool present;   /* somewhere others can reach us */
+    kith_list neighbours, watches, seeks;
+    size_t looking;   /* of the watches, and all seeks */
+    size_t published; /* keys */
+    bool present;     /* somewhere others can reach us */
     kith_met *met;
     uv_timer_t timer, scan;
     bool staying, closed, pumping, again, warned;
@@ -370,11 +371,11 @@ static void rescan(kith_lan *l)
     static kith_mdns_link found[KITH_MDNS_LINKS_MAX]; /* large for a stack; one thread scans */
     size_t n = look(found);
     l->present = false;
-    for (size_t i = 0; i < n && l->staying; i++) {
+    for (size_t i = 0; i < n && (l->staying || l->published > 0); i++) {
         add_addrs(l, &found[i]);
         l->present |= found[i].addr_count > 0;
     }
-    kith_met_want(l->met, l->present ? l->cfg.connect : 0);
+    kith_met_want(l->met, l->staying && l->present ? l->cfg.connect : 0);
     bool wanted = l->present || l->looking > 0;
     for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++)
         l->wires[i].seen = false;
@@ -387,7 +388,7 @@ static void rescan(kith_lan *l)
             wire_close(l, &l->wires[i]);
     }
     kith_mdns_browse(l->mdns, kith_host_now(l->cfg.host), wanted);
-    if (!l->staying && !wanted)
+    if (!l->staying && l->published == 0 && !wanted)
         uv_timer_stop(&l->scan);
 }
 
@@ -465,6 +466,23 @@ static void on_lost(kith_lan *l, const kith_mdns_event *ev)
     }
 }
 
+static bool seeks(const kith_lan_seek *s, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    bool does = false;
+    for (size_t i = 0; i < s->count; i++)
+        does |= memcmp(s->keys[i], key, KITH_MDNS_KEY_LEN) == 0;
+    return does;
+}
+
+static void on_holds(kith_lan *l, const kith_mdns_event *ev)
+{
+    KITH_EACH (&l->seeks, k) {
+        kith_lan_seek *s = KITH_OF(k, kith_lan_seek, link);
+        if (seeks(s, ev->key))
+            s->found(s->ctx, &ev->peer);
+    }
+}
+
 /* ---- the drive ---- */
 
 static void on_timer(uv_timer_t *t)
@@ -489,10 +507,17 @@ static void pump(kith_lan *l)
         l->again = false;
         kith_mdns_tick(l->mdns, kith_host_now(l->cfg.host));
         while (kith_mdns_next(l->mdns, &ev)) {
-            if (ev.kind == KITH_MDNS_FOUND)
+            switch (ev.kind) {
+            case KITH_MDNS_FOUND:
                 on_found(l, &ev);
-            else
+                break;
+            case KITH_MDNS_HOLDS:
+                on_holds(l, &ev);
+                break;
+            case KITH_MDNS_LOST:
                 on_lost(l, &ev);
+                break;
+            }
         }
         send_all(l);
         next = kith_time_min(kith_met_tick(l->met), kith_mdns_deadline(l->mdns));
@@ -533,6 +558,7 @@ kith_lan *kith_lan_new(const kith_lan_config *cfg)
     }
     kith_list_init(&l->neighbours);
     kith_list_init(&l->watches);
+    kith_list_init(&l->seeks);
     uv_timer_init(kith_host_loop(cfg->host), &l->timer);
     uv_timer_init(kith_host_loop(cfg->host), &l->scan);
     l->timer.data = l->scan.data = l;
@@ -592,6 +618,64 @@ void kith_lan_look_away(kith_lan *l, kith_lan_watch *w)
         plan_scan(l, 0); /* which closes the sockets; this may be a callback of theirs */
 }
 
+bool kith_lan_publish(kith_lan *l, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    if (l->closed || kith_mdns_publish(l->mdns, kith_host_now(l->cfg.host), key))
+        return false;
+    if (l->published++ == 0)
+        begin(l);
+    pump(l);
+    return true;
+}
+
+void kith_lan_unpublish(kith_lan *l, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    if (l->closed || !kith_mdns_unpublish(l->mdns, key))
+        return;
+    if (--l->published == 0)
+        plan_scan(l, 0);
+}
+
+/* Those that nobody else seeks are not asked for any more. */
+static void unseek(kith_lan *l, const kith_lan_seek *s, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool others = false;
+        KITH_EACH (&l->seeks, k)
+            others |= seeks(KITH_OF(k, kith_lan_seek, link), s->keys[i]);
+        if (!others)
+            kith_mdns_unseek(l->mdns, s->keys[i]);
+    }
+}
+
+bool kith_lan_seek_begin(kith_lan *l, kith_lan_seek *s)
+{
+    for (size_t i = 0; i < s->count && !l->closed; i++) {
+        if (kith_mdns_seek(l->mdns, kith_host_now(l->cfg.host), s->keys[i])) {
+            unseek(l, s, i);
+            return false;
+        }
+    }
+    if (l->closed)
+        return false;
+    kith_list_push(&l->seeks, &s->link);
+    l->looking++;
+    begin(l);
+    pump(l);
+    return true;
+}
+
+void kith_lan_seek_end(kith_lan *l, kith_lan_seek *s)
+{
+    if (!kith_link_in(&s->link))
+        return;
+    kith_link_remove(&s->link);
+    unseek(l, s, s->count);
+    l->looking--;
+    if (l->looking == 0 && !l->present)
+        plan_scan(l, 0);
+}
+
 void kith_lan_close(kith_lan *l)
 {
     if (!l || l->closed)
@@ -604,6 +688,8 @@ void kith_lan_close(kith_lan *l)
         kith_lan_watch *w = KITH_OF(k, kith_lan_watch, link);
         w->closed(w->ctx);
     }
+    while (kith_list_pop(&l->seeks))
+        l->looking--;
     for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++) {
         port_close(&l->wires[i].v4);
         port_close(&l->wires[i].v6);

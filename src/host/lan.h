@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "host/host.h"
 #include "host/trust_store.h"
+#include "mesh/mdns_keys.h"
 
 #define KITH_LAN_ADDRS_MAX 16 /* of a peer, on all links */
 
@@ -54,6 +55,27 @@ bool kith_lan_look(kith_lan *l, kith_lan_watch *w);
 /* The same for one who wants to know what is found anyway, and asks for nothing. */
 bool kith_lan_overhear(kith_lan *l, kith_lan_watch *w);
 void kith_lan_look_away(kith_lan *l, kith_lan_watch *w); /* does nothing for one that does not look */
+
+/* A key by which this node is found on its networks, where it tells that it is there as one that stays does, but connects to nobody.
+ * False: it is closed, or KITH_MDNS_KEYS_MAX are there. */
+bool kith_lan_publish(kith_lan *l, const uint8_t key[KITH_MDNS_KEY_LEN]);
+void kith_lan_unpublish(kith_lan *l, const uint8_t key[KITH_MDNS_KEY_LEN]);
+
+#define KITH_LAN_SEEK_KEYS_MAX 3
+
+/* Somebody who looks for whoever has one of some keys. found may come more than once for a peer; it may end it, and dial. */
+typedef struct kith_lan_seek {
+    kith_link link;
+    uint8_t keys[KITH_LAN_SEEK_KEYS_MAX][KITH_MDNS_KEY_LEN];
+    size_t count;
+    void (*found)(void *ctx, const kith_peer_id *peer);
+    void *ctx;
+} kith_lan_seek;
+
+/* Asks the networks at once, and as long as it lasts; it is over when it ends, or with kith_lan_close. False: it is closed, or
+ * KITH_MDNS_SOUGHT_MAX keys are sought. */
+bool kith_lan_seek_begin(kith_lan *l, kith_lan_seek *s);
+void kith_lan_seek_end(kith_lan *l, kith_lan_seek *s); /* does nothing for one that does not look */
 
 /* Whoever is there, in the order in which they were found: begin with NULL; valid until the loop runs. *interface
  * (may be NULL): as above. */

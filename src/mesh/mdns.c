@@ -17,7 +17,8 @@
 #define GOODBYE_AFTER KITH_SEC(1) /* from a goodbye to the loss: RFC 6762, 10.1 */
 #define KNOWN_FOR KITH_SEC(30)    /* an answer heard so lately is not asked for again: RFC 6762, 7.1 */
 #define KNOWN_MAX 16
-#define PREFIX_MIN 8 /* bits; a shorter prefix is no network that is near */
+#define KEYS_AT_ONCE 6 /* in a packet; they leave room for the addresses */
+#define PREFIX_MIN 8   /* bits; a shorter prefix is no network that is near */
 
 /* An address of a peer and how long it holds. */
 typedef struct address {
@@ -38,9 +39,10 @@ typedef struct entry {
     uint32_t ttl; /* seconds, as it was said */
     address addrs[KITH_MDNS_ADDRS_MAX];
     size_t count;
-    bool news; /* FOUND is to be told */
-    bool told; /* it was */
-    bool lost; /* LOST is to be told, and then it goes */
+    uint32_t holds, holds_told; /* of the keys that we seek, by slot */
+    bool news;                  /* FOUND is to be told */
+    bool told;                  /* it was */
+    bool lost;                  /* LOST is to be told, and then it goes */
 } entry;
 
 /* One link. Its names are random and its own: whoever keeps what he heard of a name, as go-libp2p does, would keep
@@ -53,7 +55,9 @@ typedef struct iface {
     kith_time query_at, interval, queried;
     kith_time answer_at, answered;
     kith_time meta_at, meta_answered;
-    bool was_queried, was_answered, was_meta_answered;
+    uint32_t keys; /* to be said, by slot */
+    kith_time keys_at, keys_said;
+    bool was_queried, was_answered, was_meta_answered, was_keys_said;
     kith_time second; /* when the present second of packets began */
     unsigned packets; /* in it */
 } iface;
@@ -63,6 +67,7 @@ struct kith_mdns {
     kith_peer_id self;
     kith_dns_name service, meta, hosts;
     iface ifaces[KITH_MDNS_LINKS_MAX];
+    kith_mdns_keys published, sought;
     kith_list entries;
     kith_time expire_at; /* no entry needs a look before */
     bool browsing, left;
@@ -137,6 +142,14 @@ static void plan_meta(kith_mdns *m, kith_time now, iface *i)
         i->meta_at = kith_time_min(i->meta_at, paused(soon(m, now), i->was_meta_answered, i->meta_answered));
 }
 
+static void plan_keys(kith_mdns *m, kith_time now, iface *i, uint32_t keys)
+{
+    if (!keys || !i->l.id || i->l.addr_count == 0 || m->left)
+        return;
+    i->keys |= keys;
+    i->keys_at = kith_time_min(i->keys_at, paused(soon(m, now), i->was_keys_said, i->keys_said));
+}
+
 /* From the beginning of the schedule, at `at` or a little later. */
 static void plan_query(kith_mdns *m, kith_time at, iface *i)
 {
@@ -175,7 +188,8 @@ kith_err kith_mdns_link_up(kith_mdns *m, kith_time now, const kith_mdns_link *li
         return KITH_ELIMIT;
     bool changed = !known || !same_addrs(&i->l, link);
     if (!known)
-        *i = (iface){.query_at = KITH_NEVER, .answer_at = KITH_NEVER, .meta_at = KITH_NEVER};
+        *i = (iface){
+            .query_at = KITH_NEVER, .answer_at = KITH_NEVER, .meta_at = KITH_NEVER, .keys_at = KITH_NEVER};
     if (known && changed && i->was_answered)
         i->former = i->instance;
     i->l = *link;
@@ -183,9 +197,10 @@ kith_err kith_mdns_link_up(kith_mdns *m, kith_time now, const kith_mdns_link *li
         return KITH_OK;
     name_iface(m, i);
     i->was_answered = false; /* the new name was never said */
-    i->answer_at = KITH_NEVER;
+    i->answer_at = i->keys_at = KITH_NEVER;
     plan_query(m, soon(m, now), i);
     plan_answer(m, now, i);
+    plan_keys(m, now, i, m->published.used);
     return KITH_OK;
 }
 
@@ -223,6 +238,53 @@ void kith_mdns_ask(kith_mdns *m, kith_time now)
     }
 }
 
+kith_err kith_mdns_publish(kith_mdns *m, kith_time now, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    size_t slot = kith_mdns_keys_find(&m->published, key);
+    if (slot < KITH_MDNS_KEYS_MAX)
+        return KITH_EEXISTS;
+    kith_err e = kith_mdns_keys_add(&m->published, KITH_MDNS_KEYS_MAX, key, &slot);
+    for (size_t i = 0; i < KITH_MDNS_LINKS_MAX && !e; i++)
+        plan_keys(m, now, &m->ifaces[i], 1u << slot);
+    return e;
+}
+
+bool kith_mdns_unpublish(kith_mdns *m, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    size_t slot = kith_mdns_keys_find(&m->published, key);
+    if (slot == KITH_MDNS_KEYS_MAX)
+        return false;
+    m->published.used &= ~(1u << slot);
+    for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++)
+        m->ifaces[i].keys &= m->published.used;
+    return true;
+}
+
+kith_err kith_mdns_seek(kith_mdns *m, kith_time now, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    size_t slot;
+    kith_err e = kith_mdns_keys_add(&m->sought, KITH_MDNS_SOUGHT_MAX, key, &slot);
+    if (e)
+        return e;
+    KITH_EACH (&m->entries, k)
+        KITH_OF(k, entry, link)->holds_told &= ~(1u << slot);
+    kith_mdns_ask(m, now);
+    return KITH_OK;
+}
+
+void kith_mdns_unseek(kith_mdns *m, const uint8_t key[KITH_MDNS_KEY_LEN])
+{
+    size_t slot = kith_mdns_keys_find(&m->sought, key);
+    if (slot == KITH_MDNS_KEYS_MAX)
+        return;
+    m->sought.used &= ~(1u << slot);
+    KITH_EACH (&m->entries, k) {
+        entry *e = KITH_OF(k, entry, link);
+        e->holds &= m->sought.used;
+        e->holds_told &= m->sought.used;
+    }
+}
+
 void kith_mdns_leave(kith_mdns *m, kith_time now)
 {
     (void)now;
@@ -231,7 +293,7 @@ void kith_mdns_leave(kith_mdns *m, kith_time now)
     m->left = true;
     for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++) {
         iface *f = &m->ifaces[i];
-        f->query_at = f->answer_at = f->meta_at = KITH_NEVER;
+        f->query_at = f->answer_at = f->meta_at = f->keys_at = KITH_NEVER;
         if (f->l.id && f->was_answered)
             f->former = f->instance;
     }
@@ -424,11 +486,32 @@ static void hear_goodbye(kith_mdns *m, kith_time now, const iface *i, kith_bytes
     }
 }
 
+/* Whose names the keys that we seek lead to, once all of the message is heard. */
+static void take_keys(kith_mdns *m, const iface *i, kith_dns_rd *r)
+{
+    kith_dns_item item;
+    kith_bytes label;
+    while (m->sought.used && kith_dns_next(r, &item)) {
+        if (item.section == KITH_DNS_QUESTION || item.type != KITH_DNS_PTR || item.cls != KITH_DNS_IN ||
+            item.ttl == 0)
+            continue;
+        size_t slot = kith_mdns_keys_named(&m->sought, &item.name);
+        if (slot == KITH_MDNS_KEYS_MAX || !kith_dns_name_below(&item.target, &m->service, &label))
+            continue;
+        KITH_EACH (&m->entries, k) {
+            entry *e = KITH_OF(k, entry, link);
+            if (e->on == i->l.id && kith_bytes_eq(kith_bytes_of(e->label, e->label_len), label))
+                e->holds |= 1u << slot;
+        }
+    }
+}
+
 /* A peer's word stands in TXT records below the service, wherever in the message, with or without the PTR record that
  * leads there: implementations differ, and an answer may come in pieces. rust-libp2p's names are elsewhere, and only its
  * PTR record before them says that they are meant. */
 static void take_response(kith_mdns *m, kith_time now, const iface *i, kith_bytes from, kith_dns_rd *r)
 {
+    kith_dns_rd again = *r;
     kith_dns_item item;
     kith_dns_name named = {0};
     kith_bytes label, attribute;
@@ -451,6 +534,7 @@ static void take_response(kith_mdns *m, kith_time now, const iface *i, kith_byte
         while (item.ttl > 0 && kith_dns_txt_next(&item.data, &attribute))
             hear_attribute(m, now, i, from, &item, label, attribute, &whose);
     }
+    take_keys(m, i, &again);
 }
 
 static bool asks_for(const kith_dns_item *q, const kith_dns_name *name, uint16_t type)
@@ -464,6 +548,8 @@ static void take_query(kith_mdns *m, kith_time now, iface *i, kith_dns_rd *r)
 {
     kith_dns_item item;
     bool all = false, one = false, meta = false, known = false;
+    uint32_t keys = 0;
+    size_t slot;
     while (kith_dns_next(r, &item)) {
         if (item.cls != KITH_DNS_IN && !(item.section == KITH_DNS_QUESTION && item.cls == KITH_DNS_ANY))
             continue;
@@ -471,6 +557,9 @@ static void take_query(kith_mdns *m, kith_time now, iface *i, kith_dns_rd *r)
         case KITH_DNS_QUESTION:
             all |= asks_for(&item, &m->service, KITH_DNS_PTR);
             meta |= asks_for(&item, &m->meta, KITH_DNS_PTR);
+            slot = kith_mdns_keys_named(&m->published, &item.name);
+            if (slot < KITH_MDNS_KEYS_MAX && asks_for(&item, &item.name, KITH_DNS_PTR))
+                keys |= 1u << slot;
             one |= asks_for(&item, &i->instance, KITH_DNS_TXT) ||
                    asks_for(&item, &i->instance, KITH_DNS_SRV) || asks_for(&item, &i->host, KITH_DNS_A) ||
                    asks_for(&item, &i->host, KITH_DNS_AAAA);
@@ -489,6 +578,7 @@ static void take_query(kith_mdns *m, kith_time now, iface *i, kith_dns_rd *r)
         plan_answer(m, now, i);
     if (meta)
         plan_meta(m, now, i);
+    plan_keys(m, now, i, keys);
 }
 
 static bool too_many(kith_mdns *m, kith_time now, iface *i)
@@ -581,25 +671,59 @@ static void put_attributes(const kith_mdns *m, kith_dns_wr *w, const iface *i)
     kith_dns_end_record(w);
 }
 
+/* All that others need in order to dial. */
+static void put_self(const kith_mdns *m, kith_dns_wr *w, const iface *i)
+{
+    kith_maddr_tcp tcp;
+    kith_dns_put_record(w, KITH_DNS_ADDITIONAL, &i->instance, KITH_DNS_SRV, KITH_MDNS_TTL);
+    kith_put_be32(&w->w, 0); /* priority, weight */
+    kith_put_be16(&w->w, kith_maddr_to_tcp(&i->l.addrs[0], &tcp) ? 0 : tcp.port);
+    kith_dns_put_name(w, &i->host);
+    kith_dns_end_record(w);
+    put_host(w, i, KITH_MA_IP4, KITH_DNS_A);
+    put_host(w, i, KITH_MA_IP6, KITH_DNS_AAAA);
+    put_attributes(m, w, i);
+}
+
 static size_t put_answer(const kith_mdns *m, iface *i, kith_time now, kith_span out)
 {
     kith_dns_wr w;
-    kith_maddr_tcp tcp;
     kith_dns_begin(&w, out, KITH_DNS_RESPONSE | KITH_DNS_AUTHORITATIVE);
     kith_dns_put_record(&w, KITH_DNS_ANSWER, &m->service, KITH_DNS_PTR, KITH_MDNS_TTL);
     kith_dns_put_name(&w, &i->instance);
     kith_dns_end_record(&w);
-    kith_dns_put_record(&w, KITH_DNS_ADDITIONAL, &i->instance, KITH_DNS_SRV, KITH_MDNS_TTL);
-    kith_put_be32(&w.w, 0); /* priority, weight */
-    kith_put_be16(&w.w, kith_maddr_to_tcp(&i->l.addrs[0], &tcp) ? 0 : tcp.port);
-    kith_dns_put_name(&w, &i->host);
-    kith_dns_end_record(&w);
-    put_host(&w, i, KITH_MA_IP4, KITH_DNS_A);
-    put_host(&w, i, KITH_MA_IP6, KITH_DNS_AAAA);
-    put_attributes(m, &w, i);
+    put_self(m, &w, i);
     i->answer_at = KITH_NEVER;
     i->answered = now;
     i->was_answered = true;
+    return kith_dns_finish(&w).len;
+}
+
+/* Some of the keys that are to be said. The service's own name is not in it: for others it is no answer. */
+static size_t put_keys(const kith_mdns *m, iface *i, kith_time now, kith_span out)
+{
+    kith_dns_wr w;
+    size_t said = 0;
+    kith_dns_begin(&w, out, KITH_DNS_RESPONSE | KITH_DNS_AUTHORITATIVE);
+    for (size_t slot = 0; slot < KITH_MDNS_KEYS_MAX && said < KEYS_AT_ONCE; slot++) {
+        kith_dns_name name;
+        if (!(i->keys >> slot & 1))
+            continue;
+        kith_mdns_keys_name(&m->published, slot, &name);
+        kith_dns_put_record(&w, KITH_DNS_ANSWER, &name, KITH_DNS_PTR, KITH_MDNS_TTL);
+        kith_dns_put_name(&w, &i->instance);
+        kith_dns_end_record(&w);
+        i->keys &= ~(1u << slot);
+        said++;
+    }
+    i->keys_at = KITH_NEVER;
+    if (said == 0)
+        return 0; /* they were taken back */
+    put_self(m, &w, i);
+    i->keys_said = now;
+    i->was_keys_said = true;
+    if (i->keys)
+        i->keys_at = now + PAUSE;
     return kith_dns_finish(&w).len;
 }
 
@@ -631,6 +755,13 @@ static size_t put_query(kith_mdns *m, iface *i, kith_time now, kith_span out)
     kith_dns_wr w;
     kith_dns_begin(&w, out, 0);
     kith_dns_put_question(&w, &m->service, KITH_DNS_PTR);
+    for (size_t slot = 0; slot < KITH_MDNS_KEYS_MAX; slot++) {
+        kith_dns_name name;
+        if (!(m->sought.used >> slot & 1))
+            continue;
+        kith_mdns_keys_name(&m->sought, slot, &name);
+        kith_dns_put_question(&w, &name, KITH_DNS_PTR);
+    }
     put_known(m, &w, i, now);
     i->queried = now;
     i->was_queried = true;
@@ -655,6 +786,9 @@ size_t kith_mdns_send(kith_mdns *m, kith_time now, uint32_t *link, kith_span out
             return put_answer(m, i, now, out);
         if (i->meta_at <= now)
             return put_meta(m, i, now, out);
+        size_t n = i->keys_at <= now ? put_keys(m, i, now, out) : 0;
+        if (n > 0)
+            return n;
         if (i->query_at <= now)
             return put_query(m, i, now, out);
     }
@@ -688,7 +822,8 @@ bool kith_mdns_next(kith_mdns *m, kith_mdns_event *ev)
 {
     KITH_EACH (&m->entries, k) {
         entry *e = KITH_OF(k, entry, link);
-        if (!e->lost && !e->news)
+        uint32_t holds = e->holds & ~e->holds_told;
+        if (!e->lost && !e->news && !holds)
             continue;
         ev->peer = e->peer;
         ev->link = e->on;
@@ -701,8 +836,16 @@ bool kith_mdns_next(kith_mdns *m, kith_mdns_event *ev)
                 continue; /* of whom nothing was ever told */
             return true;
         }
-        ev->kind = KITH_MDNS_FOUND;
+        ev->kind = e->news ? KITH_MDNS_FOUND : KITH_MDNS_HOLDS;
         ev->count = addrs_of(e, ev->addrs, KITH_MDNS_ADDRS_MAX);
+        if (!e->news) {
+            size_t slot = 0;
+            while (!(holds >> slot & 1))
+                slot++;
+            e->holds_told |= 1u << slot;
+            memcpy(ev->key, m->sought.key[slot], sizeof ev->key);
+            return true;
+        }
         e->news = false;
         e->told = true;
         return true;
@@ -718,6 +861,7 @@ kith_time kith_mdns_deadline(const kith_mdns *m)
         if (!i->l.id)
             continue;
         at = kith_time_min(at, kith_time_min(i->query_at, kith_time_min(i->answer_at, i->meta_at)));
+        at = kith_time_min(at, i->keys_at);
     }
     return at;
 }
@@ -761,6 +905,7 @@ void kith_mdns_check(const kith_mdns *m)
         assert(e->on && e->peer.len && !kith_peer_id_eq(&e->peer, &m->self));
         assert(e->count <= KITH_MDNS_ADDRS_MAX && (e->count > 0 || e->lost));
         assert(e->label_len <= KITH_DNS_LABEL_MAX);
+        assert((e->holds & ~m->sought.used) == 0 && (e->holds_told & ~e->holds) == 0);
         for (size_t i = 0; i < e->count; i++)
             assert(e->addrs[i].len > 0 && e->addrs[i].len <= KITH_MDNS_ADDR_LEN &&
                    e->addrs[i].until >= m->expire_at);
@@ -770,6 +915,7 @@ void kith_mdns_check(const kith_mdns *m)
     for (size_t i = 0; i < KITH_MDNS_LINKS_MAX; i++) {
         const iface *f = &m->ifaces[i];
         assert(!f->l.id || f->l.addr_count > 0 || f->answer_at == KITH_NEVER);
-        assert(!m->left || f->query_at == KITH_NEVER);
+        assert(!m->left || (f->query_at == KITH_NEVER && f->keys_at == KITH_NEVER));
+        assert((f->keys & ~m->published.used) == 0);
     }
 }

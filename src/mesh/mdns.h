@@ -10,6 +10,9 @@
  *      └──► ANSWER, 20-120 ms after a query, ours too, and once a second at most: what a peer needs to dial this node
  *     down ─► what was found there is lost
  *
+ * A peer that is looked for by a key instead of by its id answers to the name that the key stands for (mesh/mdns_keys.h), and says it once
+ * by itself; whoever asks hears which of the peers it is. Nobody learns a key of ours who does not have it, but for that once.
+ *
  * Everything is a claim of whoever sent a packet: that a peer is there, and who, only a handshake proves.
  *
  * Memory: about 1.2 KiB a peer, up to KITH_MDNS_PEERS_MAX. Everything that others can make grow is capped: the
@@ -19,7 +22,7 @@
 #define KITH_MESH_MDNS_H
 
 #include "base/env.h"
-#include "wire/dns.h"
+#include "mesh/mdns_keys.h"
 #include "wire/multiaddr.h"
 
 #define KITH_MDNS_SERVICE "_p2p._udp.local"
@@ -35,7 +38,8 @@
 #define KITH_MDNS_TTL 120 /* seconds that what we say holds: RFC 6762, 10; js-libp2p has the same */
 #define KITH_MDNS_KEPT \
     KITH_SEC(150) /* the longest that what we hear holds, whatever its TTL: two rounds of queries */
-#define KITH_MDNS_ZONE_MAX 31 /* characters of an interface's name */
+#define KITH_MDNS_SOUGHT_MAX 16 /* keys, all of which a query has room for */
+#define KITH_MDNS_ZONE_MAX 31   /* characters of an interface's name */
 
 typedef struct kith_mdns kith_mdns;
 
@@ -69,6 +73,13 @@ void kith_mdns_link_down(kith_mdns *m, kith_time now, uint32_t id);
 void kith_mdns_browse(kith_mdns *m, kith_time now, bool on);
 /* Asks at once, whatever the schedule says, but not more than once a second. */
 void kith_mdns_ask(kith_mdns *m, kith_time now);
+/* A key that this node answers to from now on, and that is said on every link. KITH_ELIMIT: KITH_MDNS_KEYS_MAX. KITH_EEXISTS. */
+KITH_CHECK kith_err kith_mdns_publish(kith_mdns *m, kith_time now, const uint8_t key[KITH_MDNS_KEY_LEN]);
+bool kith_mdns_unpublish(kith_mdns *m, const uint8_t key[KITH_MDNS_KEY_LEN]); /* false: it was not there */
+/* A key whose peers are asked for, so long as we browse at all: HOLDS tells them, and those that are known already once more. KITH_ELIMIT: KITH_MDNS_SOUGHT_MAX. */
+KITH_CHECK kith_err kith_mdns_seek(kith_mdns *m, kith_time now, const uint8_t key[KITH_MDNS_KEY_LEN]);
+void kith_mdns_unseek(kith_mdns *m, const uint8_t key[KITH_MDNS_KEY_LEN]);
+
 /* Takes back everywhere what was said: for the end. Afterwards nothing is said any more. */
 void kith_mdns_leave(kith_mdns *m, kith_time now);
 
@@ -81,6 +92,7 @@ size_t kith_mdns_send(kith_mdns *m, kith_time now, uint32_t *link, kith_span out
 
 typedef enum kith_mdns_event_kind {
     KITH_MDNS_FOUND, /* a peer is on a link, or has another address there */
+    KITH_MDNS_HOLDS, /* a peer that was FOUND answers to a key that we seek */
     KITH_MDNS_LOST,  /* it said goodbye, was not heard for long, or the link is down */
 } kith_mdns_event_kind;
 
@@ -91,6 +103,7 @@ typedef struct kith_mdns_event {
     kith_maddr addrs
         [KITH_MDNS_ADDRS_MAX]; /* FOUND: all of them, without /p2p; a link-local IPv6 one with our zone */
     size_t count;
+    uint8_t key[KITH_MDNS_KEY_LEN]; /* HOLDS */
 } kith_mdns_event;
 
 bool kith_mdns_next(kith_mdns *m, kith_mdns_event *ev);

@@ -21,6 +21,23 @@ static void add_link(kith_mdns *m, kith_time now, tape *t)
     assert(e == KITH_OK || e == KITH_ELIMIT);
 }
 
+static void use_key(kith_mdns *m, kith_time now, uint8_t how, uint8_t first)
+{
+    uint8_t key[KITH_MDNS_KEY_LEN] = {first};
+    kith_err e = KITH_OK;
+    if (how & 128)
+        (void)kith_mdns_unpublish(m, key);
+    else
+        e = kith_mdns_publish(m, now, key);
+    assert(e == KITH_OK || e == KITH_ELIMIT || e == KITH_EEXISTS);
+    e = KITH_OK;
+    if (how & 64)
+        kith_mdns_unseek(m, key);
+    else
+        e = kith_mdns_seek(m, now, key);
+    assert(e == KITH_OK || e == KITH_ELIMIT);
+}
+
 /* A response about one of 256 peers with text from the tape as its addresses. */
 static size_t build(tape *t, uint8_t *out, size_t len)
 {
@@ -40,6 +57,14 @@ static size_t build(tape *t, uint8_t *out, size_t len)
     kith_dns_put_record(&w, KITH_DNS_ANSWER, &service, KITH_DNS_PTR, ttl);
     kith_dns_put_name(&w, &instance);
     kith_dns_end_record(&w);
+    if (label[0] == 'b') { /* which has the first key */
+        static const kith_mdns_keys keys = {.used = 1};
+        kith_dns_name name;
+        kith_mdns_keys_name(&keys, 0, &name);
+        kith_dns_put_record(&w, KITH_DNS_ANSWER, &name, KITH_DNS_PTR, ttl);
+        kith_dns_put_name(&w, &instance);
+        kith_dns_end_record(&w);
+    }
     kith_dns_put_record(&w, KITH_DNS_ADDITIONAL, &instance, KITH_DNS_TXT, ttl);
     for (unsigned n = tape_u8(t) % 10; n > 0; n--) {
         uint8_t kind = tape_u8(t), a = tape_u8(t);
@@ -97,6 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case 6:
             if (what == 254)
                 kith_mdns_leave(m, now);
+            else
+                use_key(m, now, what, tape_u8(&t) % 40);
             break;
         default:
             now += KITH_MS(tape_u8(&t)) * (what & 128 ? 1000 : 10);
@@ -112,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(said <= 5 * KITH_MDNS_LINKS_MAX);
         kith_mdns_event ev;
         while (kith_mdns_next(m, &ev)) {
-            assert(ev.count <= KITH_MDNS_ADDRS_MAX && (ev.count > 0) == (ev.kind == KITH_MDNS_FOUND));
+            assert(ev.count <= KITH_MDNS_ADDRS_MAX && (ev.count > 0) == (ev.kind != KITH_MDNS_LOST));
             for (size_t i = 0; i < ev.count; i++)
                 assert(kith_maddr_scope(&ev.addrs[i]) != KITH_IP_LOOPBACK);
             live++;

@@ -14,7 +14,7 @@ typedef struct node {
     kith_mdns *m;
     kith_peer_id id;
     uint8_t ip[4];
-    size_t found, lost, queries, answers, sent_bytes;
+    size_t found, lost, holds, queries, answers, sent_bytes;
     kith_mdns_event last;
     kith_time first_found;
 } node;
@@ -50,6 +50,7 @@ static void listen_to(node *n, kith_time now)
         n->last = ev;
         n->found += ev.kind == KITH_MDNS_FOUND;
         n->lost += ev.kind == KITH_MDNS_LOST;
+        n->holds += ev.kind == KITH_MDNS_HOLDS;
         if (n->found == 1 && ev.kind == KITH_MDNS_FOUND)
             n->first_found = now;
     }
@@ -864,6 +865,168 @@ static void so_many_links_are_served(void **state)
     kith_mdns_free(n.m);
 }
 
+/* ---- keys ---- */
+
+static void key_of(unsigned n, uint8_t out[KITH_MDNS_KEY_LEN])
+{
+    memset(out, 0xab, KITH_MDNS_KEY_LEN);
+    kith_store_be32(out, n);
+}
+
+/* Of three nodes the second has the key; whoever seeks it hears so at once, whichever came first, and nobody else. */
+static void who_has_a_key_is_found_by_it(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    uint8_t key[KITH_MDNS_KEY_LEN], other[KITH_MDNS_KEY_LEN];
+    node n[3];
+    kith_time now = 0;
+    key_of(1, key), key_of(2, other);
+    for (unsigned i = 0; i < 3; i++) {
+        node_init(&n[i], env, i + 1);
+        node_up(&n[i], now);
+    }
+    run(n, 3, &now, KITH_SEC(1000)); /* they have known each other for long, and ask once a minute */
+    assert_int_equal(kith_mdns_publish(n[1].m, now, other), KITH_OK);
+    assert_int_equal(kith_mdns_publish(n[1].m, now, key), KITH_OK);
+    run(n, 3, &now, now + KITH_SEC(2));
+    assert_int_equal(kith_mdns_seek(n[0].m, now, key), KITH_OK);
+    assert_int_equal(kith_mdns_seek(n[0].m, now, key), KITH_OK);
+    run(n, 3, &now, now + KITH_MS(250));
+    assert_int_equal(n[0].holds, 1);
+    assert_int_equal(n[0].last.kind, KITH_MDNS_HOLDS);
+    assert_true(kith_peer_id_eq(&n[0].last.peer, &n[1].id));
+    assert_memory_equal(n[0].last.key, key, sizeof key);
+    assert_int_equal(n[0].last.count, 1);
+    assert_int_equal(n[2].holds, 0);
+    run(n, 3, &now, now + KITH_SEC(100));
+    assert_int_equal(n[0].holds, 1); /* once */
+    /* The third seeks what nobody has yet. */
+    key_of(3, key);
+    assert_int_equal(kith_mdns_seek(n[2].m, now, key), KITH_OK);
+    run(n, 3, &now, now + KITH_SEC(1000));
+    assert_int_equal(n[2].holds, 0);
+    assert_int_equal(kith_mdns_publish(n[0].m, now, key), KITH_OK);
+    run(n, 3, &now, now + KITH_MS(250));
+    assert_int_equal(n[2].holds, 1);
+    assert_true(kith_peer_id_eq(&n[2].last.peer, &n[0].id));
+    /* What is taken back is not answered to, and what is not sought is not told. */
+    assert_true(kith_mdns_unpublish(n[0].m, key));
+    kith_mdns_unseek(n[2].m, key);
+    kith_mdns_unseek(n[2].m, key);
+    assert_int_equal(kith_mdns_seek(n[2].m, now, key), KITH_OK);
+    run(n, 3, &now, now + KITH_SEC(100));
+    assert_int_equal(n[2].holds, 1);
+    assert_int_equal(n[0].found + n[1].found + n[2].found, 6);
+    for (unsigned i = 0; i < 3; i++)
+        kith_mdns_free(n[i].m);
+    support_heap_check(&heap);
+}
+
+static void an_answer_to_a_key_is_none_to_the_service_and_comes_once_a_second(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    uint8_t buf[KITH_MDNS_PACKET_MAX], key[KITH_MDNS_KEY_LEN];
+    size_t count[5];
+    uint32_t link;
+    kith_mdns_keys set = {0};
+    kith_dns_name name, loud;
+    node n;
+    talk t;
+    node_init(&n, env, 1);
+    kith_mdns_link l = link_of(n.ip, true);
+    assert_int_equal(kith_mdns_link_up(n.m, 0, &l), KITH_OK);
+    (void)said(&n, KITH_SEC(1), buf);
+    kith_time now = KITH_SEC(10);
+    for (unsigned i = 0; i < KITH_MDNS_KEYS_MAX; i++) {
+        key_of(i, key);
+        assert_int_equal(kith_mdns_publish(n.m, now, key), KITH_OK);
+    }
+    assert_int_equal(kith_mdns_publish(n.m, now, key), KITH_EEXISTS);
+    key_of(99, key);
+    assert_int_equal(kith_mdns_publish(n.m, now, key), KITH_ELIMIT);
+    size_t ptrs = 0, packets = 0;
+    for (; kith_mdns_deadline(n.m) != KITH_NEVER; packets++) {
+        now = kith_mdns_deadline(n.m);
+        size_t len = kith_mdns_send(n.m, now, &link, kith_span_of(buf, sizeof buf));
+        (void)look_at(buf, len, count);
+        assert_int_equal(count[1] + count[2] + count[4], 3);
+        ptrs += count[0];
+        assert_int_equal(kith_mdns_send(n.m, now, &link, kith_span_of(buf, sizeof buf)), 0);
+    }
+    assert_int_equal(ptrs, KITH_MDNS_KEYS_MAX);
+    assert_int_equal(packets, 6);
+    /* Asked for one, in capital letters. */
+    key_of(4, key);
+    size_t slot;
+    assert_int_equal(kith_mdns_keys_add(&set, KITH_MDNS_KEYS_MAX, key, &slot), KITH_OK);
+    kith_mdns_keys_name(&set, slot, &name);
+    loud = name;
+    for (size_t i = 1; i < loud.len; i++)
+        loud.b[i] = loud.b[i] >= 'a' && loud.b[i] <= 'z' ? loud.b[i] - 32 : loud.b[i];
+    now += KITH_SEC(5);
+    talk_begin(&t, 0, "x");
+    ask_for(&t, &loud, KITH_DNS_PTR);
+    for (int i = 0; i < 20; i++)
+        talk_to(&t, &n, now, "7");
+    now = kith_mdns_deadline(n.m);
+    size_t len = kith_mdns_send(n.m, now, &link, kith_span_of(buf, sizeof buf));
+    kith_dns_name target = look_at(buf, len, count);
+    kith_bytes label;
+    assert_true(kith_dns_name_below(&target, &t.service, &label));
+    assert_int_equal(count[0], 1);
+    talk_to(&t, &n, now, "7");
+    assert_int_equal(kith_mdns_deadline(n.m), now + KITH_SEC(1));
+    (void)said(&n, now + KITH_SEC(1), buf);
+    /* Not for another type, another key, or a name that is nearly one. */
+    now += KITH_SEC(5);
+    ask_for(&t, &name, KITH_DNS_TXT);
+    talk_to(&t, &n, now, "7");
+    key_of(99, set.key[slot]);
+    kith_mdns_keys_name(&set, slot, &name);
+    ask_for(&t, &name, KITH_DNS_PTR);
+    talk_to(&t, &n, now, "7");
+    name.b[2] = '1'; /* not of base32 */
+    ask_for(&t, &name, KITH_DNS_PTR);
+    talk_to(&t, &n, now, "7");
+    assert_int_equal(kith_mdns_deadline(n.m), KITH_NEVER);
+    key_of(99, key);
+    assert_false(kith_mdns_unpublish(n.m, key));
+    kith_mdns_free(n.m);
+    support_heap_check(&heap);
+}
+
+static void so_many_keys_are_sought_and_a_query_has_room_for_all(void **state)
+{
+    (void)state;
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    uint8_t buf[KITH_MDNS_PACKET_MAX], key[KITH_MDNS_KEY_LEN];
+    uint32_t link;
+    node n;
+    node_init(&n, env, 1);
+    node_up(&n, 0);
+    for (unsigned i = 0; i < KITH_MDNS_SOUGHT_MAX; i++) {
+        key_of(i, key);
+        assert_int_equal(kith_mdns_seek(n.m, 0, key), KITH_OK);
+    }
+    key_of(99, key);
+    assert_int_equal(kith_mdns_seek(n.m, 0, key), KITH_ELIMIT);
+    kith_time now = 0;
+    size_t len = 0;
+    do {
+        now = kith_mdns_deadline(n.m);
+        len = kith_mdns_send(n.m, now, &link, kith_span_of(buf, sizeof buf));
+        assert_true(len > 0);
+    } while (buf[2] & 0x80);
+    assert_int_equal(kith_load_be16(buf + 4), 1 + KITH_MDNS_SOUGHT_MAX);
+    kith_mdns_free(n.m);
+    support_heap_check(&heap);
+}
+
 static void the_nth_allocation_fails(void **state)
 {
     (void)state;
@@ -912,6 +1075,9 @@ int main(void)
         cmocka_unit_test(a_peer_has_so_many_addresses_and_the_oldest_goes),
         cmocka_unit_test(so_many_packets_of_a_link_are_read_in_a_second),
         cmocka_unit_test(so_many_links_are_served),
+        cmocka_unit_test(who_has_a_key_is_found_by_it),
+        cmocka_unit_test(an_answer_to_a_key_is_none_to_the_service_and_comes_once_a_second),
+        cmocka_unit_test(so_many_keys_are_sought_and_a_query_has_room_for_all),
         cmocka_unit_test(the_nth_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
