@@ -212,7 +212,7 @@ class Tar(Ssh):
 
 class Wormhole(Peer):
     name = "magic-wormhole"
-    note = "through its own mailbox server; the data goes directly; folders become a ZIP on the way"
+    note = "through its own mailbox server; the data goes directly; folders become an uncompressed ZIP on the way"
 
     def prepare(self, tmp):
         self.bin = fetch.wormhole()
