@@ -77,7 +77,7 @@ class Kith(Peer):
         run.begin()
         sharer = run.sender.start([self.binary, "share", run.source, "--times", len(run.receivers), "--json", *listen],
                                   {"KITH_HOME": str(self.homes / "sharer")})
-        m = sharer.expect(r'"(?:ticket|code)":\s*"([^"]+)"', run.limit)
+        m = sharer.expect(r'"ticket":\s*"([^"]+)"', run.limit)
         getters = [side.start([self.binary, "get", m[1], "-y", "-o", run.dest(i), *listen], {"KITH_HOME": str(self.homes / str(i))})
                    for i, side in enumerate(run.receivers)]
         for g in getters:

@@ -88,7 +88,7 @@ class Table:
 
     def chart(self):
         """A small panel for each job: seconds, less is better. Colours work on light and dark pages."""
-        body, wide, row = [], 760, 18
+        body, wide, row = [], 860, 18
 
         def text(x, y, s, cls, end=False):
             body.append(f'<text class="{cls}" x="{x:.0f}" y="{y:.0f}"' + (' text-anchor="end"' if end else "") + f">{s}</text>")
