@@ -417,6 +417,7 @@ static void stop(kith_host *h, bool patient)
     h->stopping = true;
     h->stop_by = kith_host_now(h) + STOP_AFTER;
     kith_tcp_unlisten_(h);
+    kith_host_limit(h, 0, 0); /* the last words are to leave */
     if (h->node)
         kith_node_shutdown(h->node, kith_host_now(h));
     kith_host_kick(h);

@@ -60,6 +60,12 @@ kith_time kith_host_now(kith_host *h); /* the loop's clock, read afresh */
 /* The node was changed: drive it before the loop sleeps. Cheap, coalesced. */
 void kith_host_kick(kith_host *h);
 
+/* At most so many bytes a second over all connections together, from now on; 0: no limit, as at first. Handshakes of those who come in are free.
+ * Whoever would go beyond it waits, and so the other side is slowed down too. Ends with kith_host_stop. */
+void kith_host_limit(kith_host *h, uint64_t up, uint64_t down);
+/* What went over connections since the start; may be NULL. */
+void kith_host_moved(const kith_host *h, uint64_t *up, uint64_t *down);
+
 /* ---- listening ---- */
 
 /* Listens on /ip4|ip6/../tcp/port; port 0 picks one. Wildcards are told to peers as the machine's interface addresses. On failure the

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 
+#include "base/bucket.h"
 #include "base/list.h"
 #include "host/host.h"
 #include "host/network.h"
@@ -56,6 +57,9 @@ struct kith_host {
     size_t leaving_count, untaken;
     kith_list waiting[2]; /* sockets with input whose share of a turn is used up: peers, strangers */
     uint64_t turn, spent, by_strangers;     /* the loop turn, and what its input has cost so far */
+    kith_bucket up, down;                   /* what all sockets may write and read together */
+    kith_list slowed_reads, slowed_writes;  /* sockets that wait for these */
+    uv_timer_t limit_timer;                 /* for the earlier of the two */
     kith_maddr told[KITH_RECORD_ADDRS_MAX]; /* our addresses, as the node knows them */
     size_t told_count;
     kith_observer *observers;

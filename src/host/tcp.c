@@ -39,9 +39,10 @@ typedef struct sock {
     bool connected, eof, closing;
     struct handshake *handshake; /* being worked on, or NULL */
     bool held;                   /* not read from until that is done */
-    kith_link waiting;           /* host->waiting: its input has to wait for another turn */
-    uint64_t turn, called;       /* when it last read, and when it last was called from the queue */
-    uint64_t spent;              /* of that turn */
+    kith_link waiting;     /* host->waiting: its input has to wait for another turn; or host->slowed_reads */
+    kith_link slowed;      /* host->slowed_writes */
+    uint64_t turn, called; /* when it last read, and when it last was called from the queue */
+    uint64_t spent;        /* of that turn */
     size_t read_max;
     unsigned cheap, patience; /* reads of this size in a row that were cheap; so many make it larger */
 } sock;
@@ -190,6 +191,7 @@ static void sock_close(sock *s)
         return;
     s->closing = true;
     kith_link_remove(&s->waiting);
+    kith_link_remove(&s->slowed);
     if (kith_link_in(&s->leaving)) {
         kith_link_remove(&s->leaving);
         s->host->leaving_count--;
@@ -310,6 +312,7 @@ void kith_tcp_close_(kith_host *h, kith_conn *c)
     if (!s)
         return;
     s->conn = NULL;
+    kith_link_remove(&s->slowed);
     kith_conn_set_link(c, NULL);
     handshake_drop(s);
     if (!s->connected) {
@@ -350,6 +353,88 @@ static void wait_for_turn(sock *s)
     if (!kith_link_in(&s->waiting))
         kith_list_push(&s->host->waiting[is_stranger(s)], &s->waiting);
 }
+
+/* ---- limits ---- */
+
+static void on_limit_timer(uv_timer_t *t);
+
+static void set_limit_timer(kith_host *h)
+{
+    kith_time now = kith_host_now(h), at = KITH_NEVER;
+    if (!kith_list_empty(&h->slowed_reads))
+        at = kith_bucket_next(&h->down, now);
+    if (!kith_list_empty(&h->slowed_writes))
+        at = kith_time_min(at, kith_bucket_next(&h->up, now));
+    if (at != KITH_NEVER && !h->closed) {
+        uv_update_time(&h->loop);
+        uv_timer_start(&h->limit_timer, on_limit_timer, (at - now) / 1000000u + 1, 0);
+    }
+}
+
+static void on_limit_timer(uv_timer_t *t)
+{
+    kith_host *h = t->data;
+    if (kith_bucket_ready(&h->down, kith_host_now(h))) {
+        for (kith_link *k; (k = kith_list_pop(&h->slowed_reads));)
+            read_on(KITH_OF(k, sock, waiting));
+    }
+    if (kith_bucket_ready(&h->up, kith_host_now(h))) {
+        for (kith_link *k; (k = kith_list_pop(&h->slowed_writes));)
+            kith_node_writable(h->node, KITH_OF(k, sock, slowed)->conn);
+        kith_host_kick(h);
+    }
+    set_limit_timer(h);
+}
+
+void kith_host_limit(kith_host *h, uint64_t up, uint64_t down)
+{
+    if (h->closed || (h->up.rate == up && h->down.rate == down))
+        return;
+    kith_bucket_set_rate(&h->up, kith_host_now(h), up);
+    kith_bucket_set_rate(&h->down, kith_host_now(h), down);
+    set_limit_timer(h);
+}
+
+void kith_host_moved(const kith_host *h, uint64_t *up, uint64_t *down)
+{
+    if (up)
+        *up = h->up.spent;
+    if (down)
+        *down = h->down.spent;
+}
+
+static bool read_too_much(const sock *s)
+{
+    kith_host *h = s->host;
+    return h->down.rate > 0 && s->conn && !is_stranger(s) && !kith_bucket_ready(&h->down, kith_host_now(h));
+}
+
+static void wait_to_read(sock *s)
+{
+    uv_read_stop((uv_stream_t *)&s->tcp);
+    kith_link_remove(&s->waiting);
+    kith_list_push(&s->host->slowed_reads, &s->waiting);
+    set_limit_timer(s->host);
+}
+
+/* False: it has to wait until what was written is within the limit. */
+static bool may_write(sock *s)
+{
+    kith_host *h = s->host;
+    if (h->up.rate == 0 || kith_conn_stranger(s->conn) || kith_bucket_ready(&h->up, kith_host_now(h)))
+        return true;
+    kith_node_blocked(h->node, s->conn);
+    kith_list_push(&h->slowed_writes, &s->slowed);
+    set_limit_timer(h);
+    return false;
+}
+
+static void spend(kith_host *h, kith_bucket *b, size_t n)
+{
+    kith_bucket_spend(b, b->rate ? kith_host_now(h) : 0, n);
+}
+
+/* ---- turns ---- */
 
 /* What a read of n bytes in large records costs, or a little more. */
 static uint64_t cheap(size_t n)
@@ -395,9 +480,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
     sock *s = handle->data;
+    const kith_bucket *down = &s->host->down;
+    size_t max = s->read_max;
     s->held = s->handshake != NULL;
-    bool may = !s->held && may_read(s);
-    *buf = uv_buf_init((char *)s->host->read_buf, may ? (unsigned)s->read_max : 0);
+    if (down->rate && max > kith_bucket_burst(down))
+        max = kith_bucket_burst(down);
+    bool may = !s->held && !read_too_much(s) && may_read(s);
+    *buf = uv_buf_init((char *)s->host->read_buf, may ? (unsigned)max : 0);
 }
 
 /* Without reading. */
@@ -413,7 +502,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     sock *s = stream->data;
     kith_host *h = s->host;
     if (n == UV_ENOBUFS) { /* on_alloc said no, and nothing was read */
-        if (!s->held)
+        if (!s->held && read_too_much(s))
+            wait_to_read(s);
+        else if (!s->held)
             wait_for_turn(s);
         else if (is_reset(s))
             sock_failed(s, UV_ECONNRESET);
@@ -438,6 +529,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     } else {
         bool stranger = kith_conn_stranger(s->conn);
+        spend(h, &h->down, (size_t)n);
         uint64_t before = kith_conn_cost(s->conn);
         kith_node_recv_some(h->node, kith_host_now(h), s->conn, kith_span_of(buf->base, (size_t)n),
                             share_of(s));
@@ -622,17 +714,21 @@ size_t kith_tcp_write_(kith_host *h, kith_conn *c)
 {
     sock *s = kith_conn_link(c);
     assert(s && !s->buf);
+    if (!may_write(s))
+        return 0;
     uint8_t *buf = pool_get(h);
     if (!buf) {
         kith_node_link_failed(h->node, kith_host_now(h), c, KITH_ENOMEM, "no memory for output");
         return 0;
     }
-    size_t n = kith_node_send(h->node, kith_host_now(h), c,
-                              kith_span_of(buf, h->queued > QUEUED_SOFT ? WRITE_SMALL : WRITE_BUF));
+    size_t n =
+        kith_node_send(h->node, kith_host_now(h), c,
+                       kith_span_of(buf, h->queued > QUEUED_SOFT || h->up.rate ? WRITE_SMALL : WRITE_BUF));
     if (n == 0) {
         pool_put(h, buf);
         return 0;
     }
+    spend(h, &h->up, n);
     uv_buf_t out = uv_buf_init((char *)buf, (unsigned)n);
     int e = uv_try_write((uv_stream_t *)&s->tcp, &out, 1);
     if (e == (int)n) {
@@ -960,14 +1056,18 @@ void kith_tcp_unlisten_(kith_host *h)
 
 void kith_tcp_init_(kith_host *h)
 {
-    uv_timer_t *const timers[] = {&h->leave_timer, &h->accept_timer, &h->slow_timer};
-    for (int i = 0; i < 3; i++) {
+    uv_timer_t *const timers[] = {&h->leave_timer, &h->accept_timer, &h->slow_timer, &h->limit_timer};
+    for (int i = 0; i < 4; i++) {
         uv_timer_init(&h->loop, timers[i]);
         timers[i]->data = h;
     }
     kith_list_init(&h->leaving);
     kith_list_init(&h->waiting[0]);
     kith_list_init(&h->waiting[1]);
+    kith_list_init(&h->slowed_reads);
+    kith_list_init(&h->slowed_writes);
+    kith_bucket_init(&h->up, kith_host_now(h), 0);
+    kith_bucket_init(&h->down, kith_host_now(h), 0);
 }
 
 void kith_tcp_close_all_(kith_host *h)
@@ -975,6 +1075,7 @@ void kith_tcp_close_all_(kith_host *h)
     uv_close((uv_handle_t *)&h->leave_timer, NULL);
     uv_close((uv_handle_t *)&h->accept_timer, NULL);
     uv_close((uv_handle_t *)&h->slow_timer, NULL);
+    uv_close((uv_handle_t *)&h->limit_timer, NULL);
     KITH_EACH (&h->socks, k) {
         sock *s = KITH_OF(k, sock, link);
         if (s->conn)

@@ -156,6 +156,58 @@ static void bulk_goes_both_ways(void **state)
     stop(&b);
 }
 
+static void serve_bulk(end *e)
+{
+    kith_protocol row = {.id = kith_bytes_str(KITH_PERF_ID), .ops = &kith_perf_ops, .accept = serve_perf};
+    assert_int_equal(kith_node_serve(kith_host_node(e->h), kith_host_now(e->h), &row), KITH_OK);
+}
+
+/* How long it took. */
+static kith_time bulk(end *a, end *b, uint64_t up, uint64_t down)
+{
+    const kith_bytes id = kith_bytes_str(KITH_PERF_ID);
+    kith_perf *p = kith_perf_client(kith_host_env(), up, down);
+    kith_stream *s;
+    kith_perf_result r;
+    kith_time began = kith_host_now(a->h);
+    assert_int_equal(kith_node_open(kith_host_node(a->h), kith_host_now(a->h), a->conn, &id, 1,
+                                    &kith_perf_ops, p, &a->sink, &s),
+                     KITH_OK);
+    kith_host_kick(a->h);
+    while (kith_perf_result_get(p, &r) == KITH_ESTATE)
+        turn(a, b);
+    assert_int_equal(r.upload_bytes, up);
+    assert_int_equal(r.download_bytes, down);
+    return kith_host_now(a->h) - began;
+}
+
+#define LIMIT (8u << 20)
+#define BULK (2u << 20)
+
+static void what_goes_over_connections_can_be_limited_both_ways(void **state)
+{
+    (void)state;
+    end a, b;
+    join(&a, &b, "/ip4/127.0.0.1/tcp/0");
+    serve_bulk(&b);
+    for (int way = 0; way < 2; way++) {
+        uint64_t before[2], after[2];
+        kith_host_moved(a.h, &before[0], &before[1]);
+        kith_host_limit(a.h, way == 0 ? LIMIT : 0, way == 1 ? LIMIT : 0);
+        kith_time took = bulk(&a, &b, way == 0 ? BULK : 0, way == 1 ? BULK : 0);
+        kith_host_moved(a.h, &after[0], &after[1]);
+        uint64_t moved = after[way] - before[way];
+        assert_true(moved >= BULK && moved < BULK + BULK / 50);
+        /* a burst, and a piece more than was there */
+        assert_true((double)moved <= LIMIT * 0.1 + 256 * 1024 + LIMIT * ((double)took / 1e9));
+        kith_host_limit(a.h, 0, 0);
+    }
+    (void)bulk(&a, &b, BULK, BULK); /* and without it nobody waits any more */
+    kith_host_limit(a.h, 1, 1);     /* who cannot say its last words for years says them all the same */
+    stop(&a);
+    stop(&b);
+}
+
 static void a_closed_port_is_refused(void **state)
 {
     (void)state;
@@ -389,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_hosts_meet_over_ipv4_and_ipv6),
         cmocka_unit_test(bulk_goes_both_ways),
+        cmocka_unit_test(what_goes_over_connections_can_be_limited_both_ways),
         cmocka_unit_test(a_closed_port_is_refused),
         cmocka_unit_test(a_taken_port_is_an_error),
         cmocka_unit_test(names_below_localhost_are_this_machine_and_nobody_is_asked),
