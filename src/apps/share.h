@@ -113,8 +113,9 @@ typedef struct kith_share_item {
     uint64_t offset; /* in the blob */
     uint64_t to;     /* end of the range that it belongs to */
     uint64_t request;
-    uint32_t at, len;     /* in the block */
-    bool starts;          /* it is the first of its range */
+    uint32_t at, len; /* in the block; zeros: len bytes that are all zero and not in the block */
+    bool starts;      /* it is the first of its range */
+    bool zeros;
     kith_share_code code; /* the sharer's owner sets it when the bytes cannot be had: CHANGED or UNREADABLE */
 } kith_share_item;
 

@@ -37,14 +37,15 @@ struct kith_share_rx {
     uint64_t list_size;
     kith_manifest manifest;
     uint8_t *unwanted; /* one byte per entry; NULL: everything is wanted */
+    kith_leaves here;  /* need not come */
 
     /* what was asked for, in order: a ring; the first is being answered */
     request requests[KITH_SHARE_RX_REQUESTS];
     size_t request_first, request_count;
     uint64_t next_id;
-    size_t ask_entry; /* the next to ask for */
-    uint64_t ask_offset;
-    uint64_t items_out; /* leaves that are due, and items of blocks that were not given back */
+    size_t ask_entry;             /* the next to ask for */
+    uint64_t ask_offset, ask_end; /* what of it: up to what is here */
+    uint64_t items_out;           /* leaves that are due, and items of blocks that were not given back */
 
     /* what is due next */
     size_t due_range;   /* in the first request */
@@ -108,6 +109,7 @@ static void rx_free(void *m)
         kith_wipe(out.p, out.len);
     kith_buf_fini(&x->out, &env);
     kith_mem_free(&env, x->unwanted, x->manifest.count);
+    kith_leaves_fini(&x->here, &env);
     kith_manifest_fini(&x->manifest, &env);
     kith_buf_fini(&x->list, &env);
     kith_share_block_free(x->block);
@@ -238,14 +240,24 @@ static uint64_t leaves_of(uint64_t bytes)
     return (bytes + KITH_TREE_LEAF - 1) / KITH_TREE_LEAF;
 }
 
-/* Moves on to the next entry whose content is wanted; *gap is set when content that is not wanted lies on the way. False: none is left. */
+/* Moves on to the next content that is wanted; *gap is set when content that is not wanted lies on the way. False: none is left. */
 static bool find_wanted(kith_share_rx *x, bool *gap)
 {
-    for (; x->ask_entry < x->manifest.count; x->ask_entry++) {
-        if (blob_size(x, x->ask_entry + 1) == 0)
+    for (; x->ask_entry < x->manifest.count; x->ask_entry++, x->ask_offset = 0) {
+        uint64_t size = blob_size(x, x->ask_entry + 1);
+        uint32_t first = x->manifest.places[x->ask_entry].leaf;
+        kith_leaf_range r;
+        if (size == 0)
             continue;
-        if (!x->unwanted || !x->unwanted[x->ask_entry])
+        if ((!x->unwanted || !x->unwanted[x->ask_entry]) &&
+            kith_leaves_next(&x->here, false, first + (uint32_t)leaves_of(x->ask_offset),
+                             first + (uint32_t)leaves_of(size), &r)) {
+            *gap |= r.first != first + leaves_of(x->ask_offset);
+            x->ask_offset = (uint64_t)(r.first - first) * KITH_TREE_LEAF;
+            x->ask_end = (uint64_t)(r.end - first) * KITH_TREE_LEAF;
+            x->ask_end = x->ask_end < size ? x->ask_end : size;
             return true;
+        }
         *gap = true;
     }
     return false;
@@ -254,10 +266,10 @@ static bool find_wanted(kith_share_rx *x, bool *gap)
 /* Adds as much of the next wanted file as fits to a request. False: nothing more fits. */
 static bool add_range(kith_share_rx *x, request *q, uint64_t *bytes, uint64_t *blobs, bool gap)
 {
-    uint64_t blob = x->ask_entry + 1, size = blob_size(x, blob), left = size - x->ask_offset;
+    uint64_t blob = x->ask_entry + 1, size = blob_size(x, blob), left = x->ask_end - x->ask_offset;
     uint64_t room = (KITH_SHARE_RX_REQUEST_BYTES - *bytes) / KITH_TREE_LEAF * KITH_TREE_LEAF;
     kith_share_range *last = q->range_count > 0 ? &q->ranges[q->range_count - 1] : NULL;
-    bool whole = x->ask_offset == 0 && left <= room;
+    bool whole = x->ask_offset == 0 && x->ask_end == size && left <= room;
     if (whole && last && !gap && last->offset == 0 && last->length == 0) {
         uint64_t more =
             blob + 1 - (last->blob + last->count); /* folders and links between them have no content */
@@ -384,7 +396,7 @@ static void range_done(kith_share_rx *x)
     }
     ask(x);
     if (x->request_count == 0 && x->state == FETCHING) {
-        bool gap;
+        bool gap = false;
         if (!find_wanted(x, &gap)) {
             x->state = STORING;
             x->ev_stored = true;
@@ -665,11 +677,13 @@ kith_bytes kith_share_rx_list(const kith_share_rx *x)
     return kith_buf_view(&x->list);
 }
 
-kith_err kith_share_rx_accept(kith_share_rx *x, kith_time now, const uint8_t *skip)
+kith_err kith_share_rx_accept(kith_share_rx *x, kith_time now, const uint8_t *skip, const kith_leaves *here)
 {
     if (x->state != CHOOSING)
         return KITH_ESTATE;
-    if (skip) {
+    if (here && kith_leaves_add_all(&x->here, &x->env, here))
+        return KITH_ENOMEM;
+    if (skip && !x->unwanted) {
         x->unwanted = kith_mem_new(&x->env, x->manifest.count);
         if (!x->unwanted)
             return KITH_ENOMEM;

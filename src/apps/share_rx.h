@@ -12,6 +12,7 @@
 #define KITH_APPS_SHARE_RX_H
 
 #include "apps/share.h"
+#include "apps/share_leaves.h"
 #include "proto/stream.h"
 
 #define KITH_SHARE_RX_REQUESTS 3                        /* in flight: the sharer never waits for us */
@@ -58,9 +59,10 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev);
 const kith_manifest *kith_share_rx_manifest(const kith_share_rx *x);
 kith_bytes kith_share_rx_list(const kith_share_rx *x);
 
-/* In answer to LIST: fetches. skip: one byte per entry, not zero for what is not wanted; NULL: everything is. Borrowed for the call.
- * KITH_ENOMEM: nothing has changed. */
-KITH_CHECK kith_err kith_share_rx_accept(kith_share_rx *x, kith_time now, const uint8_t *skip);
+/* In answer to LIST: fetches. skip: one byte per entry, not zero for what is not wanted; NULL: everything is. here: leaves that are here
+ * already; NULL: none. Both are borrowed for the call. KITH_ENOMEM: nothing is fetched, and it may be tried again. */
+KITH_CHECK kith_err kith_share_rx_accept(kith_share_rx *x, kith_time now, const uint8_t *skip,
+                                         const kith_leaves *here);
 
 /* Gives a block back. */
 void kith_share_rx_stored(kith_share_rx *x, kith_time now, kith_share_block *b);

@@ -26,6 +26,7 @@ typedef struct get {
     kith_share_fetch_config cfg;
     kith_share_fetch *fetch;
     const char *dest;
+    kith_share_select select;
     bool yes, tty, made_dest, ended, asking;
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     json_t *facts; /* of the connection, with --json */
@@ -96,13 +97,14 @@ static const char *path_text(const kith_manifest *m, size_t i)
     return path;
 }
 
-static void count_list(const kith_manifest *m, const uint8_t *skips, size_t *skipped, size_t *hidden,
-                       size_t *executable)
+static void count_list(const kith_manifest *m, const uint8_t *skips, size_t *skipped, size_t *equal,
+                       size_t *hidden, size_t *executable)
 {
-    *skipped = *hidden = *executable = 0;
+    *skipped = *equal = *hidden = *executable = 0;
     for (size_t i = 0; i < m->count; i++) {
         const kith_entry e = kith_manifest_entry(m, i);
-        *skipped += skips && skips[i];
+        *skipped += skips[i] == KITH_SHARE_SKIPPED;
+        *equal += skips[i] == KITH_SHARE_EQUAL;
         *hidden += e.depth == 0 && e.name.p[0] == '.';
         *executable += e.type == KITH_ENTRY_FILE && (e.mode & 0111) != 0;
     }
@@ -114,7 +116,7 @@ static void say_list(const get *c)
     const kith_share_dir *d = kith_share_fetch_dir(c->fetch);
     const uint8_t *skips = kith_share_dir_skips(d);
     char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], shown[KITH_NAME_ESCAPED_MAX(KITH_NAME_MAX) + 1];
-    size_t skipped, hidden, executable, said = 0;
+    size_t skipped, equal, hidden, executable, said = 0;
     for (size_t i = 0; i < m->count && said < LIST_SHOWN; i++, said++) {
         const kith_entry e = kith_manifest_entry(m, i);
         kith_bytes other = e.depth == 0 ? kith_share_dir_new_name(d, i) : (kith_bytes){0};
@@ -129,11 +131,14 @@ static void say_list(const get *c)
             shown[w.len] = 0;
             fprintf(stderr, "  -> %s", shown);
         }
-        fputs(skips && skips[i] ? "  (is there already: skipped)\n" : "\n", stderr);
+        fputs(skips[i] == KITH_SHARE_SKIPPED ? "  (skipped)\n"
+              : skips[i]                     ? "  (is there already)\n"
+                                             : "\n",
+              stderr);
     }
     if (said < m->count)
         fprintf(stderr, "  ... and %zu more\n", m->count - said);
-    count_list(m, skips, &skipped, &hidden, &executable);
+    count_list(m, skips, &skipped, &equal, &hidden, &executable);
     fprintf(stderr, "%s, %s", share_text_counts(m->files, m->dirs, m->links, counts),
             share_text_size(m->bytes, size));
     if (executable > 0)
@@ -142,23 +147,27 @@ static void say_list(const get *c)
         fprintf(stderr, "; %zu hidden", hidden);
     if (skipped > 0)
         fprintf(stderr, "; %zu skipped", skipped);
+    if (equal > 0)
+        fprintf(stderr, "; %zu there already", equal);
     fputc('\n', stderr);
 }
 
 static void say_list_json(const get *c)
 {
     const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
-    size_t skipped, hidden, executable;
-    count_list(m, kith_share_dir_skips(kith_share_fetch_dir(c->fetch)), &skipped, &hidden, &executable);
+    size_t skipped, equal, hidden, executable;
+    count_list(m, kith_share_dir_skips(kith_share_fetch_dir(c->fetch)), &skipped, &equal, &hidden,
+               &executable);
     json_t *top = json_array();
     for (size_t i = 0; i < m->count && json_array_size(top) < LIST_SHOWN; i++) {
         if (kith_manifest_entry(m, i).depth == 0)
             json_array_append_new(top, kith_json_text(path_text(m, i)));
     }
-    session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "event", "list", "files",
+    session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "event", "list", "files",
                             (json_int_t)m->files, "folders", (json_int_t)m->dirs, "links",
                             (json_int_t)m->links, "bytes", (json_int_t)m->bytes, "skipped",
-                            (json_int_t)skipped, "executable", (json_int_t)executable, "top", top));
+                            (json_int_t)skipped, "equal", (json_int_t)equal, "executable",
+                            (json_int_t)executable, "top", top));
     json_decref(top);
 }
 
@@ -252,17 +261,19 @@ static void on_list(get *c)
         ask(c);
 }
 
-static void say_end_json(const get *c, const kith_share_fetch_event *ev, double seconds, double transfer)
+static void say_end_json(const get *c, const kith_share_fetch_event *ev, uint64_t here, double seconds,
+                         double transfer)
 {
     static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
-    json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "event",
-                          ev->why ? "failed" : "done", "result", name_of(ev->why), "code",
-                          c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files",
-                          (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links",
-                          (json_int_t)ev->sum.links, "bytes", (json_int_t)ev->sum.bytes, "lost",
-                          (json_int_t)ev->sum.lost, "seconds", seconds, "transfer_seconds", transfer,
-                          "bytes_per_second", transfer > 0 ? (double)ev->sum.bytes / transfer : 0.0, "into",
-                          kith_json_text(c->dest), "peer", kith_json_peer(&c->ticket.peer));
+    json_t *o = json_pack(
+        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "event",
+        ev->why ? "failed" : "done", "result", name_of(ev->why), "code",
+        c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files", (json_int_t)ev->sum.files, "folders",
+        (json_int_t)ev->sum.dirs, "links", (json_int_t)ev->sum.links, "bytes", (json_int_t)ev->sum.bytes,
+        "lost", (json_int_t)ev->sum.lost, "equal", (json_int_t)ev->sum.equal, "kept", (json_int_t)ev->kept,
+        "here", (json_int_t)here, "seconds", seconds, "transfer_seconds", transfer, "bytes_per_second",
+        transfer > 0 ? (double)ev->sum.bytes / transfer : 0.0, "into", kith_json_text(c->dest), "peer",
+        kith_json_peer(&c->ticket.peer));
     for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
         json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
     if (ev->text)
@@ -270,17 +281,33 @@ static void say_end_json(const get *c, const kith_share_fetch_event *ev, double 
     session_print(o);
 }
 
-/* Why it failed, and what is there now: what was in place before stays there. */
-static void say_why(const kith_share_fetch_event *ev, bool began)
+/* What did not have to be fetched. */
+static const char *before_text(uint64_t equal, uint64_t here, char out[2 * SHARE_TEXT_MAX])
 {
-    char counts[SHARE_TEXT_MAX];
+    char size[SHARE_TEXT_MAX], n[SHARE_TEXT_MAX] = "", b[SHARE_TEXT_MAX] = "";
+    if (equal > 0)
+        (void)snprintf(n, sizeof n, "; %llu there already", (unsigned long long)equal);
+    if (here > 0)
+        (void)snprintf(b, sizeof b, "; %s of it from before", share_text_size(here, size));
+    (void)snprintf(out, 2 * SHARE_TEXT_MAX, "%s%s", n, b);
+    return out;
+}
+
+/* Why it failed, what is there now (what was in place before stays there), and how to go on. */
+static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
+{
+    char counts[SHARE_TEXT_MAX], size[SHARE_TEXT_MAX], in_place[SHARE_TEXT_MAX + 16] = "";
+    if (ev->sum.files + ev->sum.dirs + ev->sum.links > 0)
+        (void)snprintf(in_place, sizeof in_place, "; in place: %s",
+                       share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts));
     if (ev->why == KITH_FETCH_CHANGED || !began)
         cmd_warn("%s", ev->text);
-    else if (ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
-        cmd_warn("%s; what had come was removed", ev->text);
+    else if (ev->kept > 0)
+        cmd_warn("%s%s; what came is kept (%s in %s/" KITH_SHARE_PARTIAL
+                 "): the same 'kith get' goes on from there, 'kith get --discard' removes it",
+                 ev->text, in_place, share_text_size(ev->kept, size), c->dest);
     else
-        cmd_warn("%s; in place: %s; the rest of what had come was removed", ev->text,
-                 share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts));
+        cmd_warn("%s%s; nothing else is left behind", ev->text, in_place);
 }
 
 /* For the node that this home runs, now or later. */
@@ -297,7 +324,7 @@ static void leave_note(const get *c, kith_conduct conduct)
 static void on_end(get *c, const kith_share_fetch_event *ev)
 {
     kith_share_fetch_progress p = {0};
-    char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], before[2 * SHARE_TEXT_MAX];
     if (c->fetch)
         kith_share_fetch_progress_get(c->fetch, &p);
     /* what the person waited for, until everything was in place; and of it the transfer alone */
@@ -309,18 +336,19 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
         leave_note(c, ev->conduct);
     close_in(c);
     if (c->s.json) {
-        say_end_json(c, ev, (double)took / 1e9, (double)transfer / 1e9);
+        say_end_json(c, ev, p.here, (double)took / 1e9, (double)transfer / 1e9);
     } else {
         if (!ev->why || ev->why == KITH_FETCH_CHANGED)
-            printf("%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s\n",
+            printf("%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s%s\n",
                    share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
                    share_text_size(ev->sum.bytes, size), c->dest, (double)took / 1e9, (double)transfer / 1e9,
-                   share_text_speed(ev->sum.bytes, transfer, speed), c->path, c->channel);
+                   share_text_speed(p.verified - p.here, transfer, speed), c->path, c->channel,
+                   before_text(ev->sum.equal, p.here, before));
         fflush(stdout);
         if (ev->why)
-            say_why(ev, p.began > 0);
+            say_why(c, ev, p.began > 0);
     }
-    if (c->made_dest && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
+    if (c->made_dest && ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
         (void)rmdir(c->dest); /* ours, and empty */
     session_end(&c->s, c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why));
 }
@@ -362,8 +390,12 @@ static void on_timer(uv_timer_t *t)
     if (c->ended || !c->fetch)
         return;
     kith_share_fetch_progress_get(c->fetch, &p);
-    if (!p.began)
+    if (!p.began) {
+        if (lines(c) && !c->asking && p.hashed < p.to_hash)
+            share_text_line("looking at what is there already: %3.0f %% of %s",
+                            (double)p.hashed * 100 / (double)p.to_hash, share_text_size(p.to_hash, all));
         return;
+    }
     kith_time now = kith_host_now(c->s.host);
     if (c->line_at && now > c->line_at) {
         double r = (double)(p.verified - c->line_bytes) / (double)(now - c->line_at);
@@ -373,9 +405,10 @@ static void on_timer(uv_timer_t *t)
     c->line_bytes = p.verified;
     double left = c->rate > 0 ? (double)(p.wanted - p.verified) / c->rate : 0;
     if (c->s.json) {
-        session_print(json_pack("{s:s, s:I, s:I, s:I, s:f}", "event", "progress", "bytes",
-                                (json_int_t)p.verified, "total", (json_int_t)p.wanted, "files",
-                                (json_int_t)p.files, "bytes_per_second", c->rate * 1e9));
+        session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "event", "progress", "bytes",
+                                (json_int_t)p.verified, "here", (json_int_t)p.here, "total",
+                                (json_int_t)p.wanted, "files", (json_int_t)p.files, "bytes_per_second",
+                                c->rate * 1e9));
     } else if (c->tty) {
         if (p.ended) {
             share_text_line("putting everything into place");
@@ -430,8 +463,68 @@ static int read_ticket(get *c, const cmd_args *args)
     return e ? cmd_fail(EXIT_DAMAGED, "this ticket cannot be used: %s", why) : EXIT_OK;
 }
 
+/* The patterns of one option. */
+static int read_patterns(const cmd_args *args, const char *name, const char **out, size_t *count)
+{
+    for (size_t i = 0; i < args->given_count; i++) {
+        const char *pattern = args->given[i].value;
+        if (strcmp(args->given[i].name, name) != 0)
+            continue;
+        const char *why = kith_share_pattern_fault(pattern);
+        if (why)
+            return cmd_fail(EXIT_USAGE, "get: --%s '%s': %s", name, pattern, why);
+        if (*count == KITH_SELECT_PATTERNS)
+            return cmd_fail(EXIT_USAGE, "get: --%s may be given %d times", name, KITH_SELECT_PATTERNS);
+        out[(*count)++] = pattern;
+    }
+    return EXIT_OK;
+}
+
+static int read_durability(const cmd_args *args, kith_durability *out)
+{
+    static const char *const names[] = {
+        [KITH_DURABILITY_BATCH] = "batch",
+        [KITH_DURABILITY_NONE] = "none",
+        [KITH_DURABILITY_STRICT] = "strict",
+    };
+    *out = KITH_DURABILITY_BATCH;
+    if (!cmd_has(args, "durability"))
+        return EXIT_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(cmd_value(args, "durability"), names[i]) == 0) {
+            *out = (kith_durability)i;
+            return EXIT_OK;
+        }
+    }
+    return cmd_fail(EXIT_USAGE, "get: --durability is none, batch or strict");
+}
+
+/* kith get --discard: of one share, or of all. */
+static int discard_partial(const get *c, const cmd_args *args)
+{
+    size_t busy = 0;
+    int n = kith_share_discard(c->dest, args->rest_count > 0 ? c->ticket.root : NULL, 0, &busy);
+    if (n < 0)
+        return cmd_fail(EXIT_DISK, "cannot look into %s: %s", c->dest, strerror(-n));
+    if (busy > 0)
+        return cmd_fail(EXIT_BUSY,
+                        "partial content of %zu share%s in %s is in use: stop its 'kith get' first", busy,
+                        busy == 1 ? "" : "s", c->dest);
+    printf("partial content of %d share%s removed from %s\n", n, n == 1 ? "" : "s", c->dest);
+    return EXIT_OK;
+}
+
 static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
 {
+    int code = read_patterns(args, "only", c->select.only, &c->select.only_count);
+    if (!code)
+        code = read_patterns(args, "exclude", c->select.exclude, &c->select.exclude_count);
+    if (!code)
+        code = read_durability(args, &c->cfg.durability);
+    if (code)
+        return code;
+    if (args->rest_count == 0 && !cmd_has(args, "discard"))
+        return cmd_fail(EXIT_USAGE, "get: the ticket is missing");
     const char *given = NULL;
     static const struct {
         const char *name;
@@ -452,7 +545,8 @@ static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
     }
     c->yes = cmd_has(args, "yes");
     c->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";
-    if (!c->yes && (cmd_has(args, "json") || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)))
+    if (!c->yes && !cmd_has(args, "discard") &&
+        (cmd_has(args, "json") || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)))
         return cmd_fail(
             EXIT_USAGE,
             "get: there is no terminal to ask whether to take the share; pass -y to take it unasked");
@@ -505,10 +599,12 @@ static void pin_and_fetch(get *c)
 static int run(const cmd_args *args)
 {
     static get c; /* addresses make it large */
-    kith_share_clash clash;
+    kith_share_clash clash = KITH_SHARE_CLASH_FAIL;
     int code = read_options(&c, args, &clash);
-    if (!code)
+    if (!code && args->rest_count > 0)
         code = read_ticket(&c, args);
+    if (!code && cmd_has(args, "discard"))
+        return discard_partial(&c, args);
     if (!code)
         code = make_dest(&c);
     if (!code)
@@ -528,6 +624,8 @@ static int run(const cmd_args *args)
         .ticket = &c.ticket,
         .dest = c.dest,
         .clash = clash,
+        .durability = c.cfg.durability,
+        .select = c.select.only_count + c.select.exclude_count > 0 ? &c.select : NULL,
         .portable = cmd_has(args, "portable"),
         .event = on_event,
         .ctx = &c,
@@ -549,6 +647,16 @@ static const cmd_option options[] = {
     {.name = "overwrite", .help = "replace files that are there already"},
     {.name = "rename", .help = "give what clashes another name, like 'photos (2)'"},
     {.name = "skip", .help = "keep files that are there already and fetch the others"},
+    {.name = "only",
+     .arg = "PATTERN",
+     .many = true,
+     .help = "fetch only what matches, like '*.pdf', 'photos/' or 'a/**/b'; may be given again"},
+    {.name = "exclude", .arg = "PATTERN", .many = true, .help = "leave out what matches; may be given again"},
+    {.name = "durability",
+     .arg = "HOW",
+     .help = "none, batch (default) or strict: how much is paid so that a power cut loses little"},
+    {.name = "discard",
+     .help = "remove the partial content of the ticket's share in DIR, or without a ticket of all shares"},
     {.name = "portable", .help = "refuse names that Windows or macOS could not hold"},
     {.name = "json", .help = "print one event per line; the last is done or failed"},
     {0},
@@ -557,18 +665,23 @@ static const cmd_option options[] = {
 const cmd cmd_get = {
     .name = "get",
     .summary = "fetch a share by its ticket",
-    .usage = "TICKET | - [-o DIR] [-y] [--overwrite | --rename | --skip] [--portable] [--json]",
+    .usage =
+        "TICKET | - [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]... [--exclude PATTERN]...\n"
+        "           [--durability none|batch|strict] [--portable] [--json]\n"
+        "       kith get --discard [TICKET] [-o DIR]",
     .about =
         "Connects to the peer that the ticket names, shows what it offers and asks, then fetches. Every block is\n"
         "checked against the ticket before it is written, and everything is put into place only when all of it\n"
-        "has come: until then it lies in DIR/.kith-partial, and a transfer that fails leaves nothing behind.\n"
+        "has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection the same\n"
+        "command goes on from there. Files that are there already, just as they would come, are not fetched.\n"
         "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.",
     .examples = "  kith get kith1CiYAJAgB...\n"
                 "  kith get kith1CiYAJAgB... -o ~/Downloads -y\n"
-                "  kith get - -y < ticket.txt\n",
+                "  kith get kith1CiYAJAgB... --only 'photos/' --exclude '*.raw'\n"
+                "  kith get - -y < ticket.txt\n"
+                "  kith get --discard -o ~/Downloads\n",
     .options = options,
     .node = true,
-    .args_min = 1,
     .args_max = 64,
     .run = run,
 };

@@ -5,18 +5,27 @@
  * kith_manifest_parse, and is reached from a held descriptor one component at a time, never through a symbolic link (openat2 with
  * RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS where the kernel has it, O_NOFOLLOW on single components everywhere). Content is written to
  *
- *     DEST/.kith-partial/<share id>/N.part
+ *     DEST/.kith-partial/<list root>/N.part     content of entry N, at its place: leaves come in any order
+ *                                    journal    which leaves have been verified and are on the disk (share_journal.h)
+ *                                    list       the manifest
  *
- * and renamed into place when all of it is there, never over anything that was not seen before. Nothing of these functions may be called
- * for the same folder by two threads at once; kith_share_dir_write is made for a worker thread. */
+ * and renamed into place when all of it is there, never over anything that was not seen before. What a transfer that ended early leaves
+ * in that folder is what the next one of the same list goes on with; one of another list takes files and leaves that are the same.
+ *
+ * Nothing of these functions may be called for the same folder by two threads at once, but for sync, which may run beside write. */
 #ifndef KITH_HOST_SHARE_DIR_H
 #define KITH_HOST_SHARE_DIR_H
 
 #include "apps/share.h"
+#include "host/share_journal.h"
 
 #define KITH_SHARE_PARTIAL ".kith-partial"
+#define KITH_SHARE_PARTIAL_DAYS 30 /* older partial content is removed by the next transfer into the folder */
+#define KITH_SHARE_BATCH_BYTES (64u * 1024 * 1024) /* of content, or this long, before it is journaled: */
+#define KITH_SHARE_BATCH_TIME KITH_SEC(1)
 
-/* What to do about things that are there already. Folders are no clash: what is in them is. */
+/* What to do about things that are there already. Folders are no clash: what is in them is. Nor is a file whose content is the one that
+ * would come, or a link with the same target: it stays, and is not fetched. */
 typedef enum kith_share_clash {
     KITH_SHARE_CLASH_FAIL, /* change nothing */
     KITH_SHARE_CLASH_OVERWRITE, /* replace files and links (a folder is never replaced by a file, nor the other way round) */
@@ -33,39 +42,76 @@ typedef struct kith_share_dir_fault {
     size_t entry;     /* SIZE_MAX: the destination itself */
 } kith_share_dir_fault;
 
-/* Opens DEST, which must be a folder. m is borrowed and outlives the rest. NULL: *fault. */
+/* Opens DEST, which must be a folder. m is borrowed and outlives the rest; list_root is the hash of its list. NULL: *fault. */
 kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
-                                    const uint8_t root[KITH_BLAKE3_LEN], kith_share_dir_fault *fault);
-/* Removes what is not in place, and the folder for it. NULL is fine. */
-void kith_share_dir_close(kith_share_dir *d);
+                                    const uint8_t list_root[KITH_BLAKE3_LEN], kith_durability durability,
+                                    kith_share_dir_fault *fault);
+/* Keeps what was verified, if there is any and not everything is in place, for the next time; otherwise removes the folder for it.
+ * Returns how many bytes of content are kept. NULL is fine. */
+uint64_t kith_share_dir_close(kith_share_dir *d);
 
-/* Looks what is there already. Creates nothing. clashes: how many entries are in the way; *first one of them (FAIL; OVERWRITE: one that
- * cannot be replaced). KITH_EEXISTS: clashes > 0 and the policy does not resolve them. KITH_EPOLICY: the list wants our own folder.
- * KITH_EIO: *fault. KITH_ENOMEM. */
+/* ---- before content comes ---- */
+
+/* Says what is not wanted, by entry, before the survey; borrowed for the call. A folder that is not wanted has nothing in it that is. */
+void kith_share_dir_select(kith_share_dir *d, const uint8_t *unwanted);
+
+/* Says the files' roots, where the list does not have them: KITH_BLAKE3_LEN bytes per entry, known up to `known`; borrowed until close, and
+ * said again when more are. What is not known at the survey counts as a clash, and partial content of it at begin as not here. */
+void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known);
+
+/* Looks what is there already, and hashes files that may be the ones that would come: for a worker thread. Creates nothing. clashes: how
+ * many entries are in the way; *first one of them (FAIL; OVERWRITE: one that cannot be replaced). KITH_EEXISTS: clashes > 0 and the
+ * policy does not resolve them. KITH_EPOLICY: the list wants our own folder. KITH_EIO: *fault. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes,
                                           size_t *first, kith_share_dir_fault *fault);
-/* After the survey: one byte per entry, not zero for what is skipped; NULL: nothing is. */
+/* How far hashing is, from any thread: bytes. */
+void kith_share_dir_hashed(const kith_share_dir *d, uint64_t *done, uint64_t *total);
+
+/* After the survey: one byte per entry, not zero for what is not to be fetched. */
+enum { KITH_SHARE_SKIPPED = 1, KITH_SHARE_EQUAL = 2 /* it is there already, just as it would come */ };
 const uint8_t *kith_share_dir_skips(const kith_share_dir *d);
 /* After the survey: the name that a top entry gets, when it is not its own; empty: it is. Valid as long as d. */
 kith_bytes kith_share_dir_new_name(const kith_share_dir *d, size_t entry);
-/* Bytes free for the user, and bytes that all that is not skipped needs. */
+/* Bytes free for the user, and bytes that are needed for all that is neither skipped nor here in part. */
 void kith_share_dir_space(const kith_share_dir *d, uint64_t *available, uint64_t *needed);
 
-/* Makes the folder for partial content, emptied of what an earlier run left. EAGAIN in *fault: another process fetches this share into
- * this folder. */
+/* Makes the folder for partial content, or goes on with the one that is there: for a worker thread. EWOULDBLOCK in *fault: another process
+ * fetches this share into this folder. */
 KITH_CHECK kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault);
-/* Writes a block: items come in each blob's order. An item with a code drops its blob. */
+/* After begin, while nothing is being written: the leaves that are here. */
+const kith_leaves *kith_share_dir_here(const kith_share_dir *d);
+uint64_t kith_share_dir_bytes(const kith_share_dir *d); /* of them */
+/* Offers the chaining value that leaf `leaf` must have (the leaf's node in its file's tree). True: a file that is to be replaced has that
+ * very leaf at the same place; it was copied and is here now. For a worker thread, like write. */
+bool kith_share_dir_have_leaf(kith_share_dir *d, uint32_t leaf, const uint8_t cv[KITH_BLAKE3_LEN]);
+
+/* ---- content ---- */
+
+/* Writes verified content: bytes of a leaf in order, leaves in any. An item with a code drops its file. */
 KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b,
                                          kith_share_dir_fault *fault);
+/* Content that is not in the journal yet: bytes, roughly. From the thread that starts write and sync. */
+uint64_t kith_share_dir_unsynced(kith_share_dir *d);
+/* Brings what has been written into the journal, behind its own way to the disk; for a worker thread. To be called every
+ * KITH_SHARE_BATCH_BYTES or KITH_SHARE_BATCH_TIME. */
+KITH_CHECK kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault);
 
 typedef struct kith_share_dir_sum {
     uint64_t files, dirs, links, bytes; /* put in place */
+    uint64_t equal;                     /* files and links that were there already, just as they would come */
     uint64_t lost;                      /* files that the sharer could not give */
 } kith_share_dir_sum;
 
-/* Puts everything in place: content is synced to disk first (a few files one by one, many by one syncfs); then folders and files in the list's order, links last, then modes and
- * times of folders, and the folders are synced. KITH_EIO: *fault; *sum says how far it came. */
+/* Puts everything in place: content is synced to disk first (a few files one by one, many by one syncfs); then folders and files in the
+ * list's order, links last, then modes and times of folders, and the folders are synced. KITH_EIO: *fault; *sum says how far it came, and
+ * what is not in place yet is kept. */
 KITH_CHECK kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum *sum,
                                           kith_share_dir_fault *fault);
+
+/* ---- partial content that nobody goes on with ---- */
+
+/* Removes partial content from DEST, but what another process is using: that of one list, or (NULL) all of it that nothing was added to
+ * for `days`. Returns how many lists' was removed, and in *busy how many were in use; < 0: -errno. */
+int kith_share_discard(const char *dest, const uint8_t *list_root, unsigned days, size_t *busy);
 
 #endif

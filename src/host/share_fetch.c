@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Fetching a share. One job at a time runs on the worker pool: it writes the blocks that have come, or puts everything into place. While
- * it runs the folder is its own. */
+ * it runs the folder is its own, but for the sync that may run beside it, so that writing does not wait for the disk. */
 #include "host/share_fetch.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #define TEXT_MAX 2048
 #define PATH_TEXT_MAX 512 /* of a path in a message */
 
-enum job_kind { JOB_NONE, JOB_WRITE, JOB_FINISH, JOB_CLEAN };
+enum job_kind { JOB_NONE, JOB_SURVEY, JOB_BEGIN, JOB_WRITE, JOB_FINISH, JOB_CLEAN };
 
 struct kith_share_fetch {
     kith_share_fetch_config cfg;
@@ -28,9 +28,11 @@ struct kith_share_fetch {
     kith_share_dir *dir;
     kith_share_fetch_progress progress;
 
-    kith_list blocks;  /* to be written */
-    bool stored, done; /* the machine has handed out everything; has no more to do */
+    kith_list blocks;             /* to be written */
+    bool stored, done;            /* the machine has handed out everything; has no more to do */
+    bool want_survey, want_begin; /* jobs to come */
     bool placed, cleaned, ended;
+    uint64_t kept;
     kith_share_fetch_why why; /* the first failure */
     char text[TEXT_MAX];
     kith_conduct conduct;
@@ -42,9 +44,20 @@ struct kith_share_fetch {
     kith_err job_err;
     kith_share_dir_fault fault;
     kith_share_dir_sum sum;
+    size_t clashes, first;
+
+    /* the sync */
+    uv_work_t sync_work;
+    uv_timer_t sync_timer;
+    bool syncing, sync_due, timer_open;
+    kith_err sync_err;
+    kith_share_dir_fault sync_fault;
 };
 
 static void pump(kith_share_fetch *f);
+static void surveyed(kith_share_fetch *f);
+static void begun(kith_share_fetch *f);
+static void rx_events(kith_share_fetch *f);
 
 static void tell(kith_share_fetch *f, kith_share_fetch_event ev)
 {
@@ -119,6 +132,12 @@ static void job_work(uv_work_t *w)
     kith_share_fetch *f = KITH_OF(w, kith_share_fetch, work);
     f->job_err = KITH_OK;
     switch (f->job) {
+    case JOB_SURVEY:
+        f->job_err = kith_share_dir_survey(f->dir, f->cfg.clash, &f->clashes, &f->first, &f->fault);
+        break;
+    case JOB_BEGIN:
+        f->job_err = kith_share_dir_begin(f->dir, &f->fault);
+        break;
     case JOB_WRITE:
         KITH_EACH (&f->writing, k) {
             if (!f->job_err)
@@ -129,7 +148,7 @@ static void job_work(uv_work_t *w)
         f->job_err = kith_share_dir_finish(f->dir, &f->sum, &f->fault);
         break;
     case JOB_CLEAN: /* there may be no folder yet; then this is a turn of the loop, in which last words leave */
-        kith_share_dir_close(f->dir);
+        f->kept = kith_share_dir_close(f->dir);
         f->dir = NULL;
         break;
     case JOB_NONE:
@@ -155,8 +174,12 @@ static void job_after(uv_work_t *w, int status)
     (void)status;
     f->job = JOB_NONE;
     give_back(f, &f->writing);
-    if (f->job_err) {
+    if (job == JOB_SURVEY) {
+        surveyed(f);
+    } else if (f->job_err) {
         fail_disk(f, &f->fault);
+    } else if (job == JOB_BEGIN) {
+        begun(f);
     } else if (job == JOB_FINISH) {
         f->placed = true;
         if (f->rx)
@@ -176,6 +199,50 @@ static void job_start(kith_share_fetch *f, enum job_kind job)
     }
 }
 
+/* ---- the sync ---- */
+
+static void sync_job(uv_work_t *w)
+{
+    kith_share_fetch *f = KITH_OF(w, kith_share_fetch, sync_work);
+    f->sync_err = kith_share_dir_sync(f->dir, &f->sync_fault);
+}
+
+static void sync_after(uv_work_t *w, int status)
+{
+    kith_share_fetch *f = KITH_OF(w, kith_share_fetch, sync_work);
+    (void)status;
+    f->syncing = false;
+    if (f->sync_err)
+        fail_disk(f, &f->sync_fault);
+    pump(f);
+}
+
+/* Brings into the journal what was written, when it is a batch's worth, or a batch's time is over. */
+static void sync_some(kith_share_fetch *f)
+{
+    if (f->syncing || failed(f) || f->placed || f->job == JOB_FINISH || !f->timer_open)
+        return;
+    uint64_t n = kith_share_dir_unsynced(f->dir);
+    if (n == 0 || (n < KITH_SHARE_BATCH_BYTES && !f->sync_due))
+        return;
+    f->sync_due = false;
+    f->syncing = uv_queue_work(kith_host_loop(f->cfg.host), &f->sync_work, sync_job, sync_after) == 0;
+}
+
+static void on_sync_timer(uv_timer_t *t)
+{
+    kith_share_fetch *f = KITH_OF(t, kith_share_fetch, sync_timer);
+    f->sync_due = true;
+    sync_some(f);
+}
+
+static void close_timer(kith_share_fetch *f)
+{
+    if (f->timer_open)
+        uv_close((uv_handle_t *)&f->sync_timer, NULL);
+    f->timer_open = false;
+}
+
 static void end(kith_share_fetch *f)
 {
     if (f->ended)
@@ -186,6 +253,7 @@ static void end(kith_share_fetch *f)
                 .why = f->why,
                 .text = failed(f) ? f->text : NULL,
                 .sum = f->sum,
+                .kept = f->kept,
                 .conduct = f->conduct,
             });
 }
@@ -195,8 +263,12 @@ static void pump(kith_share_fetch *f)
 {
     if (f->job != JOB_NONE || f->ended)
         return;
+    sync_some(f);
     if (failed(f) || (f->placed && (f->done || !f->rx))) {
         give_back(f, &f->blocks);
+        close_timer(f);
+        if (f->syncing)
+            return;
         if (!f->cleaned) {
             f->cleaned = true;
             job_start(f, JOB_CLEAN);
@@ -214,7 +286,14 @@ static void pump(kith_share_fetch *f)
         for (kith_link *k; (k = kith_list_pop(&f->blocks)) != NULL;)
             kith_list_push(&f->writing, k);
         job_start(f, JOB_WRITE);
-    } else if (f->stored && !f->placed) {
+    } else if (f->want_survey) {
+        f->want_survey = false;
+        job_start(f, JOB_SURVEY);
+    } else if (f->want_begin) {
+        f->want_begin = false;
+        job_start(f, JOB_BEGIN);
+    } else if (f->stored && !f->placed && !f->syncing) {
+        close_timer(f);
         job_start(f, JOB_FINISH);
     }
 }
@@ -262,6 +341,26 @@ static void size_text(uint64_t n, char out[32])
     (void)snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", v, units[u]);
 }
 
+/* False: it failed. */
+static bool select_some(kith_share_fetch *f)
+{
+    size_t left = 0;
+    uint8_t *unwanted = malloc(f->manifest.count);
+    if (!unwanted) {
+        fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
+        return false;
+    }
+    kith_share_select_run(f->cfg.select, &f->manifest, unwanted);
+    kith_share_dir_select(f->dir, unwanted);
+    for (size_t i = 0; i < f->manifest.count; i++)
+        left += !unwanted[i];
+    free(unwanted);
+    if (left == 0)
+        fail(f, KITH_FETCH_DECLINED, KITH_SHARE_DECLINED,
+             "nothing of the share is wanted: no name matches --only, or --exclude takes all");
+    return left > 0;
+}
+
 static void on_list(kith_share_fetch *f)
 {
     kith_bytes list = kith_share_rx_list(f->rx);
@@ -275,15 +374,23 @@ static void on_list(kith_share_fetch *f)
         fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory for the list");
         return;
     }
-    f->dir = kith_share_dir_open(f->cfg.dest, &f->manifest, f->ticket.root, &fault);
+    f->dir = kith_share_dir_open(f->cfg.dest, &f->manifest, f->ticket.root, f->cfg.durability, &fault);
     if (!f->dir) {
         fail_disk(f, &fault);
         return;
     }
-    size_t clashes = 0, first = 0;
-    kith_err err = kith_share_dir_survey(f->dir, f->cfg.clash, &clashes, &first, &fault);
-    if (err) {
-        fail_survey(f, err, clashes, first, &fault);
+    if (f->cfg.select && !select_some(f))
+        return;
+    f->want_survey = true;
+    pump(f);
+}
+
+static void surveyed(kith_share_fetch *f)
+{
+    if (failed(f))
+        return;
+    if (f->job_err) {
+        fail_survey(f, f->job_err, f->clashes, f->first, &f->fault);
         return;
     }
     uint64_t available, needed;
@@ -298,24 +405,34 @@ static void on_list(kith_share_fetch *f)
     }
     const uint8_t *skips = kith_share_dir_skips(f->dir);
     for (size_t i = 0; i < f->manifest.count; i++)
-        f->progress.wanted += skips && skips[i] ? 0 : kith_manifest_entry(&f->manifest, i).size;
+        f->progress.wanted += skips[i] ? 0 : kith_manifest_entry(&f->manifest, i).size;
     tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_LIST, .conn = f->conn});
 }
 
 void kith_share_fetch_accept(kith_share_fetch *f)
 {
-    kith_share_dir_fault fault = {0};
     if (failed(f) || f->ended || !f->rx || f->progress.began)
         return;
-    if (kith_share_dir_begin(f->dir, &fault)) {
-        fail_disk(f, &fault);
-        return;
-    }
     f->progress.began = kith_host_now(f->cfg.host);
-    kith_err err = kith_share_rx_accept(f->rx, f->progress.began, kith_share_dir_skips(f->dir));
+    f->want_begin = true;
+    pump(f);
+}
+
+static void begun(kith_share_fetch *f)
+{
+    if (failed(f) || !f->rx)
+        return;
+    f->progress.here = kith_share_dir_bytes(f->dir);
+    uv_timer_init(kith_host_loop(f->cfg.host), &f->sync_timer);
+    f->timer_open = true;
+    uv_timer_start(&f->sync_timer, on_sync_timer, KITH_SHARE_BATCH_TIME / 1000000,
+                   KITH_SHARE_BATCH_TIME / 1000000);
+    kith_err err = kith_share_rx_accept(f->rx, kith_host_now(f->cfg.host), kith_share_dir_skips(f->dir),
+                                        kith_share_dir_here(f->dir));
     if (err == KITH_ENOMEM)
         fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
     wake(f); /* a stream that has ended meanwhile says so itself */
+    rx_events(f);
 }
 
 /* ---- the machine's events ---- */
@@ -345,7 +462,7 @@ static void rx_failed(kith_share_fetch *f, const kith_share_rx_event *ev)
     case KITH_ECRYPTO:
         f->conduct = KITH_CONDUCT_CORRUPT;
         fail(f, KITH_FETCH_DAMAGED, KITH_SHARE_NONE,
-             "what the sharer sent of %s is not what the ticket stands for; nothing of it was kept", path);
+             "what the sharer sent of %s is not what the ticket stands for; it was thrown away", path);
         return;
     case KITH_EPROTO:
     case KITH_ELIMIT:
@@ -511,4 +628,7 @@ void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_p
     *out = f->progress;
     if (f->rx)
         kith_share_rx_progress(f->rx, &out->verified, &out->files);
+    out->verified += out->here;
+    if (f->dir)
+        kith_share_dir_hashed(f->dir, &out->hashed, &out->to_hash);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Fetching a share by its ticket: dials, gets the list, lets the owner choose, writes what comes on the worker pool, puts it into place.
  *
- *     dialling -> listing --LIST--> choosing --accept--> fetching -> placing --DONE-->
- *         any of them --FAILED-->                (partial content is removed first) */
+ *     dialling -> listing -> surveying --LIST--> choosing --accept--> fetching -> placing --DONE-->
+ *         any of them --FAILED-->                (what was verified is kept, share_dir.h) */
 #ifndef KITH_HOST_SHARE_FETCH_H
 #define KITH_HOST_SHARE_FETCH_H
 
 #include "apps/share_rx.h"
+#include "apps/share_select.h"
 #include "apps/share_ticket.h"
 #include "host/host.h"
 #include "host/share_dir.h"
@@ -42,6 +43,7 @@ typedef struct kith_share_fetch_event {
     size_t entry;
     kith_conn *conn;
     kith_share_dir_sum sum; /* END: what is in place */
+    uint64_t kept; /* END: bytes of content that are not in place, and that another time goes on with */
     kith_conduct
         conduct; /* END: what the sharer did, by its own authenticated channel; KITH_CONDUCTS: nothing that counts */
 } kith_share_fetch_event;
@@ -51,6 +53,8 @@ typedef struct kith_share_fetch_config {
     const kith_ticket *ticket; /* copied */
     const char *dest;          /* folder; borrowed until the end */
     kith_share_clash clash;
+    kith_durability durability;
+    const kith_share_select *select; /* borrowed until the end; NULL: everything */
     bool portable;
     void (*event)(void *ctx, const kith_share_fetch_event *ev);
     void *ctx;
@@ -66,14 +70,16 @@ const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
 /* In answer to LIST. */
 void kith_share_fetch_accept(kith_share_fetch *f);
-/* Ends it: partial content is removed, END follows with DECLINED and this text (static). */
+/* Ends it: END follows with DECLINED and this text (static). */
 void kith_share_fetch_stop(kith_share_fetch *f, const char *text);
 
 typedef struct kith_share_fetch_progress {
     uint64_t verified, wanted; /* bytes of content */
     uint64_t files;
-    kith_time began; /* 0: not yet accepted */
-    kith_time ended; /* when the last byte was here, or 0 */
+    uint64_t here;            /* bytes that an earlier transfer left: part of wanted and verified */
+    uint64_t hashed, to_hash; /* of files that are there already, before LIST */
+    kith_time began;          /* 0: not yet accepted */
+    kith_time ended;          /* when the last byte was here, or 0 */
 } kith_share_fetch_progress;
 void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_progress *out);
 

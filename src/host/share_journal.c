@@ -16,7 +16,8 @@
 
 #define NEW_NAME KITH_JOURNAL_NAME ".new"
 
-enum { BEGIN = 1, HERE = 2, GONE = 3 };
+#define BEGIN 1 /* kinds of records, besides kith_journal_kind */
+
 enum {
     VERSION = 1,
     HEAD_LEN = 3,
@@ -36,14 +37,14 @@ static uint32_t sum_of(const uint8_t root[KITH_BLAKE3_LEN], uint64_t place, kith
 
 /* ---- reading ---- */
 
-static kith_err take_ranges(const kith_env *env, kith_leaves *s, kith_bytes body, bool here)
+static kith_err take_ranges(const kith_env *env, kith_leaves *s, kith_bytes body, bool add)
 {
     kith_err err = KITH_OK;
     for (kith_rd r = kith_rd_of(body); r.in.len > 0 && !err;) {
         uint32_t first = kith_get_be32(&r), end = kith_get_be32(&r);
         if (r.bad || first >= end)
             return KITH_EFORMAT; /* our own sum is right: written by another version */
-        err = here ? kith_leaves_add(s, env, first, end) : kith_leaves_remove(s, env, first, end);
+        err = add ? kith_leaves_add(s, env, first, end) : kith_leaves_remove(s, env, first, end);
     }
     return err;
 }
@@ -80,14 +81,22 @@ kith_err kith_journal_parse(const kith_env *env, kith_bytes in, const uint8_t li
             return place > 0 ? KITH_OK : KITH_EFORMAT;
         if (kind == BEGIN)
             err = take_begin(body, list_root, out);
-        else if (kind == HERE || kind == GONE)
-            err = take_ranges(env, &out->here, body, kind == HERE);
+        else if (kind == KITH_JOURNAL_HERE || kind == KITH_JOURNAL_GONE)
+            err = take_ranges(env, &out->here, body, kind == KITH_JOURNAL_HERE);
+        else if (kind == KITH_JOURNAL_MADE)
+            err = take_ranges(env, &out->made, body, true);
         else
             err = KITH_EFORMAT;
         if (err)
             return err;
         out->good = in.len - r.in.len;
     }
+}
+
+void kith_journal_state_fini(kith_journal_state *st, const kith_env *env)
+{
+    kith_leaves_fini(&st->here, env);
+    kith_leaves_fini(&st->made, env);
 }
 
 static int read_all(int fd, uint8_t *p, size_t len)
@@ -127,7 +136,7 @@ int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith
         e = err == KITH_ENOMEM ? ENOMEM : err ? ENOENT : 0;
     }
     if (e)
-        kith_leaves_fini(&out->here, kith_host_env());
+        kith_journal_state_fini(out, kith_host_env());
     free(bytes);
     (void)close(fd);
     return e;
@@ -164,17 +173,17 @@ static int append(kith_journal *j, uint8_t kind, kith_bytes body)
     return e;
 }
 
-int kith_journal_put(kith_journal *j, const kith_leaves *leaves, bool here)
+int kith_journal_put(kith_journal *j, kith_journal_kind kind, const kith_leaves *ranges)
 {
     uint8_t body[KITH_JOURNAL_RANGES * RANGE_LEN];
     int e = 0;
-    for (size_t i = 0; i < leaves->count && !e;) {
+    for (size_t i = 0; i < ranges->count && !e;) {
         kith_wr w = kith_wr_of(kith_span_of(body, sizeof body));
-        for (; i < leaves->count && w.len < sizeof body; i++) {
-            kith_put_be32(&w, leaves->ranges[i].first);
-            kith_put_be32(&w, leaves->ranges[i].end);
+        for (; i < ranges->count && w.len < sizeof body; i++) {
+            kith_put_be32(&w, ranges->ranges[i].first);
+            kith_put_be32(&w, ranges->ranges[i].end);
         }
-        e = append(j, here ? HERE : GONE, kith_wr_bytes(&w));
+        e = append(j, (uint8_t)kind, kith_wr_bytes(&w));
     }
     return e;
 }
@@ -213,7 +222,9 @@ int kith_journal_begin(kith_journal *j, int folder, const uint8_t list_root[KITH
     memcpy(j->list_root, list_root, KITH_BLAKE3_LEN);
     int e = append(j, BEGIN, kith_wr_bytes(&w));
     if (!e)
-        e = kith_journal_put(j, &st->here, true);
+        e = kith_journal_put(j, KITH_JOURNAL_HERE, &st->here);
+    if (!e)
+        e = kith_journal_put(j, KITH_JOURNAL_MADE, &st->made);
     if (!e && sync && fdatasync(j->fd))
         e = errno;
     if (!e && renameat(folder, NEW_NAME, folder, KITH_JOURNAL_NAME))

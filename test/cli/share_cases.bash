@@ -106,19 +106,84 @@ another_share_of_the_same_peer_is_refused() {
     exits 5 && said "no such share" && [ ! -e out ]
 }
 
-a_stopped_receiver_leaves_nothing_and_says_so() {
+a_stopped_receiver_says_how_to_go_on() {
     head -c 300000000 /dev/zero >big; share_start stopped big || return 1
     mkdir out
     KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
-    wait_until 10 test -e out/.kith-partial || return 1
-    sleep 0.05; kill -INT $pid
+    wait_until 10 has_part out || return 1
+    kill -INT $pid
     wait $pid; code=$?
     [ "$code" -eq 0 ] && { echo "    it was too quick to be stopped"; return 0; }
-    exits 130 && said "stopped; what had come was removed" && nothing_left out && [ -z "$(ls -A out)" ] || return 1
+    exits 130 && [ "$(ls -A out)" = .kith-partial ] || return 1
+    said "stopped; what came is kept" && said "goes on from there" || return 1
     wait_until 5 grep -q "stopped on the other side" "$work/stopped.err" || { cat "$work/stopped.err"; return 1; }
     get "$ticket" -o out # and again
-    exits 0 && cmp big out/big
+    exits 0 && cmp big out/big && nothing_left out && grep -q "from before" "$work/get.out" || { cat "$work/get.out"; return 1; }
+}
+
+what_was_kept_can_be_discarded() {
+    head -c 150000000 /dev/zero >big; share_start discarded big || return 1
+    mkdir out
+    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 10 has_part out || return 1
+    kill -STOP $pid # it holds its folder
+    KITH_HOME=$work/home-get $there "$kith" get --discard -o out >"$work/get.out" 2>"$work/get.err"; code=$?
+    exits 7 && said "in use" && has_part out || return 1
+    kill -INT $pid; kill -CONT $pid
+    wait $pid; code=$?
+    [ "$code" -eq 0 ] && { echo "    it was too quick to be stopped"; return 0; }
+    KITH_HOME=$work/home-get $there "$kith" get --discard "$ticket" -o out >"$work/get.out" 2>"$work/get.err"; code=$?
+    exits 0 && grep -q "partial content of 1 share removed" "$work/get.out" && [ -z "$(ls -A out)" ]
+}
+
+a_part_of_a_share_can_be_fetched() {
+    mkdir -p src/a/b src/c; echo 1 >src/a/one.txt; echo 2 >src/a/b/two.pdf; echo 3 >src/c/three.pdf; echo 4 >src/four.raw
+    share_start selected src || return 1
+    get "$ticket" -o out --only '*.pdf' --exclude 'src/c/'
+    exits 0 && [ "$(cd out && find . -type f)" = ./src/a/b/two.pdf ] && [ ! -e out/src/c ] || { find out; return 1; }
+    get "$ticket" -o out # the rest: what is there is not fetched
+    exits 0 && same src out/src && grep -q "there already" "$work/get.out" || return 1
+    get "$ticket" -o out3 --only 'nothing*'
+    exits 1 && said "nothing of the share is wanted" && [ ! -e out3 ] || return 1
+    get "$ticket" -o out3 --only '[a'
+    exits 2 && said "its [ has no ]"
+}
+
+a_killed_receiver_and_a_new_sharer_go_on() {
+    mkdir src; head -c 200000000 /dev/urandom >src/big; seq 5000 >src/numbers
+    share_start first src || return 1
+    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >/dev/null 2>&1 </dev/null &
+    local pid=$!
+    wait_until 10 has_list out # the first second is in the journal
+    kill -9 $pid; wait $pid 2>/dev/null
+    share_stop
+    share_start second src || return 1
+    get "$ticket" -o out
+    exits 0 && same src out/src && nothing_left out || return 1
+    grep -q "from before" "$work/get.out" || echo "    it was too quick to be stopped"
+}
+
+killed_ten_times_it_arrives_intact() {
+    mkdir src; head -c 100000000 /dev/urandom >src/big; seq 20000 | split -l 100 - src/small
+    share_start kills src || return 1
+    local i pid
+    for i in $(seq 10); do
+        KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >/dev/null 2>"$work/get.err" </dev/null &
+        pid=$!
+        wait_until 10 test -e out/.kith-partial
+        sleep "0.0$((RANDOM % 90 + 10))"
+        if [ $((i % 3)) -eq 0 ]; then
+            kill -9 "$share_pid"; wait "$share_pid" 2>/dev/null
+            wait $pid
+            share_start "kills$i" src || return 1
+        else
+            kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
+        fi
+    done
+    get "$ticket" -o out
+    exits 0 && same src out/src && nothing_left out
 }
 
 a_killed_receiver_can_start_again() {
@@ -139,7 +204,7 @@ a_killed_sender_is_reported() {
     kill -9 "$share_pid"; wait "$share_pid" 2>/dev/null
     wait $pid; code=$?
     [ "$code" -eq 0 ] && { echo "    it was too quick to be killed"; return 0; }
-    exits 6 && said "lost" && said "fetch again" && [ ! -e out/big ] && { [ ! -e out ] || nothing_left out; }
+    exits 6 && said "lost" && said "fetch again" && [ ! -e out/big ]
 }
 
 a_sender_that_stops_is_reported() {
@@ -165,7 +230,10 @@ a_full_disk_is_reported() {
     mkdir many; for i in $(seq 100); do echo "$i" >"many/$i"; done
     share_start full2 many || return 1
     get "$ticket" -o "$work/full"
-    exits 10 && said "No space left" && said "make room" && [ -z "$(ls -A "$work/full")" ]
+    exits 10 && said "No space left" && said "make room" && [ "$(ls -A "$work/full")" = .kith-partial ] || return 1
+    mount -o remount,nr_inodes=500 "$work/full" || return 1
+    get "$ticket" -o "$work/full"
+    exits 0 && same many "$work/full/many" && nothing_left "$work/full"
 }
 
 a_folder_without_permission_is_reported() {
@@ -220,7 +288,9 @@ hostile_shares_write_nothing() {
         get "$(cat "$mode/ticket")" -o "$mode/in/out"
         kill $pid
         exits "$want" || { echo "    in mode $mode"; return 1; }
-        [ -z "$(find "$mode/in" -mindepth 1)" ] || { echo "    mode $mode left:"; find "$mode/in"; return 1; }
+        # a block that was right before the one that was wrong is kept
+        [ "$mode" != wrong_end ] || rm -rf "$mode/in/out/.kith-partial"
+        [ -z "$(find "$mode/in" -mindepth 1 -not -name out)" ] || { echo "    mode $mode left:"; find "$mode/in"; return 1; }
         [ ! -e /tmp/kith-evil ] && [ ! -e evil ] && [ ! -e "$mode/evil" ] || { echo "    mode $mode escaped"; return 1; }
         ! LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/get.err" || { echo "    mode $mode reached the terminal"; return 1; }
     done < <("$tools/tool_hostile_sharer" --modes)
@@ -276,8 +346,12 @@ cases=(
     a_ticket_with_one_wrong_character_is_named_so
     a_sharer_that_is_gone_is_named_so
     another_share_of_the_same_peer_is_refused
-    a_stopped_receiver_leaves_nothing_and_says_so
+    a_stopped_receiver_says_how_to_go_on
+    what_was_kept_can_be_discarded
+    a_part_of_a_share_can_be_fetched
     a_killed_receiver_can_start_again
+    a_killed_receiver_and_a_new_sharer_go_on
+    killed_ten_times_it_arrives_intact
     a_killed_sender_is_reported
     a_sender_that_stops_is_reported
     a_full_disk_is_reported

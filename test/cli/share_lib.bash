@@ -66,6 +66,10 @@ same() { diff -r --no-dereference "$1" "$2" || return 1; }
 # nothing_left DIR: no folder for partial content.
 nothing_left() { [ ! -e "$1/.kith-partial" ] || { echo "    left behind:"; find "$1/.kith-partial"; return 1; }; }
 
+# has_part DIR, has_list DIR: some content has come; some of it is in the journal.
+has_part() { compgen -G "$1/.kith-partial/*/*.part" >/dev/null; }
+has_list() { compgen -G "$1/.kith-partial/*/list" >/dev/null; }
+
 # sound: no sanitizer has found anything in a process that was not asked for its exit code.
 sound() { ! grep -E 'ERROR: .*Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$work"/*.err | head -n 5 | sed 's/^/    /' | grep .; }
 

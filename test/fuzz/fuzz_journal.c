@@ -44,9 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         e.calls = 0;
         err = kith_journal_parse(&e.env, kith_bytes_of(buf, st.good), root, &again);
         assert(!err && again.good == st.good && again.here.total == st.here.total);
-        kith_leaves_fini(&again.here, &e.env);
+        kith_journal_state_fini(&again, &e.env);
     }
-    kith_leaves_fini(&st.here, &e.env);
+    kith_journal_state_fini(&st, &e.env);
     assert(e.held == 0);
     return 0;
 }

@@ -58,7 +58,7 @@ static void rx_events(both *w, unsigned op)
         if (ev.kind == KITH_SHARE_RX_LIST) {
             uint8_t skip[16] = {(uint8_t)(op & 64), 0, 0, (uint8_t)(op & 32)};
             assert(kith_share_rx_manifest(w->rx)->count == the_share.count);
-            e = kith_share_rx_accept(w->rx, w->now, skip);
+            e = kith_share_rx_accept(w->rx, w->now, skip, NULL);
             assert(e == KITH_OK || heap.fail_at);
         } else if (ev.kind == KITH_SHARE_RX_BLOCK) {
             shown(ev.block);

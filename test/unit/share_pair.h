@@ -116,7 +116,7 @@ static inline bool rx_events(pair *p, uint64_t *rnd)
             p->listed = true;
             const kith_manifest *m = kith_share_rx_manifest(p->rx);
             assert_int_equal(m->count, p->share->count);
-            kith_err e = kith_share_rx_accept(p->rx, p->now, p->skip);
+            kith_err e = kith_share_rx_accept(p->rx, p->now, p->skip, NULL);
             if (e)
                 kith_share_rx_stop(p->rx, KITH_SHARE_INTERNAL);
             break;

@@ -42,7 +42,7 @@ static kith_leaves leaves_of(uint32_t first, uint32_t end)
 static void put(kith_journal *j, uint32_t first, uint32_t end, bool here)
 {
     kith_leaves s = leaves_of(first, end);
-    assert_int_equal(kith_journal_put(j, &s, here), 0);
+    assert_int_equal(kith_journal_put(j, here ? KITH_JOURNAL_HERE : KITH_JOURNAL_GONE, &s), 0);
     kith_leaves_fini(&s, kith_host_env());
 }
 
@@ -52,7 +52,7 @@ static kith_journal begin(void)
     kith_journal_state st = {.here = leaves_of(1000, 1010)};
     kith_journal_run(st.run);
     assert_int_equal(kith_journal_begin(&j, folder, root, &st, true), 0);
-    kith_leaves_fini(&st.here, kith_host_env());
+    kith_journal_state_fini(&st, kith_host_env());
     return j;
 }
 
@@ -88,14 +88,18 @@ static void what_was_written_is_read(void **state)
     put(&j, 0, 7, true);
     put(&j, 9, 12, true);
     put(&j, 3, 5, false);
+    kith_leaves made = leaves_of(7, 9);
+    assert_int_equal(kith_journal_put(&j, KITH_JOURNAL_MADE, &made), 0);
+    kith_leaves_fini(&made, kith_host_env());
     assert_int_equal(kith_journal_sync(&j), 0);
     kith_journal_close(&j);
     assert_int_equal(kith_journal_load(folder, root, &st), 0);
     static const kith_leaf_range want[] = {{0, 3}, {5, 7}, {9, 12}, {1000, 1010}};
     assert_true(is(&st.here, want, 4));
+    assert_true(is(&st.made, &(kith_leaf_range){7, 9}, 1));
     kith_journal_run(run);
     assert_memory_equal(st.run, run, sizeof run);
-    kith_leaves_fini(&st.here, kith_host_env());
+    kith_journal_state_fini(&st, kith_host_env());
     assert_int_equal(kith_journal_load(folder, other_root, &st), ENOENT);
 }
 
@@ -107,11 +111,11 @@ static void many_ranges_take_many_records(void **state)
     kith_journal j = begin();
     for (uint32_t i = 0; i < 3 * KITH_JOURNAL_RANGES + 1; i++)
         assert_int_equal(kith_leaves_add(&s, kith_host_env(), 2000 + 2 * i, 2001 + 2 * i), KITH_OK);
-    assert_int_equal(kith_journal_put(&j, &s, true), 0);
+    assert_int_equal(kith_journal_put(&j, KITH_JOURNAL_HERE, &s), 0);
     kith_journal_close(&j);
     assert_int_equal(kith_journal_load(folder, root, &st), 0);
     assert_int_equal(st.here.total, s.total + 10);
-    kith_leaves_fini(&st.here, kith_host_env());
+    kith_journal_state_fini(&st, kith_host_env());
     kith_leaves_fini(&s, kith_host_env());
 }
 
@@ -145,7 +149,7 @@ static void check_damaged(kith_bytes b, size_t at)
         want += batches[i].end - batches[i].first;
     }
     assert_int_equal(st.here.total, want);
-    kith_leaves_fini(&st.here, kith_host_env());
+    kith_journal_state_fini(&st, kith_host_env());
 }
 
 static void a_torn_tail_is_cut_off_at_every_byte(void **state)
@@ -198,13 +202,13 @@ static void writing_goes_on_over_a_torn_tail(void **state)
     assert_int_equal(st.good, ends[3]);
     kith_journal j;
     assert_int_equal(kith_journal_begin(&j, folder, root, &st, false), 0);
-    kith_leaves_fini(&st.here, kith_host_env());
+    kith_journal_state_fini(&st, kith_host_env());
     put(&j, 40, 41, true);
     kith_journal_close(&j);
     assert_int_equal(kith_journal_load(folder, root, &st), 0);
     static const kith_leaf_range want[] = {{0, 9}, {40, 41}, {1000, 1010}};
     assert_true(is(&st.here, want, 3));
-    kith_leaves_fini(&st.here, kith_host_env());
+    kith_journal_state_fini(&st, kith_host_env());
 }
 
 static void what_is_no_file_of_ours_is_no_journal(void **state)
@@ -232,7 +236,7 @@ static void without_memory_nothing_is_claimed(void **state)
     const kith_env *env = support_env(&heap);
     heap.fail_at = 1;
     assert_int_equal(kith_journal_parse(env, kith_span_bytes(b), root, &st), KITH_ENOMEM);
-    kith_leaves_fini(&st.here, env);
+    kith_journal_state_fini(&st, env);
     support_heap_check(&heap);
 }
 

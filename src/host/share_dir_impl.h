@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The receiving folder from within: what share_dir.c, share_survey.c, share_part.c, share_salvage.c and share_place.c share. */
+#ifndef KITH_HOST_SHARE_DIR_IMPL_H
+#define KITH_HOST_SHARE_DIR_IMPL_H
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+#include "host/share_dir.h"
+#include "host/share_journal.h"
+
+#define KITH_SHARE_OPEN_MAX 32 /* parts that are open at a time */
+#define KITH_SHARE_DIRTY_MAX \
+    64 /* parts that are synced one by one; if there are more the whole file system is */
+#define KITH_SHARE_LIST_NAME "list"
+#define KITH_SHARE_ROOTS_NAME "roots"
+
+/* What is known of an entry; bits. */
+enum {
+    THERE = 1,    /* something of its name was there before us */
+    SKIPPED = 2,  /* not wanted */
+    COMPLETE = 4, /* a file whose part is complete */
+    LOST = 8,     /* a file that cannot be had */
+    MADE = 16,    /* a folder that we made */
+    CLASH = 32,   /* THERE, and in the way */
+    ALIKE = 64,   /* THERE, a file of the same size: its content will tell */
+    EQUAL = 128,  /* THERE, and just what was sent: nothing needs to be done */
+    BEGUN = 256,  /* a file that has a part */
+    PLACED = 512, /* it was moved into place */
+};
+
+typedef struct kith_share_new_name {
+    size_t entry;
+    char name[KITH_NAME_MAX + 1];
+} kith_share_new_name;
+
+/* A part that is open. Content of it comes in order, or whole leaves in any order; [from, to) is the run that the last bytes ended. */
+typedef struct kith_share_open_part {
+    int fd; /* -1: free */
+    size_t entry;
+    uint64_t from, to;
+    uint64_t used; /* when, by kith_share_dir.clock */
+} kith_share_open_part;
+
+struct kith_share_dir {
+    const kith_manifest *m;
+    kith_share_clash policy;
+    kith_durability durability;
+    mode_t mask;  /* the process's umask */
+    int dest;     /* the destination */
+    int partials; /* DEST/.kith-partial, or -1 */
+    int parts;    /* DEST/.kith-partial/<list root>, or -1 */
+    int spare;    /* a descriptor to give up: it may be the lack of them that ends a transfer */
+    uint8_t list_root[KITH_BLAKE3_LEN];
+    char id[2 * KITH_BLAKE3_LEN + 1];
+    bool finished;                  /* everything is in place */
+    uint16_t *known;                /* by entry */
+    uint8_t *skips;                 /* by entry */
+    kith_share_new_name *new_names; /* in the entries' order */
+    size_t new_name_count, new_name_cap;
+    kith_blake3 *hash; /* for files that are here */
+    uint8_t *buf;      /* KITH_TREE_LEAF bytes of them */
+    uint64_t needed;   /* bytes of wanted files that are not here */
+    atomic_uint_least64_t hashed, to_hash;
+    uint64_t lost;
+    const uint8_t *roots; /* borrowed: KITH_BLAKE3_LEN per entry; NULL: they are in the list */
+    atomic_size_t roots_known;
+    size_t roots_kept; /* in the file */
+    int old_fd;        /* of a file that is to be replaced; -1: none */
+    size_t old_entry;
+
+    /* writing and syncing may go on at the same time: */
+    uv_mutex_t lock;
+    kith_leaves here;     /* verified, and in the parts */
+    kith_leaves dirty;    /* of them: not yet in the journal */
+    kith_leaves *syncing; /* of them: taken by the sync that is going on, or NULL */
+    size_t dirty_parts[KITH_SHARE_DIRTY_MAX], dirty_count; /* entries */
+    bool dirty_many;                                       /* more of them than that */
+    bool folders_synced;
+    kith_journal journal;
+    kith_share_open_part open[KITH_SHARE_OPEN_MAX];
+    uint64_t clock;
+};
+
+kith_err kith_share_dir_fail(kith_share_dir_fault *f, const char *what, size_t entry); /* by errno */
+
+/* ---- single components ---- */
+
+/* A component as the system calls want it. The manifest was validated; that nothing else ever gets here is checked once more. */
+void kith_share_c_name(kith_bytes name, char out[KITH_NAME_MAX + 1]);
+/* The name that an entry gets. */
+void kith_share_entry_name(const kith_share_dir *d, size_t entry, char out[KITH_NAME_MAX + 1]);
+const kith_share_new_name *kith_share_find_new_name(const kith_share_dir *d, size_t entry);
+/* Opens the folder `name` in the folder at, never through a symbolic link. */
+int kith_share_open_folder(int at, const char *name);
+void kith_share_part_name(size_t entry, char out[32]);
+/* access: now; modification: the entry's. */
+void kith_share_times(const kith_entry *e, struct timespec out[2]);
+/* A file that we wrote ourselves and that has no second name. */
+bool kith_share_is_ours(const struct stat *st);
+
+/* ---- walking the list and the folders at once ---- */
+
+/* Descriptors of the folders above the current entry: fds[depth] is the one that an entry of that depth lies in. */
+typedef struct kith_share_walk {
+    kith_share_dir *d;
+    int fds[KITH_MANIFEST_DEPTH_MAX + 1];
+    size_t folder[KITH_MANIFEST_DEPTH_MAX + 1]; /* entries of fds[1..] */
+    size_t depth;                               /* deepest one that is open */
+} kith_share_walk;
+
+void kith_share_walk_begin(kith_share_walk *w, kith_share_dir *d);
+/* Closes folders until entries of `depth` can be reached. leave: called for each before it is closed, until it fails; may be NULL. */
+kith_err kith_share_walk_up(kith_share_walk *w, size_t depth,
+                            kith_err (*leave)(kith_share_dir *d, int fd, size_t entry,
+                                              kith_share_dir_fault *fault),
+                            kith_share_dir_fault *fault);
+/* Opens the folder of entry i, which lies at the walk's depth. < 0: errno. */
+int kith_share_walk_down(kith_share_walk *w, size_t i, const char *name);
+/* First entry after i that does not lie in it. */
+size_t kith_share_after(const kith_manifest *m, size_t i);
+/* Opens the file of entry i where it was there before us. < 0: errno. */
+int kith_share_open_there(kith_share_dir *d, size_t i);
+
+/* ---- content ---- */
+
+/* Leaves of entry i: [*first, *end). */
+void kith_share_leaves_of(const kith_manifest *m, size_t i, uint32_t *first, uint32_t *end);
+/* Hashes a file of `size` bytes. False: it cannot be read, or has another size. */
+bool kith_share_hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[KITH_BLAKE3_LEN]);
+/* A part has all its leaves: its mode, size and time. */
+kith_err kith_share_part_done(kith_share_dir *d, int fd, size_t entry, kith_share_dir_fault *fault);
+/* Notes that a part has content that is not synced, and leaves that are not in the journal. Under the lock. */
+kith_err kith_share_part_dirty(kith_share_dir *d, size_t entry, uint32_t first, uint32_t end,
+                               kith_share_dir_fault *fault);
+/* Closes parts that are open. */
+void kith_share_parts_close(kith_share_dir *d);
+/* Syncs the content of parts; many: of all. 0, or an errno. */
+int kith_share_parts_sync(kith_share_dir *d, const size_t *entries, size_t count, bool many);
+
+/* Writes verified bytes of a file; p NULL: zeros. */
+kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, const uint8_t *p, uint64_t len,
+                             kith_share_dir_fault *fault);
+
+/* ---- folders of partial content ---- */
+
+/* The root that a file must have; NULL: not known. */
+const uint8_t *kith_share_root(const kith_share_dir *d, size_t entry);
+/* The root that content of an entry was verified against, as it was kept. False: none was. */
+bool kith_share_kept_root(int parts, size_t entry, uint8_t out[KITH_BLAKE3_LEN]);
+/* Whether a name is one that such a folder has; then *list_root. */
+bool kith_share_is_id(const char *name, uint8_t list_root[KITH_BLAKE3_LEN]);
+/* Opens one, if nobody else may write into it: what its journal says is believed. < 0: errno. */
+int kith_share_open_own(int at, const char *name);
+/* Removes all files in one; nothing else is ever in it. */
+void kith_share_partial_empty(int fd);
+/* Calls each with the names in a folder. The descriptor stays open. */
+void kith_share_each_name(int fd, void (*each)(void *ctx, int fd, const char *name), void *ctx);
+/* Takes over what older partial content in DEST has of this share. */
+void kith_share_salvage(kith_share_dir *d);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What is here already in another place: files of older partial content, and leaves of files that are to be replaced. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "host/host.h"
+#include "host/share_dir_impl.h"
+
+#define LIST_MAX (64u << 20) /* bytes of an older list that are read */
+
+/* ---- whole files of older partial content ---- */
+
+typedef struct wanted {
+    uint8_t root[8]; /* its beginning */
+    uint32_t entry;
+} wanted;
+
+typedef struct match {
+    size_t from, to; /* entry there, entry here */
+} match;
+
+/* Older partial content. */
+typedef struct older {
+    int fd;
+    uint8_t list_root[KITH_BLAKE3_LEN];
+    uint8_t *list;
+    size_t list_len;
+    kith_manifest m;
+    kith_journal_state st;
+    match *matches;
+    size_t match_count;
+} older;
+
+typedef struct salvage {
+    kith_share_dir *d;
+    wanted *wanted;
+    size_t count;
+} salvage;
+
+static int compare_wanted(const void *a, const void *b)
+{
+    return memcmp(((const wanted *)a)->root, ((const wanted *)b)->root, sizeof((const wanted *)a)->root);
+}
+
+/* Files that are not here, not even in part, by root. */
+static bool list_wanted(salvage *s)
+{
+    const kith_share_dir *d = s->d;
+    s->wanted = calloc(d->m->count, sizeof *s->wanted);
+    if (!s->wanted)
+        return false;
+    for (size_t i = 0; i < d->m->count; i++) {
+        const kith_entry e = kith_manifest_entry(d->m, i);
+        const uint8_t *root = kith_share_root(d, i);
+        if (e.type != KITH_ENTRY_FILE || e.size == 0 || !root || d->known[i] & (SKIPPED | EQUAL | BEGUN))
+            continue;
+        s->wanted[s->count].entry = (uint32_t)i;
+        memcpy(s->wanted[s->count++].root, root, sizeof s->wanted->root);
+    }
+    qsort(s->wanted, s->count, sizeof *s->wanted, compare_wanted);
+    return s->count > 0;
+}
+
+/* A wanted file with this root; SIZE_MAX: none. */
+static size_t find_wanted(const salvage *s, const uint8_t *root)
+{
+    size_t lo = 0, hi = s->count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (memcmp(s->wanted[mid].root, root, sizeof s->wanted->root) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < s->count && memcmp(s->wanted[lo].root, root, sizeof s->wanted->root) == 0; lo++) {
+        size_t i = s->wanted[lo].entry;
+        if (!(s->d->known[i] & BEGUN) && memcmp(kith_share_root(s->d, i), root, KITH_BLAKE3_LEN) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static bool read_list(older *o)
+{
+    uint8_t hash[KITH_BLAKE3_LEN];
+    struct stat st;
+    kith_manifest_fault unused;
+    int fd = openat(o->fd, KITH_SHARE_LIST_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool ok =
+        fd >= 0 && fstat(fd, &st) == 0 && kith_share_is_ours(&st) && st.st_size > 0 && st.st_size <= LIST_MAX;
+    o->list_len = ok ? (size_t)st.st_size : 0;
+    o->list = ok ? malloc(o->list_len) : NULL;
+    ok = o->list && read(fd, o->list, o->list_len) == (ssize_t)o->list_len;
+    if (fd >= 0)
+        (void)close(fd);
+    if (!ok)
+        return false;
+    kith_blake3_hash(kith_bytes_of(o->list, o->list_len), hash);
+    return memcmp(hash, o->list_root, sizeof hash) == 0 &&
+           kith_manifest_parse(kith_host_env(), kith_bytes_of(o->list, o->list_len), false, &o->m, &unused) ==
+               KITH_OK;
+}
+
+/* The root that an older list's entry has. False: none is known. */
+static bool older_root(const older *o, size_t i, uint8_t out[KITH_BLAKE3_LEN])
+{
+    const uint8_t *root = kith_manifest_entry(&o->m, i).root;
+    if (root)
+        memcpy(out, root, KITH_BLAKE3_LEN);
+    return root || kith_share_kept_root(o->fd, i, out);
+}
+
+/* Finds files there that are wanted here, and takes them out of what that journal says. */
+static bool find_matches(salvage *s, older *o)
+{
+    o->matches = calloc(s->count, sizeof *o->matches);
+    for (size_t i = 0; o->matches && i < o->m.count && o->match_count < s->count; i++) {
+        uint8_t root[KITH_BLAKE3_LEN];
+        uint32_t first, end;
+        struct stat st;
+        char name[32];
+        kith_share_leaves_of(&o->m, i, &first, &end);
+        if (first == end || !kith_leaves_has(&o->st.here, first, end) || !older_root(o, i, root))
+            continue;
+        size_t to = find_wanted(s, root);
+        kith_share_part_name(i, name);
+        if (to == SIZE_MAX || kith_manifest_entry(s->d->m, to).size != kith_manifest_entry(&o->m, i).size ||
+            fstatat(o->fd, name, &st, AT_SYMLINK_NOFOLLOW) || !kith_share_is_ours(&st) ||
+            (uint64_t)st.st_size != kith_manifest_entry(&o->m, i).size ||
+            kith_leaves_remove(&o->st.here, kith_host_env(), first, end))
+            continue;
+        o->matches[o->match_count++] = (match){.from = i, .to = to};
+        s->d->known[to] |= BEGUN;
+    }
+    return o->match_count > 0;
+}
+
+static void take_over(kith_share_dir *d, const older *o)
+{
+    for (size_t k = 0; k < o->match_count; k++) {
+        kith_share_dir_fault unused;
+        char from[32], to[32];
+        uint32_t first, end;
+        kith_share_part_name(o->matches[k].from, from);
+        kith_share_part_name(o->matches[k].to, to);
+        kith_share_leaves_of(d->m, o->matches[k].to, &first, &end);
+        d->known[o->matches[k].to] &= (uint16_t)~BEGUN;
+        (void)unlinkat(d->parts, to, 0);
+        if (renameat(o->fd, from, d->parts, to))
+            continue;
+        int fd = openat(d->parts, to, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && !kith_share_part_done(d, fd, o->matches[k].to, &unused) &&
+            !kith_share_part_dirty(d, o->matches[k].to, first, end, &unused))
+            d->known[o->matches[k].to] |= BEGUN;
+        else
+            (void)unlinkat(d->parts, to, 0);
+        if (fd >= 0)
+            (void)close(fd);
+    }
+}
+
+static void look_into(void *ctx, int partials, const char *name)
+{
+    salvage *s = ctx;
+    kith_share_dir *d = s->d;
+    older o = {.fd = -1};
+    kith_journal j = {.fd = -1};
+    uint8_t run[KITH_JOURNAL_RUN_LEN];
+    if (strcmp(name, d->id) == 0 || !kith_share_is_id(name, o.list_root) || (!s->wanted && !list_wanted(s)))
+        return;
+    o.fd = kith_share_open_own(partials, name);
+    kith_journal_run(run);
+    if (o.fd >= 0 && flock(o.fd, LOCK_EX | LOCK_NB) == 0 &&
+        kith_journal_load(o.fd, o.list_root, &o.st) == 0 &&
+        (o.st.durability != KITH_DURABILITY_NONE || memcmp(run, o.st.run, sizeof run) == 0) &&
+        read_list(&o) && find_matches(s, &o)) {
+        /* what is not synced there will be, with the first batch here */
+        if (kith_journal_begin(&j, o.fd, o.list_root, &o.st, d->durability != KITH_DURABILITY_NONE) == 0)
+            take_over(d, &o);
+        kith_journal_close(&j);
+        if (o.st.here.count == 0) {
+            kith_share_partial_empty(o.fd);
+            (void)unlinkat(partials, name, AT_REMOVEDIR);
+        }
+    }
+    free(o.matches);
+    free(o.list);
+    kith_manifest_fini(&o.m, kith_host_env());
+    kith_journal_state_fini(&o.st, kith_host_env());
+    if (o.fd >= 0)
+        (void)close(o.fd);
+}
+
+void kith_share_salvage(kith_share_dir *d)
+{
+    salvage s = {.d = d};
+    kith_share_each_name(d->partials, look_into, &s);
+    free(s.wanted);
+}
+
+/* ---- leaves of files that are to be replaced ---- */
+
+bool kith_share_dir_have_leaf(kith_share_dir *d, uint32_t leaf, const uint8_t cv[KITH_BLAKE3_LEN])
+{
+    uint64_t offset;
+    uint8_t own[KITH_BLAKE3_LEN];
+    kith_share_dir_fault unused;
+    size_t entry = kith_manifest_leaf(d->m, leaf, &offset);
+    uint64_t size = kith_manifest_entry(d->m, entry).size;
+    size_t len = size - offset < KITH_TREE_LEAF ? (size_t)(size - offset) : KITH_TREE_LEAF;
+    if (!(d->known[entry] & THERE) || d->known[entry] & (SKIPPED | EQUAL | LOST | COMPLETE) ||
+        d->policy != KITH_SHARE_CLASH_OVERWRITE)
+        return false;
+    if (d->old_fd < 0 || d->old_entry != entry) {
+        if (d->old_fd >= 0)
+            (void)close(d->old_fd);
+        d->old_fd = kith_share_open_there(d, entry);
+        d->old_entry = entry;
+    }
+    if (d->old_fd < 0 || pread(d->old_fd, d->buf, len, (off_t)offset) != (ssize_t)len)
+        return false;
+    if (size <= KITH_TREE_LEAF)
+        kith_blake3_hash(kith_bytes_of(d->buf, len), own);
+    else
+        kith_blake3_subtree(kith_bytes_of(d->buf, len), offset / KITH_BLAKE3_CHUNK, own);
+    return memcmp(own, cv, sizeof own) == 0 &&
+           kith_share_part_put(d, entry, offset, d->buf, len, &unused) == KITH_OK;
+}

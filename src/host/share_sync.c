@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* From the parts to the disk, then into the journal. Writing may go on meanwhile: the lock is not held while the disk works. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "host/host.h"
+#include "host/share_dir_impl.h"
+
+static int sync_part(kith_share_dir *d, size_t entry)
+{
+    char name[32];
+    kith_share_part_name(entry, name);
+    int fd = openat(d->parts, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : errno; /* dropped meanwhile */
+    int e = fdatasync(fd) ? errno : 0;
+    (void)close(fd);
+    return e;
+}
+
+int kith_share_parts_sync(kith_share_dir *d, const size_t *entries, size_t count, bool many)
+{
+#ifdef __linux__
+    if (many)
+        return syncfs(d->parts) ? errno : 0;
+#else
+    if (many) {
+        sync();
+        return 0;
+    }
+#endif
+    int e = 0;
+    for (size_t i = 0; i < count && !e; i++)
+        e = sync_part(d, entries[i]);
+    return e;
+}
+
+/* The list, for salvage by another share. Not needed to go on: who resumes has been given it again. */
+static int keep_list(kith_share_dir *d, bool sync)
+{
+    struct stat st;
+    kith_bytes b = d->m->list;
+    if (fstatat(d->parts, KITH_SHARE_LIST_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && kith_share_is_ours(&st) &&
+        (uint64_t)st.st_size == b.len)
+        return 0;
+    (void)unlinkat(d->parts, KITH_SHARE_LIST_NAME, 0);
+    int fd =
+        openat(d->parts, KITH_SHARE_LIST_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int e = fd < 0 ? errno : 0;
+    while (b.len > 0 && !e) {
+        ssize_t n = write(fd, b.p, b.len);
+        if (n < 0)
+            e = errno == EINTR ? 0 : errno;
+        else
+            b = kith_bytes_skip(b, (size_t)n);
+    }
+    if (!e && sync && fdatasync(fd))
+        e = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    return e;
+}
+
+/* The roots that content is verified against, as far as they are known. They are there before the journal says that content is. */
+static int keep_roots(kith_share_dir *d, bool sync)
+{
+    size_t known = d->roots ? atomic_load(&d->roots_known) : 0;
+    if (known <= d->roots_kept)
+        return 0;
+    int fd = openat(d->parts, KITH_SHARE_ROOTS_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600),
+        e = fd < 0 ? errno : 0;
+    for (size_t at = d->roots_kept * KITH_BLAKE3_LEN; at < known * KITH_BLAKE3_LEN && !e;) {
+        ssize_t n = pwrite(fd, d->roots + at, known * KITH_BLAKE3_LEN - at, (off_t)at);
+        if (n < 0)
+            e = errno == EINTR ? 0 : errno;
+        else
+            at += (size_t)n;
+    }
+    if (!e && sync && fdatasync(fd))
+        e = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    if (!e)
+        d->roots_kept = known;
+    return e;
+}
+
+/* The folders that lead to the parts: once. A transfer that is shorter than a batch never gets here. */
+static int sync_folders(kith_share_dir *d, bool sync)
+{
+    int e = keep_list(d, sync);
+    if (!e && sync && (fsync(d->parts) || fsync(d->partials) || fsync(d->dest)))
+        e = errno;
+    d->folders_synced = !e;
+    return e;
+}
+
+uint64_t kith_share_dir_unsynced(kith_share_dir *d)
+{
+    if (d->durability == KITH_DURABILITY_STRICT)
+        return 0; /* write has seen to it */
+    uv_mutex_lock(&d->lock);
+    uint64_t n = d->dirty.total * KITH_TREE_LEAF;
+    uv_mutex_unlock(&d->lock);
+    return n;
+}
+
+kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
+{
+    const kith_env *env = kith_host_env();
+    size_t parts[KITH_SHARE_DIRTY_MAX], count;
+    const bool durable = d->durability != KITH_DURABILITY_NONE;
+    kith_leaves taken;
+    int e = 0;
+    uv_mutex_lock(&d->lock);
+    taken = d->dirty;
+    d->dirty = (kith_leaves){0};
+    d->syncing = &taken;
+    count = d->dirty_count;
+    memcpy(parts, d->dirty_parts, count * sizeof *parts);
+    bool many = d->dirty_many;
+    d->dirty_count = 0;
+    d->dirty_many = false;
+    uv_mutex_unlock(&d->lock);
+    if (taken.count > 0 && durable)
+        e = kith_share_parts_sync(d, parts, count, many);
+    if (!e && taken.count > 0)
+        e = keep_roots(d, durable);
+    if (!e && taken.count > 0 && !d->folders_synced)
+        e = sync_folders(d, durable);
+    else if (!e && taken.count > 0 && durable && fsync(d->parts)) /* names of new parts */
+        e = errno;
+    uv_mutex_lock(&d->lock);
+    d->syncing = NULL;
+    if (!e)
+        e = kith_journal_put(&d->journal, KITH_JOURNAL_HERE, &taken);
+    if (e) { /* another time, if there is one */
+        if (kith_leaves_add_all(&d->dirty, env, &taken))
+            e = ENOMEM;
+        d->dirty_many = true;
+    }
+    uv_mutex_unlock(&d->lock);
+    if (!e && taken.count > 0 && durable)
+        e = kith_journal_sync(&d->journal);
+    kith_leaves_fini(&taken, env);
+    errno = e;
+    return e ? kith_share_dir_fail(fault, "sync the partial content in", SIZE_MAX) : KITH_OK;
+}
