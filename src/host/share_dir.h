@@ -23,6 +23,8 @@
 #define KITH_SHARE_PARTIAL_DAYS 30 /* older partial content is removed by the next transfer into the folder */
 #define KITH_SHARE_BATCH_BYTES (64u * 1024 * 1024) /* of content, or this long, before it is journaled: */
 #define KITH_SHARE_BATCH_TIME KITH_SEC(1)
+#define KITH_SHARE_UNSYNCED_MAX \
+    (3 * KITH_SHARE_BATCH_BYTES) /* then writing waits for the disk: so much may be lost by a crash */
 
 /* What to do about things that are there already. Folders are no clash: what is in them is. Nor is a file whose content is the one that
  * would come, or a link with the same target: it stays, and is not fetched. */
@@ -90,7 +92,7 @@ bool kith_share_dir_have_leaf(kith_share_dir *d, uint32_t leaf, const uint8_t cv
 /* Writes verified content: bytes of a leaf in order, leaves in any. An item with a code drops its file. */
 KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b,
                                          kith_share_dir_fault *fault);
-/* Content that is not in the journal yet: bytes, roughly. From the thread that starts write and sync. */
+/* Content that is not in the journal yet and not being synced: bytes, roughly. From the thread that starts write and sync. */
 uint64_t kith_share_dir_unsynced(kith_share_dir *d);
 /* Brings what has been written into the journal, behind its own way to the disk; for a worker thread. To be called every
  * KITH_SHARE_BATCH_BYTES or KITH_SHARE_BATCH_TIME. */

@@ -77,6 +77,7 @@ struct kith_share_dir {
     kith_leaves *syncing; /* of them: taken by the sync that is going on, or NULL */
     size_t dirty_parts[KITH_SHARE_DIRTY_MAX], dirty_count; /* entries */
     bool dirty_many;                                       /* more of them than that */
+    uint64_t dirty_bytes;
     bool folders_synced;
     kith_journal journal;
     kith_share_open_part open[KITH_SHARE_OPEN_MAX];

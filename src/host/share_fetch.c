@@ -283,6 +283,8 @@ static void pump(kith_share_fetch *f)
         }
         end(f);
     } else if (!kith_list_empty(&f->blocks)) {
+        if (f->syncing && kith_share_dir_unsynced(f->dir) >= KITH_SHARE_UNSYNCED_MAX - KITH_SHARE_BATCH_BYTES)
+            return; /* sync_after goes on */
         for (kith_link *k; (k = kith_list_pop(&f->blocks)) != NULL;)
             kith_list_push(&f->writing, k);
         job_start(f, JOB_WRITE);

@@ -175,6 +175,7 @@ static kith_err took(kith_share_dir *d, kith_share_open_part *p, const kith_entr
     p->from = b * KITH_TREE_LEAF;
     uv_mutex_lock(&d->lock);
     kith_err err = kith_share_part_dirty(d, p->entry, first + (uint32_t)a, first + (uint32_t)b, fault);
+    d->dirty_bytes += (b - a) * KITH_TREE_LEAF < e->size ? (b - a) * KITH_TREE_LEAF : e->size;
     bool whole = !err && kith_leaves_has(&d->here, first, end);
     uv_mutex_unlock(&d->lock);
     if (whole) {

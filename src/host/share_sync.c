@@ -101,7 +101,7 @@ uint64_t kith_share_dir_unsynced(kith_share_dir *d)
     if (d->durability == KITH_DURABILITY_STRICT)
         return 0; /* write has seen to it */
     uv_mutex_lock(&d->lock);
-    uint64_t n = d->dirty.total * KITH_TREE_LEAF;
+    uint64_t n = d->dirty_bytes > 0 || d->dirty.count == 0 ? d->dirty_bytes : 1;
     uv_mutex_unlock(&d->lock);
     return n;
 }
@@ -122,6 +122,7 @@ kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
     bool many = d->dirty_many;
     d->dirty_count = 0;
     d->dirty_many = false;
+    d->dirty_bytes = 0;
     uv_mutex_unlock(&d->lock);
     if (taken.count > 0 && durable)
         e = kith_share_parts_sync(d, parts, count, many);
