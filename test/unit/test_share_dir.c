@@ -787,35 +787,121 @@ static void content_of_another_root_is_not_gone_on_with(void **state)
     }
 }
 
-#define CASE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+/* ---- what went wrong in other programs (docs/guide/security.md); names by themselves are in test_advisories.c ---- */
+
+/* croc: what the sender chose was unpacked over files of the receiver without a question. */
+static void CVE_2023_43616_nothing_is_overwritten_unasked(void **state)
+{
+    (void)state;
+    for (int policy = KITH_SHARE_CLASH_FAIL; policy <= KITH_SHARE_CLASH_SKIP; policy++) {
+        folder f = {0};
+        add(&f, KITH_ENTRY_DIR, 0, ".ssh", NULL);
+        add(&f, KITH_ENTRY_FILE, 1, "authorized_keys", "hello");
+        run("rm -rf dest/.ssh* && mkdir -p dest/.ssh && echo mine > dest/.ssh/authorized_keys");
+        open_dir(&f);
+        kith_err err = survey(&f, (kith_share_clash)policy);
+        if (!err) {
+            assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
+            assert_int_equal(write_all(&f), KITH_OK);
+            assert_int_equal(finish(&f), KITH_OK);
+        }
+        assert_int_equal(err, policy == KITH_SHARE_CLASH_FAIL ? KITH_EEXISTS : KITH_OK);
+        close_dir(&f);
+        assert_true(holds(".ssh/authorized_keys", policy == KITH_SHARE_CLASH_OVERWRITE ? "hello" : "mine\n"));
+    }
+}
+
+/* magic-wormhole: with an output folder that was there already, the sender's name was joined to it as it came. */
+static void CVE_2026_42448_a_destination_that_exists_is_no_way_out(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"..", "../up", "/etc", "a/../../up", ".", ""};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        folder f = {0};
+        kith_manifest_fault fault;
+        add(&f, KITH_ENTRY_FILE, 0, names[i], "hello");
+        kith_wr w = kith_wr_of(kith_span_of(f.list, sizeof f.list));
+        kith_manifest_put_entry(&w, &f.entries[0]);
+        assert_int_not_equal(kith_manifest_parse(kith_host_env(), kith_wr_bytes(&w), false, &f.m, &fault),
+                             KITH_OK);
+    }
+    /* and the name is a link that the destination has already */
+    folder f = {0};
+    add(&f, KITH_ENTRY_FILE, 0, "f", "hello");
+    run("mkdir outside && echo mine > outside/target && ln -s ../outside/target dest/f");
+    begin_again(&f, KITH_SHARE_CLASH_OVERWRITE);
+    assert_int_equal(write_all(&f), KITH_OK);
+    assert_int_equal(finish(&f), KITH_OK);
+    close_dir(&f);
+    run("test \"$(cat outside/target)\" = mine && test ! -L dest/f");
+}
+
+/* croc: a name with escape sequences reached the terminal. No such name gets as far as a folder. */
+static void GHSA_364c_vvqx_446c_no_folder_takes_a_name_with_escape_sequences(void **state)
+{
+    (void)state;
+    folder f = {0};
+    kith_manifest_fault fault;
+    add(&f, KITH_ENTRY_FILE, 0, "\x1b[2Jx", "hello");
+    kith_wr w = kith_wr_of(kith_span_of(f.list, sizeof f.list));
+    kith_manifest_put_entry(&w, &f.entries[0]);
+    assert_int_not_equal(kith_manifest_parse(kith_host_env(), kith_wr_bytes(&w), false, &f.m, &fault),
+                         KITH_OK);
+}
+
+/* OnionShare 2.6.4: links were followed. Links of a share are made last, so nothing is written through one of them, nor through one that
+ * lies there. */
+static void OnionShare_2_6_4_nothing_is_written_through_a_link(void **state)
+{
+    (void)state;
+    folder f;
+    sample(&f);
+    run("mkdir outside && ln -s ../outside dest/d");
+    open_dir(&f);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_OVERWRITE), KITH_EEXISTS);
+    close_dir(&f);
+    sample(&f);
+    begin_again(&f, KITH_SHARE_CLASH_RENAME);
+    assert_int_equal(write_all(&f), KITH_OK);
+    assert_int_equal(finish(&f), KITH_OK);
+    close_dir(&f);
+    run("test -z \"$(ls -A outside)\" && test -f 'dest/d (2)/f' && test -L dest/d");
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(everything_is_put_in_place_and_nothing_left),
-        CASE(giving_up_before_content_came_leaves_nothing),
-        CASE(giving_up_keeps_what_has_come),
-        CASE(giving_up_keeps_it_also_without_descriptors),
-        CASE(a_file_that_appears_after_the_survey_is_kept),
-        CASE(a_link_that_appears_after_the_survey_is_not_followed),
-        CASE(a_folder_that_becomes_a_link_is_not_followed),
-        CASE(the_destination_may_be_moved_meanwhile),
-        CASE(planted_parts_are_not_used),
-        CASE(two_at_once_are_kept_apart),
-        CASE(a_new_name_is_one_that_is_free_everywhere),
-        CASE(skipping_keeps_what_is_there_and_what_lies_in_it),
-        CASE(a_lost_file_is_left_out),
-        CASE(leaves_come_in_any_order),
-        CASE(what_is_in_the_journal_is_gone_on_with),
-        CASE(a_part_that_is_gone_or_short_is_not_believed),
-        CASE(without_syncs_a_power_cut_takes_all),
-        CASE(a_folder_that_others_can_write_to_is_not_used),
-        CASE(what_is_there_just_as_it_would_come_is_no_clash),
-        CASE(what_is_not_selected_is_not_looked_at),
-        CASE(files_of_older_partial_content_are_taken_over),
-        CASE(leaves_of_the_file_that_is_replaced_are_taken),
-        CASE(partial_content_is_discarded_by_age_and_on_demand),
-        CASE(content_of_another_root_is_not_gone_on_with),
+        cmocka_unit_test_setup_teardown(everything_is_put_in_place_and_nothing_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(giving_up_before_content_came_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(giving_up_keeps_what_has_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(giving_up_keeps_it_also_without_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_appears_after_the_survey_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_link_that_appears_after_the_survey_is_not_followed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_becomes_a_link_is_not_followed, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_destination_may_be_moved_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(planted_parts_are_not_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_at_once_are_kept_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_name_is_one_that_is_free_everywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(skipping_keeps_what_is_there_and_what_lies_in_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lost_file_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(leaves_come_in_any_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_in_the_journal_is_gone_on_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_part_that_is_gone_or_short_is_not_believed, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_syncs_a_power_cut_takes_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_others_can_write_to_is_not_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_there_just_as_it_would_come_is_no_clash, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_selected_is_not_looked_at, setup, teardown),
+        cmocka_unit_test_setup_teardown(files_of_older_partial_content_are_taken_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(leaves_of_the_file_that_is_replaced_are_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(partial_content_is_discarded_by_age_and_on_demand, setup, teardown),
+        cmocka_unit_test_setup_teardown(content_of_another_root_is_not_gone_on_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(CVE_2023_43616_nothing_is_overwritten_unasked, setup, teardown),
+        cmocka_unit_test_setup_teardown(CVE_2026_42448_a_destination_that_exists_is_no_way_out, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(GHSA_364c_vvqx_446c_no_folder_takes_a_name_with_escape_sequences,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(OnionShare_2_6_4_nothing_is_written_through_a_link, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
