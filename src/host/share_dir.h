@@ -62,8 +62,9 @@ void kith_share_dir_select(kith_share_dir *d, const uint8_t *unwanted);
 void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known);
 
 /* Looks what is there already, and hashes files that may be the ones that would come: for a worker thread. Creates nothing. clashes: how
- * many entries are in the way; *first one of them (FAIL; OVERWRITE: one that cannot be replaced). KITH_EEXISTS: clashes > 0 and the
- * policy does not resolve them. KITH_EPOLICY: the list wants our own folder. KITH_EIO: *fault. KITH_ENOMEM. */
+ * many entries are in the way; *first one of them (FAIL; OVERWRITE: one that cannot be replaced). May be called again with another policy,
+ * when the person has been asked. KITH_EEXISTS: clashes > 0 and the policy does not resolve them. KITH_EPOLICY: the list wants our own
+ * folder. KITH_EIO: *fault. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes,
                                           size_t *first, kith_share_dir_fault *fault);
 /* How far hashing is, from any thread: bytes. */

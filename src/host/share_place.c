@@ -9,7 +9,8 @@
 #include "host/host.h"
 #include "host/share_dir_impl.h"
 
-#define ONE_BY_ONE 64 /* entries: up to as many are synced one by one, more by syncing the file system */
+#define ONE_BY_ONE \
+    KITH_SHARE_DIRTY_MAX /* entries: up to as many are synced one by one, more by syncing the file system */
 
 static bool durable(const kith_share_dir *d)
 {

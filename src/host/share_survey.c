@@ -24,7 +24,7 @@ kith_bytes kith_share_dir_new_name(const kith_share_dir *d, size_t entry)
 void kith_share_dir_select(kith_share_dir *d, const uint8_t *unwanted)
 {
     for (size_t i = 0; i < d->m->count; i++)
-        d->known[i] |= unwanted[i] ? SKIPPED : 0;
+        d->known[i] |= unwanted[i] ? UNSELECTED : 0;
 }
 
 /* ---- looking ---- */
@@ -274,6 +274,11 @@ kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_
 {
     d->policy = policy;
     *clashes = 0;
+    d->new_name_count = 0;
+    atomic_store(&d->hashed, 0);
+    for (size_t i = 0; i < d->m->count; i++)
+        d->known[i] =
+            d->known[i] & UNSELECTED ? UNSELECTED | SKIPPED : 0; /* an earlier survey's findings go */
     for (size_t i = 0; i < d->m->count; i = kith_share_after(d->m, i)) {
         if (kith_bytes_eq_str(kith_manifest_entry(d->m, i).name, KITH_SHARE_PARTIAL)) {
             *first = i;

@@ -675,6 +675,29 @@ static void what_is_there_just_as_it_would_come_is_no_clash(void **state)
     assert_true(holds("d/f", "hello") && holds("g", "hello") && exists("d/z") && exists("d/l"));
 }
 
+static void another_policy_may_be_chosen_when_the_first_does_not_do(void **state)
+{
+    (void)state;
+    folder f;
+    sample(&f);
+    run("mkdir dest/d && printf hello > dest/d/f && printf hallo > dest/g");
+    open_dir(&f);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_FAIL), KITH_EEXISTS);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_RENAME), KITH_OK);
+    assert_true(kith_bytes_eq_str(kith_share_dir_new_name(f.d, 5), "g (2)"));
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_SKIP), KITH_OK);
+    assert_int_equal(kith_share_dir_skips(f.d)[5], KITH_SHARE_SKIPPED);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_OVERWRITE), KITH_OK);
+    assert_int_equal(kith_share_dir_new_name(f.d, 5).len, 0);
+    assert_int_equal(kith_share_dir_skips(f.d)[2], KITH_SHARE_EQUAL);
+    assert_int_equal(kith_share_dir_skips(f.d)[5], 0);
+    assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
+    assert_int_equal(write_all(&f), KITH_OK);
+    assert_int_equal(finish(&f), KITH_OK);
+    close_dir(&f);
+    assert_true(holds("g", "hello") && holds("d/f", "hello"));
+}
+
 static void what_is_not_selected_is_not_looked_at(void **state)
 {
     (void)state;
@@ -891,6 +914,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_syncs_a_power_cut_takes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_others_can_write_to_is_not_used, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_there_just_as_it_would_come_is_no_clash, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_policy_may_be_chosen_when_the_first_does_not_do, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_is_not_selected_is_not_looked_at, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_older_partial_content_are_taken_over, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_of_the_file_that_is_replaced_are_taken, setup, teardown),
