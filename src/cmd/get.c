@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/job.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
 #include "crypto/crypto.h"
@@ -38,6 +39,9 @@ typedef struct get {
     kith_time line_at;
     uint64_t line_bytes;
     double rate; /* bytes per nanosecond, smoothed */
+    job *job;
+    char what[SHARE_TEXT_NAME_MAX]; /* names of the top entries */
+    bool pq, stopped;
 } get;
 
 static bool lines(const get *c)
@@ -237,6 +241,7 @@ static void on_connected(get *c, kith_conn *conn)
         kith_book_note_addr(c->s.book, &c->ticket.peer, &c->ticket.addrs[i], KITH_BOOK_TICKET,
                             (uint64_t)time(NULL));
     (void)snprintf(c->path, sizeof c->path, "%s", share_text_path(conn));
+    c->pq = facts.suite && facts.suite->kem != KITH_KEM_NONE;
     share_text_channel(conn, c->channel);
     if (c->s.json) {
         json_t *o = json_pack("{s:s}", "event", "connected");
@@ -249,8 +254,31 @@ static void on_connected(get *c, kith_conn *conn)
     fprintf(stderr, "from %s: %s, %s\n", peer, c->path, c->channel);
 }
 
+/* "holiday, report.pdf". */
+static void name_it(get *c)
+{
+    const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
+    char name[SHARE_TEXT_NAME_MAX];
+    size_t at = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const kith_entry e = kith_manifest_entry(m, i);
+        if (e.depth > 0)
+            continue;
+        char plain[KITH_NAME_MAX + 1];
+        snprintf(plain, sizeof plain, "%.*s", (int)e.name.len, (const char *)e.name.p);
+        int n =
+            snprintf(c->what + at, sizeof c->what - at, "%s%s", at ? ", " : "", share_text_base(plain, name));
+        if (n < 0 || (size_t)n >= sizeof c->what - at - 8) {
+            snprintf(c->what + at, sizeof c->what - at, "%s", at ? ", ..." : "...");
+            return;
+        }
+        at += (size_t)n;
+    }
+}
+
 static void on_list(get *c)
 {
+    name_it(c);
     if (c->s.json)
         say_list_json(c);
     else
@@ -265,15 +293,16 @@ static void say_end_json(const get *c, const kith_share_fetch_event *ev, uint64_
                          double transfer)
 {
     static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
-    json_t *o = json_pack(
-        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "event",
-        ev->why ? "failed" : "done", "result", name_of(ev->why), "code",
-        c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why), "files", (json_int_t)ev->sum.files, "folders",
-        (json_int_t)ev->sum.dirs, "links", (json_int_t)ev->sum.links, "bytes", (json_int_t)ev->sum.bytes,
-        "lost", (json_int_t)ev->sum.lost, "equal", (json_int_t)ev->sum.equal, "kept", (json_int_t)ev->kept,
-        "here", (json_int_t)here, "seconds", seconds, "transfer_seconds", transfer, "bytes_per_second",
-        transfer > 0 ? (double)ev->sum.bytes / transfer : 0.0, "into", kith_json_text(c->dest), "peer",
-        kith_json_peer(&c->ticket.peer));
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "event",
+                  ev->why ? "failed" : "done", "result", name_of(ev->why), "code",
+                  c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why), "files",
+                  (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links",
+                  (json_int_t)ev->sum.links, "bytes", (json_int_t)ev->sum.bytes, "lost",
+                  (json_int_t)ev->sum.lost, "equal", (json_int_t)ev->sum.equal, "kept", (json_int_t)ev->kept,
+                  "here", (json_int_t)here, "seconds", seconds, "transfer_seconds", transfer,
+                  "bytes_per_second", transfer > 0 ? (double)ev->sum.bytes / transfer : 0.0, "into",
+                  kith_json_text(c->dest), "peer", kith_json_peer(&c->ticket.peer));
     for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
         json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
     if (ev->text)
@@ -321,6 +350,23 @@ static void leave_note(const get *c, kith_conduct conduct)
         cmd_warn("what the sharer did is not noted in %s: %s", path, why);
 }
 
+static void remember(const get *c, const kith_share_fetch_event *ev, double seconds)
+{
+    char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    kith_peer_id_text(&c->ticket.peer, peer);
+    job_remember(&(kith_share_past){.time = (uint64_t)time(NULL),
+                                    .peer = peer,
+                                    .name = job_name(&c->s, &c->ticket.peer),
+                                    .what = c->what,
+                                    .result = c->s.interrupted || c->stopped ? "stopped" : name_of(ev->why),
+                                    .path = c->path,
+                                    .into = c->dest,
+                                    .pq = c->pq,
+                                    .files = ev->sum.files,
+                                    .bytes = ev->sum.bytes,
+                                    .seconds = seconds});
+}
+
 static void on_end(get *c, const kith_share_fetch_event *ev)
 {
     kith_share_fetch_progress p = {0};
@@ -332,6 +378,8 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     kith_time transfer = p.ended ? p.ended - p.began : took;
     c->ended = true;
     c->asking = false;
+    if (p.began)
+        remember(c, ev, (double)took / 1e9);
     if (ev->conduct != KITH_CONDUCTS)
         leave_note(c, ev->conduct);
     close_in(c);
@@ -350,7 +398,7 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     }
     if (c->made_dest && ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
         (void)rmdir(c->dest); /* ours, and empty */
-    session_end(&c->s, c->s.interrupted ? EXIT_INTERRUPTED : code_of(ev->why));
+    session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
 }
 
 static void on_event(void *ctx, const kith_share_fetch_event *ev)
@@ -414,12 +462,12 @@ static void on_timer(uv_timer_t *t)
             share_text_line("putting everything into place");
             return;
         }
-        share_text_line("%3.0f %%  %s of %s  %s  %s left  %s  %s",
-                        p.wanted ? (double)p.verified * 100 / (double)p.wanted : 100.0,
-                        share_text_size(p.verified, done), share_text_size(p.wanted, all),
-                        share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
-                        share_text_time((kith_time)left, eta), c->path,
-                        strncmp(c->channel, "NOT", 3) ? "post-quantum" : "NOT post-quantum");
+        char bar[SHARE_TEXT_MAX];
+        share_text_line(
+            "%s %3.0f %%  %s of %s  %s  %s left  %s  %s", share_text_bar(p.verified, p.wanted, bar),
+            p.wanted ? (double)p.verified * 100 / (double)p.wanted : 100.0, share_text_size(p.verified, done),
+            share_text_size(p.wanted, all), share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
+            share_text_time((kith_time)left, eta), c->path, c->pq ? "post-quantum" : "NOT post-quantum");
     }
 }
 
@@ -432,10 +480,63 @@ static void on_interrupt(void *ctx)
         session_end(&c->s, EXIT_INTERRUPTED);
 }
 
+/* ---- what others see of it ---- */
+
+static const char *state_of(const get *c, const kith_share_fetch_progress *p)
+{
+    return c->ended    ? "ended"
+           : p->ended  ? "placing"
+           : p->began  ? "fetching"
+           : c->asking ? "asking"
+                       : "connecting";
+}
+
+static json_t *on_list_asked(void *ctx)
+{
+    const get *c = ctx;
+    kith_share_fetch_progress p = {0};
+    const kith_manifest none = {0}, *m = &none;
+    if (c->fetch) {
+        kith_share_fetch_progress_get(c->fetch, &p);
+        m = kith_share_fetch_manifest(c->fetch);
+    }
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b}", "kind", "get", "what",
+        *c->what ? c->what : "?", "state", state_of(c, &p), "peer", kith_json_peer(&c->ticket.peer), "name",
+        job_name(&c->s, &c->ticket.peer), "into", kith_json_text(c->dest), "files", (json_int_t)m->files,
+        "folders", (json_int_t)m->dirs, "links", (json_int_t)m->links, "bytes", (json_int_t)p.verified,
+        "total", (json_int_t)p.wanted, "bytes_per_second", c->rate * 1e9, "path", c->path, "pq", (int)c->pq);
+}
+
+static const char *on_cancelled(void *ctx, uint64_t n)
+{
+    get *c = ctx;
+    if (n > 0)
+        return "it has no receivers";
+    c->stopped = true;
+    if (c->fetch)
+        kith_share_fetch_stop(c->fetch, "it was cancelled");
+    else
+        session_end(&c->s, EXIT_INTERRUPTED);
+    return NULL;
+}
+
+static bool is_moving(const void *ctx)
+{
+    const get *c = ctx;
+    kith_share_fetch_progress p = {0};
+    if (c->fetch)
+        kith_share_fetch_progress_get(c->fetch, &p);
+    return p.began && !p.ended && !c->ended;
+}
+
+static const job_ops ops = {.list = on_list_asked, .cancel = on_cancelled, .moving = is_moving};
+
 static void on_stop(void *ctx)
 {
     get *c = ctx;
     close_in(c);
+    job_close(c->job);
     uv_close((uv_handle_t *)&c->timer, NULL);
 }
 
@@ -630,7 +731,11 @@ static int run(const cmd_args *args)
         .event = on_event,
         .ctx = &c,
     };
-    pin_and_fetch(&c);
+    c.job = job_open(&c.s, args, false, &ops, &c, &code);
+    if (code)
+        session_end(&c.s, code);
+    else
+        pin_and_fetch(&c);
     code = session_run(&c.s);
     kith_share_fetch_free(c.fetch);
     json_decref(c.facts);
@@ -657,6 +762,9 @@ static const cmd_option options[] = {
      .help = "none, batch (default) or strict: how much is paid so that a power cut loses little"},
     {.name = "discard",
      .help = "remove the partial content of the ticket's share in DIR, or without a ticket of all shares"},
+    {.name = "limit",
+     .arg = "UP/DOWN",
+     .help = "bytes a second at most, such as /5M (see 'kith help transfers')"},
     {.name = "portable", .help = "refuse names that Windows or macOS could not hold"},
     {.name = "json", .help = "print one event per line; the last is done or failed"},
     {0},
@@ -667,7 +775,7 @@ const cmd cmd_get = {
     .summary = "fetch a share by its ticket",
     .usage =
         "TICKET | - [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]... [--exclude PATTERN]...\n"
-        "           [--durability none|batch|strict] [--portable] [--json]\n"
+        "           [--durability none|batch|strict] [--limit UP/DOWN] [--portable] [--json]\n"
         "       kith get --discard [TICKET] [-o DIR]",
     .about =
         "Connects to the peer that the ticket names, shows what it offers and asks, then fetches. Every block is\n"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apps/share_name.h"
 #include "host/json.h"
 
 const char *share_text_size(uint64_t bytes, char out[SHARE_TEXT_MAX])
@@ -67,7 +68,18 @@ const char *share_text_path(const kith_conn *c)
     kith_conn_facts f;
     kith_maddr_part part;
     kith_conn_facts_get(c, &f);
-    return kith_maddr_find(&f.remote, KITH_MA_P2P_CIRCUIT, &part) ? "relayed" : "direct";
+    if (kith_maddr_find(&f.remote, KITH_MA_P2P_CIRCUIT, &part))
+        return "relay";
+    switch (kith_maddr_scope(&f.remote)) {
+    case KITH_IP_LOOPBACK:
+    case KITH_IP_LINK:
+    case KITH_IP_PRIVATE:
+        return "lan";
+    case KITH_IP_PUBLIC:
+    case KITH_IP_OTHER:
+        break;
+    }
+    return "direct";
 }
 
 const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX])
@@ -79,6 +91,36 @@ const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX])
                    f.suite ? f.suite->id : "?", f.pq.alg == KITH_SIG_NONE ? "" : ", ",
                    f.pq.alg == KITH_SIG_NONE ? "" : kith_sig_info_of(f.pq.alg)->name,
                    f.resumed ? " checked in an earlier session" : "");
+    return out;
+}
+
+#define BAR 20
+
+const char *share_text_bar(uint64_t done, uint64_t all, char out[SHARE_TEXT_MAX])
+{
+    size_t full = all ? (size_t)((double)done * BAR / (double)all) : BAR;
+    full = full < BAR ? full : BAR;
+    out[0] = '[';
+    memset(out + 1, '#', full);
+    memset(out + 1 + full, '-', BAR - full);
+    memcpy(out + 1 + BAR, "]", 2);
+    return out;
+}
+
+const char *share_text_base(const char *path, char out[SHARE_TEXT_NAME_MAX])
+{
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    size_t at = len;
+    while (at > 0 && path[at - 1] != '/')
+        at--;
+    if (at == len)
+        at = 0; /* "/" */
+    size_t n = len - at < SHARE_TEXT_NAME_MAX / 4 - 1 ? len - at : SHARE_TEXT_NAME_MAX / 4 - 1;
+    kith_wr w = kith_wr_of(kith_span_of(out, SHARE_TEXT_NAME_MAX - 1));
+    kith_name_put(&w, kith_bytes_of(path + at, n));
+    out[w.len] = '\0';
     return out;
 }
 

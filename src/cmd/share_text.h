@@ -6,6 +6,7 @@
 #include "cmd/session.h"
 
 #define SHARE_TEXT_MAX 64
+#define SHARE_TEXT_NAME_MAX 256
 
 /* "300.0 MiB". */
 const char *share_text_size(uint64_t bytes, char out[SHARE_TEXT_MAX]);
@@ -16,10 +17,15 @@ const char *share_text_time(kith_time t, char out[SHARE_TEXT_MAX]);
 /* "3 files, 2 folders and 1 link". */
 const char *share_text_counts(uint64_t files, uint64_t dirs, uint64_t links, char out[SHARE_TEXT_MAX]);
 
-/* How a connection runs: "direct" or "relayed". */
+/* How a connection runs: "relay", "lan" (the other end has a private, link-local or loopback address) or "direct". */
 const char *share_text_path(const kith_conn *c);
 /* "post-quantum (/noise-mlkem768-hfs/0.2.0)" or "NOT post-quantum (/noise)". */
 const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX]);
+
+/* "[#####-----]", as far as done is of all. */
+const char *share_text_bar(uint64_t done, uint64_t all, char out[SHARE_TEXT_MAX]);
+/* What something is called on the command line, escaped: its path's last component. */
+const char *share_text_base(const char *path, char out[SHARE_TEXT_NAME_MAX]);
 
 /* Overwrites the line on the terminal at stderr. */
 void share_text_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -35,6 +35,8 @@ typedef struct kith_config {
     size_t keep_count;
     bool gossip;                                  /* kith up speaks gossipsub */
     char gossip_topics[KITH_CONFIG_TEXT_MAX + 1]; /* and is in these topics, separated by spaces */
+    uint64_t share_limit_up,
+        share_limit_down; /* bytes a second, of all transfers of the home together; 0: none */
     kith_dht_settings dht;
     kith_rendezvous_settings rendezvous;
     bool listen_from_file;    /* the next --listen replaces what the file said */

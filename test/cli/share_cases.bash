@@ -321,7 +321,7 @@ json_says_everything() {
     ticket=$(sed -n 's/.*"ticket": *"\(kith1[^"]*\)".*/\1/p' "$work/json.ticket")
     get "$ticket" -o out --json
     exits 0 || return 1
-    for w in '"event":"connected"' '"event":"list"' '"event":"done"' '"pq":true' '"path":"direct"' '"result":"ok"'; do
+    for w in '"event":"connected"' '"event":"list"' '"event":"done"' '"pq":true' '"path":"lan"' '"result":"ok"'; do
         grep -qF "$w" "$work/get.out" || { echo "    $w is missing"; cat "$work/get.out"; return 1; }
     done
     wait "$share_pid"

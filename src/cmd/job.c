@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Transfers that can be seen, steered, limited and remembered. */
+#include "cmd/job.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bucket.h"
+#include "host/jobs.h"
+#include "host/json.h"
+#include "host/paths.h"
+
+#define LOOK_MS 1000 /* between two looks at with how many a limit is shared */
+
+struct job {
+    session *s;
+    kith_jobs *socket; /* NULL: it is not seen */
+    bool up;
+    const job_ops *ops;
+    void *ctx;
+    job_rates own, now; /* what was asked for; what holds */
+    char folder[KITH_PATH_MAX];
+    uv_timer_t timer;
+};
+
+bool job_folder(char out[KITH_PATH_MAX])
+{
+    return kith_path_make(KITH_PLACE_STATE) == 0 && kith_path(KITH_PLACE_STATE, "transfers", out) &&
+           (mkdir(out, 0700) == 0 || errno == EEXIST);
+}
+
+bool job_history_file(char out[KITH_PATH_MAX])
+{
+    return kith_path_make(KITH_PLACE_STATE) == 0 && kith_path(KITH_PLACE_STATE, "transfers.db", out);
+}
+
+/* ---- limits ---- */
+
+static bool rate_ok(const char *text, uint64_t *out)
+{
+    *out = 0;
+    return *text == '\0' ||
+           (kith_parse_size(text, out) && *out >= JOB_RATE_MIN && *out <= KITH_BUCKET_RATE_MAX);
+}
+
+bool job_rates_parse(const char *text, job_rates *out)
+{
+    char first[32];
+    const char *slash = strchr(text, '/');
+    size_t len = slash ? (size_t)(slash - text) : strlen(text);
+    *out = (job_rates){0};
+    if (strcmp(text, "off") == 0)
+        return true;
+    bool good = len < sizeof first && strcmp(text, "/") != 0 && *text;
+    if (good) {
+        memcpy(first, text, len);
+        first[len] = '\0';
+        good = rate_ok(first, &out->up) && rate_ok(slash ? slash + 1 : first, &out->down);
+    }
+    if (!good)
+        cmd_warn(
+            "--limit: '%.64s' is not UP/DOWN in bytes a second, such as 5M/2M, 5M/ or /2M, from 16K to 8G each",
+            text);
+    return good;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+/* This process's part of what all of the home may move that way. */
+static uint64_t part_of(const job *j, uint64_t all, bool up, bool moving)
+{
+    if (all == 0)
+        return 0;
+    size_t with = kith_jobs_moving(j->folder, up) + !(moving && j->socket && up == j->up);
+    uint64_t part = all / (with ? with : 1);
+    return part ? part : 1;
+}
+
+static void look(job *j)
+{
+    bool moving = j->ops->moving(j->ctx);
+    if (j->socket)
+        kith_jobs_active(j->socket, moving);
+    const kith_config *c = &j->s->config;
+    /* What goes the other way is no more than answers, and is not shared out. */
+    uint64_t up = j->up ? part_of(j, c->share_limit_up, true, moving) : 0;
+    uint64_t down = j->up ? 0 : part_of(j, c->share_limit_down, false, moving);
+    j->now = (job_rates){least(j->own.up, up), least(j->own.down, down)};
+    kith_host_limit(j->s->host, j->now.up, j->now.down);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    look(t->data);
+}
+
+/* ---- methods ---- */
+
+static void run_list(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    const job *j = ctx;
+    uint64_t up, down;
+    (void)params;
+    json_t *o = j->ops->list(j->ctx);
+    kith_host_moved(j->s->host, &up, &down);
+    json_object_set_new(o, "id", json_sprintf("%ld", (long)getpid()));
+    json_object_set_new(o, "limit_up", json_integer((json_int_t)j->now.up));
+    json_object_set_new(o, "limit_down", json_integer((json_int_t)j->now.down));
+    json_object_set_new(o, "moved_up", json_integer((json_int_t)up));
+    json_object_set_new(o, "moved_down", json_integer((json_int_t)down));
+    kith_rpc_result(call, o);
+}
+
+/* False: answered already. */
+static bool which(kith_rpc_call *call, const json_t *params, uint64_t *n)
+{
+    const json_t *v = json_object_get(params, "transfer");
+    *n = (uint64_t)json_integer_value(v);
+    if (!v || (json_is_integer(v) && json_integer_value(v) > 0))
+        return true;
+    kith_rpc_bad_params(call, "'transfer' must be the number of a receiver");
+    return false;
+}
+
+static void answer(kith_rpc_call *call, const char *why)
+{
+    if (why)
+        kith_rpc_error(call, KITH_ENOTFOUND, NULL, "%s", why);
+    else
+        kith_rpc_result(call, json_pack("{s:b}", "done", 1));
+}
+
+static void run_cancel(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    const job *j = ctx;
+    uint64_t n;
+    if (which(call, params, &n))
+        answer(call, j->ops->cancel(j->ctx, n));
+}
+
+/* False: not there, or within what is allowed. */
+static bool bad_rate(const json_t *v)
+{
+    json_int_t n = json_integer_value(v);
+    return v && (!json_is_integer(v) || n < 0 || (n > 0 && n < JOB_RATE_MIN) ||
+                 n > (json_int_t)KITH_BUCKET_RATE_MAX);
+}
+
+static void run_limit(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    job *j = ctx;
+    const json_t *up = json_object_get(params, "up"), *down = json_object_get(params, "down");
+    if (json_object_get(params, "transfer")) {
+        kith_rpc_error(call, KITH_EUNSUPPORTED, NULL, "a limit is for all receivers together");
+        return;
+    }
+    if (bad_rate(up) || bad_rate(down)) {
+        kith_rpc_bad_params(call, "'up' and 'down' must be bytes a second from %d on, or 0", JOB_RATE_MIN);
+        return;
+    }
+    if (up)
+        j->own.up = (uint64_t)json_integer_value(up);
+    if (down)
+        j->own.down = (uint64_t)json_integer_value(down);
+    look(j);
+    kith_rpc_result(call, json_pack("{s:I, s:I}", "limit_up", (json_int_t)j->now.up, "limit_down",
+                                    (json_int_t)j->now.down));
+}
+
+static const kith_rpc_method methods[] = {
+    {"list", run_list}, {"stop", run_cancel}, {"limit", run_limit}, {0}};
+
+/* ---- life ---- */
+
+job *job_open(session *s, const cmd_args *args, bool up, const job_ops *ops, void *ctx, int *code)
+{
+    const char *limit = cmd_value(args, "limit"), *why = "there is no state folder";
+    job_rates own = {0};
+    *code = limit && !job_rates_parse(limit, &own) ? EXIT_USAGE : EXIT_OK;
+    job *j = *code ? NULL : calloc(1, sizeof *j);
+    if (!j)
+        return NULL;
+    *j = (job){.s = s, .up = up, .ops = ops, .ctx = ctx, .own = own};
+    if (job_folder(j->folder))
+        j->socket = kith_jobs_open(kith_host_loop(s->host), j->folder, up, methods, j, &why);
+    if (!j->socket)
+        cmd_warn("'kith transfers' will not see this: %s", why);
+    uv_timer_init(kith_host_loop(s->host), &j->timer);
+    j->timer.data = j;
+    uv_timer_start(&j->timer, on_timer, LOOK_MS, LOOK_MS);
+    look(j);
+    return j;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void job_close(job *j)
+{
+    if (!j)
+        return;
+    kith_jobs_close(j->socket);
+    uv_close((uv_handle_t *)&j->timer, on_closed);
+}
+
+/* ---- history ---- */
+
+void job_remember(const kith_share_past *row)
+{
+    static bool told;
+    char path[KITH_PATH_MAX];
+    bool damaged = false;
+    const char *why = "there is no state folder";
+    kith_share_history *h = job_history_file(path) ? kith_share_history_open(path, &damaged, &why) : NULL;
+    if (damaged)
+        cmd_warn("the history of transfers was damaged; it is now %s.damaged, and a new one was begun", path);
+    if (h)
+        why = kith_share_history_add(h, row);
+    if (why && !told)
+        cmd_warn("the history of transfers cannot be written: %s", why);
+    told |= why != NULL;
+    kith_share_history_close(h);
+}
+
+const char *job_name(const session *s, const kith_peer_id *peer)
+{
+    const kith_trust_row *r = s->trust ? kith_trust_find(s->trust, peer) : NULL;
+    return r ? r->name : "";
+}
