@@ -354,7 +354,8 @@ static void remember(const get *c, const kith_share_fetch_event *ev, double seco
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
     kith_peer_id_text(&c->ticket.peer, peer);
-    job_remember(&(kith_share_past){.time = (uint64_t)time(NULL),
+    job_remember(&c->s,
+                 &(kith_share_past){.time = (uint64_t)time(NULL),
                                     .peer = peer,
                                     .name = job_name(&c->s, &c->ticket.peer),
                                     .what = c->what,

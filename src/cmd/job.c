@@ -3,6 +3,7 @@
 #include "cmd/job.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -213,21 +214,56 @@ void job_close(job *j)
 
 /* ---- history ---- */
 
-void job_remember(const kith_share_past *row)
+/* A row on its way to the disk, written by the loop's thread pool. */
+typedef struct remembering {
+    uv_work_t work;
+    kith_share_past row;
+    bool damaged;
+    const char *why;
+    char path[KITH_PATH_MAX];
+    char texts[6][KITH_SHARE_HISTORY_TEXT_MAX + 1];
+} remembering;
+
+static void remember_work(uv_work_t *w)
+{
+    remembering *r = w->data;
+    kith_share_history *h = kith_share_history_open(r->path, &r->damaged, &r->why);
+    if (h)
+        r->why = kith_share_history_add(h, &r->row);
+    kith_share_history_close(h);
+}
+
+static void remember_after(uv_work_t *w, int status)
 {
     static bool told;
-    char path[KITH_PATH_MAX];
-    bool damaged = false;
-    const char *why = "there is no state folder";
-    kith_share_history *h = job_history_file(path) ? kith_share_history_open(path, &damaged, &why) : NULL;
-    if (damaged)
-        cmd_warn("the history of transfers was damaged; it is now %s.damaged, and a new one was begun", path);
-    if (h)
-        why = kith_share_history_add(h, row);
-    if (why && !told)
-        cmd_warn("the history of transfers cannot be written: %s", why);
-    told |= why != NULL;
-    kith_share_history_close(h);
+    remembering *r = w->data;
+    (void)status;
+    if (r->damaged)
+        cmd_warn("the history of transfers was damaged; it is now %s.damaged, and a new one was begun",
+                 r->path);
+    if (r->why && !told)
+        cmd_warn("the history of transfers cannot be written: %s", r->why);
+    told |= r->why != NULL;
+    free(r);
+}
+
+void job_remember(const session *s, const kith_share_past *row)
+{
+    remembering *r = calloc(1, sizeof *r);
+    if (!r || !job_history_file(r->path)) {
+        free(r);
+        return;
+    }
+    const char **const texts[] = {&r->row.peer,   &r->row.name, &r->row.what,
+                                  &r->row.result, &r->row.path, &r->row.into};
+    r->row = *row;
+    r->work.data = r;
+    for (int i = 0; i < 6; i++) {
+        snprintf(r->texts[i], sizeof r->texts[i], "%s", *texts[i]);
+        *texts[i] = r->texts[i];
+    }
+    if (uv_queue_work(kith_host_loop(s->host), &r->work, remember_work, remember_after))
+        free(r);
 }
 
 const char *job_name(const session *s, const kith_peer_id *peer)

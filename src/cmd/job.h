@@ -38,8 +38,8 @@ job *job_open(session *s, const cmd_args *args, bool up, const job_ops *ops, voi
 /* Is seen no more; while the loop runs. NULL is fine. */
 void job_close(job *j);
 
-/* Writes a row of the history. A trouble is told once. */
-void job_remember(const kith_share_past *row);
+/* Writes a row of the history, on the thread pool; the row is copied. A trouble is told once. */
+void job_remember(const session *s, const kith_share_past *row);
 /* The user's name for a peer, or "". */
 const char *job_name(const session *s, const kith_peer_id *peer);
 

@@ -7,7 +7,8 @@
 
 extern const cmd cmd_up, cmd_status, cmd_peers, cmd_id, cmd_dial, cmd_discover, cmd_find_peer, cmd_dht,
     cmd_quantum, cmd_disconnect, cmd_ping, cmd_perf, cmd_trust, cmd_verify, cmd_invite, cmd_join, cmd_message,
-    cmd_listen, cmd_topics, cmd_share, cmd_get, cmd_pipe, cmd_network, cmd_qkd, cmd_stop, cmd_config;
+    cmd_listen, cmd_topics, cmd_share, cmd_get, cmd_shares, cmd_transfers, cmd_inbox, cmd_pipe, cmd_network,
+    cmd_qkd, cmd_stop, cmd_config;
 extern const cmd cmd_help_command, cmd_man_command, cmd_completion_command, cmd_version_command;
 
 const cmd *const cmd_table[] = {
@@ -32,6 +33,9 @@ const cmd *const cmd_table[] = {
     &cmd_topics,
     &cmd_share,
     &cmd_get,
+    &cmd_shares,
+    &cmd_transfers,
+    &cmd_inbox,
     &cmd_pipe,
     &cmd_network,
     &cmd_qkd,

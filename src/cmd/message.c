@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "cmd/share_text.h"
 #include "host/config.h"
 #include "host/json.h"
+#include "host/share_note.h"
 #include "wire/message.h"
 #include "wire/multibase.h"
 
@@ -34,6 +36,21 @@ static void print_peer(FILE *f, const json_t *o)
     call_print(f, *call_text(o, "name") ? call_text(o, "name") : call_text(o, "peer"));
 }
 
+/* A ticket that somebody sends us: what to do with it. False: the message is none, or no proper one. */
+static bool print_share(FILE *f, const json_t *ev)
+{
+    char counts[SHARE_TEXT_MAX], size[SHARE_TEXT_MAX];
+    kith_peer_id from;
+    kith_share_note n;
+    if (strcmp(call_text(ev, "type"), KITH_SHARE_NOTE_TYPE) != 0 ||
+        kith_peer_id_from_text(kith_bytes_str(call_text(ev, "peer")), &from) ||
+        kith_share_note_parse(call_text(ev, "text"), &from, &n))
+        return false;
+    fprintf(f, "%s, %s, %s: kith get %s\n", n.what, share_text_counts(n.files, n.folders, n.links, counts),
+            share_text_size(n.bytes, size), n.ticket);
+    return true;
+}
+
 static void print_came(FILE *f, const json_t *ev)
 {
     char at[32];
@@ -44,6 +61,8 @@ static void print_came(FILE *f, const json_t *ev)
         fprintf(f, " (%s)", call_text(ev, "type"));
     fputs(": ", f);
     const json_t *whole = json_object_get(ev, "whole");
+    if (print_share(f, ev))
+        return;
     if (json_object_get(ev, "text"))
         call_print_lines(f, call_text(ev, "text"));
     if (!json_object_get(ev, "text") || json_is_false(whole))

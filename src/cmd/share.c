@@ -3,19 +3,40 @@
 #include "host/share_serve.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "apps/share_ticket.h"
+#include "cmd/child.h"
+#include "cmd/job.h"
 #include "cmd/listen.h"
 #include "cmd/qr.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
 #include "crypto/crypto.h"
+#include "host/control.h"
 #include "host/json.h"
+#include "host/paths.h"
+#include "host/share_note.h"
+#include "host/trust_methods.h"
 
 #define TICK_MS 250
 #define GOODBYE_MS 150 /* for the last words to receivers */
+#define TO_MAX 32      /* peers */
+#define TELL_AGAIN_MS 30000
+#define TELL_TTL "24h" /* that the running node keeps trying */
+
+/* A peer that the share is for: it gets a message with the ticket, which admits nobody else. */
+typedef struct guest {
+    child c; /* first, so that it leads here */
+    uv_timer_t again;
+    struct share *share;
+    kith_peer_id peer;
+    const char *name; /* as given */
+    bool told, complained, timer_open;
+} guest;
 
 typedef struct share {
     session s;
@@ -25,9 +46,15 @@ typedef struct share {
     kith_ticket ticket;
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX]; /* without /p2p, the best first */
     size_t addr_count;
+    char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
     bool qr, tty, sharing, leaving;
     unsigned long long times;
     uint64_t delivered;
+    const cmd_args *args;
+    char what[KITH_SHARE_NOTE_WHAT_MAX + 1]; /* names of what is shared */
+    job *job;
+    guest guests[TO_MAX];
+    size_t guest_count;
 } share;
 
 static bool lines(const share *c)
@@ -93,12 +120,14 @@ static void say_json_ticket(const share *c, const char *text, uint64_t bytes, si
     json_decref(list);
 }
 
+static void tell_guests(share *c);
+
 static void say_ticket(share *c)
 {
-    char text[KITH_TICKET_TEXT_MAX + 1], size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    char *text = c->text, size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
     uint64_t bytes;
     size_t files, dirs, links;
-    kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1));
+    kith_wr w = kith_wr_of(kith_span_of(text, sizeof c->text - 1));
     memcpy(c->ticket.root, kith_share_serve_root(c->serve), sizeof c->ticket.root);
     if (kith_ticket_text(&c->ticket, &w)) {
         session_end(&c->s, cmd_fail(EXIT_FAILED, "the ticket is too long"));
@@ -106,10 +135,17 @@ static void say_ticket(share *c)
     }
     text[w.len] = 0;
     kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
-    if (c->s.json) {
-        say_json_ticket(c, text, bytes, files, dirs, links);
+    if (c->s.json)
+        say_json_ticket(c, c->guest_count ? "" : text, bytes, files, dirs, links);
+    if (c->guest_count > 0) {
+        if (!c->s.json)
+            fprintf(stderr, "sharing %s, %s, until Ctrl-C\n", share_text_counts(files, dirs, links, counts),
+                    share_text_size(bytes, size));
+        tell_guests(c);
         return;
     }
+    if (c->s.json)
+        return;
     fprintf(stderr, "sharing %s, %s; on the other machine: kith get TICKET\n",
             share_text_counts(files, dirs, links, counts), share_text_size(bytes, size));
     puts(text);
@@ -153,12 +189,34 @@ static void on_began(const kith_share_session *s, bool json)
             share_text_path(s->conn), share_text_channel(s->conn, channel));
 }
 
+static void remember(const share *c, const kith_share_session *s, uint64_t files, uint64_t bytes,
+                     const char *result)
+{
+    char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    kith_conn_facts f = {0};
+    if (s->conn)
+        kith_conn_facts_get(s->conn, &f);
+    job_remember(&c->s, &(kith_share_past){.time = (uint64_t)time(NULL),
+                                           .sent = true,
+                                           .peer = who(s, peer),
+                                           .name = job_name(&c->s, &s->peer),
+                                           .what = c->what,
+                                           .result = result,
+                                           .path = s->conn ? share_text_path(s->conn) : "",
+                                           .into = "",
+                                           .pq = f.suite && f.suite->kem != KITH_KEM_NONE,
+                                           .files = files,
+                                           .bytes = bytes,
+                                           .seconds = (double)(kith_host_now(c->s.host) - s->began) / 1e9});
+}
+
 static void on_done(share *c, const kith_share_serve_event *ev)
 {
     const kith_share_session *s = ev->session;
     kith_time t = kith_host_now(c->s.host) - s->began;
     char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], took[SHARE_TEXT_MAX];
     c->delivered++;
+    remember(c, s, ev->files, ev->bytes, "ok");
     if (c->s.json) {
         json_t *o = event_json("transfer_done", s);
         json_object_set_new(o, "files", json_integer((json_int_t)ev->files));
@@ -176,6 +234,8 @@ static void on_ended(const share *c, const kith_share_serve_event *ev)
 {
     const kith_share_session *s = ev->session;
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    if (s->id > 0)
+        remember(c, s, s->files, s->bytes, ev->text);
     if (c->s.json) {
         json_t *o = event_json("transfer_ended", s);
         json_object_set_new(o, "bytes", json_integer((json_int_t)s->bytes));
@@ -277,6 +337,196 @@ static void on_stop(void *ctx)
 {
     share *c = ctx;
     uv_close((uv_handle_t *)&c->timer, NULL);
+    job_close(c->job);
+    for (size_t i = 0; i < c->guest_count; i++) {
+        child_interrupt(&c->guests[i].c);
+        if (c->guests[i].timer_open)
+            uv_close((uv_handle_t *)&c->guests[i].again, NULL);
+        c->guests[i].timer_open = false;
+    }
+}
+
+/* ---- those whom it is for ---- */
+
+static bool may_have(void *ctx, const kith_peer_id *peer)
+{
+    const share *c = ctx;
+    for (size_t i = 0; i < c->guest_count; i++) {
+        if (kith_peer_id_eq(&c->guests[i].peer, peer))
+            return true;
+    }
+    return false;
+}
+
+static void tell_guest(guest *g);
+
+static void on_again(uv_timer_t *t)
+{
+    tell_guest(t->data);
+}
+
+static void on_told(child *ch, const json_t *o)
+{
+    guest *g = KITH_OF(ch, guest, c);
+    const char *state = json_string_value(json_object_get(o, "state"));
+    bool kept = state && strcmp(state, "kept") == 0;
+    g->told = kept || (state && strcmp(state, "delivered") == 0);
+    if (!g->told)
+        return;
+    if (g->share->s.json)
+        session_print(json_pack("{s:s, s:o, s:s, s:s}", "event", "offered", "peer", kith_json_peer(&g->peer),
+                                "name", job_name(&g->share->s, &g->peer), "state", state));
+    else
+        fprintf(stderr, "%s %s\n", g->name, kept ? "is told as soon as it can be reached" : "is told");
+}
+
+static void on_teller_ended(child *ch, int code)
+{
+    guest *g = KITH_OF(ch, guest, c);
+    (void)code;
+    if (g->told || !g->timer_open)
+        return;
+    if (!g->complained && !g->share->s.json)
+        fprintf(stderr, "%s cannot be told now; trying again every half minute\n", g->name);
+    g->complained = true;
+    uv_timer_start(&g->again, on_again, TELL_AGAIN_MS, 0);
+}
+
+/* By a 'kith message' of its own: the running node takes it and keeps it; without one a node for the purpose tries now. */
+static void tell_guest(guest *g)
+{
+    share *c = g->share;
+    char path[KITH_PATH_MAX], peer[KITH_PEER_ID_TEXT_MAX + 1];
+    kith_share_note n = {0};
+    size_t files, dirs, links;
+    kith_share_src_counts(c->src, &n.bytes, &files, &dirs, &links);
+    n.files = files;
+    n.folders = dirs;
+    n.links = links;
+    snprintf(n.ticket, sizeof n.ticket, "%s", c->text);
+    snprintf(n.what, sizeof n.what, "%s", c->what);
+    char *text = kith_share_note_text(&n);
+    kith_peer_id_text(&g->peer, peer);
+    int fd = kith_path(KITH_PLACE_STATE, "control.sock", path) ? kith_control_connect(path) : -1;
+    const char *argv[CHILD_ARGS_MAX] = {
+        NULL,    "message", peer,    "--content", "-", "--msg-type", KITH_SHARE_NOTE_TYPE,
+        "--ttl", TELL_TTL,  "--json"};
+    argv[10] = NULL;
+    if (fd >= 0)
+        close(fd);
+    else
+        child_pass_on(c->args, argv, 10);
+    g->c = (child){.line = on_told, .ended = on_teller_ended, .quiet = true};
+    child_start(&g->c, kith_host_loop(c->s.host), argv, text ? text : "");
+    free(text);
+}
+
+static void tell_guests(share *c)
+{
+    for (size_t i = 0; i < c->guest_count; i++)
+        tell_guest(&c->guests[i]);
+}
+
+static int read_guests(share *c)
+{
+    for (size_t i = 0; i < c->args->given_count; i++) {
+        const char *name = c->args->given[i].value;
+        if (strcmp(c->args->given[i].name, "to") != 0)
+            continue;
+        if (c->guest_count == TO_MAX)
+            return cmd_fail(EXIT_USAGE, "share: %d peers at most", TO_MAX);
+        guest *g = &c->guests[c->guest_count];
+        *g = (guest){.share = c, .name = name};
+        if (!kith_trust_resolve(c->s.trust, name, &g->peer))
+            return cmd_fail(
+                EXIT_USAGE,
+                "share: '%.64s' is neither a peer id nor the name of a known peer; see 'kith trust list'",
+                name);
+        uv_timer_init(kith_host_loop(c->s.host), &g->again);
+        g->again.data = g;
+        g->timer_open = true;
+        c->guest_count++;
+    }
+    return EXIT_OK;
+}
+
+/* ---- what others see of it ---- */
+
+static json_t *transfers_json(share *c, uint64_t total)
+{
+    json_t *list = json_array();
+    for (kith_share_session *s = NULL; c->serve && (s = kith_share_serve_next(c->serve, s)) != NULL;) {
+        kith_time t = kith_host_now(c->s.host) - s->began;
+        json_t *o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:f, s:f}", "id",
+                              json_sprintf("%ld.%llu", (long)getpid(), (unsigned long long)s->id), "peer",
+                              kith_json_peer(&s->peer), "name", job_name(&c->s, &s->peer), "bytes",
+                              (json_int_t)s->bytes, "total", (json_int_t)total, "bytes_per_second",
+                              t ? (double)s->bytes * 1e9 / (double)t : 0.0, "seconds", (double)t / 1e9);
+        share_text_conn_json(o, s->conn);
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *on_list_asked(void *ctx)
+{
+    share *c = ctx;
+    uint64_t bytes = 0;
+    size_t files = 0, dirs = 0, links = 0;
+    if (c->serve) /* else it is ending, and has let go of its files */
+        kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "kind", "share", "what", c->what, "state",
+        c->leaving   ? "stopping"
+        : c->sharing ? "serving"
+                     : "hashing",
+        "files", (json_int_t)files, "folders", (json_int_t)dirs, "links", (json_int_t)links, "total",
+        (json_int_t)bytes, "delivered", (json_int_t)c->delivered, "transfers", transfers_json(c, bytes));
+    return o;
+}
+
+static const char *on_cancelled(void *ctx, uint64_t n)
+{
+    share *c = ctx;
+    if (n == 0) {
+        if (c->serve)
+            on_interrupt(c);
+        return NULL;
+    }
+    for (kith_share_session *s = NULL; c->serve && (s = kith_share_serve_next(c->serve, s)) != NULL;) {
+        if (s->id == n) {
+            remember(c, s, s->files, s->bytes, "stopped");
+            (void)kith_share_serve_cut(c->serve, n);
+            return NULL;
+        }
+    }
+    return "nobody of that number is fetching";
+}
+
+static bool is_moving(const void *ctx)
+{
+    const share *c = ctx;
+    return c->serve && kith_share_serve_next(c->serve, NULL) != NULL;
+}
+
+static const job_ops ops = {.list = on_list_asked, .cancel = on_cancelled, .moving = is_moving};
+
+/* "holiday, report.pdf". */
+static void name_it(share *c)
+{
+    char name[SHARE_TEXT_NAME_MAX];
+    size_t at = 0, count = c->args->rest_count + c->args->after_count;
+    for (size_t i = 0; i < count; i++) {
+        const char *path =
+            i < c->args->rest_count ? c->args->rest[i] : c->args->after[i - c->args->rest_count];
+        int n =
+            snprintf(c->what + at, sizeof c->what - at, "%s%s", i ? ", " : "", share_text_base(path, name));
+        if (n < 0 || (size_t)n >= sizeof c->what - at - 8) {
+            snprintf(c->what + at, sizeof c->what - at, "%s", i ? ", ..." : "...");
+            return;
+        }
+        at += (size_t)n;
+    }
 }
 
 /* ---- running ---- */
@@ -324,6 +574,7 @@ static int serve(share *c)
         .host = c->s.host,
         .src = c->src,
         .secret = kith_bytes_of(c->ticket.secret, c->ticket.secret_len),
+        .may = c->guest_count > 0 ? may_have : NULL,
         .times = c->times,
         .event = on_event,
         .ctx = c,
@@ -335,6 +586,7 @@ static int serve(share *c)
 static int run(const cmd_args *args)
 {
     static share c; /* addresses make it large */
+    c.args = args;
     c.qr = cmd_has(args, "qr");
     if (args->rest_count + args->after_count == 0)
         return cmd_fail(EXIT_USAGE, "share: say which files or folders to share");
@@ -357,7 +609,14 @@ static int run(const cmd_args *args)
     c.s.ctx = &c;
     uv_timer_init(kith_host_loop(c.s.host), &c.timer);
     c.timer.data = &c;
-    code = serve(&c);
+    name_it(&c);
+    code = read_guests(&c);
+    if (!code)
+        c.job = job_open(&c.s, args, true, &ops, &c, &code);
+    if (code)
+        kith_share_src_free(c.src);
+    else
+        code = serve(&c);
     if (code)
         session_end(&c.s, code);
     else
@@ -372,6 +631,13 @@ static const cmd_option options[] = {
     {.name = "qr", .help = "also draw the ticket as a QR code"},
     {.name = "once", .help = "stop when it was fetched once"},
     {.name = "times", .arg = "N", .help = "stop when it was fetched N times"},
+    {.name = "to",
+     .arg = "NAME",
+     .help = "for a known peer, who is told: no ticket; may be given several times",
+     .many = true},
+    {.name = "limit",
+     .arg = "UP/DOWN",
+     .help = "bytes a second at most, such as 5M/ (see 'kith help transfers')"},
     {.name = "json", .help = "print one event per line; the first is the ticket"},
     {0},
 };
@@ -379,14 +645,17 @@ static const cmd_option options[] = {
 const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the ticket",
-    .usage = "PATH... [--qr] [--once | --times N] [--json]",
+    .usage = "PATH... [--to NAME]... [--qr] [--once | --times N] [--limit UP/DOWN] [--json]",
     .about =
         "Reads the files once to hash them, prints a ticket to stdout and serves until Ctrl-C. Whoever has the\n"
         "ticket can fetch everything in it with 'kith get TICKET' while this command runs: treat it like a key.\n"
         "The ticket holds our peer id, our addresses, a secret, and the hash of what is shared, so the receiver\n"
-        "gets exactly this, from us, over an encrypted channel, or an error.",
+        "gets exactly this, from us, over an encrypted channel, or an error.\n"
+        "With --to nothing is printed: the ticket goes to a known peer as a message, and admits nobody else. 'kith inbox --allow US'\n"
+        "at the other end fetches it unattended. While this runs 'kith transfers' shows, limits and ends it.",
     .examples = "  kith share holiday/\n"
                 "  kith share report.pdf photos/ --once --qr\n"
+                "  kith share --to alice holiday/ --limit 5M/\n"
                 "  kith share -- -odd-name-\n",
     .options = options,
     .node = true,

@@ -362,8 +362,7 @@ const cmd cmd_shares = {
 const cmd cmd_transfers = {
     .name = "transfers",
     .summary = "list, limit and end transfers, and show past ones",
-    .usage =
-        "[pause ID | resume ID | cancel ID | limit ID UP/DOWN|off] [--watch] [--history [--count N] | --clear] [--json]",
+    .usage = "[cancel ID | limit ID UP/DOWN|off] [--watch] [--history [--count N] | --clear] [--json]",
     .about =
         "Lists what every 'kith share' and 'kith get' of this home is doing, and steers them. An ID is that of a process, or of one\n"
         "receiver of a share (4711.2). A limit is in bytes a second and holds for all receivers of a share together; the configuration\n"

@@ -17,7 +17,7 @@ typedef struct session {
     kith_stream *stream; /* NULL: over */
     kith_share_tx *tx;   /* NULL: over */
     size_t reading;      /* blocks at the worker pool */
-    bool over;
+    bool over, received; /* received: and said so */
 } session;
 
 typedef struct read_job {
@@ -110,8 +110,13 @@ static void admit(session *s)
     kith_share_serve *v = s->serve;
     uint64_t active = 0;
     KITH_EACH (&v->sessions, k)
-        active += KITH_OF(k, session, link)->pub.id > 0 && !KITH_OF(k, session, link)->over;
-    if (v->cfg.times && v->done >= v->cfg.times)
+        active += KITH_OF(k, session, link)->pub.id > 0 && !KITH_OF(k, session, link)->over &&
+                  !KITH_OF(k, session, link)->received;
+    if (v->cfg.may && !v->cfg.may(v->cfg.ctx, &s->pub.peer)) {
+        kith_share_tx_stop(s->tx, KITH_SHARE_REFUSED);
+        tell(v, (kith_share_serve_event){
+                    .kind = KITH_SHARE_SERVE_ENDED, .session = &s->pub, .text = "this share is not for it"});
+    } else if (v->cfg.times && v->done >= v->cfg.times)
         kith_share_tx_stop(s->tx, KITH_SHARE_USED_UP);
     else if (v->cfg.times && v->done + active >= v->cfg.times)
         kith_share_tx_stop(s->tx, KITH_SHARE_BUSY);
@@ -155,6 +160,7 @@ static void session_events(session *s)
                 s->pub.began = kith_host_now(v->cfg.host);
             }
             v->done++;
+            s->received = true;
             tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_DONE,
                                              .session = &s->pub,
                                              .bytes = ev.bytes,
@@ -347,6 +353,21 @@ void kith_share_serve_stop(kith_share_serve *v)
         kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
     }
     kith_host_kick(h);
+}
+
+bool kith_share_serve_cut(kith_share_serve *v, uint64_t id)
+{
+    kith_host *h = v->cfg.host;
+    KITH_EACH (&v->sessions, k) {
+        session *s = KITH_OF(k, session, link);
+        if (s->pub.id != id || !s->tx)
+            continue;
+        kith_share_tx_stop(s->tx, KITH_SHARE_STOPPED);
+        kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
+        kith_host_kick(h);
+        return true;
+    }
+    return false;
 }
 
 void kith_share_serve_free(kith_share_serve *v)

@@ -40,7 +40,9 @@ typedef struct kith_share_serve_config {
     kith_host *host;
     kith_share_src *src; /* begun, not hashed; taken over, also on failure */
     kith_bytes secret;   /* borrowed for the call */
-    uint64_t times;      /* how often it may be fetched whole; 0: as often as it is asked for */
+    /* Whether a peer, known by its authenticated id, may have the share; NULL: whoever has the secret. */
+    bool (*may)(void *ctx, const kith_peer_id *peer);
+    uint64_t times; /* how often it may be fetched whole; 0: as often as it is asked for */
     void (*event)(void *ctx, const kith_share_serve_event *ev);
     void *ctx;
 } kith_share_serve_config;
@@ -49,6 +51,8 @@ typedef struct kith_share_serve_config {
 kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg);
 /* No more receivers; those that are served are told. Events end. */
 void kith_share_serve_stop(kith_share_serve *v);
+/* Ends one transfer, whose receiver is told that it was stopped. No event follows. False: there is none of that id. */
+bool kith_share_serve_cut(kith_share_serve *v, uint64_t id);
 /* After the host's loop has ended. NULL is fine. */
 void kith_share_serve_free(kith_share_serve *v);
 

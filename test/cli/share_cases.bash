@@ -11,7 +11,7 @@ a_folder_arrives_as_it_was() {
     diff <(cd src && find . -printf '%P %y %m %l\n' | sort) <(cd out/src && find . -printf '%P %y %m %l\n' | sort) || return 1
     diff <(cd src && find . -type f -printf '%P %T@\n' | sort) <(cd out/src && find . -type f -printf '%P %T@\n' | sort) || return 1
     [ "$(stat -c %Y src/sub/deep)" = "$(stat -c %Y out/src/sub/deep)" ] || { echo "    a folder's time is wrong"; return 1; }
-    grep -q 'post-quantum (/kith/noise-mlkem768' "$work/get.out" && grep -q direct "$work/get.out" || return 1
+    grep -q 'post-quantum (/kith/noise-mlkem768' "$work/get.out" && grep -q ", lan, " "$work/get.out" || return 1
     wait "$share_pid"; [ $? -eq 0 ] || { echo "    the sharer did not end well"; return 1; }
 }
 

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Transfers of several processes: seen, limited, ended and remembered by others; and shares for known peers, fetched unattended."""
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+
+from kith_cli import Up, eventually, homes, kith, run, start, LOOPBACK, SLOW
+
+MIB = 1 << 20
+ALONE = ("--mdns", "off", "--dht", "off")
+
+
+class Lines:
+    """A command of kith in the background, and the events that it prints."""
+
+    def __init__(self, home, *args):
+        self.err = open(str(home) + ".err", "ab")
+        self.process = start(home, *args, stderr=self.err)
+        self.pid, self.unread, self.seen = self.process.pid, b"", []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10 * SLOW)
+            except Exception:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+        self.err.close()
+
+    def event(self, *names, timeout=20):
+        end = time.monotonic() + timeout * SLOW
+        while True:
+            while b"\n" not in self.unread:
+                ready = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]
+                more = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+                assert more, f"no {names} but {self.seen}; {open(self.err.name).read()}"
+                self.unread += more
+            line, self.unread = self.unread.split(b"\n", 1)
+            self.seen.append(json.loads(line))
+            if self.seen[-1]["event"] in names:
+                return self.seen[-1]
+
+    def ended(self, timeout=20):
+        return self.process.wait(timeout * SLOW)
+
+
+def share(home, *args):
+    return Lines(home, "share", "--json", "--listen", LOOPBACK, *ALONE, *args)
+
+
+def get(home, ticket, into, *args):
+    return Lines(home, "get", ticket, "-y", "--json", "-o", into, *ALONE, *args)
+
+
+def jobs(home):
+    return kith(home, "transfers", "--json").json()["transfers"]
+
+
+def job(home, process):
+    return next((j for j in jobs(home) if j["id"] == str(process.pid)), None)
+
+
+def past(home):
+    return kith(home, "transfers", "--history", "--json").json()["history"]
+
+
+def content(path, size):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def moving(home, process):
+    j = job(home, process)
+    return j and any(t["bytes"] > 0 for t in j.get("transfers", [])) and j
+
+
+def a_limit_is_kept_shown_and_changed_by_others():
+    with homes("a", "b") as (a, b):
+        big = content(a.parent / "x" / "big", 8 * MIB)
+        with share(a, big, "--limit", "1M/") as sharer:
+            ticket = sharer.event("ticket")["ticket"]
+            with get(b, ticket, a.parent / "got") as getter:
+                eventually(lambda: moving(a, sharer), "it is sent")
+                began, one = time.monotonic(), job(a, sharer)
+                eventually(lambda: job(a, sharer)["moved_up"] > one["moved_up"], "more of it")
+                two, took = job(a, sharer), time.monotonic() - began
+                assert two["moved_up"] - one["moved_up"] <= MIB * (took + 0.1) + 256 * 1024, (one, two, took)
+                assert two["kind"] == "share" and two["what"] == "big" and two["total"] == 8 * MIB, two
+                assert two["limit_up"] == MIB and two["limit_down"] == 0 and two["state"] == "serving", two
+                t = two["transfers"][0]
+                assert t["id"] == f"{sharer.pid}.1" and t["path"] == "lan" and t["pq"] is True and t["total"] == 8 * MIB, t
+                assert [s["id"] for s in kith(a, "shares", "--json").json()["shares"]] == [str(sharer.pid)]
+                kith(a, "transfers", out=f"{sharer.pid}.1")
+                other = job(b, getter)
+                assert other["kind"] == "get" and other["state"] == "fetching" and other["what"] == "big", other
+                assert other["peer"] == sharer.seen[0]["peer"] and kith(b, "shares", "--json").json()["shares"] == []
+                kith(a, "transfers", "limit", sharer.pid, "off")
+                assert job(a, sharer) is None or job(a, sharer)["limit_up"] == 0
+                done = getter.event("done", "failed")
+                assert done["event"] == "done" and done["path"] == "lan", done
+                assert getter.ended() == 0 and (a.parent / "got/big").read_bytes() == big.read_bytes()
+            sharer.event("transfer_done")
+        for home, direction in ((a, "sent"), (b, "received")):
+            rows = past(home)
+            assert len(rows) == 1 and rows[0]["direction"] == direction and rows[0]["result"] == "ok", rows
+            assert rows[0]["bytes"] == 8 * MIB and rows[0]["what"] == "big" and rows[0]["pq"] is True, rows
+        kith(a, "transfers", "--history", out="big")
+        assert kith(a, "transfers", "--clear", "--json").json() == {"cleared": 1} and past(a) == []
+        assert jobs(a) == jobs(b) == [] and not list((a / "transfers").iterdir())
+
+
+def a_receiver_limits_itself_and_all_of_a_home_share_a_limit():
+    with homes("a", "b") as (a, b):
+        a.mkdir()
+        b.mkdir()
+        (b / "kith.ini").write_text("[share]\nlimit_down = 2MiB\n")
+        (a / "kith.ini").write_text("[share]\nlimit_up = 4MiB\n")
+        big = content(a.parent / "x" / "big", 64 * MIB)
+        with share(a, big) as sharer:
+            ticket = sharer.event("ticket")["ticket"]
+            with get(b, ticket, a.parent / "one") as one, get(b, ticket, a.parent / "two") as two:
+                def halves():
+                    return all((job(b, g) or {}).get("limit_down") == MIB for g in (one, two))
+                eventually(halves, "each has half")
+                eventually(lambda: job(a, sharer)["limit_up"] == 4 * MIB, "the only sharer has all")
+                kith(b, "transfers", "limit", one.pid, "/64K")
+                assert job(b, one)["limit_down"] == 65536, jobs(b)
+                kith(b, "transfers", "cancel", one.pid)
+                failed = one.event("failed")
+                assert failed["code"] == 130 and one.ended() == 130, failed
+                eventually(lambda: job(b, two)["limit_down"] == 2 * MIB, "the other has all")
+                kith(a, "transfers", "cancel", f"{sharer.pid}.2" if moving_id(a, sharer, 2) else f"{sharer.pid}.1")
+                assert two.event("failed")["result"] == "lost" and two.ended() == 6
+            kith(a, "transfers", "cancel", sharer.pid)
+            assert sharer.ended() == 0
+        assert {r["result"] for r in past(b)} == {"stopped", "lost"}, past(b)
+        assert "stopped" in {r["result"] for r in past(a)}, past(a)
+
+
+def moving_id(home, process, n):
+    return any(t["id"] == f"{process.pid}.{n}" for t in job(home, process)["transfers"])
+
+
+def what_cannot_be_steered_is_said():
+    with homes("a", "b") as (a, b):
+        kith(a, "transfers", out="nothing is shared or fetched")
+        kith(a, "shares", out="nothing is shared")
+        kith(a, "transfers", "--history", out="no transfer is remembered")
+        for words, code, err in ((("cancel",), 2, "something is missing"), (("cancel", "x"), 2, "is no id"),
+                                 (("cancel", "4.0"), 2, "is no id"), (("cancel", "1"), 1, "there is no transfer 1"),
+                                 (("explode", "1"), 2, "there is no 'explode'"), (("limit", "1", "5"), 2, "16K"),
+                                 (("limit", "1"), 2, "something is missing"), (("cancel", "1", "--history"), 2, "goes with"),
+                                 (("--count", "3"), 2, "--history")):
+            kith(a, "transfers", *words, code=code, err=err)
+        for bad in ("", "/", "x", "1M/y", "1/1", "9G", "5M/2M/1M"):
+            kith(a, "share", __file__, "--limit", bad, *ALONE, code=2, err="is not UP/DOWN")
+        with share(a, content(b / "f", 10)) as sharer:
+            sharer.event("ticket")
+            kith(a, "transfers", "cancel", f"{sharer.pid}.7", code=1, err="nobody of that number")
+            sharer.process.kill()
+            sharer.ended()
+            assert len(list((a / "transfers").iterdir())) == 1
+            assert jobs(a) == [] and not list((a / "transfers").iterdir())
+
+
+@contextlib.contextmanager
+def acquainted():
+    """alice and mallory have met bob, whose node runs; he calls only her by a name."""
+    with homes("alice", "bob", "mallory") as (alice, bob, mallory), Up(bob) as up:
+        ids = {}
+        for home in (alice, mallory):
+            kith(home, "dial", up.addr, *ALONE)
+            kith(home, "trust", "rename", up.peer, "bob")
+            ids[home] = kith(home, "id", "--json").json()["peer"]
+        kith(bob, "trust", "rename", ids[alice], "alice")
+        yield alice, bob, mallory, up
+
+
+def what_allowed_peers_share_is_fetched_and_nothing_else():
+    with acquainted() as (alice, bob, mallory, up):
+        into, top = bob.parent / "in", alice.parent / "x" / "holiday"
+        content(top / "beach", 100000)
+        content(alice.parent / "y" / "evil", 10)
+        kith(bob, "inbox", "-o", into, code=2, err="--allow")
+        kith(bob, "inbox", "--allow", "nobody", code=2, err="nor the name of a known peer")
+        with Lines(bob, "inbox", "--allow", "alice", "-o", into, "--json") as inbox:
+            inbox.event("listening")
+            with share(alice, "--to", "bob", top) as sharer:
+                assert sharer.event("ticket")["ticket"] == ""
+                assert sharer.event("offered")["state"] == "delivered"
+                came = inbox.event("share_came", "share_refused")
+                assert came["event"] == "share_came" and came["name"] == "alice" and came["what"] == "holiday", came
+                assert came["files"] == 1 and came["bytes"] == 100000, came
+                done = inbox.event("share_done", "share_failed")
+                assert done["event"] == "share_done" and done["what"] == "holiday", done
+                assert (into / "holiday/beach").read_bytes() == (top / "beach").read_bytes()
+                sharer.event("transfer_done")
+                # The ticket admits nobody else.
+                note = ticket_of(bob)
+                r = kith(mallory, "get", note["ticket"], "-y", "-o", mallory / "got", *ALONE, code=5)
+                assert not (mallory / "got/holiday").exists(), r
+                assert "not for it" in sharer.event("transfer_ended")["text"]
+            with share(mallory, "--to", "bob", alice.parent / "y/evil") as evil:
+                evil.event("offered")
+                no = inbox.event("share_came", "share_refused")
+                assert no["event"] == "share_refused" and "nobody here knows it" in no["text"], no
+            hostile = {"hello": "no JSON", "{}": "no ticket", json.dumps(dict(note, what="a\x1b[2Jb")): "printable",
+                       json.dumps(dict(note, ticket=evil_ticket(mallory, alice.parent / "y/evil"))): "not the sender's own"}
+            for text, why in hostile.items():
+                kith(alice, "message", "bob", "--msg-type", "share", "--content", text, *ALONE)
+                no = inbox.event("share_came", "share_refused")
+                assert no["event"] == "share_refused" and why in no["text"], no
+            # Nobody serves that ticket any more: told, and it goes on.
+            kith(alice, "message", "bob", "--msg-type", "share", "--content", json.dumps(note), *ALONE)
+            assert inbox.event("share_failed")["result"] == "unreachable"
+            content(top / "beach", 1000)
+            with share(alice, "--to", "bob", top):  # what clashes comes under another name
+                assert inbox.event("share_done", "share_failed")["event"] == "share_done"
+            assert (into / "holiday (2)/beach").exists() and not (into / "evil").exists()
+        assert inbox.process.returncode == 0
+        kith_listen_shows(bob)
+
+
+def evil_ticket(home, path):
+    with share(home, path) as sharer:
+        return sharer.event("ticket")["ticket"]
+
+
+def ticket_of(home):
+    with Lines(home, "listen", "--since", "all", "--json") as heard:
+        return json.loads(heard.event("message")["text"])
+
+
+def kith_listen_shows(home):
+    p = start(home, "listen", "--since", "all", "--type", "share")
+    seen = b""
+    while b"\n" not in seen:
+        assert select.select([p.stdout], [], [], 10 * SLOW)[0], "nothing is shown"
+        seen += os.read(p.stdout.fileno(), 65536)
+    p.send_signal(signal.SIGINT)
+    p.wait(10 * SLOW)
+    p.stdout.close()
+    assert b"alice (share): holiday, 1 file" in seen and b": kith get kith1" in seen, seen
+
+
+def who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once():
+    with acquainted() as (alice, bob, mallory, up):
+        into, f = bob.parent / "in", content(alice.parent / "x" / "f", 1000)
+        addr = up.bare
+        up.stop()
+        with Up(alice) as node, share(alice, "--to", "bob", f) as sharer:
+            assert sharer.event("offered", timeout=30)["state"] == "kept", sharer.seen
+            with Lines(bob, "inbox", "--allow", "alice", "-o", into, "--once", "--json", "--listen", addr, *ALONE) as inbox:
+                assert inbox.event("share_done", "share_failed", timeout=60)["event"] == "share_done"
+                assert inbox.ended() == 0 and (into / "f").read_bytes() == f.read_bytes()
+            assert node.process.poll() is None
+
+
+if __name__ == "__main__":
+    run(a_limit_is_kept_shown_and_changed_by_others,
+        a_receiver_limits_itself_and_all_of_a_home_share_a_limit,
+        what_cannot_be_steered_is_said,
+        what_allowed_peers_share_is_fetched_and_nothing_else,
+        who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once)
