@@ -8,18 +8,14 @@
 
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 enum { HEAD_BODY = 1 };
-enum { HELLO_VERSION = 1, HELLO_ROOT = 2, HELLO_SECRET = 3 };
-enum { OFFER_VERSION = 1, OFFER_LIST_SIZE = 2 };
 enum { REQUEST_ID = 1, REQUEST_RANGE = 2 };
-enum { RANGE_BLOB = 1, RANGE_COUNT = 2, RANGE_OFFSET = 3, RANGE_LENGTH = 4 };
-enum { DATA_ID = 1, DATA_BLOB = 2, DATA_OFFSET = 3, DATA_PAIRS = 4, DATA_CODE = 5 };
-enum { ERROR_CODE = 1, ERROR_BLOB = 2, ERROR_TEXT = 3 };
-enum { RECEIPT_FILES = 1, RECEIPT_BYTES = 2 };
+enum { PEERS_PEER = 1, PEER_ID = 1, PEER_ADDR = 2 };
+#define FIELDS_MAX 8
 
 static const char *const code_texts[] = {
     [KITH_SHARE_NONE] = "no reason given",
     [KITH_SHARE_PROTOCOL] = "it says that we broke the protocol",
-    [KITH_SHARE_REFUSED] = "it has no such share, or the ticket's secret is not the right one",
+    [KITH_SHARE_REFUSED] = "it has no such share, or the ticket or code does not admit to it (any more)",
     [KITH_SHARE_USED_UP] = "the share has been fetched as often as it may be",
     [KITH_SHARE_BUSY] = "it has too many receivers at the moment",
     [KITH_SHARE_STOPPED] = "it was stopped on the other side",
@@ -29,6 +25,7 @@ static const char *const code_texts[] = {
     [KITH_SHARE_DISK] = "the receiver could not store it",
     [KITH_SHARE_BAD_DATA] = "the receiver got data that does not match",
     [KITH_SHARE_INTERNAL] = "the other side ran out of memory",
+    [KITH_SHARE_EXPIRED] = "the ticket or code has expired; ask for a new one",
 };
 
 const char *kith_share_code_text(kith_share_code c)
@@ -37,103 +34,209 @@ const char *kith_share_code_text(kith_share_code c)
                                                                 : "a reason that this version does not know";
 }
 
-/* ---- parsing ---- */
+void kith_share_id(const uint8_t list_root[KITH_BLAKE3_LEN], const uint8_t *roots, size_t entries,
+                   uint8_t out[KITH_BLAKE3_LEN])
+{
+    static const char domain[] = "kith share 2";
+    uint8_t all[KITH_BLAKE3_LEN], buf[sizeof domain - 1 + 2 * KITH_BLAKE3_LEN];
+    kith_blake3_hash(kith_bytes_of(roots, entries * KITH_BLAKE3_LEN), all);
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_put_str(&w, domain);
+    kith_put_bytes(&w, kith_bytes_of(list_root, KITH_BLAKE3_LEN));
+    kith_put_bytes(&w, kith_bytes_of(all, sizeof all));
+    kith_blake3_hash(kith_wr_bytes(&w), out);
+}
 
-/* Where a field goes: one of the two, by its wire type. */
+/* ---- fields ---- */
+
+/* Where a field is kept: one of them. */
 typedef struct slot {
     uint64_t *num;
     kith_bytes *data;
+    bool *flag;
 } slot;
 
-/* Reads fields 1..n into their slots; others are skipped. */
-static bool parse_fields(kith_bytes in, const slot *slots, size_t n)
+/* The fields of a kind, by tag - 1; ranges, codes and peers stand apart. */
+static size_t slots_of(kith_share_msg *m, uint64_t *code, slot out[FIELDS_MAX])
 {
-    kith_rd r = kith_rd_of(in);
-    kith_pb_field f;
-    while (kith_pb_next(&r, &f)) {
-        if (f.tag > n)
-            continue;
-        const slot *s = &slots[f.tag - 1];
-        if (f.wire == WIRE_VARINT && s->num)
-            *s->num = f.num;
-        else if (f.wire == WIRE_BYTES && s->data)
-            *s->data = f.data;
-        else
-            return false;
+    size_t n = 0;
+#define NUM(x)        \
+    out[n++] = (slot) \
+    {                 \
+        .num = &(x)   \
     }
-    return !r.bad;
-}
-
-static bool parse_request(kith_bytes in, kith_share_msg *m)
-{
-    uint64_t blobs = 0;
-    kith_rd r = kith_rd_of(in);
-    kith_pb_field f;
-    while (kith_pb_next(&r, &f)) {
-        if (f.tag == REQUEST_ID && f.wire == WIRE_VARINT) {
-            m->id = f.num;
-        } else if (f.tag == REQUEST_RANGE && f.wire == WIRE_BYTES) {
-            kith_share_range g = {.count = 1};
-            if (m->range_count == KITH_SHARE_REQUEST_RANGES)
-                return false;
-            if (!parse_fields(
-                    f.data, (slot[]){{&g.blob, NULL}, {&g.count, NULL}, {&g.offset, NULL}, {&g.length, NULL}},
-                    4))
-                return false;
-            if (g.count == 0 || g.count > KITH_SHARE_REQUEST_BLOBS - blobs ||
-                (g.count > 1 && (g.offset > 0 || g.length > 0)))
-                return false;
-            blobs += g.count;
-            m->ranges[m->range_count++] = g;
-        } else if (f.tag <= REQUEST_RANGE) {
-            return false;
-        }
+#define DATA(x)       \
+    out[n++] = (slot) \
+    {                 \
+        .data = &(x)  \
     }
-    return !r.bad && m->range_count > 0;
-}
-
-static bool parse_kind(kith_share_kind kind, kith_bytes in, kith_share_msg *m)
-{
-    uint64_t code = 0;
-    bool ok = true;
-    switch (kind) {
+#define FLAG(x)       \
+    out[n++] = (slot) \
+    {                 \
+        .flag = &(x)  \
+    }
+    switch (m->kind) {
     case KITH_SHARE_HELLO:
-        ok = parse_fields(in, (slot[]){{&m->version, NULL}, {NULL, &m->root}, {NULL, &m->secret}}, 3);
+        NUM(m->version), DATA(m->capability), DATA(m->code_tag), FLAG(m->contact), FLAG(m->swarm);
         break;
     case KITH_SHARE_OFFER:
-        ok = parse_fields(in, (slot[]){{&m->version, NULL}, {&m->list_size, NULL}}, 2);
+        DATA(m->root), NUM(m->list_size), FLAG(m->complete), FLAG(m->partial), DATA(m->share_id),
+            DATA(m->name);
         break;
     case KITH_SHARE_REQUEST:
-        ok = parse_request(in, m);
+    case KITH_SHARE_CANCEL:
+    case KITH_SHARE_ENDED:
+        NUM(m->id);
         break;
     case KITH_SHARE_DATA:
-        ok = parse_fields(
-            in,
-            (slot[]){{&m->id, NULL}, {&m->blob, NULL}, {&m->offset, NULL}, {NULL, &m->pairs}, {&code, NULL}},
-            5);
+        NUM(m->id), NUM(m->leaf), DATA(m->pairs), NUM(*code), FLAG(m->zeros);
         break;
     case KITH_SHARE_ERROR:
-        ok = parse_fields(in, (slot[]){{&code, NULL}, {&m->blob, NULL}, {NULL, &m->text}}, 3) &&
-             m->text.len <= KITH_SHARE_TEXT_MAX;
+        NUM(*code), DATA(m->text);
         break;
     case KITH_SHARE_RECEIPT:
-        ok = parse_fields(in, (slot[]){{&m->files, NULL}, {&m->bytes, NULL}}, 2);
+        NUM(m->files), NUM(m->bytes);
         break;
+    case KITH_SHARE_WAIT:
+        NUM(m->done), NUM(m->total);
+        break;
+    case KITH_SHARE_GET_LIST:
+    case KITH_SHARE_LIST:
+        NUM(m->offset);
+        break;
+    case KITH_SHARE_GET_ROOTS:
+    case KITH_SHARE_ROOTS:
+        NUM(m->first);
+        break;
+    case KITH_SHARE_PAUSE:
+        FLAG(m->on);
+        break;
+    case KITH_SHARE_PAKE:
+        NUM(m->step), DATA(m->data);
+        break;
+    case KITH_SHARE_HAVE:
+    case KITH_SHARE_PEERS:
     case KITH_SHARE_OTHER:
         break;
     }
+#undef NUM
+#undef DATA
+#undef FLAG
+    return n;
+}
+
+static bool has_ranges(kith_share_kind k)
+{
+    return k == KITH_SHARE_REQUEST || k == KITH_SHARE_HAVE;
+}
+
+/* ---- parsing ---- */
+
+static bool set_field(const slot *s, const kith_pb_field *f)
+{
+    if (s->num && f->wire == WIRE_VARINT)
+        *s->num = f->num;
+    else if (s->flag && f->wire == WIRE_VARINT)
+        *s->flag = f->num != 0;
+    else if (s->data && f->wire == WIRE_BYTES)
+        *s->data = f->data;
+    else
+        return false;
+    return true;
+}
+
+/* Adds a range. */
+static bool parse_range(kith_share_msg *m, kith_bytes in)
+{
+    uint64_t first = 0, count = 1;
+    const slot slots[] = {{.num = &first}, {.num = &count}};
+    kith_rd r = kith_rd_of(in);
+    kith_pb_field f;
+    while (kith_pb_next(&r, &f)) {
+        if (f.tag <= 2 && !set_field(&slots[f.tag - 1], &f))
+            return false;
+    }
+    if (r.bad || m->range_count == KITH_SHARE_RANGES || count == 0 || first > KITH_MANIFEST_LEAVES_MAX ||
+        count > KITH_MANIFEST_LEAVES_MAX - first)
+        return false;
+    m->ranges[m->range_count++] = (kith_leaf_range){(uint32_t)first, (uint32_t)(first + count)};
+    return true;
+}
+
+static bool limits_ok(const kith_share_msg *m)
+{
+    uint64_t leaves = 0;
+    for (size_t i = 0; i < m->range_count; i++)
+        leaves += m->ranges[i].end - m->ranges[i].first;
+    switch (m->kind) {
+    case KITH_SHARE_HELLO:
+        return m->capability.len <= KITH_SHARE_TOKEN_MAX && m->code_tag.len <= KITH_SHARE_CODE_TAG_MAX &&
+               (m->capability.len > 0) + (m->code_tag.len > 0) + m->contact == 1;
+    case KITH_SHARE_OFFER:
+        return m->root.len == KITH_BLAKE3_LEN &&
+               (m->share_id.len == 0 || (m->share_id.len == KITH_BLAKE3_LEN && m->complete)) &&
+               m->name.len <= KITH_SHARE_NAME_MAX && (!m->partial || m->complete);
+    case KITH_SHARE_REQUEST:
+        return m->range_count > 0 && leaves <= KITH_SHARE_REQUEST_LEAVES;
+    case KITH_SHARE_DATA:
+        return m->body <= KITH_SHARE_BODY_MAX && (m->body == 0 || (!m->code && !m->zeros)) &&
+               !(m->code && m->zeros);
+    case KITH_SHARE_LIST:
+        return m->body > 0 && m->body <= KITH_SHARE_BODY_MAX;
+    case KITH_SHARE_ROOTS:
+        return m->body > 0 && m->body <= KITH_SHARE_BODY_MAX && m->body % KITH_BLAKE3_LEN == 0;
+    case KITH_SHARE_ERROR:
+        return m->text.len <= KITH_SHARE_TEXT_MAX;
+    case KITH_SHARE_PAKE:
+        return m->step >= 1 && m->step <= 3 && m->data.len <= KITH_SHARE_TOKEN_MAX;
+    case KITH_SHARE_HAVE:
+        return m->range_count > 0;
+    case KITH_SHARE_PEERS: {
+        kith_rd r = kith_rd_of(m->peers);
+        kith_share_peer p;
+        size_t n = 0;
+        while (kith_share_peers_next(&r, &p))
+            n++;
+        return !r.bad && n <= KITH_SHARE_PEERS_MAX;
+    }
+    case KITH_SHARE_RECEIPT:
+    case KITH_SHARE_WAIT:
+    case KITH_SHARE_GET_LIST:
+    case KITH_SHARE_GET_ROOTS:
+    case KITH_SHARE_CANCEL:
+    case KITH_SHARE_ENDED:
+    case KITH_SHARE_PAUSE:
+    case KITH_SHARE_OTHER:
+        return true;
+    }
+    return false;
+}
+
+static bool parse_message(kith_bytes in, kith_share_msg *m)
+{
+    uint64_t code = 0;
+    slot slots[FIELDS_MAX];
+    size_t n = slots_of(m, &code, slots);
+    const uint32_t range_tag = m->kind == KITH_SHARE_REQUEST ? REQUEST_RANGE : 1;
+    kith_rd r = kith_rd_of(in);
+    kith_pb_field f;
+    if (m->kind == KITH_SHARE_PEERS)
+        m->peers = in;
+    while (kith_pb_next(&r, &f)) {
+        if (has_ranges(m->kind) && f.tag == range_tag) {
+            if (f.wire != WIRE_BYTES || !parse_range(m, f.data))
+                return false;
+        } else if (f.tag <= n && !set_field(&slots[f.tag - 1], &f)) {
+            return false;
+        }
+    }
     m->code = code < 1u << 16 ? (kith_share_code)code : (kith_share_code)(1u << 16);
-    return ok;
+    return !r.bad;
 }
 
 kith_err kith_share_msg_parse(kith_bytes head, kith_share_msg *out)
 {
-    out->kind = KITH_SHARE_OTHER;
-    out->body = out->version = out->list_size = out->id = out->blob = out->offset = out->files = out->bytes =
-        0;
-    out->root = out->secret = out->pairs = out->text = (kith_bytes){0};
-    out->code = KITH_SHARE_NONE;
-    out->range_count = 0;
+    memset(out, 0, offsetof(kith_share_msg, ranges));
     kith_rd r = kith_rd_of(head);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
@@ -141,77 +244,90 @@ kith_err kith_share_msg_parse(kith_bytes head, kith_share_msg *out)
             if (f.wire != WIRE_VARINT || f.num > KITH_TREE_SIZE_MAX)
                 return KITH_EPROTO;
             out->body = f.num;
-        } else if (f.tag >= KITH_SHARE_HELLO && f.tag <= KITH_SHARE_RECEIPT) {
+        } else if (f.tag >= KITH_SHARE_HELLO && f.tag <= KITH_SHARE_KIND_MAX) {
             if (f.wire != WIRE_BYTES || out->kind != KITH_SHARE_OTHER)
                 return KITH_EPROTO; /* one message per frame */
             out->kind = (kith_share_kind)f.tag;
-            if (!parse_kind(out->kind, f.data, out))
+            if (!parse_message(f.data, out))
                 return KITH_EPROTO;
         }
     }
-    return r.bad ? KITH_EPROTO : KITH_OK;
+    return r.bad || !limits_ok(out) ? KITH_EPROTO : KITH_OK;
+}
+
+bool kith_share_peers_next(kith_rd *r, kith_share_peer *out)
+{
+    kith_pb_field f;
+    *out = (kith_share_peer){0};
+    while (kith_pb_next(r, &f)) {
+        if (f.tag != PEERS_PEER)
+            continue;
+        kith_rd in = kith_rd_of(f.data);
+        if (f.wire != WIRE_BYTES)
+            r->bad = true;
+        while (!r->bad && kith_pb_next(&in, &f)) {
+            if (f.tag > PEER_ADDR)
+                continue;
+            if (f.wire != WIRE_BYTES)
+                r->bad = true;
+            else if (f.tag == PEER_ID)
+                out->id = f.data;
+            else if (out->addr_count < KITH_SHARE_PEER_ADDRS_MAX)
+                out->addrs[out->addr_count++] = f.data;
+        }
+        r->bad |= in.bad || out->id.len == 0;
+        return !r->bad;
+    }
+    return false;
+}
+
+void kith_share_peers_put(kith_wr *w, const kith_share_peer *p)
+{
+    uint8_t buf[KITH_SHARE_HEAD_MAX];
+    kith_wr i = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_pb_put_bytes(&i, PEER_ID, p->id);
+    for (size_t k = 0; k < p->addr_count; k++)
+        kith_pb_put_bytes(&i, PEER_ADDR, p->addrs[k]);
+    w->bad |= i.bad;
+    kith_pb_put_bytes(w, PEERS_PEER, kith_wr_bytes(&i));
 }
 
 /* ---- writing ---- */
 
-static void put_nums(kith_wr *w, const uint64_t *v, size_t n)
+static void put_message(kith_wr *w, const kith_share_msg *m)
 {
+    kith_share_msg copy = *m; /* slots point into one that could be written to */
+    uint64_t code = (uint64_t)m->code;
+    slot slots[FIELDS_MAX];
+    size_t n = slots_of(&copy, &code, slots);
     for (size_t i = 0; i < n; i++) {
-        if (v[i] > 0)
-            kith_pb_put_num(w, (uint32_t)(i + 1), v[i]);
+        const slot *s = &slots[i];
+        uint32_t tag = (uint32_t)(i + 1);
+        if (s->data && s->data->len > 0)
+            kith_pb_put_bytes(w, tag, *s->data);
+        else if (!s->data && (s->num ? *s->num > 0 : *s->flag))
+            kith_pb_put_num(w, tag, s->num ? *s->num : 1);
     }
-}
-
-static void put_data(kith_wr *w, uint32_t tag, kith_bytes v)
-{
-    if (v.len > 0)
-        kith_pb_put_bytes(w, tag, v);
-}
-
-static void put_kind(kith_wr *w, const kith_share_msg *m)
-{
-    switch (m->kind) {
-    case KITH_SHARE_HELLO:
-        put_nums(w, &m->version, 1);
-        put_data(w, HELLO_ROOT, m->root);
-        put_data(w, HELLO_SECRET, m->secret);
-        break;
-    case KITH_SHARE_OFFER:
-        put_nums(w, (uint64_t[]){m->version, m->list_size}, 2);
-        break;
-    case KITH_SHARE_REQUEST:
-        put_nums(w, &m->id, 1);
-        for (size_t i = 0; i < m->range_count; i++) {
-            const kith_share_range *g = &m->ranges[i];
-            uint8_t buf[48];
-            kith_wr b = kith_wr_of(kith_span_of(buf, sizeof buf));
-            put_nums(&b, (uint64_t[]){g->blob, g->count == 1 ? 0 : g->count, g->offset, g->length}, 4);
-            kith_pb_put_bytes(w, REQUEST_RANGE, kith_wr_bytes(&b));
-        }
-        break;
-    case KITH_SHARE_DATA:
-        put_nums(w, (uint64_t[]){m->id, m->blob, m->offset}, 3);
-        put_data(w, DATA_PAIRS, m->pairs);
-        if (m->code)
-            kith_pb_put_num(w, DATA_CODE, (uint64_t)m->code);
-        break;
-    case KITH_SHARE_ERROR:
-        put_nums(w, (uint64_t[]){(uint64_t)m->code, m->blob}, 2);
-        put_data(w, ERROR_TEXT, m->text);
-        break;
-    case KITH_SHARE_RECEIPT:
-        put_nums(w, (uint64_t[]){m->files, m->bytes}, 2);
-        break;
-    case KITH_SHARE_OTHER:
-        break;
+    const uint32_t range_tag = m->kind == KITH_SHARE_REQUEST ? REQUEST_RANGE : 1;
+    for (size_t i = 0; has_ranges(m->kind) && i < m->range_count; i++) {
+        const kith_leaf_range *g = &m->ranges[i];
+        uint8_t buf[24];
+        kith_wr b = kith_wr_of(kith_span_of(buf, sizeof buf));
+        if (g->first > 0)
+            kith_pb_put_num(&b, 1, g->first);
+        if (g->end - g->first != 1)
+            kith_pb_put_num(&b, 2, g->end - g->first);
+        kith_pb_put_bytes(w, range_tag, kith_wr_bytes(&b));
     }
+    if (m->kind == KITH_SHARE_PEERS)
+        kith_put_bytes(w, m->peers);
 }
 
 void kith_share_msg_put(kith_wr *w, const kith_share_msg *m)
 {
     uint8_t inner[KITH_SHARE_HEAD_MAX];
     kith_wr i = kith_wr_of(kith_span_of(inner, sizeof inner - 16)); /* the head adds up to 16 bytes */
-    put_kind(&i, m);
+    put_message(&i, m);
     uint8_t tail[16];
     kith_wr t = kith_wr_of(kith_span_of(tail, sizeof tail));
     if (m->body > 0)
@@ -260,15 +376,6 @@ bool kith_share_read_head(kith_share_reader *r, kith_bytes *in, kith_bytes *head
     return false;
 }
 
-bool kith_share_range_span(const kith_share_range *r, uint64_t size, uint64_t *from, uint64_t *to)
-{
-    *from = r->offset;
-    *to = r->length == 0                                     ? size
-          : r->length > size || r->offset > size - r->length ? 0
-                                                             : r->offset + r->length;
-    return kith_tree_range_ok(size, *from, *to);
-}
-
 kith_share_block *kith_share_block_new(const kith_env *env)
 {
     kith_share_block *b = kith_mem_resize(env, NULL, 0, sizeof *b);
@@ -276,6 +383,7 @@ kith_share_block *kith_share_block_new(const kith_env *env)
         return NULL;
     b->link = (kith_link){0};
     b->env = *env;
+    b->owner = NULL;
     b->lent = b->ready = false;
     b->len = b->count = b->next = 0;
     return b;

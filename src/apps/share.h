@@ -1,36 +1,49 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the two sides of /kith/share/1 have in common: frames, caps, codes, and the blocks in which content moves between a machine and
+/* What the two sides of /kith/share/2 have in common: frames, caps, codes, and the blocks in which content moves between a machine and
  * whoever reads and writes files.
  *
  * One stream, opened by the receiver. Every message is a frame: a uvarint length, a protobuf head of that length, and as many raw bytes
  * as the head's `body` says. Unknown kinds and fields are skipped, bodies included.
  *
  *     receiver                                 sharer
- *     HELLO version, share, secret   ->
- *                                    <-        OFFER size of the list            or ERROR
- *     REQUEST id, ranges             ->
- *     REQUEST id, ranges             ->                                          up to KITH_SHARE_REQUESTS at a time
- *                                    <-        DATA id, blob, offset, proof + bytes   in the order asked for
- *     ...
+ *     HELLO version, capability      ->
+ *                                    <-        WAIT bytes, total                 while it walks and hashes
+ *                                    <-        OFFER root and size of the list   or ERROR
+ *     GET_LIST offset                ->
+ *                                    <-        LIST offset, bytes
+ *     GET_ROOTS first                ->
+ *                                    <-        ROOTS first, 32 bytes per entry   as they become known, until all are
+ *     REQUEST id, ranges of leaves   ->
+ *     REQUEST id, ranges of leaves   ->                                          up to KITH_SHARE_REQUESTS at a time
+ *                                    <-        DATA id, leaf, proof + bytes      in the order asked for
+ *     CANCEL id                      ->
+ *                                    <-        ENDED id                          in place of what was left of it
  *     RECEIPT files, bytes, FIN      ->
  *                                    <-        FIN
  *
- * Blob 0 is the list (share_manifest.h) under the share's id; blob n is its entry n - 1. docs/protocols/share.md */
+ * The content of a share is one row of leaves (share_manifest.h), numbered from 0. docs/protocols/share.md */
 #ifndef KITH_APPS_SHARE_H
 #define KITH_APPS_SHARE_H
 
+#include "apps/share_leaves.h"
 #include "apps/share_manifest.h"
 #include "base/list.h"
 
-#define KITH_SHARE_ID "/kith/share/1"
-#define KITH_SHARE_VERSION 1
+#define KITH_SHARE_ID "/kith/share/2"
+#define KITH_SHARE_VERSION 2
 
 /* Caps. What goes beyond them is a breach of protocol. */
-#define KITH_SHARE_HEAD_MAX 4096      /* bytes of a frame's head */
-#define KITH_SHARE_REQUESTS 8         /* unanswered requests that a sharer takes */
-#define KITH_SHARE_REQUEST_RANGES 64  /* ranges of one request */
-#define KITH_SHARE_REQUEST_BLOBS 4096 /* blobs that one request touches */
-#define KITH_SHARE_TEXT_MAX 200       /* bytes of a text for people */
+#define KITH_SHARE_HEAD_MAX 4096          /* bytes of a frame's head */
+#define KITH_SHARE_BODY_MAX (256u * 1024) /* bytes of a body, but of a message that is skipped */
+#define KITH_SHARE_REQUESTS 8             /* unanswered requests that a sharer takes */
+#define KITH_SHARE_RANGES 64              /* ranges of one request, or of one HAVE */
+#define KITH_SHARE_REQUEST_LEAVES 4096    /* of all ranges of one request */
+#define KITH_SHARE_TOKEN_MAX 1024         /* bytes of a capability */
+#define KITH_SHARE_CODE_TAG_MAX 64
+#define KITH_SHARE_NAME_MAX 64  /* bytes of the name that a sharer gives itself */
+#define KITH_SHARE_PEERS_MAX 16 /* of one PEERS */
+#define KITH_SHARE_PEER_ADDRS_MAX 4
+#define KITH_SHARE_TEXT_MAX 200 /* bytes of a text for people */
 #define KITH_SHARE_BLOCK_ITEMS 256
 #define KITH_SHARE_GOODBYE_TIMEOUT \
     KITH_SEC(15) /* for a peer that does not take the last words, or does not close */
@@ -49,17 +62,17 @@ typedef enum kith_share_code {
     KITH_SHARE_DISK = 9,       /* the receiver cannot store it */
     KITH_SHARE_BAD_DATA = 10,  /* what arrived does not lead to the root */
     KITH_SHARE_INTERNAL = 11,  /* memory ran out */
+    KITH_SHARE_EXPIRED = 12,   /* the ticket or code has ended */
 } kith_share_code;
 
 /* A phrase about the side that sent the code, e.g. "the file has changed since it was shared"; static, never NULL. */
 const char *kith_share_code_text(kith_share_code c);
 
-/* ---- messages ---- */
+/* The id of a share whose hashes are all known. roots: KITH_BLAKE3_LEN bytes per entry. */
+void kith_share_id(const uint8_t list_root[KITH_BLAKE3_LEN], const uint8_t *roots, size_t entries,
+                   uint8_t out[KITH_BLAKE3_LEN]);
 
-/* Whole blobs [blob, blob + count), or with count 1 the bytes [offset, offset + length) of one; length 0: to its end. */
-typedef struct kith_share_range {
-    uint64_t blob, count, offset, length;
-} kith_share_range;
+/* ---- messages ---- */
 
 typedef enum kith_share_kind {
     KITH_SHARE_OTHER = 0, /* a later version's: skipped */
@@ -69,24 +82,63 @@ typedef enum kith_share_kind {
     KITH_SHARE_DATA = 5,
     KITH_SHARE_ERROR = 6,
     KITH_SHARE_RECEIPT = 7,
+    KITH_SHARE_WAIT = 8,
+    KITH_SHARE_GET_LIST = 9,
+    KITH_SHARE_LIST = 10,
+    KITH_SHARE_GET_ROOTS = 11,
+    KITH_SHARE_ROOTS = 12,
+    KITH_SHARE_CANCEL = 13,
+    KITH_SHARE_ENDED = 14,
+    KITH_SHARE_PAUSE = 15,
+    KITH_SHARE_HAVE = 16,
+    KITH_SHARE_PEERS = 17,
+    KITH_SHARE_PAKE = 18,
 } kith_share_kind;
+#define KITH_SHARE_KIND_MAX KITH_SHARE_PAKE
 
+/* Views are into the head. What a kind does not have is zero. */
 typedef struct kith_share_msg {
     kith_share_kind kind;
     uint64_t body;         /* raw bytes after the head */
-    uint64_t version;      /* HELLO, OFFER */
-    kith_bytes root;       /* HELLO; views into the head */
-    kith_bytes secret;     /* HELLO */
-    uint64_t list_size;    /* OFFER */
-    uint64_t id;           /* REQUEST, DATA */
-    uint64_t blob, offset; /* DATA; ERROR: blob */
+    uint64_t version;      /* HELLO */
+    kith_bytes capability; /* HELLO: one of these three */
+    kith_bytes code_tag;
+    bool contact;
+    bool swarm;          /* HELLO: this receiver gives to others what it has */
+    kith_bytes root;     /* OFFER: the list's */
+    kith_bytes share_id; /* OFFER: empty: not yet known */
+    kith_bytes name;     /* OFFER */
+    uint64_t list_size;  /* OFFER */
+    bool complete; /* OFFER: all roots are known, so everything (or, partial: all of HAVE) may be asked for */
+    bool partial;  /* OFFER: the sharer has only what HAVE says */
+    uint64_t done, total;  /* WAIT: bytes */
+    uint64_t offset;       /* GET_LIST, LIST: byte of the list */
+    uint64_t first;        /* GET_ROOTS, ROOTS: entry */
+    uint64_t id;           /* REQUEST, DATA, CANCEL, ENDED */
+    uint64_t leaf;         /* DATA */
     kith_bytes pairs;      /* DATA */
-    kith_share_code code;  /* DATA: the blob cannot be had; ERROR */
+    bool zeros;            /* DATA: the leaf is all zeros, and there is no body */
+    kith_share_code code;  /* DATA: the rest of the file cannot be had; ERROR */
     kith_bytes text;       /* ERROR */
+    bool on;               /* PAUSE */
     uint64_t files, bytes; /* RECEIPT */
-    size_t range_count;    /* REQUEST */
-    kith_share_range ranges[KITH_SHARE_REQUEST_RANGES];
+    uint64_t step;         /* PAKE: 1 to 3 */
+    kith_bytes data;       /* PAKE */
+    kith_bytes peers;      /* PEERS: for kith_share_peers_next */
+    size_t range_count;    /* REQUEST, HAVE */
+    kith_leaf_range ranges[KITH_SHARE_RANGES];
 } kith_share_msg;
+
+typedef struct kith_share_peer {
+    kith_bytes id; /* libp2p peer id, binary */
+    size_t addr_count;
+    kith_bytes addrs[KITH_SHARE_PEER_ADDRS_MAX]; /* binary multiaddrs */
+} kith_share_peer;
+
+/* Walks the peers of a PEERS message that was parsed; start with r over its `peers`. */
+bool kith_share_peers_next(kith_rd *r, kith_share_peer *out);
+/* Appends a peer to what becomes `peers`. */
+void kith_share_peers_put(kith_wr *w, const kith_share_peer *p);
 
 /* Parses a head. KITH_EPROTO: malformed or over a cap. */
 KITH_CHECK kith_err kith_share_msg_parse(kith_bytes head, kith_share_msg *out);
@@ -103,19 +155,18 @@ typedef struct kith_share_reader {
  * begins after it. False: all of *in was taken and more is needed; or, with *bad set, the head is longer than the cap. */
 bool kith_share_read_head(kith_share_reader *r, kith_bytes *in, kith_bytes *head, bool *bad);
 
-/* What a range covers of its blob number `blob` (of `size` bytes). False: nothing. */
-bool kith_share_range_span(const kith_share_range *r, uint64_t size, uint64_t *from, uint64_t *to);
-
 /* ---- blocks ---- */
 
+/* One leaf of a file, or that a file cannot be had. */
 typedef struct kith_share_item {
-    uint64_t blob;
-    uint64_t offset; /* in the blob */
-    uint64_t to;     /* end of the range that it belongs to */
+    size_t entry;
+    uint64_t leaf;   /* its number in the share */
+    uint64_t offset; /* in the file */
+    uint64_t to;     /* the sharer: end of the range that it belongs to, in the file */
     uint64_t request;
     uint32_t at, len; /* in the block; zeros: len bytes that are all zero and not in the block */
-    bool starts;      /* it is the first of its range */
-    bool zeros;
+    bool starts;      /* the sharer: it is the first of its range */
+    bool zeros;       /* the sharer's owner may set it when the bytes that it was to put there are all zero */
     kith_share_code code; /* the sharer's owner sets it when the bytes cannot be had: CHANGED or UNREADABLE */
 } kith_share_item;
 
@@ -124,6 +175,7 @@ typedef struct kith_share_item {
 typedef struct kith_share_block {
     kith_link link;
     kith_env env;
+    void *owner; /* for whoever it is lent to */
     bool lent, ready;
     size_t len;   /* bytes of all items */
     size_t count; /* items */

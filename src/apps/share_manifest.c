@@ -15,8 +15,7 @@ enum {
     ENTRY_SIZE = 4,
     ENTRY_MODE = 5,
     ENTRY_MTIME = 6,
-    ENTRY_ROOT = 7,
-    ENTRY_TARGET = 8
+    ENTRY_TARGET = 7
 };
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
@@ -39,13 +38,8 @@ static size_t entry_fields(kith_wr *w, const kith_entry *e)
         uint64_t num;
         kith_bytes data;
     } fields[] = {
-        {ENTRY_DEPTH, e->depth, {0}},
-        {ENTRY_NAME, 0, e->name},
-        {ENTRY_TYPE, (uint64_t)e->type, {0}},
-        {ENTRY_SIZE, e->size, {0}},
-        {ENTRY_MODE, e->mode, {0}},
-        {ENTRY_MTIME, zigzag(e->mtime_ns), {0}},
-        {ENTRY_ROOT, 0, kith_bytes_of(e->root, e->root ? KITH_BLAKE3_LEN : 0)},
+        {ENTRY_DEPTH, e->depth, {0}}, {ENTRY_NAME, 0, e->name},   {ENTRY_TYPE, (uint64_t)e->type, {0}},
+        {ENTRY_SIZE, e->size, {0}},   {ENTRY_MODE, e->mode, {0}}, {ENTRY_MTIME, zigzag(e->mtime_ns), {0}},
         {ENTRY_TARGET, 0, e->target},
     };
     size_t len = 0;
@@ -80,11 +74,10 @@ static const char *entry_parse(kith_bytes in, kith_entry *e)
 {
     *e = (kith_entry){0};
     uint64_t depth = 0, type = 0, mode = 0;
-    kith_bytes root = {0};
     kith_rd r = kith_rd_of(in);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
-        bool data = f.tag == ENTRY_NAME || f.tag == ENTRY_ROOT || f.tag == ENTRY_TARGET;
+        bool data = f.tag == ENTRY_NAME || f.tag == ENTRY_TARGET;
         if (f.tag < ENTRY_DEPTH || f.tag > ENTRY_TARGET)
             continue; /* a later version's */
         if (f.wire != (data ? WIRE_BYTES : WIRE_VARINT))
@@ -108,9 +101,6 @@ static const char *entry_parse(kith_bytes in, kith_entry *e)
         case ENTRY_MTIME:
             e->mtime_ns = unzigzag(f.num);
             break;
-        case ENTRY_ROOT:
-            root = f.data;
-            break;
         case ENTRY_TARGET:
             e->target = f.data;
             break;
@@ -124,34 +114,27 @@ static const char *entry_parse(kith_bytes in, kith_entry *e)
         return "it is neither a file, a folder nor a symbolic link";
     if (mode > 0777)
         return "its mode has more than read, write and execute";
-    if (root.len != 0 && root.len != KITH_BLAKE3_LEN)
-        return "its hash has a wrong length";
     e->depth = (uint8_t)depth;
     e->type = (kith_entry_type)type;
     e->mode = (uint16_t)mode;
-    e->root = root.p;
     return NULL;
 }
 
 /* An entry by itself. */
-static const char *judge_entry(const kith_entry *e, bool portable, const uint8_t empty_root[KITH_BLAKE3_LEN])
+static const char *judge_entry(const kith_entry *e, bool portable)
 {
     const char *why = kith_name_fault(e->name, portable);
     if (why)
         return why;
     switch (e->type) {
     case KITH_ENTRY_FILE:
-        if (!e->root)
-            return "it is a file without a hash";
         if (e->size > KITH_TREE_SIZE_MAX)
             return "it is too large";
-        if (e->size == 0 && memcmp(e->root, empty_root, KITH_BLAKE3_LEN) != 0)
-            return "it is empty but its hash is not that of nothing";
         return e->target.len > 0 ? "it is a file with a link's target" : NULL;
     case KITH_ENTRY_DIR:
-        return e->size > 0 || e->root || e->target.len > 0 ? "it is a folder with content of its own" : NULL;
+        return e->size > 0 || e->target.len > 0 ? "it is a folder with content of its own" : NULL;
     case KITH_ENTRY_LINK:
-        if (e->size > 0 || e->root || e->mode > 0)
+        if (e->size > 0 || e->mode > 0)
             return "it is a symbolic link with content or a mode of its own";
         return kith_link_fault(e->target, e->depth);
     }
@@ -229,10 +212,10 @@ static kith_err push(kith_manifest *m, const kith_env *env, kith_manifest_place 
 }
 
 static kith_err add(kith_manifest *m, const kith_env *env, walk *w, folds *f, size_t at, const kith_entry *e,
-                    const uint8_t empty_root[KITH_BLAKE3_LEN], const char **why)
+                    const char **why)
 {
     uint32_t parent = KITH_ENTRY_TOP;
-    *why = judge_entry(e, f != NULL, empty_root);
+    *why = judge_entry(e, f != NULL);
     if (!*why)
         *why = judge_place(m, w, e, &parent);
     if (*why)
@@ -265,8 +248,6 @@ kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, 
     kith_entry e = {0};
     const char *why = NULL;
     kith_err err = KITH_OK;
-    uint8_t empty_root[KITH_BLAKE3_LEN];
-    kith_blake3_hash((kith_bytes){0}, empty_root);
     if (portable) {
         f.seed[0] = kith_rand_u64(env);
         f.seed[1] = kith_rand_u64(env);
@@ -281,7 +262,7 @@ kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, 
         if (field.tag != MANIFEST_ENTRY)
             continue;
         why = field.wire == WIRE_BYTES ? entry_parse(field.data, &e) : "it is malformed";
-        err = why ? KITH_EPROTO : add(&m, env, &w, portable ? &f : NULL, at, &e, empty_root, &why);
+        err = why ? KITH_EPROTO : add(&m, env, &w, portable ? &f : NULL, at, &e, &why);
     }
     if (!err && (r.bad || m.count == 0)) {
         err = KITH_EPROTO;

@@ -30,12 +30,11 @@ typedef enum kith_entry_type { KITH_ENTRY_FILE = 0, KITH_ENTRY_DIR = 1, KITH_ENT
 #define KITH_ENTRY_TOP UINT32_MAX /* parent of an entry at depth 0 */
 
 typedef struct kith_entry {
-    kith_bytes name;     /* read from a manifest: a view into its bytes, like target and root */
-    kith_bytes target;   /* links */
-    const uint8_t *root; /* files: BLAKE3 of the content */
-    uint64_t size;       /* files */
-    int64_t mtime_ns;    /* since 1970 */
-    uint16_t mode;       /* rwxrwxrwx; 0 for links */
+    kith_bytes name;   /* read from a manifest: a view into its bytes, like target */
+    kith_bytes target; /* links */
+    uint64_t size;     /* files */
+    int64_t mtime_ns;  /* since 1970 */
+    uint16_t mode;     /* rwxrwxrwx; 0 for links */
     uint8_t depth;
     kith_entry_type type;
 } kith_entry;

@@ -2,7 +2,8 @@
 /* The receiver's side of a transfer.
  *
  * A stranger writes what comes in here. The order of DATA frames follows from the requests, so every frame is compared with the one
- * that is due; its proof must lead from the root to it, and its bytes must hash to the proof's leaf before they are shown to anyone. */
+ * that is due; its proof must lead from the file's root to it, and its bytes must hash to the proof's leaf before they are shown to
+ * anyone. */
 #include "apps/share_rx.h"
 
 #include <assert.h>
@@ -10,89 +11,106 @@
 #include "base/buf.h"
 #include "crypto/crypto.h"
 
-enum state { LISTING, CHOOSING, FETCHING, STORING, LEAVING, DONE, ENDING };
+enum state { ASKING, OFFERED, LISTING, READY, LEAVING, DONE, ENDING };
 
-#define SECRET_MAX 64
-#define OUT_MAX (16u * 1024) /* what is said and not yet taken by the stream: requests above all */
+#define OUT_MAX (32u * 1024) /* what is said and not yet taken by the stream: requests above all */
 #define SPARE_MAX 16
 
 typedef struct request {
     uint64_t id;
+    bool cancelled;
     size_t range_count;
-    kith_share_range ranges[KITH_SHARE_REQUEST_RANGES];
+    kith_leaf_range ranges[KITH_SHARE_RANGES];
 } request;
+
+/* Where a body goes. */
+enum body { BODY_NONE, BODY_LEAF, BODY_LIST, BODY_ROOTS };
 
 struct kith_share_rx {
     kith_env env;
     enum state state;
-    bool portable;
-    bool offered;
-    uint8_t root[KITH_BLAKE3_LEN];
     kith_time heard_at;
     kith_share_reader reader;
     uint64_t skip; /* bytes of a body that is not for us */
     kith_buf out;
+    bool with_code; /* the hello named a code: PAKE messages are due */
 
-    kith_buf list; /* the manifest's bytes, verified so far */
+    /* what is offered */
+    uint8_t list_root[KITH_BLAKE3_LEN], share_id[KITH_BLAKE3_LEN];
     uint64_t list_size;
-    kith_manifest manifest;
-    uint8_t *unwanted; /* one byte per entry; NULL: everything is wanted */
-    kith_leaves here;  /* need not come */
+    bool complete, partial, has_id;
+    size_t name_len;
+    uint8_t name[KITH_SHARE_NAME_MAX];
+    uint8_t *list; /* the owner's */
+    uint64_t list_have;
+    const kith_share_view *view;
+    uint8_t *roots; /* the owner's; NULL: not asked for */
+    size_t roots_have;
+    kith_leaves have;
+    bool paused, paused_by_peer;
 
     /* what was asked for, in order: a ring; the first is being answered */
-    request requests[KITH_SHARE_RX_REQUESTS];
+    request requests[KITH_SHARE_REQUESTS];
     size_t request_first, request_count;
     uint64_t next_id;
-    size_t ask_entry;             /* the next to ask for */
-    uint64_t ask_offset, ask_end; /* what of it: up to what is here */
-    uint64_t items_out;           /* leaves that are due, and items of blocks that were not given back */
 
     /* what is due next */
-    size_t due_range;   /* in the first request */
-    uint64_t due_blobs; /* blobs of that range that were begun */
-    bool due_inside;    /* one of them is not finished: */
-    uint64_t due_blob, due_offset, due_leaves;
+    size_t due_range;  /* in the first request */
+    uint32_t due_leaf; /* in that range; behind its end: the next range is due */
+    bool due_new;      /* the range has not begun */
+    bool due_inside;   /* a file of it is not finished: */
+    size_t due_entry;
+    uint64_t due_offset;
+    uint32_t due_end; /* leaf behind the file's last one in this range */
     kith_tree_checker checker;
 
+    enum body body;
+    uint8_t *body_to;
+    size_t body_len, body_have; /* of the frame that is coming in */
     kith_share_block *block;    /* being put together; NULL: none */
-    size_t body_len, body_have; /* of the frame that is coming in, into the block */
     kith_list full;             /* verified blocks, to be shown */
     uint64_t held;              /* bytes of blocks that are shown or to be shown */
     kith_list spare;
     size_t spare_count;
-    uint64_t got_bytes, got_files;
 
     bool
         said_error; /* our FIN follows, and the stream is reset only if the peer does not answer with its own */
-    bool ev_list, ev_stored, ev_done, ev_failed;
+    bool ev_pake, ev_wait, ev_offer, ev_list, ev_roots, ev_have, ev_peers, ev_paused, ev_done, ev_failed;
+    kith_buf data; /* of ev_pake or ev_peers */
+    uint64_t step, wait_done, wait_total;
+    uint64_t ended[KITH_SHARE_REQUESTS];
+    size_t ended_count;
     kith_err err;
     kith_share_code code;
     const char *why;
-    uint64_t fail_blob;
-    kith_manifest_fault fault;
+    size_t fail_entry;
 };
 
+static uint8_t zeros[KITH_TREE_LEAF]; /* never written to */
+
 static void say(kith_share_rx *x, const kith_share_msg *m);
+static void flush_block(kith_share_rx *x);
 
 kith_share_rx *kith_share_rx_new(const kith_share_rx_config *cfg, kith_time now)
 {
-    assert(cfg->secret.len <= SECRET_MAX);
     kith_share_rx *x = KITH_NEW(&cfg->env, kith_share_rx);
     if (!x)
         return NULL;
     x->env = cfg->env;
-    x->portable = cfg->portable;
     x->heard_at = now;
-    memcpy(x->root, cfg->root, sizeof x->root);
+    x->with_code = cfg->code_tag.len > 0;
+    x->fail_entry = SIZE_MAX;
     kith_buf_init(&x->out, OUT_MAX);
-    kith_buf_init(&x->list, KITH_MANIFEST_MAX);
+    kith_buf_init(&x->data, KITH_SHARE_HEAD_MAX);
     kith_list_init(&x->full);
     kith_list_init(&x->spare);
     say(x, &(kith_share_msg){
                .kind = KITH_SHARE_HELLO,
                .version = KITH_SHARE_VERSION,
-               .root = kith_bytes_of(x->root, sizeof x->root),
-               .secret = cfg->secret,
+               .capability = cfg->capability,
+               .code_tag = cfg->code_tag,
+               .contact = cfg->contact,
+               .swarm = cfg->swarm,
            });
     if (x->state != ENDING)
         return x;
@@ -100,18 +118,22 @@ kith_share_rx *kith_share_rx_new(const kith_share_rx_config *cfg, kith_time now)
     return NULL;
 }
 
+/* The hello with its capability may lie there. */
+static void drop_out(kith_share_rx *x)
+{
+    kith_span out = kith_buf_span(&x->out);
+    if (out.len > 0)
+        kith_wipe(out.p, out.len);
+    kith_buf_fini(&x->out, &x->env);
+}
+
 static void rx_free(void *m)
 {
     kith_share_rx *x = m;
     kith_env env = x->env;
-    kith_span out = kith_buf_span(&x->out);
-    if (out.len > 0) /* the hello with its secret may lie there */
-        kith_wipe(out.p, out.len);
-    kith_buf_fini(&x->out, &env);
-    kith_mem_free(&env, x->unwanted, x->manifest.count);
-    kith_leaves_fini(&x->here, &env);
-    kith_manifest_fini(&x->manifest, &env);
-    kith_buf_fini(&x->list, &env);
+    drop_out(x);
+    kith_buf_fini(&x->data, &env);
+    kith_leaves_fini(&x->have, &env);
     kith_share_block_free(x->block);
     kith_share_blocks_free(&x->full);
     kith_share_blocks_free(&x->spare);
@@ -123,8 +145,12 @@ static void end(kith_share_rx *x, kith_err err, kith_share_code tell, const char
 {
     if (x->state == ENDING || x->state == DONE)
         return;
+    flush_block(x); /* what is verified is not lost */
     x->state = ENDING;
-    x->ev_list = x->ev_stored = false; /* too late for an answer */
+    x->ev_pake = x->ev_wait = x->ev_offer = x->ev_list = x->ev_roots = x->ev_have = x->ev_peers =
+        x->ev_paused = false; /* too late for an answer */
+    x->ended_count = 0;
+    x->body = BODY_NONE;
     x->ev_failed = true;
     x->err = err;
     x->why = why;
@@ -133,24 +159,25 @@ static void end(kith_share_rx *x, kith_err err, kith_share_code tell, const char
         say(x, &(kith_share_msg){.kind = KITH_SHARE_ERROR, .code = tell});
 }
 
-static void leave_done(kith_share_rx *x)
-{
-    x->state = DONE;
-    x->ev_done = true;
-}
-
 /* Something went wrong. Once everything is here that does not matter any more, but that the sharer may not hear of it. */
 static void fail(kith_share_rx *x, kith_err err, kith_share_code tell, const char *why)
 {
-    if (x->state == STORING || x->state == LEAVING)
-        leave_done(x);
-    else
+    if (x->state == LEAVING) {
+        x->state = DONE;
+        x->ev_done = true;
+    } else {
         end(x, err, tell, why);
+    }
 }
 
 static void breach(kith_share_rx *x, const char *why)
 {
     fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, why);
+}
+
+static void no_memory(kith_share_rx *x)
+{
+    fail(x, KITH_ENOMEM, KITH_SHARE_INTERNAL, "no memory");
 }
 
 static void say(kith_share_rx *x, const kith_share_msg *m)
@@ -168,7 +195,7 @@ static void say(kith_share_rx *x, const kith_share_msg *m)
 
 static void spare_block(kith_share_rx *x, kith_share_block *b)
 {
-    if (x->spare_count == SPARE_MAX || x->state > FETCHING) {
+    if (x->spare_count == SPARE_MAX || x->state > READY || x->request_count == 0) {
         kith_share_block_free(b);
         return;
     }
@@ -200,244 +227,147 @@ static bool want_room(kith_share_rx *x, size_t n)
         x->block = k ? KITH_OF(k, kith_share_block, link) : kith_share_block_new(&x->env);
     }
     if (!x->block)
-        fail(x, KITH_ENOMEM, KITH_SHARE_INTERNAL, "no memory");
+        no_memory(x);
     return x->block != NULL;
 }
 
-/* Records the bytes [offset, offset + n) of the due blob that lie at the block's end, or that they are lost. */
-static void add_item(kith_share_rx *x, size_t n, kith_share_code code)
+static size_t due_len(const kith_share_rx *x)
+{
+    uint64_t left = kith_manifest_entry(x->view->manifest, x->due_entry).size - x->due_offset;
+    return left < KITH_TREE_LEAF ? (size_t)left : KITH_TREE_LEAF;
+}
+
+/* Records the leaf that is due: its n bytes lie at the block's end, unless it is zeros or cannot be had. */
+static void add_item(kith_share_rx *x, size_t n, bool zero, kith_share_code code)
 {
     kith_share_block *b = x->block;
-    kith_share_item *last = b->count > 0 ? &b->items[b->count - 1] : NULL;
-    if (last && !code && !last->code && last->blob == x->due_blob &&
-        last->offset + last->len == x->due_offset) {
-        last->len += (uint32_t)n; /* a sharer that cuts finely */
-    } else {
-        b->items[b->count++] = (kith_share_item){
-            .blob = x->due_blob,
-            .offset = x->due_offset,
-            .at = (uint32_t)b->len,
-            .len = (uint32_t)n,
-            .code = code,
-        };
-        x->items_out++;
-    }
-    b->len += n;
-}
-
-/* ---- asking ---- */
-
-static uint64_t blob_size(const kith_share_rx *x, uint64_t blob)
-{
-    if (blob == 0)
-        return x->list_size;
-    const kith_entry e = kith_manifest_entry(&x->manifest, (size_t)blob - 1);
-    return e.type == KITH_ENTRY_FILE ? e.size : 0;
-}
-
-static uint64_t leaves_of(uint64_t bytes)
-{
-    return (bytes + KITH_TREE_LEAF - 1) / KITH_TREE_LEAF;
-}
-
-/* Moves on to the next content that is wanted; *gap is set when content that is not wanted lies on the way. False: none is left. */
-static bool find_wanted(kith_share_rx *x, bool *gap)
-{
-    for (; x->ask_entry < x->manifest.count; x->ask_entry++, x->ask_offset = 0) {
-        uint64_t size = blob_size(x, x->ask_entry + 1);
-        uint32_t first = x->manifest.places[x->ask_entry].leaf;
-        kith_leaf_range r;
-        if (size == 0)
-            continue;
-        if ((!x->unwanted || !x->unwanted[x->ask_entry]) &&
-            kith_leaves_next(&x->here, false, first + (uint32_t)leaves_of(x->ask_offset),
-                             first + (uint32_t)leaves_of(size), &r)) {
-            *gap |= r.first != first + leaves_of(x->ask_offset);
-            x->ask_offset = (uint64_t)(r.first - first) * KITH_TREE_LEAF;
-            x->ask_end = (uint64_t)(r.end - first) * KITH_TREE_LEAF;
-            x->ask_end = x->ask_end < size ? x->ask_end : size;
-            return true;
-        }
-        *gap = true;
-    }
-    return false;
-}
-
-/* Adds as much of the next wanted file as fits to a request. False: nothing more fits. */
-static bool add_range(kith_share_rx *x, request *q, uint64_t *bytes, uint64_t *blobs, bool gap)
-{
-    uint64_t blob = x->ask_entry + 1, size = blob_size(x, blob), left = x->ask_end - x->ask_offset;
-    uint64_t room = (KITH_SHARE_RX_REQUEST_BYTES - *bytes) / KITH_TREE_LEAF * KITH_TREE_LEAF;
-    kith_share_range *last = q->range_count > 0 ? &q->ranges[q->range_count - 1] : NULL;
-    bool whole = x->ask_offset == 0 && x->ask_end == size && left <= room;
-    if (whole && last && !gap && last->offset == 0 && last->length == 0) {
-        uint64_t more =
-            blob + 1 - (last->blob + last->count); /* folders and links between them have no content */
-        if (more > KITH_SHARE_REQUEST_BLOBS - *blobs)
-            return false;
-        last->count += more;
-        *blobs += more;
-    } else {
-        if (q->range_count == KITH_SHARE_REQUEST_RANGES || *blobs == KITH_SHARE_REQUEST_BLOBS || room == 0)
-            return false;
-        if (!whole && left > room)
-            left = room;
-        q->ranges[q->range_count++] = (kith_share_range){
-            .blob = blob,
-            .count = 1,
-            .offset = x->ask_offset,
-            .length = whole ? 0 : left,
-        };
-        *blobs += 1;
-    }
-    *bytes += left;
-    x->items_out += leaves_of(left);
-    x->ask_offset += left;
-    if (x->ask_offset == size) {
-        x->ask_entry++;
-        x->ask_offset = 0;
-    }
-    return true;
-}
-
-static void say_request(kith_share_rx *x, const request *q)
-{
-    kith_share_msg m = {.kind = KITH_SHARE_REQUEST, .id = q->id, .range_count = q->range_count};
-    memcpy(m.ranges, q->ranges, q->range_count * sizeof q->ranges[0]);
-    say(x, &m);
-}
-
-static request *new_request(kith_share_rx *x)
-{
-    request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_RX_REQUESTS];
-    q->id = ++x->next_id;
-    q->range_count = 0;
-    return q;
-}
-
-/* Keeps the sharer busy. */
-static void ask(kith_share_rx *x)
-{
-    while (x->state == FETCHING && x->request_count < KITH_SHARE_RX_REQUESTS &&
-           x->items_out < KITH_SHARE_RX_ITEMS_MAX) {
-        request *q = new_request(x);
-        uint64_t bytes = 0, blobs = 0;
-        for (bool gap = false; x->items_out < KITH_SHARE_RX_ITEMS_MAX && find_wanted(x, &gap); gap = false) {
-            if (!add_range(x, q, &bytes, &blobs, gap))
-                break;
-        }
-        if (q->range_count == 0)
-            return;
-        x->request_count++;
-        say_request(x, q);
-    }
+    b->items[b->count++] = (kith_share_item){
+        .entry = x->due_entry,
+        .leaf = x->due_leaf,
+        .offset = x->due_offset,
+        .request = x->requests[x->request_first].id,
+        .at = (uint32_t)b->len,
+        .len = (uint32_t)n,
+        .zeros = zero,
+        .code = code,
+    };
+    b->len += zero ? 0 : n;
 }
 
 /* ---- what is due ---- */
 
-/* Finds the blob that the next DATA frame must be of. False: nothing is due. */
-static bool due_next_blob(kith_share_rx *x)
+static void begin_file(kith_share_rx *x, kith_leaf_range g)
 {
-    while (x->request_count > 0) {
+    const kith_manifest *m = x->view->manifest;
+    x->due_entry = kith_manifest_leaf(m, x->due_leaf, &x->due_offset);
+    uint64_t size = kith_manifest_entry(m, x->due_entry).size;
+    uint64_t first = m->places[x->due_entry].leaf, last = first + kith_manifest_leaves_of(size);
+    x->due_end = last < g.end ? (uint32_t)last : g.end;
+    uint64_t to = (x->due_end - first) * KITH_TREE_LEAF;
+    kith_tree_check(&x->checker, x->view->roots + x->due_entry * KITH_BLAKE3_LEN, size, x->due_offset,
+                    to < size ? to : size);
+    if (x->view->nodes)
+        x->checker.nodes = x->view->nodes(x->view->ctx, x->due_entry);
+    x->due_inside = true;
+}
+
+static void pop_request(kith_share_rx *x)
+{
+    x->request_first = (x->request_first + 1) % KITH_SHARE_REQUESTS;
+    x->request_count--;
+    x->due_range = 0;
+    x->due_new = true;
+    x->due_inside = false;
+    flush_block(x);
+    if (x->request_count == 0) /* idle: it costs no blocks */
+        kith_share_blocks_free(&x->spare), x->spare_count = 0;
+}
+
+/* Finds the leaf that the next DATA frame must be of. False: nothing is due. */
+static bool due_next(kith_share_rx *x)
+{
+    while (!x->due_inside && x->request_count > 0) {
         const request *q = &x->requests[x->request_first];
         if (x->due_range == q->range_count) {
-            x->request_first = (x->request_first + 1) % KITH_SHARE_RX_REQUESTS;
-            x->request_count--;
-            x->due_range = 0;
+            pop_request(x);
             continue;
         }
-        const kith_share_range *g = &q->ranges[x->due_range];
-        if (x->due_blobs == g->count) {
+        kith_leaf_range g = q->ranges[x->due_range];
+        if (x->due_new)
+            x->due_leaf = g.first;
+        x->due_new = false;
+        if (x->due_leaf == g.end) {
             x->due_range++;
-            x->due_blobs = 0;
+            x->due_new = true;
             continue;
         }
-        x->due_blob = g->blob + x->due_blobs++;
-        uint64_t size = blob_size(x, x->due_blob), from, to;
-        if (!kith_share_range_span(g, size, &from, &to))
-            continue;
-        const uint8_t *root =
-            x->due_blob == 0 ? x->root : kith_manifest_entry(&x->manifest, (size_t)x->due_blob - 1).root;
-        kith_tree_check(&x->checker, root, size, from, to);
-        x->due_offset = from;
-        x->due_leaves = leaves_of(to - from);
-        x->due_inside = true;
-        return true;
+        begin_file(x, g);
     }
-    return false;
+    return x->due_inside;
 }
 
-static void list_complete(kith_share_rx *x)
+static void bad_data(kith_share_rx *x, size_t entry, const char *why)
 {
-    kith_err err =
-        kith_manifest_parse(&x->env, kith_buf_view(&x->list), x->portable, &x->manifest, &x->fault);
-    if (err) {
-        fail(x, err, err == KITH_ENOMEM ? KITH_SHARE_INTERNAL : KITH_SHARE_DECLINED,
-             "the list breaks the rules");
-        return;
-    }
-    x->state = CHOOSING;
-    x->ev_list = true;
+    x->fail_entry = entry;
+    fail(x, KITH_ECRYPTO, KITH_SHARE_BAD_DATA, why);
 }
 
-/* A blob's range is finished: what follows? */
-static void range_done(kith_share_rx *x)
+/* The leaf that is due is here. */
+static void leaf_done(kith_share_rx *x, kith_bytes data, bool zero)
 {
-    x->due_inside = false;
-    x->items_out -= x->due_leaves;
-    if (due_next_blob(x)) {
-        ask(x);
-        return;
-    }
-    flush_block(x);
-    if (x->state == LISTING) {
-        list_complete(x);
-        return;
-    }
-    ask(x);
-    if (x->request_count == 0 && x->state == FETCHING) {
-        bool gap = false;
-        if (!find_wanted(x, &gap)) {
-            x->state = STORING;
-            x->ev_stored = true;
-        }
-    } else {
-        (void)due_next_blob(x);
-    }
-}
-
-static void leaf_done(kith_share_rx *x)
-{
-    kith_share_block *b = x->block;
-    kith_bytes data = kith_bytes_of(b->buf + b->len, x->body_len);
     if (kith_tree_check_data(&x->checker, data) != KITH_OK) {
-        x->fail_blob = x->due_blob;
-        fail(x, KITH_ECRYPTO, KITH_SHARE_BAD_DATA, "content that does not match the ticket");
+        bad_data(x, x->due_entry, "content that does not match its hash");
         return;
     }
-    if (x->due_blob == 0) {
-        kith_err err = kith_buf_put(&x->list, &x->env, data);
-        if (err) {
-            fail(x, err, KITH_SHARE_INTERNAL, "no memory for the list");
-            return;
-        }
-    } else {
-        add_item(x, data.len, KITH_SHARE_NONE);
-        x->got_bytes += data.len;
-    }
+    add_item(x, data.len, zero, KITH_SHARE_NONE);
     x->due_offset += data.len;
-    x->body_len = x->body_have = 0;
-    if (!kith_tree_checked(&x->checker))
-        return;
-    x->got_files += x->due_blob > 0 && x->due_offset == blob_size(x, x->due_blob);
-    range_done(x);
+    x->due_leaf++;
+    x->due_inside = x->due_leaf < x->due_end;
+    (void)due_next(x);
 }
 
-/* ---- receiving ---- */
+static void on_data(kith_share_rx *x, const kith_share_msg *m)
+{
+    if (!x->due_inside || m->id != x->requests[x->request_first].id || m->leaf != x->due_leaf) {
+        breach(x, "content that is not due");
+        return;
+    }
+    if (m->code) {
+        if (want_room(x, 0)) {
+            add_item(x, 0, false, m->code);
+            x->due_leaf = x->due_end;
+            x->due_inside = false;
+            (void)due_next(x);
+        }
+        return;
+    }
+    uint64_t from, to;
+    size_t n = due_len(x);
+    kith_err err = kith_tree_check_pairs(&x->checker, m->pairs, &from, &to);
+    if (err == KITH_ECRYPTO) {
+        bad_data(x, x->due_entry, "a proof that does not match its hash");
+        return;
+    }
+    if (err || from != x->due_offset || to - from != n || m->body != (m->zeros ? 0 : n)) {
+        breach(x, "a malformed proof");
+        return;
+    }
+    if (!want_room(x, m->zeros ? 0 : n))
+        return;
+    if (m->zeros) {
+        leaf_done(x, kith_bytes_of(zeros, n), true);
+        return;
+    }
+    x->body = BODY_LEAF;
+    x->body_to = x->block->buf + x->block->len;
+    x->body_len = n;
+}
+
+/* ---- the list and the hashes ---- */
 
 static void on_offer(kith_share_rx *x, const kith_share_msg *m)
 {
-    if (x->state != LISTING || x->offered || m->version == 0) {
+    if (x->state != ASKING) {
         breach(x, "an offer out of turn");
         return;
     }
@@ -445,71 +375,178 @@ static void on_offer(kith_share_rx *x, const kith_share_msg *m)
         fail(x, KITH_ELIMIT, KITH_SHARE_DECLINED, "its list is longer than we take");
         return;
     }
-    x->offered = true;
+    memcpy(x->list_root, m->root.p, sizeof x->list_root);
+    x->has_id = m->share_id.len > 0;
+    if (x->has_id)
+        memcpy(x->share_id, m->share_id.p, sizeof x->share_id);
+    x->name_len = m->name.len;
+    if (m->name.len > 0)
+        memcpy(x->name, m->name.p, m->name.len);
     x->list_size = m->list_size;
-    request *q = new_request(x);
-    q->ranges[q->range_count++] = (kith_share_range){.blob = 0, .count = 1};
-    x->items_out += leaves_of(m->list_size);
-    x->request_count++;
-    say_request(x, q);
-    (void)due_next_blob(x);
+    x->complete = m->complete;
+    x->partial = m->partial;
+    x->state = OFFERED;
+    x->ev_offer = true;
 }
 
-static void on_data(kith_share_rx *x, const kith_share_msg *m)
+static void on_list(kith_share_rx *x, const kith_share_msg *m)
 {
-    if (!x->due_inside || m->id != x->requests[x->request_first].id || m->blob != x->due_blob ||
-        m->offset != x->due_offset) {
-        breach(x, "content that is not due");
+    if (x->state != LISTING || m->offset != x->list_have || m->body > x->list_size - x->list_have) {
+        breach(x, "a list that is not due");
         return;
     }
-    if (m->code) {
-        if (m->body > 0 || x->due_blob == 0) {
-            breach(x, "a malformed refusal");
+    x->body = BODY_LIST;
+    x->body_to = x->list + x->list_have;
+    x->body_len = (size_t)m->body;
+}
+
+static void list_part_done(kith_share_rx *x)
+{
+    uint8_t root[KITH_BLAKE3_LEN];
+    x->list_have += x->body_len;
+    if (x->list_have < x->list_size)
+        return;
+    kith_blake3_hash(kith_bytes_of(x->list, (size_t)x->list_size), root);
+    x->state = OFFERED;
+    if (memcmp(root, x->list_root, sizeof root) != 0)
+        bad_data(x, SIZE_MAX, "a list that does not match its hash");
+    else
+        x->ev_list = true;
+}
+
+static void on_roots(kith_share_rx *x, const kith_share_msg *m)
+{
+    if (!x->roots || m->first != x->roots_have ||
+        m->body / KITH_BLAKE3_LEN > x->view->manifest->count - x->roots_have) {
+        breach(x, "hashes that are not due");
+        return;
+    }
+    x->body = BODY_ROOTS;
+    x->body_to = x->roots + x->roots_have * KITH_BLAKE3_LEN;
+    x->body_len = (size_t)m->body;
+}
+
+static void body_done(kith_share_rx *x)
+{
+    enum body b = x->body;
+    x->body = BODY_NONE;
+    x->body_have = 0;
+    switch (b) {
+    case BODY_LEAF:
+        leaf_done(x, kith_bytes_of(x->body_to, x->body_len), false);
+        break;
+    case BODY_LIST:
+        list_part_done(x);
+        break;
+    case BODY_ROOTS:
+        x->roots_have += x->body_len / KITH_BLAKE3_LEN;
+        x->ev_roots = true;
+        break;
+    case BODY_NONE:
+        break;
+    }
+}
+
+/* ---- receiving ---- */
+
+static void on_ended(kith_share_rx *x, uint64_t id)
+{
+    const request *q = &x->requests[x->request_first];
+    if (x->request_count == 0 || q->id != id || !q->cancelled) {
+        breach(x, "an end that is not due");
+        return;
+    }
+    pop_request(x);
+    x->ended[x->ended_count++] =
+        id; /* no more than were asked for: the owner hears of it before it asks again */
+    (void)due_next(x);
+}
+
+static void on_have(kith_share_rx *x, const kith_share_msg *m)
+{
+    if (!x->partial)
+        breach(x, "a whole source that has a part");
+    for (size_t i = 0; i < m->range_count && x->state != ENDING && x->state != DONE; i++) {
+        if (x->have.count >= KITH_SHARE_HAVE_RANGES_MAX) /* of no use to us then, and no harm */
             return;
-        }
-        if (want_room(x, 0)) {
-            add_item(x, 0, m->code);
-            range_done(x);
-        }
-        return;
+        if (kith_leaves_add(&x->have, &x->env, m->ranges[i].first, m->ranges[i].end))
+            no_memory(x);
+        x->ev_have = x->state != ENDING;
     }
-    uint64_t from, to;
-    kith_err err = kith_tree_check_pairs(&x->checker, m->pairs, &from, &to);
-    if (err == KITH_ECRYPTO) {
-        x->fail_blob = x->due_blob;
-        fail(x, err, KITH_SHARE_BAD_DATA, "a proof that does not match the ticket");
-        return;
-    }
-    if (err || from != x->due_offset || m->body != to - from) {
-        breach(x, "a malformed proof");
-        return;
-    }
-    if (want_room(x, (size_t)m->body)) {
-        x->body_len = (size_t)m->body;
-        x->body_have = 0;
+}
+
+static bool keep(kith_share_rx *x, kith_bytes data)
+{
+    kith_buf_fini(&x->data, &x->env);
+    if (data.len == 0 || kith_buf_put(&x->data, &x->env, data) == KITH_OK)
+        return true;
+    no_memory(x);
+    return false;
+}
+
+static void on_pake(kith_share_rx *x, const kith_share_msg *m)
+{
+    if (x->state != ASKING || !x->with_code || x->ev_pake) {
+        breach(x, "a message out of turn");
+    } else if (keep(x, m->data)) {
+        x->step = m->step;
+        x->ev_pake = true;
     }
 }
 
 static void on_msg(kith_share_rx *x, const kith_share_msg *m)
 {
+    x->skip = m->body;
     switch (m->kind) {
     case KITH_SHARE_OFFER:
-        x->skip = m->body;
         on_offer(x, m);
         return;
     case KITH_SHARE_DATA:
+        x->skip = 0;
         on_data(x, m);
+        return;
+    case KITH_SHARE_LIST:
+        x->skip = 0;
+        on_list(x, m);
+        return;
+    case KITH_SHARE_ROOTS:
+        x->skip = 0;
+        on_roots(x, m);
+        return;
+    case KITH_SHARE_WAIT:
+        x->ev_wait = true;
+        x->wait_done = m->done;
+        x->wait_total = m->total;
+        return;
+    case KITH_SHARE_ENDED:
+        on_ended(x, m->id);
+        return;
+    case KITH_SHARE_HAVE:
+        on_have(x, m);
+        return;
+    case KITH_SHARE_PEERS:
+        if (x->state == READY && keep(x, m->peers))
+            x->ev_peers = true;
+        return;
+    case KITH_SHARE_PAUSE:
+        x->ev_paused |= x->paused_by_peer != m->on;
+        x->paused_by_peer = m->on;
+        return;
+    case KITH_SHARE_PAKE:
+        on_pake(x, m);
         return;
     case KITH_SHARE_ERROR:
         x->code = m->code;
         fail(x, KITH_EREFUSED, KITH_SHARE_NONE, "the sharer ended the transfer");
         return;
     case KITH_SHARE_OTHER:
-        x->skip = m->body;
         return;
     case KITH_SHARE_HELLO:
     case KITH_SHARE_REQUEST:
     case KITH_SHARE_RECEIPT:
+    case KITH_SHARE_GET_LIST:
+    case KITH_SHARE_GET_ROOTS:
+    case KITH_SHARE_CANCEL:
         breach(x, "a receiver's message from a sharer");
         return;
     }
@@ -518,12 +555,11 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
 /* Takes a body's bytes from the front of in. */
 static kith_bytes take_body(kith_share_rx *x, kith_bytes in)
 {
-    assert(x->block);
     size_t left = x->body_len - x->body_have, n = left < in.len ? left : in.len;
-    memcpy(x->block->buf + x->block->len + x->body_have, in.p, n);
+    memcpy(x->body_to + x->body_have, in.p, n);
     x->body_have += n;
     if (n == left)
-        leaf_done(x);
+        body_done(x);
     return kith_bytes_skip(in, n);
 }
 
@@ -538,7 +574,7 @@ static kith_err rx_recv(void *m, kith_time now, kith_bytes in)
             in = kith_bytes_skip(in, n);
             continue;
         }
-        if (x->body_len > 0) {
+        if (x->body != BODY_NONE) {
             in = take_body(x, in);
             continue;
         }
@@ -594,19 +630,27 @@ static size_t rx_held(const void *m)
     return (size_t)((const kith_share_rx *)m)->held;
 }
 
+/* Something is to come: an answer, or hashes. */
+static bool waits(const kith_share_rx *x)
+{
+    return x->request_count > 0 || (x->roots && x->roots_have < x->view->manifest->count);
+}
+
 static kith_time rx_deadline(const void *m)
 {
     const kith_share_rx *x = m;
     switch (x->state) {
+    case ASKING:
     case LISTING:
         return x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
     case LEAVING:
     case ENDING:
         return x->heard_at + KITH_SHARE_GOODBYE_TIMEOUT;
-    case FETCHING: /* while our own disk is behind, silence is our own doing */
-        return x->held > 0 ? KITH_NEVER : x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
-    case CHOOSING:
-    case STORING:
+    case READY: /* while our own disk is behind, silence is our own doing */
+        return !waits(x) || x->held > 0 || x->paused || x->paused_by_peer
+                   ? KITH_NEVER
+                   : x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
+    case OFFERED:
     case DONE:
         break;
     }
@@ -621,102 +665,199 @@ static void rx_tick(void *m, kith_time now)
     x->heard_at = now;
     fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE, "the sharer went silent");
     x->said_error = false;
-    kith_buf_fini(&x->out, &x->env);
+    drop_out(x);
 }
 
 static bool rx_pending(const void *m)
 {
     const kith_share_rx *x = m;
-    return x->ev_list || x->ev_stored || x->ev_done || x->ev_failed ||
-           (x->state != ENDING && !kith_list_empty(&x->full));
+    return x->ev_pake || x->ev_wait || x->ev_offer || x->ev_list || x->ev_roots || x->ev_have ||
+           x->ev_peers || x->ev_paused || x->ev_done || x->ev_failed || x->ended_count > 0 ||
+           !kith_list_empty(&x->full);
+}
+
+/* The simple ones: a flag and a kind. */
+static bool next_flag(bool *flag, kith_share_rx_event *ev, kith_share_rx_event_kind kind)
+{
+    if (!*flag)
+        return false;
+    *flag = false;
+    ev->kind = kind;
+    return true;
 }
 
 bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
 {
-    *ev = (kith_share_rx_event){.kind = KITH_SHARE_RX_LIST};
-    if (x->ev_list) {
-        x->ev_list = false;
+    *ev = (kith_share_rx_event){.kind = KITH_SHARE_RX_FAILED};
+    if (next_flag(&x->ev_pake, ev, KITH_SHARE_RX_PAKE)) {
+        ev->step = x->step;
+        ev->data = kith_buf_view(&x->data);
         return true;
     }
-    kith_link *k = x->state != ENDING ? kith_list_pop(&x->full) : NULL;
+    if (next_flag(&x->ev_wait, ev, KITH_SHARE_RX_WAIT)) {
+        ev->done = x->wait_done;
+        ev->total = x->wait_total;
+        return true;
+    }
+    if (next_flag(&x->ev_offer, ev, KITH_SHARE_RX_OFFER)) {
+        ev->root = kith_bytes_of(x->list_root, sizeof x->list_root);
+        ev->share_id = kith_bytes_of(x->share_id, x->has_id ? sizeof x->share_id : 0);
+        ev->name = kith_bytes_of(x->name, x->name_len);
+        ev->list_size = x->list_size;
+        ev->partial = x->partial;
+        return true;
+    }
+    if (next_flag(&x->ev_list, ev, KITH_SHARE_RX_LIST) || next_flag(&x->ev_roots, ev, KITH_SHARE_RX_ROOTS) ||
+        next_flag(&x->ev_have, ev, KITH_SHARE_RX_HAVE))
+        return true;
+    if (next_flag(&x->ev_peers, ev, KITH_SHARE_RX_PEERS)) {
+        ev->data = kith_buf_view(&x->data);
+        return true;
+    }
+    if (next_flag(&x->ev_paused, ev, KITH_SHARE_RX_PAUSED)) {
+        ev->on = x->paused_by_peer;
+        return true;
+    }
+    kith_link *k = kith_list_pop(&x->full);
     if (k) {
         ev->kind = KITH_SHARE_RX_BLOCK;
         ev->block = KITH_OF(k, kith_share_block, link);
         ev->block->lent = true;
         return true;
     }
-    if (x->ev_stored) {
-        x->ev_stored = false;
-        ev->kind = KITH_SHARE_RX_STORED;
+    if (x->ended_count > 0) {
+        ev->kind = KITH_SHARE_RX_ENDED;
+        ev->id = x->ended[0];
+        x->ended_count--;
+        memmove(x->ended, x->ended + 1, x->ended_count * sizeof x->ended[0]);
         return true;
     }
-    if (x->ev_done) {
-        x->ev_done = false;
-        ev->kind = KITH_SHARE_RX_DONE;
+    if (next_flag(&x->ev_done, ev, KITH_SHARE_RX_DONE))
         return true;
-    }
-    if (!x->ev_failed)
+    if (!next_flag(&x->ev_failed, ev, KITH_SHARE_RX_FAILED))
         return false;
-    x->ev_failed = false;
-    ev->kind = KITH_SHARE_RX_FAILED;
     ev->err = x->err;
     ev->why = x->why;
     ev->code = x->code;
-    ev->blob = x->fail_blob;
-    ev->fault = x->fault;
+    ev->entry = x->fail_entry;
     return true;
 }
 
-const kith_manifest *kith_share_rx_manifest(const kith_share_rx *x)
+void kith_share_rx_pake(kith_share_rx *x, uint64_t step, kith_bytes data)
 {
-    return &x->manifest;
+    if (x->state == ASKING)
+        say(x, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = step, .data = data});
 }
 
-kith_bytes kith_share_rx_list(const kith_share_rx *x)
+void kith_share_rx_get_list(kith_share_rx *x, kith_time now, uint8_t *into)
 {
-    return kith_buf_view(&x->list);
-}
-
-kith_err kith_share_rx_accept(kith_share_rx *x, kith_time now, const uint8_t *skip, const kith_leaves *here)
-{
-    if (x->state != CHOOSING)
-        return KITH_ESTATE;
-    if (here && kith_leaves_add_all(&x->here, &x->env, here))
-        return KITH_ENOMEM;
-    if (skip && !x->unwanted) {
-        x->unwanted = kith_mem_new(&x->env, x->manifest.count);
-        if (!x->unwanted)
-            return KITH_ENOMEM;
-        memcpy(x->unwanted, skip, x->manifest.count);
-    }
-    x->state = FETCHING;
+    if (x->state != OFFERED || x->list)
+        return;
+    x->state = LISTING;
+    x->list = into;
     x->heard_at = now;
-    ask(x);
-    if (x->state == FETCHING && !due_next_blob(x)) {
-        x->state = STORING; /* nothing has content */
-        x->ev_stored = true;
-    }
+    say(x, &(kith_share_msg){.kind = KITH_SHARE_GET_LIST});
+}
+
+void kith_share_rx_use(kith_share_rx *x, kith_time now, const kith_share_view *view)
+{
+    if (x->state != OFFERED)
+        return;
+    assert(view->manifest->list.len == x->list_size);
+    x->state = READY;
+    x->view = view;
+    x->heard_at = now;
+    x->due_new = true;
+}
+
+void kith_share_rx_get_roots(kith_share_rx *x, kith_time now, uint8_t *into, size_t first)
+{
+    if (x->state != READY || x->roots)
+        return;
+    x->roots = into;
+    x->roots_have = first;
+    x->heard_at = now;
+    say(x, &(kith_share_msg){.kind = KITH_SHARE_GET_ROOTS, .first = first});
+}
+
+size_t kith_share_rx_roots(const kith_share_rx *x)
+{
+    return x->roots_have;
+}
+
+size_t kith_share_rx_knows(const kith_share_rx *x)
+{
+    return x->complete && x->view ? x->view->manifest->count : x->roots_have;
+}
+
+const kith_leaves *kith_share_rx_have(const kith_share_rx *x)
+{
+    return x->partial ? &x->have : NULL;
+}
+
+kith_err kith_share_rx_request(kith_share_rx *x, kith_time now, const kith_leaf_range *ranges, size_t count,
+                               uint64_t *id)
+{
+    kith_share_msg m = {.kind = KITH_SHARE_REQUEST, .id = x->next_id + 1, .range_count = count};
+    if (x->state != READY)
+        return KITH_ESTATE;
+    if (x->request_count == KITH_SHARE_REQUESTS || x->out.len > OUT_MAX / 2)
+        return KITH_ELIMIT;
+    assert(count > 0 && count <= KITH_SHARE_RANGES);
+    request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_REQUESTS];
+    q->id = *id = ++x->next_id;
+    q->cancelled = false;
+    q->range_count = count;
+    memcpy(q->ranges, ranges, count * sizeof *ranges);
+    memcpy(m.ranges, ranges, count * sizeof *ranges);
+    if (x->request_count++ == 0)
+        x->heard_at = now;
+    say(x, &m);
+    if (x->state == READY)
+        (void)due_next(x);
     return KITH_OK;
+}
+
+void kith_share_rx_cancel(kith_share_rx *x, uint64_t id)
+{
+    if (x->state != READY)
+        return;
+    for (size_t i = 0; i < x->request_count; i++) {
+        request *q = &x->requests[(x->request_first + i) % KITH_SHARE_REQUESTS];
+        if (q->id == id && !q->cancelled) {
+            q->cancelled = true;
+            say(x, &(kith_share_msg){.kind = KITH_SHARE_CANCEL, .id = id});
+        }
+    }
+}
+
+void kith_share_rx_pause(kith_share_rx *x, kith_time now, bool on)
+{
+    if (x->state != READY || x->paused == on)
+        return;
+    x->paused = on;
+    x->heard_at = now;
+    say(x, &(kith_share_msg){.kind = KITH_SHARE_PAUSE, .on = on});
+}
+
+void kith_share_rx_peers(kith_share_rx *x, kith_bytes peers)
+{
+    if (x->state == READY && x->out.len <= OUT_MAX / 2)
+        say(x, &(kith_share_msg){.kind = KITH_SHARE_PEERS, .peers = peers});
 }
 
 void kith_share_rx_stored(kith_share_rx *x, kith_time now, kith_share_block *b)
 {
-    assert(b->lent && x->held >= b->len && x->items_out >= b->count);
+    assert(b->lent && x->held >= b->len);
     b->lent = false;
     x->held -= b->len;
-    x->items_out -= b->count;
     x->heard_at = now;
     spare_block(x, b);
-    if (x->state != FETCHING)
-        return;
-    ask(x);
-    if (!x->due_inside)
-        (void)due_next_blob(x);
 }
 
 void kith_share_rx_finish(kith_share_rx *x, uint64_t files, uint64_t bytes)
 {
-    if (x->state != STORING)
+    if (x->state != READY)
         return;
     x->state = LEAVING;
     say(x, &(kith_share_msg){.kind = KITH_SHARE_RECEIPT, .files = files, .bytes = bytes});
@@ -730,21 +871,16 @@ void kith_share_rx_stop(kith_share_rx *x, kith_share_code code)
     x->ev_failed = false; /* the owner knows */
 }
 
-void kith_share_rx_progress(const kith_share_rx *x, uint64_t *bytes, uint64_t *files)
-{
-    *bytes = x->got_bytes;
-    *files = x->got_files;
-}
-
 void kith_share_rx_check(const kith_share_rx *x)
 {
-    assert(x->request_count <= KITH_SHARE_RX_REQUESTS && x->out.len <= OUT_MAX &&
-           x->spare_count <= SPARE_MAX);
-    assert(x->body_have <= x->body_len && x->body_len <= KITH_TREE_LEAF);
-    assert(x->body_len == 0 ||
+    assert(x->request_count <= KITH_SHARE_REQUESTS && x->out.len <= OUT_MAX && x->spare_count <= SPARE_MAX);
+    assert(x->body == BODY_NONE || (x->body_have < x->body_len && x->body_len <= KITH_SHARE_BODY_MAX));
+    assert(x->body != BODY_LEAF ||
            (x->block && x->due_inside && x->body_len <= sizeof x->block->buf - x->block->len));
-    assert(x->list.len <= x->list_size && x->list_size <= KITH_MANIFEST_MAX);
-    assert(x->items_out <= KITH_SHARE_RX_ITEMS_MAX + 4 * (KITH_SHARE_RX_REQUEST_BYTES / KITH_TREE_LEAF));
+    assert(x->list_have <= x->list_size && x->list_size <= KITH_MANIFEST_MAX);
+    assert(!x->roots || x->roots_have <= x->view->manifest->count);
+    assert(x->due_inside || x->request_count == 0 || x->state >= LEAVING);
+    assert(x->ended_count <= KITH_SHARE_REQUESTS);
     if (x->block)
         assert(x->block->count <= KITH_SHARE_BLOCK_ITEMS && x->block->len <= sizeof x->block->buf &&
                !x->block->lent);
@@ -755,6 +891,7 @@ void kith_share_rx_check(const kith_share_rx *x)
         full += b->len;
     }
     assert(full <= x->held);
+    kith_leaves_check(&x->have);
 }
 
 const kith_stream_ops kith_share_rx_ops = {

@@ -8,24 +8,141 @@
 #include "wire/multibase.h"
 #include "wire/pb.h"
 
-enum { TICKET_PEER = 1, TICKET_ROOT = 2, TICKET_SECRET = 3, TICKET_ADDR = 4, TICKET_PQ = 5 };
-enum { WIRE_BYTES = 2, CRC_LEN = 4 };
+enum { TICKET_PEER = 1, TICKET_CAPABILITY = 2, TICKET_ADDR = 3, TICKET_PQ = 4 };
+enum { SIGNED_BODY = 1, SIGNED_SIGNATURE = 2 };
+enum { CAP_TAG = 1, CAP_NONCE = 2, CAP_NOT_AFTER = 3, CAP_TIMES = 4, CAP_ID = 5, CAP_ONLY = 6 };
+enum { WIRE_VARINT = 0, WIRE_BYTES = 2, CRC_LEN = 4 };
+
+static const char domain[] = "kith share capability:"; /* before what is signed, so that it is nothing else */
+
+/* ---- capabilities ---- */
+
+/* What the signature is over. */
+static kith_bytes signed_text(kith_bytes body, uint8_t buf[sizeof domain + KITH_CAPABILITY_MAX])
+{
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof domain + KITH_CAPABILITY_MAX));
+    kith_put_str(&w, domain);
+    kith_put_bytes(&w, body);
+    assert(!w.bad);
+    return kith_wr_bytes(&w);
+}
+
+kith_err kith_capability_put(const kith_capability *c, const kith_signer *signer, kith_wr *w)
+{
+    uint8_t buf[KITH_CAPABILITY_MAX], text[sizeof domain + KITH_CAPABILITY_MAX], sig[KITH_ED25519_SIG_LEN];
+    kith_wr b = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_pb_put_bytes(&b, CAP_TAG, kith_bytes_of(c->tag, sizeof c->tag));
+    kith_pb_put_bytes(&b, CAP_NONCE, kith_bytes_of(c->nonce, sizeof c->nonce));
+    if (c->not_after)
+        kith_pb_put_num(&b, CAP_NOT_AFTER, c->not_after);
+    if (c->times)
+        kith_pb_put_num(&b, CAP_TIMES, c->times);
+    if (c->has_id)
+        kith_pb_put_bytes(&b, CAP_ID, kith_bytes_of(c->id, sizeof c->id));
+    for (size_t i = 0; i < c->only_count; i++)
+        kith_pb_put_bytes(&b, CAP_ONLY, c->only[i]);
+    if (b.bad || kith_pb_bytes_len(SIGNED_BODY, b.len) + kith_pb_bytes_len(SIGNED_SIGNATURE, sizeof sig) >
+                     KITH_CAPABILITY_MAX)
+        return KITH_ESPACE;
+    kith_err err = kith_signer_sign(signer, signed_text(kith_wr_bytes(&b), text), sig);
+    if (err)
+        return err;
+    kith_pb_put_bytes(w, SIGNED_BODY, kith_wr_bytes(&b));
+    kith_pb_put_bytes(w, SIGNED_SIGNATURE, kith_bytes_of(sig, sizeof sig));
+    return w->bad ? KITH_ESPACE : KITH_OK;
+}
+
+static bool parse_signed(kith_bytes in, kith_bytes *body, kith_bytes *sig)
+{
+    kith_rd r = kith_rd_of(in);
+    kith_pb_field f;
+    *body = *sig = (kith_bytes){0};
+    while (kith_pb_next(&r, &f)) {
+        if (f.tag > SIGNED_SIGNATURE)
+            continue;
+        if (f.wire != WIRE_BYTES)
+            return false;
+        *(f.tag == SIGNED_BODY ? body : sig) = f.data;
+    }
+    return !r.bad && in.len <= KITH_CAPABILITY_MAX && body->len > 0 && sig->len == KITH_ED25519_SIG_LEN;
+}
+
+static bool copy_field(const kith_pb_field *f, uint8_t *out, size_t len)
+{
+    if (f->wire != WIRE_BYTES || f->data.len != len)
+        return false;
+    memcpy(out, f->data.p, len);
+    return true;
+}
+
+static bool capability_field(const kith_pb_field *f, kith_capability *c, bool *tag, bool *nonce)
+{
+    switch (f->tag) {
+    case CAP_TAG:
+        return *tag = copy_field(f, c->tag, sizeof c->tag);
+    case CAP_NONCE:
+        return *nonce = copy_field(f, c->nonce, sizeof c->nonce);
+    case CAP_NOT_AFTER:
+        c->not_after = f->num;
+        return f->wire == WIRE_VARINT;
+    case CAP_TIMES:
+        c->times = f->num;
+        return f->wire == WIRE_VARINT;
+    case CAP_ID:
+        return c->has_id = copy_field(f, c->id, sizeof c->id);
+    case CAP_ONLY:
+        if (f->wire != WIRE_BYTES || c->only_count == KITH_CAPABILITY_ONLY_MAX)
+            return false; /* a limit that is passed over would be none */
+        c->only[c->only_count++] = f->data;
+        return true;
+    default: /* a later version's */
+        return true;
+    }
+}
+
+kith_err kith_capability_parse(kith_bytes in, kith_capability *out)
+{
+    kith_capability c = {0};
+    kith_bytes body, sig;
+    bool tag = false, nonce = false;
+    if (!parse_signed(in, &body, &sig))
+        return KITH_EFORMAT;
+    kith_rd r = kith_rd_of(body);
+    kith_pb_field f;
+    while (kith_pb_next(&r, &f)) {
+        if (!capability_field(&f, &c, &tag, &nonce))
+            return KITH_EFORMAT;
+    }
+    if (r.bad || !tag || !nonce)
+        return KITH_EFORMAT;
+    *out = c;
+    return KITH_OK;
+}
+
+kith_err kith_capability_verify(kith_bytes in, const uint8_t key[KITH_ED25519_PUB_LEN])
+{
+    kith_bytes body, sig;
+    uint8_t text[sizeof domain + KITH_CAPABILITY_MAX];
+    if (!parse_signed(in, &body, &sig))
+        return KITH_EFORMAT;
+    return kith_verify(KITH_KEY_ED25519, kith_bytes_of(key, KITH_ED25519_PUB_LEN), signed_text(body, text),
+                       sig);
+}
+
+/* ---- tickets ---- */
 
 kith_err kith_ticket_text(const kith_ticket *t, kith_wr *w)
 {
     uint8_t buf[KITH_TICKET_BYTES_MAX];
     kith_wr b = kith_wr_of(kith_span_of(buf, sizeof buf));
-    assert(t->secret_len >= KITH_TICKET_SECRET_LEN && t->secret_len <= KITH_TICKET_SECRET_MAX);
+    assert(t->capability_len > 0 && t->capability_len <= KITH_CAPABILITY_MAX);
     kith_pb_put_bytes(&b, TICKET_PEER, kith_peer_id_bytes(&t->peer));
-    kith_pb_put_bytes(&b, TICKET_ROOT, kith_bytes_of(t->root, sizeof t->root));
-    kith_pb_put_bytes(&b, TICKET_SECRET, kith_bytes_of(t->secret, t->secret_len));
+    kith_pb_put_bytes(&b, TICKET_CAPABILITY, kith_bytes_of(t->capability, t->capability_len));
     const size_t behind = CRC_LEN + (t->pq.len ? kith_pb_bytes_len(TICKET_PQ, t->pq.len) : 0);
     for (size_t i = 0; i < t->addr_count; i++) {
         kith_bytes a = kith_maddr_bytes(&t->addrs[i]);
-        if (i == 0 || kith_pb_bytes_len(TICKET_ADDR, a.len) + behind <= KITH_TICKET_BYTES_GOAL - b.len)
+        if (i == 0 || b.len + kith_pb_bytes_len(TICKET_ADDR, a.len) + behind <= KITH_TICKET_BYTES_GOAL)
             kith_pb_put_bytes(&b, TICKET_ADDR, a);
-        if (b.len > KITH_TICKET_BYTES_GOAL - behind)
-            break;
     }
     if (t->pq.len)
         kith_pb_put_bytes(&b, TICKET_PQ, kith_pq_id_bytes(&t->pq));
@@ -44,7 +161,6 @@ static bool is_space(uint8_t c)
 static const char *parse_body(kith_bytes body, kith_ticket *t)
 {
     static const char bad[] = "it was made wrongly: a field is malformed";
-    bool root = false;
     kith_rd r = kith_rd_of(body);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
@@ -57,18 +173,14 @@ static const char *parse_body(kith_bytes body, kith_ticket *t)
             if (kith_peer_id_parse(f.data, &t->peer) != KITH_OK)
                 return bad;
             break;
-        case TICKET_ROOT:
-            if (f.data.len != sizeof t->root)
+        case TICKET_CAPABILITY: {
+            kith_capability c;
+            if (f.data.len > sizeof t->capability || kith_capability_parse(f.data, &c) != KITH_OK)
                 return bad;
-            memcpy(t->root, f.data.p, sizeof t->root);
-            root = true;
+            memcpy(t->capability, f.data.p, f.data.len);
+            t->capability_len = f.data.len;
             break;
-        case TICKET_SECRET:
-            if (f.data.len < KITH_TICKET_SECRET_LEN || f.data.len > KITH_TICKET_SECRET_MAX)
-                return bad;
-            memcpy(t->secret, f.data.p, f.data.len);
-            t->secret_len = f.data.len;
-            break;
+        }
         case TICKET_ADDR:
             if (t->addr_count < KITH_TICKET_ADDRS_MAX &&
                 kith_maddr_parse(f.data, &t->addrs[t->addr_count]) == KITH_OK)
@@ -82,7 +194,7 @@ static const char *parse_body(kith_bytes body, kith_ticket *t)
     }
     if (r.bad)
         return bad;
-    return t->peer.len == 0 || !root || t->secret_len == 0 ? "it was made wrongly: a field is missing" : NULL;
+    return t->peer.len == 0 || t->capability_len == 0 ? "it was made wrongly: a field is missing" : NULL;
 }
 
 kith_err kith_ticket_parse(kith_bytes text, kith_ticket *out, const char **why)

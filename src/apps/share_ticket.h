@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A ticket: one line of text that names a share, who has it, where that peer may be reached, and a secret that admits to it.
+/* A ticket: one line of text that names who shares something, where that peer may be reached, and what admits to it.
  *
  *     kith1 base64url( protobuf ‖ CRC-32C of the protobuf, big-endian )
+ *
+ * What admits is a capability: which share, how often, until when, and which part of it, signed with the sharer's Ed25519 key. Whoever has
+ * it may fetch: it is as secret as the nonce in it.
  *
  * The checksum finds every single wrong character, every swap of neighbours and every damage of up to five characters in a row, and
  * other damage with a chance of 1 - 2^-32. It keeps mistakes out, not attackers: a ticket is as trustworthy as the way it came.
@@ -10,23 +13,45 @@
 #define KITH_APPS_SHARE_TICKET_H
 
 #include "crypto/blake3.h"
+#include "crypto/sign.h"
 #include "wire/multiaddr.h"
 #include "wire/pq_id.h"
 
 #define KITH_TICKET_PREFIX "kith1"
 #define KITH_TICKET_ADDRS_MAX 8
-#define KITH_TICKET_SECRET_LEN 16 /* bytes that our sharer draws: 128 bits */
-#define KITH_TICKET_SECRET_MAX 32
 #define KITH_TICKET_BYTES_MAX 1024 /* protobuf and checksum of a ticket that we read */
 #define KITH_TICKET_BYTES_GOAL \
-    224 /* addresses are left out of a ticket that we write when it would be longer: 304 characters */
+    288 /* addresses are left out of a ticket that we write when it would be longer: 389 characters */
 #define KITH_TICKET_TEXT_MAX (sizeof KITH_TICKET_PREFIX - 1 + (KITH_TICKET_BYTES_MAX * 4 + 2) / 3)
+
+#define KITH_CAPABILITY_MAX 512 /* bytes, signature included */
+#define KITH_CAPABILITY_TAG_LEN 16
+#define KITH_CAPABILITY_NONCE_LEN 16
+#define KITH_CAPABILITY_ONLY_MAX 8 /* patterns */
+
+/* What its holder may do. */
+typedef struct kith_capability {
+    uint8_t tag[KITH_CAPABILITY_TAG_LEN];     /* names the share among those of the sharer */
+    uint8_t nonce[KITH_CAPABILITY_NONCE_LEN]; /* random: what nobody else can know */
+    uint64_t not_after;                       /* seconds since 1970; 0: it does not end by itself */
+    uint64_t times; /* how often the share may be fetched with it; 0: any number of times */
+    bool has_id;
+    uint8_t id[KITH_BLAKE3_LEN]; /* the share's, when it was known: then it may be fetched from others too */
+    size_t only_count;
+    kith_bytes only[KITH_CAPABILITY_ONLY_MAX]; /* patterns of what it is for; none: everything. Views */
+} kith_capability;
+
+/* Writes a signed capability. KITH_ESPACE: it is longer than KITH_CAPABILITY_MAX, or than w. */
+KITH_CHECK kith_err kith_capability_put(const kith_capability *c, const kith_signer *signer, kith_wr *w);
+/* Reads one; its views are into `in`. Unknown fields are skipped. KITH_EFORMAT. */
+KITH_CHECK kith_err kith_capability_parse(kith_bytes in, kith_capability *out);
+/* KITH_ECRYPTO: it is not signed with the key. KITH_EFORMAT. */
+KITH_CHECK kith_err kith_capability_verify(kith_bytes in, const uint8_t key[KITH_ED25519_PUB_LEN]);
 
 typedef struct kith_ticket {
     kith_peer_id peer;
-    uint8_t root[KITH_BLAKE3_LEN]; /* of the manifest: the share's id */
-    size_t secret_len;             /* KITH_TICKET_SECRET_LEN..KITH_TICKET_SECRET_MAX */
-    uint8_t secret[KITH_TICKET_SECRET_MAX];
+    size_t capability_len;
+    uint8_t capability[KITH_CAPABILITY_MAX]; /* as the sharer signed it; it parses */
     size_t addr_count;
     kith_maddr addrs[KITH_TICKET_ADDRS_MAX]; /* without /p2p; the best first */
     kith_pq_id pq; /* of the peer's post-quantum key, to which it is to be held; len 0: it names none */

@@ -106,10 +106,10 @@ bool kith_tree_prove_next(kith_tree_prover *p, kith_wr *w, uint64_t *from, uint6
     kith_tree_node n = p->stack[--p->depth];
     while (!is_leaf(n.from, n.to)) {
         uint64_t left = left_len(n.to - n.from, KITH_TREE_LEAF);
-        kith_tree_node l = {.from = n.from, .to = n.from + left, .u.pos = n.u.pos + 1};
-        kith_tree_node r = {.from = n.from + left, .to = n.to, .u.pos = right_pos(n.u.pos, left)};
-        kith_put_bytes(w, kith_bytes_of(p->nodes + l.u.pos * KITH_BLAKE3_LEN, KITH_BLAKE3_LEN));
-        kith_put_bytes(w, kith_bytes_of(p->nodes + r.u.pos * KITH_BLAKE3_LEN, KITH_BLAKE3_LEN));
+        kith_tree_node l = {.from = n.from, .to = n.from + left, .pos = n.pos + 1};
+        kith_tree_node r = {.from = n.from + left, .to = n.to, .pos = right_pos(n.pos, left)};
+        kith_put_bytes(w, kith_bytes_of(p->nodes + l.pos * KITH_BLAKE3_LEN, KITH_BLAKE3_LEN));
+        kith_put_bytes(w, kith_bytes_of(p->nodes + r.pos * KITH_BLAKE3_LEN, KITH_BLAKE3_LEN));
         if (!touches(l.from, l.to, p->from, p->to)) {
             n = r;
         } else {
@@ -130,9 +130,10 @@ void kith_tree_check(kith_tree_checker *c, const uint8_t root[KITH_BLAKE3_LEN], 
     c->size = size;
     c->from = from;
     c->to = to;
+    c->nodes = NULL;
     c->depth = 1;
     c->stack[0] = (kith_tree_node){.from = 0, .to = size};
-    memcpy(c->stack[0].u.cv, root, KITH_BLAKE3_LEN);
+    memcpy(c->stack[0].cv, root, KITH_BLAKE3_LEN);
 }
 
 kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs, uint64_t *from, uint64_t *to)
@@ -146,13 +147,17 @@ kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs, uint64_t 
         const uint8_t *lcv = pairs.p, *rcv = pairs.p + KITH_BLAKE3_LEN;
         uint8_t cv[KITH_BLAKE3_LEN];
         kith_blake3_parent(lcv, rcv, n->to - n->from == c->size, cv);
-        if (memcmp(cv, n->u.cv, sizeof cv) != 0)
+        if (memcmp(cv, n->cv, sizeof cv) != 0)
             return KITH_ECRYPTO;
         uint64_t left = left_len(n->to - n->from, KITH_TREE_LEAF_MIN);
-        kith_tree_node r = {.from = n->from + left, .to = n->to};
-        memcpy(r.u.cv, rcv, KITH_BLAKE3_LEN);
-        kith_tree_node l = {.from = n->from, .to = n->from + left};
-        memcpy(l.u.cv, lcv, KITH_BLAKE3_LEN);
+        kith_tree_node r = {.from = n->from + left, .to = n->to, .pos = right_pos(n->pos, left)};
+        memcpy(r.cv, rcv, KITH_BLAKE3_LEN);
+        kith_tree_node l = {.from = n->from, .to = n->from + left, .pos = n->pos + 1};
+        memcpy(l.cv, lcv, KITH_BLAKE3_LEN);
+        if (c->nodes && !is_leaf(n->from, n->to)) {
+            memcpy(c->nodes + l.pos * KITH_BLAKE3_LEN, lcv, KITH_BLAKE3_LEN);
+            memcpy(c->nodes + r.pos * KITH_BLAKE3_LEN, rcv, KITH_BLAKE3_LEN);
+        }
         if (!touches(l.from, l.to, c->from, c->to)) {
             *n = r;
         } else if (!touches(r.from, r.to, c->from, c->to)) {
@@ -179,7 +184,7 @@ kith_err kith_tree_check_data(kith_tree_checker *c, kith_bytes data)
         return KITH_EPROTO;
     uint8_t cv[KITH_BLAKE3_LEN];
     hash_part(data, c->size, n->from, cv);
-    if (memcmp(cv, n->u.cv, sizeof cv) != 0)
+    if (memcmp(cv, n->cv, sizeof cv) != 0)
         return KITH_ECRYPTO;
     c->depth--;
     return KITH_OK;

@@ -38,11 +38,9 @@ void kith_tree_leaf(uint8_t *nodes, uint64_t size, size_t leaf, kith_bytes data)
 void kith_tree_join(uint8_t *nodes, uint64_t size);
 
 typedef struct kith_tree_node {
-    uint64_t from, to; /* bytes, from < to except in an empty blob */
-    union {
-        size_t pos;                  /* prover: place in the array */
-        uint8_t cv[KITH_BLAKE3_LEN]; /* checker */
-    } u;
+    uint64_t from, to;           /* bytes, from < to except in an empty blob */
+    size_t pos;                  /* place in the array */
+    uint8_t cv[KITH_BLAKE3_LEN]; /* checker */
 } kith_tree_node;
 
 /* Walks a range, leaf by leaf. */
@@ -65,6 +63,8 @@ bool kith_tree_range_ok(uint64_t size, uint64_t from, uint64_t to);
 
 typedef struct kith_tree_checker {
     uint64_t size, from, to;
+    uint8_t *
+        nodes; /* set by the caller after kith_tree_check: where verified pairs are kept, in the sharer's order; NULL: nowhere */
     size_t depth; /* the top of the stack is the subtree that comes next */
     kith_tree_node stack[KITH_TREE_DEPTH_MAX + 1];
 } kith_tree_checker;

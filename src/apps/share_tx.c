@@ -7,14 +7,20 @@
 
 #include <assert.h>
 
+#include "base/buf.h"
 #include "crypto/crypto.h"
 
-enum state { HELLO, ASKED, SERVING, DONE, ENDING };
+enum state { HELLO, ASKED, WAITING, SERVING, DONE, ENDING };
+
+#define OUT_MAX 8192u /* what is said beside the answers: PAKE messages, peers */
+#define PEERS_BYTES_MAX 3072u
 
 typedef struct request {
     uint64_t id;
+    uint64_t planned, sent; /* items of blocks */
+    bool all_planned, cancelled;
     size_t range_count;
-    kith_share_range ranges[KITH_SHARE_REQUEST_RANGES];
+    kith_leaf_range ranges[KITH_SHARE_RANGES];
 } request;
 
 struct kith_share_tx {
@@ -22,34 +28,50 @@ struct kith_share_tx {
     enum state state;
     const kith_share_source *source;
     kith_time last_at; /* when something moved last */
+    kith_time said_at; /* when we said something last */
+    kith_time have_at; /* when HAVE was last looked at */
     kith_share_reader reader;
-    uint64_t skip; /* bytes of a body that is not for us */
-    uint8_t hello_root[KITH_BLAKE3_LEN];
-    uint8_t hello_secret[KITH_BLAKE3_LEN]; /* its hash, so that lengths need not agree */
+    uint64_t skip;  /* bytes of a body that is not for us */
+    kith_buf token; /* of the hello, or of a PAKE message, or peers: for the event that is to be shown */
+    bool token_is_code, contact, swarm;
+    uint64_t step;
 
-    /* what was asked for and is not planned in full: a ring */
+    /* what was asked for and is not sent in full: a ring; request_plan of them are planned in full */
     request requests[KITH_SHARE_REQUESTS];
-    size_t request_first, request_count;
-    size_t plan_range;   /* in the first request */
-    uint64_t plan_blobs; /* blobs of that range that were begun */
-    bool plan_inside;    /* one of them is not finished: */
-    bool plan_starts;
-    uint64_t plan_blob, plan_offset, plan_to;
+    size_t request_first, request_count, request_plan;
+    size_t plan_range;  /* in the request that is being planned */
+    uint32_t plan_leaf; /* the next of that range, or 0 with plan_new: its first */
+    bool plan_new;
+    size_t plan_entry; /* whose leaves come: */
+    uint64_t plan_offset, plan_to;
+    bool plan_inside, plan_starts;
 
     kith_list blocks; /* in the order of sending */
     size_t block_count;
     kith_list spare; /* kept while a transfer runs, so that no block is allocated per 256 KiB */
     size_t spare_count;
 
+    /* what is to be said */
+    kith_buf out;
+    kith_buf peers;
+    uint64_t list_at, list_to; /* LIST frames to come */
+    bool want_roots;
+    size_t roots_at; /* the next that the receiver does not have */
+    bool wait_due, paused_due;
+    kith_leaves told; /* by HAVE */
+
     /* what is being sent */
     kith_tree_prover prover;
     bool skipping; /* the rest of the current range cannot be had */
+    bool paused, paused_by_peer;
+    bool limited;
+    int64_t allowance; /* bytes */
     uint8_t head[KITH_SHARE_HEAD_MAX + 2];
     size_t head_len, head_at;
-    kith_bytes data; /* in the first block */
+    kith_bytes data; /* in the first block, or in the source */
     uint64_t sent_bytes, sent_files;
 
-    bool ev_asked, ev_receipt, ev_failed;
+    bool ev_asked, ev_pake, ev_peers, ev_paused, ev_receipt, ev_failed;
     bool say_error; /* ENDING: the code is not yet written */
     bool
         said_error; /* it is: our FIN follows, and the stream is reset only if the peer does not answer with its own */
@@ -66,10 +88,21 @@ kith_share_tx *kith_share_tx_new(const kith_env *env, kith_time now)
         return NULL;
     x->env = *env;
     x->state = HELLO;
-    x->last_at = now;
+    x->last_at = x->said_at = now;
+    kith_buf_init(&x->token, KITH_SHARE_HEAD_MAX);
+    kith_buf_init(&x->out, OUT_MAX);
+    kith_buf_init(&x->peers, PEERS_BYTES_MAX);
     kith_list_init(&x->blocks);
     kith_list_init(&x->spare);
     return x;
+}
+
+static void forget_token(kith_share_tx *x)
+{
+    kith_span t = kith_buf_span(&x->token);
+    if (t.len > 0)
+        kith_wipe(t.p, t.len);
+    kith_buf_fini(&x->token, &x->env);
 }
 
 static void tx_free(void *m)
@@ -82,8 +115,11 @@ static void tx_free(void *m)
             kith_share_block_free(b);
     }
     kith_share_blocks_free(&x->spare);
-    kith_wipe(x->hello_secret, sizeof x->hello_secret);
+    forget_token(x);
     kith_env env = x->env;
+    kith_buf_fini(&x->out, &env);
+    kith_buf_fini(&x->peers, &env);
+    kith_leaves_fini(&x->told, &env);
     KITH_FREE(&env, x);
 }
 
@@ -93,6 +129,7 @@ static void fail(kith_share_tx *x, kith_err err, kith_share_code code, bool tell
     if (x->state == ENDING)
         return;
     x->state = ENDING;
+    x->ev_asked = x->ev_pake = x->ev_peers = x->ev_paused = false; /* too late for an answer */
     x->say_error = tell;
     x->ev_failed = true;
     x->err = err;
@@ -100,65 +137,80 @@ static void fail(kith_share_tx *x, kith_err err, kith_share_code code, bool tell
     x->why = why;
 }
 
-/* ---- planning ---- */
-
-/* Bytes of content of a blob; 0: it has none. */
-static uint64_t blob_size(const kith_share_source *s, uint64_t blob)
+static void no_memory(kith_share_tx *x)
 {
-    if (blob == 0)
-        return s->list.len;
-    if (blob > s->manifest->count)
-        return 0;
-    const kith_entry e = kith_manifest_entry(s->manifest, (size_t)blob - 1);
-    return e.type == KITH_ENTRY_FILE ? e.size : 0;
+    fail(x, KITH_ENOMEM, KITH_SHARE_INTERNAL, true, "no memory");
 }
 
-/* Finds the next blob to plan. False: all requests are planned. */
-static bool plan_next_blob(kith_share_tx *x)
+static void breach(kith_share_tx *x, const char *why)
 {
-    while (x->request_count > 0) {
-        request *q = &x->requests[x->request_first];
-        if (x->plan_range == q->range_count) {
-            x->request_first = (x->request_first + 1) % KITH_SHARE_REQUESTS;
-            x->request_count--;
+    fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, why);
+}
+
+/* ---- planning ---- */
+
+/* The part of range g from `leaf` on that lies in one file. */
+static void plan_file(kith_share_tx *x, kith_leaf_range g, uint32_t leaf)
+{
+    const kith_manifest *m = x->source->manifest;
+    x->plan_entry = kith_manifest_leaf(m, leaf, &x->plan_offset);
+    uint64_t size = kith_manifest_entry(m, x->plan_entry).size;
+    uint64_t to = (uint64_t)(g.end - m->places[x->plan_entry].leaf) * KITH_TREE_LEAF;
+    x->plan_to = to < size ? to : size;
+    x->plan_inside = x->plan_starts = true;
+}
+
+/* Finds the next leaf to plan. False: all requests are planned. */
+static bool plan_next(kith_share_tx *x)
+{
+    while (x->request_plan < x->request_count) {
+        request *q = &x->requests[(x->request_first + x->request_plan) % KITH_SHARE_REQUESTS];
+        if (q->cancelled || x->plan_range == q->range_count) {
+            q->all_planned = true;
+            x->request_plan++;
             x->plan_range = 0;
+            x->plan_new = true;
+            x->plan_inside = false;
             continue;
         }
-        const kith_share_range *g = &q->ranges[x->plan_range];
-        if (x->plan_blobs == g->count) {
+        kith_leaf_range g = q->ranges[x->plan_range];
+        if (x->plan_new)
+            x->plan_leaf = g.first;
+        x->plan_new = false;
+        if (x->plan_leaf == g.end) {
             x->plan_range++;
-            x->plan_blobs = 0;
+            x->plan_new = true;
             continue;
         }
-        x->plan_blob = g->blob + x->plan_blobs++;
-        if (kith_share_range_span(g, blob_size(x->source, x->plan_blob), &x->plan_offset, &x->plan_to)) {
-            x->plan_inside = x->plan_starts = true;
-            return true;
-        }
+        if (!x->plan_inside)
+            plan_file(x, g, x->plan_leaf);
+        return true;
     }
     return false;
 }
 
-/* Fills a block with what comes next. A block holds files or parts of the list, not both. */
+/* Fills a block with what comes next. */
 static void plan_block(kith_share_tx *x, kith_share_block *b)
 {
-    while (b->count < KITH_SHARE_BLOCK_ITEMS && (x->plan_inside || plan_next_blob(x))) {
+    while (b->count < KITH_SHARE_BLOCK_ITEMS && plan_next(x)) {
+        request *q = &x->requests[(x->request_first + x->request_plan) % KITH_SHARE_REQUESTS];
         uint64_t left = x->plan_to - x->plan_offset;
         size_t n = left < KITH_TREE_LEAF ? (size_t)left : KITH_TREE_LEAF;
-        if (n > sizeof b->buf - b->len || (b->count > 0 && (b->items[0].blob == 0) != (x->plan_blob == 0)))
+        if (n > sizeof b->buf - b->len)
             return;
-        if (x->plan_blob == 0)
-            memcpy(b->buf + b->len, x->source->list.p + x->plan_offset, n);
         b->items[b->count++] = (kith_share_item){
-            .blob = x->plan_blob,
+            .entry = x->plan_entry,
+            .leaf = x->plan_leaf,
             .offset = x->plan_offset,
             .to = x->plan_to,
-            .request = x->requests[x->request_first].id,
+            .request = q->id,
             .at = (uint32_t)b->len,
             .len = (uint32_t)n,
             .starts = x->plan_starts,
         };
         b->len += n;
+        q->planned++;
+        x->plan_leaf++;
         x->plan_offset += n;
         x->plan_starts = false;
         x->plan_inside = x->plan_offset < x->plan_to;
@@ -185,19 +237,14 @@ static void spare_block(kith_share_tx *x, kith_share_block *b)
 
 static void plan(kith_share_tx *x)
 {
-    while (x->state == SERVING && x->block_count < KITH_SHARE_TX_BLOCKS &&
-           (x->plan_inside || x->request_count > 0)) {
+    while (x->state == SERVING && x->block_count < KITH_SHARE_TX_BLOCKS && plan_next(x)) {
         kith_share_block *b = take_block(x);
         if (!b) {
-            fail(x, KITH_ENOMEM, KITH_SHARE_INTERNAL, true, "no memory");
+            no_memory(x);
             return;
         }
         plan_block(x, b);
-        if (b->count == 0) {
-            spare_block(x, b);
-            continue; /* the requests covered nothing: they are used up now */
-        }
-        b->ready = b->items[0].blob == 0;
+        assert(b->count > 0);
         kith_list_push(&x->blocks, &b->link);
         x->block_count++;
     }
@@ -207,29 +254,45 @@ static void plan(kith_share_tx *x)
 
 /* ---- receiving ---- */
 
-static bool request_ok(const kith_share_tx *x, const kith_share_msg *m)
+static bool keep(kith_share_tx *x, kith_bytes data)
 {
-    for (size_t i = 0; i < m->range_count; i++) {
-        const kith_share_range *g = &m->ranges[i];
-        uint64_t from, to;
-        if (g->blob > x->source->manifest->count || g->count > x->source->manifest->count + 1 - g->blob)
-            return false;
-        if (g->count == 1 && !kith_share_range_span(g, blob_size(x->source, g->blob), &from, &to))
-            return false;
-    }
-    return true;
+    forget_token(x);
+    if (data.len == 0 || kith_buf_put(&x->token, &x->env, data) == KITH_OK)
+        return true;
+    no_memory(x);
+    return false;
 }
 
 static void on_hello(kith_share_tx *x, const kith_share_msg *m)
 {
-    if (m->version == 0 || m->root.len != sizeof x->hello_root) {
-        fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, "a malformed hello");
+    if (m->version < KITH_SHARE_VERSION) {
+        breach(x, "a malformed hello");
         return;
     }
-    memcpy(x->hello_root, m->root.p, sizeof x->hello_root);
-    kith_blake3_hash(m->secret, x->hello_secret);
+    x->token_is_code = m->code_tag.len > 0;
+    x->contact = m->contact;
+    x->swarm = m->swarm;
+    if (!keep(x, x->token_is_code ? m->code_tag : m->capability))
+        return;
     x->state = ASKED;
     x->ev_asked = true;
+}
+
+/* Leaves below this may be asked for. */
+static uint64_t leaves_known(const kith_share_source *s)
+{
+    return s->known < s->manifest->count ? s->manifest->places[s->known].leaf : s->manifest->leaves;
+}
+
+static bool request_ok(const kith_share_tx *x, const kith_share_msg *m)
+{
+    for (size_t i = 0; i < m->range_count; i++) {
+        kith_leaf_range g = m->ranges[i];
+        if (g.end > leaves_known(x->source) ||
+            (x->source->have && !kith_leaves_has(x->source->have, g.first, g.end)))
+            return false;
+    }
+    return true;
 }
 
 static void on_request(kith_share_tx *x, const kith_share_msg *m)
@@ -239,51 +302,137 @@ static void on_request(kith_share_tx *x, const kith_share_msg *m)
         return;
     }
     if (!request_ok(x, m)) {
-        fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, "the receiver asked for something that is not there");
+        breach(x, "the receiver asked for something that is not there");
         return;
     }
     request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_REQUESTS];
     q->id = m->id;
+    q->planned = q->sent = 0;
+    q->all_planned = q->cancelled = false;
     q->range_count = m->range_count;
     memcpy(q->ranges, m->ranges, m->range_count * sizeof q->ranges[0]);
+    if (x->request_plan == x->request_count) {
+        x->plan_range = 0;
+        x->plan_new = true;
+        x->plan_inside = false;
+    }
     x->request_count++;
     plan(x);
 }
 
+/* One that is answered already, or never was, is passed over: it may have crossed our answer. */
+static void on_cancel(kith_share_tx *x, uint64_t id)
+{
+    for (size_t i = 0; i < x->request_count; i++) {
+        request *q = &x->requests[(x->request_first + i) % KITH_SHARE_REQUESTS];
+        if (q->id == id)
+            q->cancelled = true;
+    }
+    plan(x);
+}
+
+static void on_get_list(kith_share_tx *x, const kith_share_msg *m)
+{
+    if (m->offset >= x->source->manifest->list.len || x->list_at < x->list_to) {
+        breach(x, "the receiver asked for a list that is not there");
+        return;
+    }
+    x->list_at = m->offset;
+    x->list_to = x->source->manifest->list.len;
+}
+
+static void on_get_roots(kith_share_tx *x, const kith_share_msg *m)
+{
+    if (x->want_roots || m->first > x->source->manifest->count) {
+        breach(x, "the receiver asked for hashes that are not there");
+        return;
+    }
+    x->want_roots = true;
+    x->roots_at = (size_t)m->first;
+}
+
+static void on_pake(kith_share_tx *x, const kith_share_msg *m)
+{
+    if (x->state != ASKED || !x->token_is_code || x->ev_asked || x->ev_pake) {
+        breach(x, "a message out of turn");
+        return;
+    }
+    if (keep(x, m->data)) {
+        x->step = m->step;
+        x->ev_pake = true;
+    }
+}
+
+static void on_peers(kith_share_tx *x, const kith_share_msg *m)
+{
+    if (keep(x, m->peers))
+        x->ev_peers = true;
+}
+
+static void on_receipt(kith_share_tx *x, const kith_share_msg *m)
+{
+    x->state = DONE;
+    x->ev_receipt = true;
+    x->receipt_files = m->files;
+    x->receipt_bytes = m->bytes;
+}
+
+/* What comes only once it serves. */
+static bool is_wish(kith_share_kind k)
+{
+    return k == KITH_SHARE_REQUEST || k == KITH_SHARE_CANCEL || k == KITH_SHARE_GET_LIST ||
+           k == KITH_SHARE_GET_ROOTS || k == KITH_SHARE_PAUSE || k == KITH_SHARE_PEERS ||
+           k == KITH_SHARE_RECEIPT;
+}
+
 static void on_msg(kith_share_tx *x, const kith_share_msg *m)
 {
-    static const char out_of_turn[] = "a message out of turn";
+    if ((is_wish(m->kind) && x->state != SERVING) || (m->kind == KITH_SHARE_HELLO && x->state != HELLO)) {
+        breach(x, "a message out of turn");
+        return;
+    }
     switch (m->kind) {
     case KITH_SHARE_OTHER:
         return;
     case KITH_SHARE_HELLO:
-        if (x->state == HELLO)
-            on_hello(x, m);
-        else
-            fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, out_of_turn);
+        on_hello(x, m);
+        return;
+    case KITH_SHARE_PAKE:
+        on_pake(x, m);
         return;
     case KITH_SHARE_REQUEST:
-        if (x->state == SERVING)
-            on_request(x, m);
-        else
-            fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, out_of_turn);
+        on_request(x, m);
+        return;
+    case KITH_SHARE_CANCEL:
+        on_cancel(x, m->id);
+        return;
+    case KITH_SHARE_GET_LIST:
+        on_get_list(x, m);
+        return;
+    case KITH_SHARE_GET_ROOTS:
+        on_get_roots(x, m);
+        return;
+    case KITH_SHARE_PAUSE:
+        x->ev_paused |= x->paused_by_peer != m->on;
+        x->paused_by_peer = m->on;
+        return;
+    case KITH_SHARE_PEERS:
+        on_peers(x, m);
         return;
     case KITH_SHARE_RECEIPT:
-        if (x->state != SERVING) {
-            fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, out_of_turn);
-            return;
-        }
-        x->state = DONE;
-        x->ev_receipt = true;
-        x->receipt_files = m->files;
-        x->receipt_bytes = m->bytes;
+        on_receipt(x, m);
         return;
     case KITH_SHARE_ERROR:
         fail(x, KITH_EREFUSED, m->code, false, "the receiver ended the transfer");
         return;
     case KITH_SHARE_OFFER:
     case KITH_SHARE_DATA:
-        fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, "a sharer's message from a receiver");
+    case KITH_SHARE_WAIT:
+    case KITH_SHARE_LIST:
+    case KITH_SHARE_ROOTS:
+    case KITH_SHARE_ENDED:
+    case KITH_SHARE_HAVE:
+        breach(x, "a sharer's message from a receiver");
         return;
     }
 }
@@ -304,11 +453,11 @@ static kith_err tx_recv(void *m, kith_time now, kith_bytes in)
         kith_share_msg msg;
         if (!kith_share_read_head(&x->reader, &in, &head, &bad)) {
             if (bad)
-                fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, "a message that is too long");
+                breach(x, "a message that is too long");
             break;
         }
         if (kith_share_msg_parse(head, &msg) != KITH_OK) {
-            fail(x, KITH_EPROTO, KITH_SHARE_PROTOCOL, true, "a malformed message");
+            breach(x, "a malformed message");
             break;
         }
         x->skip = msg.body;
@@ -344,15 +493,9 @@ static void put_head(kith_share_tx *x, const kith_share_msg *m)
     x->head_at = 0;
 }
 
-/* The tree of a blob. */
-static const uint8_t *blob_nodes(const kith_share_source *s, uint64_t blob)
-{
-    return blob == 0 ? s->list_nodes : s->nodes[blob - 1];
-}
-
 static void begin_item(kith_share_tx *x, const kith_share_block *b, const kith_share_item *it)
 {
-    kith_share_msg msg = {.kind = KITH_SHARE_DATA, .id = it->request, .blob = it->blob, .offset = it->offset};
+    kith_share_msg msg = {.kind = KITH_SHARE_DATA, .id = it->request, .leaf = it->leaf};
     uint8_t pairs[KITH_TREE_PROOF_MAX];
     if (it->code) {
         msg.code = it->code;
@@ -362,24 +505,45 @@ static void begin_item(kith_share_tx *x, const kith_share_block *b, const kith_s
         uint64_t from = 0, to = 0;
         bool more = kith_tree_prove_next(&x->prover, &w, &from, &to);
         assert(more && from == it->offset && to - from == it->len && !w.bad);
+        (void)more;
         msg.pairs = kith_wr_bytes(&w);
-        msg.body = it->len;
-        x->data = kith_bytes_of(b->buf + it->at, it->len);
-        if (it->blob > 0) {
-            x->sent_bytes += it->len;
-            x->sent_files += to == blob_size(x->source, it->blob);
+        msg.zeros = it->zeros;
+        if (!it->zeros) {
+            msg.body = it->len;
+            x->data = kith_bytes_of(b->buf + it->at, it->len);
+            x->allowance -= it->len;
         }
+        x->sent_bytes += it->len;
+        x->sent_files += to == kith_manifest_entry(x->source->manifest, it->entry).size;
     }
     put_head(x, &msg);
 }
 
-/* Makes the head of the next DATA frame, if a block is ready. */
-static bool next_frame(kith_share_tx *x)
+static void pop_request(kith_share_tx *x)
 {
-    for (kith_link *k; (k = kith_list_first(&x->blocks)) != NULL;) {
-        kith_share_block *b = KITH_OF(k, kith_share_block, link);
-        if (!b->ready)
+    x->request_first = (x->request_first + 1) % KITH_SHARE_REQUESTS;
+    x->request_count--;
+    x->request_plan--;
+}
+
+/* Makes the head of the next frame of an answer, if a block is ready. */
+static bool next_answer(kith_share_tx *x)
+{
+    while (x->request_count > 0) {
+        request *q = &x->requests[x->request_first];
+        if (q->all_planned && q->sent == q->planned) {
+            bool cancelled = q->cancelled;
+            uint64_t id = q->id;
+            pop_request(x);
+            if (!cancelled)
+                continue;
+            put_head(x, &(kith_share_msg){.kind = KITH_SHARE_ENDED, .id = id});
+            return true;
+        }
+        kith_link *k = kith_list_first(&x->blocks);
+        if (!k || !KITH_OF(k, kith_share_block, link)->ready)
             return false;
+        kith_share_block *b = KITH_OF(k, kith_share_block, link);
         if (b->next == b->count) {
             kith_link_remove(k);
             x->block_count--;
@@ -389,18 +553,114 @@ static bool next_frame(kith_share_tx *x)
                 return false;
             continue;
         }
+        if (!q->cancelled && (x->paused || x->paused_by_peer || (x->limited && x->allowance <= 0)))
+            return false;
         const kith_share_item *it = &b->items[b->next++];
+        q->sent++;
         if (it->starts) {
             x->skipping = false;
-            kith_tree_prove(&x->prover, blob_nodes(x->source, it->blob), blob_size(x->source, it->blob),
-                            it->offset, it->to);
+            kith_tree_prove(&x->prover, x->source->nodes(x->source->ctx, it->entry),
+                            kith_manifest_entry(x->source->manifest, it->entry).size, it->offset, it->to);
         }
-        if (x->skipping)
+        if (x->skipping || q->cancelled)
             continue;
         begin_item(x, b, it);
         return true;
     }
+    plan(x);
     return false;
+}
+
+/* The leaves that the receiver was not told of. */
+static bool next_have(kith_share_tx *x)
+{
+    kith_share_msg m = {.kind = KITH_SHARE_HAVE};
+    const kith_leaves *h = x->source->have;
+    for (size_t i = 0; i < h->count && m.range_count < KITH_SHARE_RANGES; i++) {
+        kith_leaf_range run = {.end = h->ranges[i].first};
+        while (m.range_count < KITH_SHARE_RANGES &&
+               kith_leaves_next(&x->told, false, run.end, h->ranges[i].end, &run))
+            m.ranges[m.range_count++] = run;
+    }
+    for (size_t i = 0; i < m.range_count; i++) {
+        if (kith_leaves_add(&x->told, &x->env, m.ranges[i].first, m.ranges[i].end)) {
+            no_memory(x);
+            return false;
+        }
+    }
+    if (m.range_count > 0)
+        put_head(x, &m);
+    return m.range_count > 0;
+}
+
+static void put_offer(kith_share_tx *x)
+{
+    const kith_share_source *s = x->source;
+    bool complete = s->known == s->manifest->count;
+    put_head(x, &(kith_share_msg){
+                    .kind = KITH_SHARE_OFFER,
+                    .root = kith_bytes_of(s->list_root, sizeof s->list_root),
+                    .list_size = s->manifest->list.len,
+                    .complete = complete,
+                    .partial = s->have != NULL,
+                    .share_id = kith_bytes_of(s->id, complete ? sizeof s->id : 0),
+                    .name = s->name,
+                });
+}
+
+/* A frame of the list, or of its roots. */
+static bool next_part(kith_share_tx *x)
+{
+    const kith_share_source *s = x->source;
+    uint64_t left = x->list_to - x->list_at;
+    if (left > 0) {
+        size_t n = left < KITH_SHARE_BODY_MAX ? (size_t)left : KITH_SHARE_BODY_MAX;
+        put_head(x, &(kith_share_msg){.kind = KITH_SHARE_LIST, .offset = x->list_at, .body = n});
+        x->data = kith_bytes_of(s->manifest->list.p + x->list_at, n);
+        x->list_at += n;
+        return true;
+    }
+    if (x->want_roots && x->roots_at < s->known) {
+        size_t n = s->known - x->roots_at, most = KITH_SHARE_BODY_MAX / KITH_BLAKE3_LEN;
+        n = n < most ? n : most;
+        put_head(x, &(kith_share_msg){
+                        .kind = KITH_SHARE_ROOTS, .first = x->roots_at, .body = n * KITH_BLAKE3_LEN});
+        x->data = kith_bytes_of(s->roots + x->roots_at * KITH_BLAKE3_LEN, n * KITH_BLAKE3_LEN);
+        x->roots_at += n;
+        return true;
+    }
+    return false;
+}
+
+/* Makes the next frame. False: there is nothing to say now. */
+static bool next_frame(kith_share_tx *x)
+{
+    if (x->peers.len > 0 && x->state == SERVING) {
+        put_head(x, &(kith_share_msg){.kind = KITH_SHARE_PEERS, .peers = kith_buf_view(&x->peers)});
+        kith_buf_fini(&x->peers, &x->env);
+        return true;
+    }
+    if (x->state == WAITING && x->source->manifest) {
+        x->state = SERVING;
+        x->wait_due = false;
+        x->have_at = 0;
+        put_offer(x);
+        return true;
+    }
+    if (x->wait_due && (x->state == WAITING || x->state == SERVING)) {
+        x->wait_due = false;
+        put_head(x, &(kith_share_msg){
+                        .kind = KITH_SHARE_WAIT, .done = x->source->done, .total = x->source->total});
+        return true;
+    }
+    if (x->state != SERVING)
+        return false;
+    if (x->paused_due) {
+        x->paused_due = false;
+        put_head(x, &(kith_share_msg){.kind = KITH_SHARE_PAUSE, .on = x->paused});
+        return true;
+    }
+    return next_part(x) || (x->source->have && x->have_at == 0 && next_have(x)) || next_answer(x);
 }
 
 static size_t take(kith_bytes *from, kith_span out, size_t at)
@@ -427,12 +687,17 @@ static size_t tx_send(void *m, kith_time now, kith_span out)
             x->say_error = false;
             x->said_error = true;
             put_head(x, &(kith_share_msg){.kind = KITH_SHARE_ERROR, .code = x->code});
-        } else if (x->state != SERVING || !next_frame(x)) {
-            break;
+        } else if (x->out.len > 0) {
+            n += kith_buf_take(&x->out, &x->env, kith_span_of(out.p + n, out.len - n));
+        } else if (!next_frame(x)) {
+            if (x->state != ENDING || !x->say_error)
+                break; /* else memory ran out meanwhile */
         }
     }
     if (n > 0)
-        x->last_at = now;
+        x->last_at = x->said_at = now;
+    if (x->state == SERVING && x->source->have && x->have_at == 0)
+        x->have_at = now;
     return n;
 }
 
@@ -452,17 +717,24 @@ static bool reading(const kith_share_tx *x)
     return k && !KITH_OF(k, kith_share_block, link)->ready;
 }
 
-static kith_time tx_deadline(const void *m)
+/* The receiver waits for hashes that we do not have yet. */
+static bool hashing(const kith_share_tx *x)
 {
-    const kith_share_tx *x = m;
+    return x->state == WAITING || (x->state == SERVING && x->source->known < x->source->manifest->count);
+}
+
+static kith_time stall_deadline(const kith_share_tx *x)
+{
     switch (x->state) {
     case HELLO:
         return x->last_at + KITH_SHARE_HELLO_TIMEOUT;
     case SERVING:
-        if (reading(x))
+        if (reading(x) || x->paused || x->paused_by_peer || (x->limited && x->allowance <= 0))
             return KITH_NEVER;
         return x->last_at + (x->block_count > 0 ? KITH_SHARE_STALL_TIMEOUT : KITH_SHARE_IDLE_TIMEOUT);
     case ASKED:
+        return x->token_is_code ? x->last_at + KITH_SHARE_HELLO_TIMEOUT : KITH_NEVER;
+    case WAITING:
         break;
     case DONE:
     case ENDING:
@@ -471,10 +743,33 @@ static kith_time tx_deadline(const void *m)
     return KITH_NEVER;
 }
 
+static kith_time news_deadline(const kith_share_tx *x)
+{
+    kith_time at = KITH_NEVER;
+    if (hashing(x) && !x->wait_due)
+        at = x->said_at + KITH_SHARE_WAIT_EVERY;
+    if (x->state == SERVING && x->source->have && x->have_at && x->told.total < x->source->have->total)
+        at = kith_time_min(at, x->have_at + KITH_SHARE_HAVE_EVERY);
+    return at;
+}
+
+static kith_time tx_deadline(const void *m)
+{
+    const kith_share_tx *x = m;
+    return kith_time_min(stall_deadline(x), news_deadline(x));
+}
+
 static void tx_tick(void *m, kith_time now)
 {
     kith_share_tx *x = m;
-    if (now < tx_deadline(x))
+    if (now >= news_deadline(x)) {
+        if (hashing(x) && now >= x->said_at + KITH_SHARE_WAIT_EVERY) {
+            x->wait_due = true;
+            x->said_at = now;
+        }
+        x->have_at = 0;
+    }
+    if (now < stall_deadline(x))
         return;
     if (x->state == DONE)
         x->state = ENDING;
@@ -484,6 +779,7 @@ static void tx_tick(void *m, kith_time now)
     x->last_at = now;
     x->head_len = x->head_at = 0; /* nobody reads: leave without finishing the frame */
     x->data = (kith_bytes){0};
+    kith_buf_fini(&x->out, &x->env);
 }
 
 /* ---- events and commands ---- */
@@ -503,7 +799,8 @@ static kith_share_block *to_read(const kith_share_tx *x)
 static bool tx_pending(const void *m)
 {
     const kith_share_tx *x = m;
-    return x->ev_asked || x->ev_receipt || x->ev_failed || to_read(x);
+    return x->ev_asked || x->ev_pake || x->ev_peers || x->ev_paused || x->ev_receipt || x->ev_failed ||
+           to_read(x);
 }
 
 bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev)
@@ -512,6 +809,16 @@ bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev)
     if (x->ev_asked) {
         x->ev_asked = false;
         ev->kind = KITH_SHARE_TX_ASKED;
+        *(x->token_is_code ? &ev->code_tag : &ev->capability) = kith_buf_view(&x->token);
+        ev->contact = x->contact;
+        ev->swarm = x->swarm;
+        return true;
+    }
+    if (x->ev_pake || x->ev_peers) {
+        ev->kind = x->ev_pake ? KITH_SHARE_TX_PAKE : KITH_SHARE_TX_PEERS;
+        ev->step = x->step;
+        ev->data = kith_buf_view(&x->token);
+        x->ev_pake = x->ev_peers = false;
         return true;
     }
     kith_share_block *b = to_read(x);
@@ -519,6 +826,12 @@ bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev)
         b->lent = true;
         ev->kind = KITH_SHARE_TX_READ;
         ev->block = b;
+        return true;
+    }
+    if (x->ev_paused) {
+        x->ev_paused = false;
+        ev->kind = KITH_SHARE_TX_PAUSED;
+        ev->on = x->paused_by_peer;
         return true;
     }
     if (x->ev_receipt) {
@@ -541,22 +854,29 @@ void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_sourc
 {
     if (x->state != ASKED)
         return;
-    uint8_t secret[KITH_BLAKE3_LEN];
-    kith_blake3_hash(source->secret, secret);
-    bool root_ok = kith_ct_eq(kith_bytes_of(x->hello_root, sizeof x->hello_root),
-                              kith_bytes_of(source->root, sizeof source->root));
-    bool secret_ok =
-        kith_ct_eq(kith_bytes_of(x->hello_secret, sizeof secret), kith_bytes_of(secret, sizeof secret));
-    kith_wipe(secret, sizeof secret);
-    if (!root_ok || !secret_ok) {
-        fail(x, KITH_EAUTH, KITH_SHARE_REFUSED, true, "the receiver's ticket is not one of this share");
-        return;
-    }
+    forget_token(x);
     x->source = source;
-    x->state = SERVING;
-    x->last_at = now;
-    put_head(x, &(kith_share_msg){
-                    .kind = KITH_SHARE_OFFER, .version = KITH_SHARE_VERSION, .list_size = source->list.len});
+    x->state = WAITING;
+    x->wait_due = true; /* unless the list is there: then the offer */
+    x->last_at = x->said_at = now;
+}
+
+void kith_share_tx_pake(kith_share_tx *x, uint64_t step, kith_bytes data)
+{
+    uint8_t buf[KITH_SHARE_HEAD_MAX + 2];
+    if (x->state != ASKED)
+        return;
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_share_msg_put(&w, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = step, .data = data});
+    assert(!w.bad);
+    if (kith_buf_put(&x->out, &x->env, kith_wr_bytes(&w)))
+        no_memory(x);
+}
+
+void kith_share_tx_update(kith_share_tx *x, kith_time now)
+{
+    if (x->source && x->source->have && x->have_at && now >= x->have_at + KITH_SHARE_HAVE_EVERY)
+        x->have_at = 0;
 }
 
 void kith_share_tx_stop(kith_share_tx *x, kith_share_code code)
@@ -565,6 +885,33 @@ void kith_share_tx_stop(kith_share_tx *x, kith_share_code code)
         return;
     fail(x, KITH_ECLOSED, code, true, "stopped");
     x->ev_failed = false; /* the owner knows */
+}
+
+void kith_share_tx_pause(kith_share_tx *x, kith_time now, bool on)
+{
+    if (x->paused == on)
+        return;
+    x->paused = on;
+    x->paused_due = !x->paused_due; /* twice is as if never */
+    x->last_at = now;
+}
+
+void kith_share_tx_allow(kith_share_tx *x, uint64_t bytes, uint64_t most)
+{
+    if (!x->limited)
+        x->allowance = 0;
+    x->limited = most > 0;
+    most = most < INT64_MAX / 2 ? most : INT64_MAX / 2;
+    if (bytes > most)
+        bytes = most;
+    x->allowance = x->allowance > (int64_t)(most - bytes) ? (int64_t)most : x->allowance + (int64_t)bytes;
+}
+
+void kith_share_tx_peers(kith_share_tx *x, kith_bytes peers)
+{
+    kith_buf_fini(&x->peers, &x->env);
+    if (peers.len > 0 && kith_buf_put(&x->peers, &x->env, peers))
+        return; /* they can do without */
 }
 
 void kith_share_tx_filled(kith_share_tx *x, kith_time now, kith_share_block *b)
@@ -593,9 +940,11 @@ void kith_share_tx_check(const kith_share_tx *x)
     }
     assert(n == x->block_count && n <= KITH_SHARE_TX_BLOCKS);
     assert(x->spare_count <= KITH_SHARE_TX_BLOCKS);
-    assert(x->request_count <= KITH_SHARE_REQUESTS && x->head_at <= x->head_len &&
-           x->head_len <= sizeof x->head);
-    assert(x->state != HELLO || (n == 0 && x->request_count == 0));
+    assert(x->request_count <= KITH_SHARE_REQUESTS && x->request_plan <= x->request_count);
+    assert(x->head_at <= x->head_len && x->head_len <= sizeof x->head);
+    assert(x->list_at <= x->list_to);
+    assert(x->state >= WAITING || (n == 0 && x->request_count == 0));
+    kith_leaves_check(&x->told);
 }
 
 const kith_stream_ops kith_share_tx_ops = {

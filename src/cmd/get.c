@@ -340,12 +340,12 @@ static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
 }
 
 /* For the node that this home runs, now or later. */
-static void leave_note(const get *c, kith_conduct conduct)
+static void leave_note(const kith_peer_id *peer, kith_conduct conduct)
 {
     char path[KITH_PATH_MAX];
     if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "reputation.db", path))
         return;
-    const char *why = kith_reputation_leave_note(path, &c->ticket.peer, conduct, (uint64_t)time(NULL));
+    const char *why = kith_reputation_leave_note(path, peer, conduct, (uint64_t)time(NULL));
     if (why)
         cmd_warn("what the sharer did is not noted in %s: %s", path, why);
 }
@@ -382,7 +382,7 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     if (p.began)
         remember(c, ev, (double)took / 1e9);
     if (ev->conduct != KITH_CONDUCTS)
-        leave_note(c, ev->conduct);
+        leave_note(&c->ticket.peer, ev->conduct);
     close_in(c);
     if (c->s.json) {
         say_end_json(c, ev, p.here, (double)took / 1e9, (double)transfer / 1e9);
@@ -402,6 +402,34 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
 }
 
+static void on_wait(const get *c, const kith_share_fetch_event *ev)
+{
+    char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX];
+    if (c->s.json)
+        session_print(json_pack("{s:s, s:I, s:I}", "event", "waiting", "hashed", (json_int_t)ev->done,
+                                "total", (json_int_t)ev->total));
+    else if (lines(c))
+        share_text_line("waiting for the sharer, which has read %s of %s", share_text_size(ev->done, done),
+                        share_text_size(ev->total, all));
+}
+
+/* One more gives some of it, or one less. */
+static void on_source(const get *c, const kith_share_fetch_event *ev)
+{
+    char peer[KITH_PEER_ID_TEXT_MAX + 1];
+    bool lost = ev->kind == KITH_FETCH_SOURCE_LOST;
+    kith_peer_id_text(ev->peer, peer);
+    if (c->s.json)
+        session_print(json_pack("{s:s, s:s, s:s?}", "event", lost ? "source_lost" : "source", "peer", peer,
+                                "text", lost ? ev->text : NULL));
+    else if (lost)
+        cmd_warn("%s gives nothing any more: %s", peer, ev->text);
+    else
+        fprintf(stderr, "also from %s: %s\n", peer, share_text_path(ev->conn));
+    if (lost && ev->conduct != KITH_CONDUCTS)
+        leave_note(ev->peer, ev->conduct);
+}
+
 static void on_event(void *ctx, const kith_share_fetch_event *ev)
 {
     get *c = ctx;
@@ -411,8 +439,21 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
     case KITH_FETCH_CONNECTED:
         on_connected(c, ev->conn);
         break;
+    case KITH_FETCH_WAIT:
+        on_wait(c, ev);
+        break;
     case KITH_FETCH_LIST:
         on_list(c);
+        break;
+    case KITH_FETCH_SOURCE:
+    case KITH_FETCH_SOURCE_LOST:
+        on_source(c, ev);
+        break;
+    case KITH_FETCH_PAUSED:
+        if (c->s.json)
+            session_print(json_pack("{s:s}", "event", ev->done ? "paused" : "resumed"));
+        else
+            fprintf(stderr, "the sharer %s\n", ev->done ? "has paused" : "goes on");
         break;
     case KITH_FETCH_FILE_LOST: {
         const char *path = path_text(kith_share_fetch_manifest(c->fetch), ev->entry);
@@ -537,6 +578,8 @@ static void on_stop(void *ctx)
 {
     get *c = ctx;
     close_in(c);
+    if (c->fetch && !c->ended) /* its timer must end before the loop does */
+        kith_share_fetch_stop(c->fetch, "stopped");
     job_close(c->job);
     uv_close((uv_handle_t *)&c->timer, NULL);
 }
@@ -601,11 +644,11 @@ static int read_durability(const cmd_args *args, kith_durability *out)
     return cmd_fail(EXIT_USAGE, "get: --durability is none, batch or strict");
 }
 
-/* kith get --discard: of one share, or of all. */
-static int discard_partial(const get *c, const cmd_args *args)
+/* kith get --discard: of all shares in a folder. */
+static int discard_partial(const get *c)
 {
     size_t busy = 0;
-    int n = kith_share_discard(c->dest, args->rest_count > 0 ? c->ticket.root : NULL, 0, &busy);
+    int n = kith_share_discard(c->dest, NULL, 0, &busy);
     if (n < 0)
         return cmd_fail(EXIT_DISK, "cannot look into %s: %s", c->dest, strerror(-n));
     if (busy > 0)
@@ -627,6 +670,9 @@ static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
         return code;
     if (args->rest_count == 0 && !cmd_has(args, "discard"))
         return cmd_fail(EXIT_USAGE, "get: the ticket is missing");
+    if (args->rest_count > 0 && cmd_has(args, "discard"))
+        return cmd_fail(EXIT_USAGE,
+                        "get: --discard takes no ticket: it removes all that is partial in a folder");
     const char *given = NULL;
     static const struct {
         const char *name;
@@ -706,7 +752,7 @@ static int run(const cmd_args *args)
     if (!code && args->rest_count > 0)
         code = read_ticket(&c, args);
     if (!code && cmd_has(args, "discard"))
-        return discard_partial(&c, args);
+        return discard_partial(&c);
     if (!code)
         code = make_dest(&c);
     if (!code)
@@ -761,8 +807,7 @@ static const cmd_option options[] = {
     {.name = "durability",
      .arg = "HOW",
      .help = "none, batch (default) or strict: how much is paid so that a power cut loses little"},
-    {.name = "discard",
-     .help = "remove the partial content of the ticket's share in DIR, or without a ticket of all shares"},
+    {.name = "discard", .help = "remove the partial content of all shares in DIR"},
     {.name = "limit",
      .arg = "UP/DOWN",
      .help = "bytes a second at most, such as /5M (see 'kith help transfers')"},
@@ -777,7 +822,7 @@ const cmd cmd_get = {
     .usage =
         "TICKET | - [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]... [--exclude PATTERN]...\n"
         "           [--durability none|batch|strict] [--limit UP/DOWN] [--portable] [--json]\n"
-        "       kith get --discard [TICKET] [-o DIR]",
+        "       kith get --discard [-o DIR]",
     .about =
         "Connects to the peer that the ticket names, shows what it offers and asks, then fetches. Every block is\n"
         "checked against the ticket before it is written, and everything is put into place only when all of it\n"

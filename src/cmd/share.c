@@ -42,12 +42,13 @@ typedef struct share {
     session s;
     kith_share_src *src;
     kith_share_serve *serve;
+    kith_shared *shared;
     uv_timer_t timer;
     kith_ticket ticket;
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX]; /* without /p2p, the best first */
     size_t addr_count;
     char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
-    bool qr, tty, sharing, leaving;
+    bool qr, tty, hashed, leaving;
     unsigned long long times;
     uint64_t delivered;
     const cmd_args *args;
@@ -103,24 +104,29 @@ static void rank_addrs(share *c)
 static void say_json_ticket(const share *c, const char *text, uint64_t bytes, size_t files, size_t dirs,
                             size_t links)
 {
-    char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1], id[2 * KITH_BLAKE3_LEN + 1];
+    char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
     json_t *list = json_array();
     kith_peer_id_text(&c->ticket.peer, peer);
     for (size_t i = 0; i < c->ticket.addr_count; i++) {
         kith_maddr_text(&c->ticket.addrs[i], addr);
         json_array_append_new(list, json_string(addr));
     }
-    kith_wr w = kith_wr_of(kith_span_of(id, sizeof id - 1));
-    kith_put_hex(&w, kith_bytes_of(c->ticket.root, sizeof c->ticket.root));
-    id[w.len] = 0;
-    session_print(json_pack("{s:s, s:s, s:s, s:s, s:O, s:I, s:I, s:I, s:I}", "event", "ticket", "ticket",
-                            text, "share", id, "peer", peer, "addrs", list, "files", (json_int_t)files,
-                            "folders", (json_int_t)dirs, "links", (json_int_t)links, "bytes",
-                            (json_int_t)bytes));
+    session_print(json_pack("{s:s, s:s, s:s, s:O, s:I, s:I, s:I, s:I}", "event", "ticket", "ticket", text,
+                            "peer", peer, "addrs", list, "files", (json_int_t)files, "folders",
+                            (json_int_t)dirs, "links", (json_int_t)links, "bytes", (json_int_t)bytes));
     json_decref(list);
 }
 
 static void tell_guests(share *c);
+
+static void say_json_id(const share *c)
+{
+    char id[2 * KITH_BLAKE3_LEN + 1];
+    kith_wr w = kith_wr_of(kith_span_of(id, sizeof id - 1));
+    kith_put_hex(&w, kith_bytes_of(kith_shared_id(c->shared), KITH_BLAKE3_LEN));
+    id[w.len] = 0;
+    session_print(json_pack("{s:s, s:s}", "event", "hashed", "share", id));
+}
 
 static void say_ticket(share *c)
 {
@@ -128,8 +134,11 @@ static void say_ticket(share *c)
     uint64_t bytes;
     size_t files, dirs, links;
     kith_wr w = kith_wr_of(kith_span_of(text, sizeof c->text - 1));
-    memcpy(c->ticket.root, kith_share_serve_root(c->serve), sizeof c->ticket.root);
-    if (kith_ticket_text(&c->ticket, &w)) {
+    kith_wr cap = kith_wr_of(kith_span_of(c->ticket.capability, sizeof c->ticket.capability));
+    kith_capability limits = {.times = c->times};
+    kith_err err = kith_shared_issue(c->shared, &limits, &cap);
+    c->ticket.capability_len = cap.len;
+    if (err || kith_ticket_text(&c->ticket, &w)) {
         session_end(&c->s, cmd_fail(EXIT_FAILED, "the ticket is too long"));
         return;
     }
@@ -257,8 +266,9 @@ static void on_event(void *ctx, const kith_share_serve_event *ev)
         share_text_clear();
     switch (ev->kind) {
     case KITH_SHARE_SERVE_HASHED:
-        c->sharing = true;
-        say_ticket(c);
+        c->hashed = true;
+        if (c->s.json)
+            say_json_id(c);
         break;
     case KITH_SHARE_SERVE_FAILED:
         session_end(&c->s, cmd_fail(EXIT_FAILED, "%s", ev->text));
@@ -284,15 +294,13 @@ static void show_progress(const share *c)
 {
     char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX];
     uint64_t hashed, total;
-    kith_share_serve_hashed(c->serve, &hashed, &total);
-    if (!c->sharing) {
-        share_text_line("reading %s of %s", share_text_size(hashed, done), share_text_size(total, all));
-        return;
-    }
+    kith_shared_hashed(c->shared, &hashed, &total);
     size_t n = 0;
     const kith_share_session *last = NULL;
     for (kith_share_session *s = NULL; (s = kith_share_serve_next(c->serve, s)) != NULL; n++)
         last = s;
+    if (!last && !c->hashed)
+        share_text_line("reading %s of %s", share_text_size(hashed, done), share_text_size(total, all));
     if (!last)
         return;
     kith_time t = kith_host_now(c->s.host) - last->began;
@@ -327,15 +335,17 @@ static void on_interrupt(void *ctx)
     share *c = ctx;
     if (lines(c))
         share_text_clear();
-    if (!c->s.json && c->sharing)
+    if (!c->s.json)
         fprintf(stderr, "stopped; fetched %llu time%s\n", (unsigned long long)c->delivered,
                 c->delivered == 1 ? "" : "s");
-    leave(c, c->sharing ? EXIT_OK : EXIT_INTERRUPTED);
+    leave(c, EXIT_OK);
 }
 
 static void on_stop(void *ctx)
 {
     share *c = ctx;
+    if (c->serve)
+        kith_share_serve_stop(c->serve);
     uv_close((uv_handle_t *)&c->timer, NULL);
     job_close(c->job);
     for (size_t i = 0; i < c->guest_count; i++) {
@@ -477,9 +487,9 @@ static json_t *on_list_asked(void *ctx)
         kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "kind", "share", "what", c->what, "state",
-        c->leaving   ? "stopping"
-        : c->sharing ? "serving"
-                     : "hashing",
+        c->leaving  ? "stopping"
+        : c->hashed ? "serving"
+                    : "hashing",
         "files", (json_int_t)files, "folders", (json_int_t)dirs, "links", (json_int_t)links, "total",
         (json_int_t)bytes, "delivered", (json_int_t)c->delivered, "transfers", transfers_json(c, bytes));
     return o;
@@ -496,7 +506,7 @@ static const char *on_cancelled(void *ctx, uint64_t n)
     for (kith_share_session *s = NULL; c->serve && (s = kith_share_serve_next(c->serve, s)) != NULL;) {
         if (s->id == n) {
             remember(c, s, s->files, s->bytes, "stopped");
-            (void)kith_share_serve_cut(c->serve, n);
+            kith_share_session_stop(s);
             return NULL;
         }
     }
@@ -563,24 +573,28 @@ static int serve(share *c)
         kith_share_src_free(c->src);
         return code;
     }
-    const kith_rand os = kith_random_os();
     c->ticket.peer = *kith_node_id(kith_host_node(c->s.host));
     if (c->s.config.node.pq != KITH_PQ_OFF) /* else this node proves no such key */
         c->ticket.pq = kith_pq_id_of_signer(c->s.pq_signer);
-    c->ticket.secret_len = KITH_TICKET_SECRET_LEN;
-    os.fn(os.ctx, kith_span_of(c->ticket.secret, KITH_TICKET_SECRET_LEN));
     rank_addrs(c);
     const kith_share_serve_config cfg = {
         .host = c->s.host,
-        .src = c->src,
-        .secret = kith_bytes_of(c->ticket.secret, c->ticket.secret_len),
-        .may = c->guest_count > 0 ? may_have : NULL,
-        .times = c->times,
+        .signer = c->s.signer,
         .event = on_event,
         .ctx = c,
     };
     c->serve = kith_share_serve_new(&cfg);
-    return c->serve ? EXIT_OK : cmd_fail(EXIT_FAILED, "no memory");
+    if (!c->serve) {
+        kith_share_src_free(c->src);
+        return cmd_fail(EXIT_FAILED, "no memory");
+    }
+    const kith_shared_config shared = {
+        .src = c->src, .times = c->times, .may = c->guest_count > 0 ? may_have : NULL, .ctx = c};
+    c->shared = kith_share_serve_add(c->serve, &shared);
+    if (!c->shared)
+        return cmd_fail(EXIT_FAILED, "no memory");
+    say_ticket(c);
+    return EXIT_OK;
 }
 
 static int run(const cmd_args *args)
@@ -647,10 +661,10 @@ const cmd cmd_share = {
     .summary = "share files and folders with whoever has the ticket",
     .usage = "PATH... [--to NAME]... [--qr] [--once | --times N] [--limit UP/DOWN] [--json]",
     .about =
-        "Reads the files once to hash them, prints a ticket to stdout and serves until Ctrl-C. Whoever has the\n"
-        "ticket can fetch everything in it with 'kith get TICKET' while this command runs: treat it like a key.\n"
-        "The ticket holds our peer id, our addresses, a secret, and the hash of what is shared, so the receiver\n"
-        "gets exactly this, from us, over an encrypted channel, or an error.\n"
+        "Prints a ticket to stdout, reads the files once to hash them and serves until Ctrl-C; a receiver that comes\n"
+        "early waits. Whoever has the ticket can fetch everything with 'kith get TICKET' while this command runs:\n"
+        "treat it like a key. The ticket holds our peer id, our addresses, and what admits to this share, signed by us,\n"
+        "so the receiver gets exactly this, from us, over an encrypted channel, or an error.\n"
         "With --to nothing is printed: the ticket goes to a known peer as a message, and admits nobody else. 'kith inbox --allow US'\n"
         "at the other end fetches it unattended. While this runs 'kith transfers' shows, limits and ends it.",
     .examples = "  kith share holiday/\n"

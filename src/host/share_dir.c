@@ -192,9 +192,13 @@ static void remove_unknown(void *ctx, int fd, const char *name)
 
 const uint8_t *kith_share_root(const kith_share_dir *d, size_t entry)
 {
-    if (!d->roots)
-        return kith_manifest_entry(d->m, entry).root;
-    return entry < atomic_load(&d->roots_known) ? d->roots + entry * KITH_BLAKE3_LEN : NULL;
+    /* BLAKE3 of nothing, of which the sharer says nothing */
+    static const uint8_t empty[KITH_BLAKE3_LEN] = {
+        0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49,
+        0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62};
+    if (kith_manifest_entry(d->m, entry).size == 0)
+        return empty;
+    return d->roots && entry < atomic_load(&d->roots_known) ? d->roots + entry * KITH_BLAKE3_LEN : NULL;
 }
 
 void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known)
@@ -213,13 +217,12 @@ bool kith_share_kept_root(int parts, size_t entry, uint8_t out[KITH_BLAKE3_LEN])
     return n == KITH_BLAKE3_LEN && memcmp(out, none, sizeof none) != 0;
 }
 
-/* Whether what is here of a file was verified against the root that it must have. A list that has the roots in it says so itself. */
+/* Whether what is here of a file was verified against the root that it must have. */
 static bool same_root(const kith_share_dir *d, size_t entry)
 {
     uint8_t kept[KITH_BLAKE3_LEN];
     const uint8_t *root = kith_share_root(d, entry);
-    return !d->roots ||
-           (root && kith_share_kept_root(d->parts, entry, kept) && memcmp(kept, root, sizeof kept) == 0);
+    return root && kith_share_kept_root(d->parts, entry, kept) && memcmp(kept, root, sizeof kept) == 0;
 }
 
 /* Whether the part of an entry holds what the journal says: leaves up to `end` bytes. */

@@ -57,7 +57,7 @@ uint64_t kith_share_dir_close(kith_share_dir *d);
 /* Says what is not wanted, by entry, before the survey; borrowed for the call. A folder that is not wanted has nothing in it that is. */
 void kith_share_dir_select(kith_share_dir *d, const uint8_t *unwanted);
 
-/* Says the files' roots, where the list does not have them: KITH_BLAKE3_LEN bytes per entry, known up to `known`; borrowed until close, and
+/* Says the files' roots: KITH_BLAKE3_LEN bytes per entry, known up to `known`; borrowed until close, and
  * said again when more are. What is not known at the survey counts as a clash, and partial content of it at begin as not here. */
 void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known);
 

@@ -66,7 +66,7 @@ struct kith_share_dir {
     uint64_t needed;   /* bytes of wanted files that are not here */
     atomic_uint_least64_t hashed, to_hash;
     uint64_t lost;
-    const uint8_t *roots; /* borrowed: KITH_BLAKE3_LEN per entry; NULL: they are in the list */
+    const uint8_t *roots; /* borrowed: KITH_BLAKE3_LEN per entry; NULL: none is known */
     atomic_size_t roots_known;
     size_t roots_kept; /* in the file */
     int old_fd;        /* of a file that is to be replaced; -1: none */

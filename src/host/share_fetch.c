@@ -1,109 +1,54 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Fetching a share. One job at a time runs on the worker pool: it writes the blocks that have come, or puts everything into place. While
  * it runs the folder is its own, but for the sync that may run beside it, so that writing does not wait for the disk. */
-#include "host/share_fetch.h"
+#include "host/share_fetch_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "crypto/crypto.h"
 
-#define TEXT_MAX 2048
-#define PATH_TEXT_MAX 512 /* of a path in a message */
-
-enum job_kind { JOB_NONE, JOB_SURVEY, JOB_BEGIN, JOB_WRITE, JOB_FINISH, JOB_CLEAN };
-
-struct kith_share_fetch {
-    kith_share_fetch_config cfg;
-    kith_ticket ticket;
-    kith_sink sink;
-    kith_conn *conn;
-    kith_stream *stream;
-    kith_share_rx *rx; /* NULL: not yet, or over */
-    /* ours, so that it outlives the machine */
-    uint8_t *list;
-    kith_manifest manifest;
-    kith_share_dir *dir;
-    kith_share_fetch_progress progress;
-
-    kith_list blocks;             /* to be written */
-    bool stored, done;            /* the machine has handed out everything; has no more to do */
-    bool want_survey, want_begin; /* jobs to come */
-    bool placed, cleaned, ended;
-    uint64_t kept;
-    kith_share_fetch_why why; /* the first failure */
-    char text[TEXT_MAX];
-    kith_conduct conduct;
-
-    /* the job at the worker pool */
-    uv_work_t work;
-    enum job_kind job;
-    kith_list writing;
-    kith_err job_err;
-    kith_share_dir_fault fault;
-    kith_share_dir_sum sum;
-    size_t clashes, first;
-
-    /* the sync */
-    uv_work_t sync_work;
-    uv_timer_t sync_timer;
-    bool syncing, sync_due, timer_open;
-    kith_err sync_err;
-    kith_share_dir_fault sync_fault;
-};
-
-static void pump(kith_share_fetch *f);
-static void surveyed(kith_share_fetch *f);
-static void begun(kith_share_fetch *f);
-static void rx_events(kith_share_fetch *f);
-
-static void tell(kith_share_fetch *f, kith_share_fetch_event ev)
+void share_fetch_tell(kith_share_fetch *f, kith_share_fetch_event ev)
 {
-    f->cfg.event(f->cfg.ctx, &ev);
+    if (!f->ended)
+        f->cfg.event(f->cfg.ctx, &ev);
 }
 
-static void wake(kith_share_fetch *f)
-{
-    kith_host *h = f->cfg.host;
-    if (f->stream)
-        kith_node_wake(kith_host_node(h), kith_host_now(h), f->stream);
-    kith_host_kick(h);
-}
-
-static bool failed(const kith_share_fetch *f)
+bool share_fetch_failed(const kith_share_fetch *f)
 {
     return f->why != KITH_FETCH_OK;
 }
 
-/* The first failure decides. code: what the sharer is told. END follows when no job runs any more. */
-static void fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_code code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_code code, const char *fmt, ...)
+void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_code code, const char *fmt,
+                      ...)
 {
-    if (failed(f) || f->ended)
+    if (share_fetch_failed(f) || f->ended)
         return;
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(f->text, sizeof f->text, fmt, ap);
     va_end(ap);
     f->why = why;
-    if (f->rx) {
-        kith_share_rx_stop(f->rx, code);
-        wake(f);
-    }
-    pump(f);
+    share_links_stop(f, code);
+    share_links_fini(f);
+    share_fetch_pump(f);
 }
 
+static void surveyed(kith_share_fetch *f);
+static void begun(kith_share_fetch *f);
+
 /* The path of an entry for a message, cut to fit. */
-static const char *entry_path(const kith_manifest *m, size_t entry, char out[PATH_TEXT_MAX])
+const char *share_fetch_path(const kith_manifest *m, size_t entry, char out[KITH_FETCH_PATH_MAX])
 {
     static char path[KITH_NAME_ESCAPED_MAX(KITH_MANIFEST_PATH_MAX)]; /* the loop's thread only */
     kith_wr w = kith_wr_of(kith_span_of(path, sizeof path));
     kith_manifest_put_path(m, entry, true, &w);
-    size_t n = w.len < PATH_TEXT_MAX ? w.len : PATH_TEXT_MAX - 1;
+    size_t n = w.len < KITH_FETCH_PATH_MAX ? w.len : KITH_FETCH_PATH_MAX - 1;
     memcpy(out, path, n);
     out[n] = 0;
     return out;
@@ -111,18 +56,18 @@ static const char *entry_path(const kith_manifest *m, size_t entry, char out[PAT
 
 static void fail_disk(kith_share_fetch *f, const kith_share_dir_fault *fault)
 {
-    char path[PATH_TEXT_MAX];
+    char path[KITH_FETCH_PATH_MAX];
     if (fault->err == EWOULDBLOCK)
-        fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
-             "another kith is fetching this share into this folder");
+        share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
+                         "another kith is fetching this share into this folder");
     else if (fault->entry == SIZE_MAX)
-        fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK, "cannot %s the folder %s: %s", fault->what, f->cfg.dest,
-             strerror(fault->err));
+        share_fetch_fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK, "cannot %s the folder %s: %s", fault->what,
+                         f->cfg.dest, strerror(fault->err));
     else
-        fail(f, fault->err == EEXIST ? KITH_FETCH_CLASH : KITH_FETCH_DISK, KITH_SHARE_DISK,
-             "cannot %s '%s': %s%s", fault->what, entry_path(&f->manifest, fault->entry, path),
-             strerror(fault->err),
-             fault->err == ENOSPC || fault->err == EDQUOT ? "; make room and fetch again" : "");
+        share_fetch_fail(f, fault->err == EEXIST ? KITH_FETCH_CLASH : KITH_FETCH_DISK, KITH_SHARE_DISK,
+                         "cannot %s '%s': %s%s", fault->what,
+                         share_fetch_path(&f->manifest, fault->entry, path), strerror(fault->err),
+                         fault->err == ENOSPC || fault->err == EDQUOT ? "; make room and fetch again" : "");
 }
 
 /* ---- jobs ---- */
@@ -158,13 +103,8 @@ static void job_work(uv_work_t *w)
 
 static void give_back(kith_share_fetch *f, kith_list *blocks)
 {
-    for (kith_link *k; (k = kith_list_pop(blocks)) != NULL;) {
-        kith_share_block *b = KITH_OF(k, kith_share_block, link);
-        if (f->rx)
-            kith_share_rx_stored(f->rx, kith_host_now(f->cfg.host), b);
-        else
-            kith_share_block_free(b);
-    }
+    for (kith_link *k; (k = kith_list_pop(blocks)) != NULL;)
+        share_link_stored(f, KITH_OF(k, kith_share_block, link));
 }
 
 static void job_after(uv_work_t *w, int status)
@@ -182,11 +122,10 @@ static void job_after(uv_work_t *w, int status)
         begun(f);
     } else if (job == JOB_FINISH) {
         f->placed = true;
-        if (f->rx)
-            kith_share_rx_finish(f->rx, f->sum.files, f->sum.bytes);
+        share_links_finish(f, f->sum.files, f->sum.bytes);
     }
-    wake(f);
-    pump(f);
+    share_links_wake(f);
+    share_fetch_pump(f);
 }
 
 static void job_start(kith_share_fetch *f, enum job_kind job)
@@ -214,13 +153,13 @@ static void sync_after(uv_work_t *w, int status)
     f->syncing = false;
     if (f->sync_err)
         fail_disk(f, &f->sync_fault);
-    pump(f);
+    share_fetch_pump(f);
 }
 
 /* Brings into the journal what was written, when it is a batch's worth, or a batch's time is over. */
 static void sync_some(kith_share_fetch *f)
 {
-    if (f->syncing || failed(f) || f->placed || f->job == JOB_FINISH || !f->timer_open)
+    if (f->syncing || share_fetch_failed(f) || f->placed || f->job == JOB_FINISH || !f->timer_open)
         return;
     uint64_t n = kith_share_dir_unsynced(f->dir);
     if (n == 0 || (n < KITH_SHARE_BATCH_BYTES && !f->sync_due))
@@ -243,28 +182,32 @@ static void close_timer(kith_share_fetch *f)
     f->timer_open = false;
 }
 
+static void look_for_end(kith_share_fetch *f);
+
 static void end(kith_share_fetch *f)
 {
     if (f->ended)
         return;
     f->ended = true;
-    tell(f, (kith_share_fetch_event){
-                .kind = KITH_FETCH_END,
-                .why = f->why,
-                .text = failed(f) ? f->text : NULL,
-                .sum = f->sum,
-                .kept = f->kept,
-                .conduct = f->conduct,
-            });
+    share_links_fini(f);
+    const kith_share_fetch_event ev = {
+        .kind = KITH_FETCH_END,
+        .why = f->why,
+        .text = share_fetch_failed(f) ? f->text : NULL,
+        .sum = f->sum,
+        .kept = f->kept,
+        .conduct = f->conduct,
+    };
+    f->cfg.event(f->cfg.ctx, &ev);
 }
 
-/* Starts the next job, or ends. */
-static void pump(kith_share_fetch *f)
+void share_fetch_pump(kith_share_fetch *f)
 {
+    look_for_end(f);
     if (f->job != JOB_NONE || f->ended)
         return;
     sync_some(f);
-    if (failed(f) || (f->placed && (f->done || !f->rx))) {
+    if (share_fetch_failed(f) || (f->placed && share_links_done(f))) {
         give_back(f, &f->blocks);
         close_timer(f);
         if (f->syncing)
@@ -274,7 +217,7 @@ static void pump(kith_share_fetch *f)
             job_start(f, JOB_CLEAN);
             return;
         }
-        if (!failed(f) && f->sum.lost > 0) {
+        if (!share_fetch_failed(f) && f->sum.lost > 0) {
             f->why = KITH_FETCH_CHANGED;
             (void)snprintf(
                 f->text, sizeof f->text,
@@ -305,31 +248,32 @@ static void pump(kith_share_fetch *f)
 static void fail_survey(kith_share_fetch *f, kith_err err, size_t clashes, size_t first,
                         const kith_share_dir_fault *fault)
 {
-    char path[PATH_TEXT_MAX];
+    char path[KITH_FETCH_PATH_MAX];
     switch ((int)err) {
     case KITH_EEXISTS:
-        (void)entry_path(&f->manifest, first, path);
+        (void)share_fetch_path(&f->manifest, first, path);
         if (f->cfg.clash == KITH_SHARE_CLASH_OVERWRITE)
-            fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
-                 "'%s' is a folder on one side and not on the other; move it out of the way", path);
+            share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
+                             "'%s' is a folder on one side and not on the other; move it out of the way",
+                             path);
         else if (f->cfg.clash == KITH_SHARE_CLASH_RENAME)
-            fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
-                 "no other name was found for '%s'; choose another folder with -o", path);
+            share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
+                             "no other name was found for '%s'; choose another folder with -o", path);
         else
-            fail(
+            share_fetch_fail(
                 f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
                 "'%s'%s is there already; nothing was changed. Choose another folder with -o, or say --skip, --rename or --overwrite",
                 path, clashes > 1 ? " (and more)" : "");
         return;
     case KITH_EPOLICY:
-        fail(f, KITH_FETCH_UNSAFE, KITH_SHARE_DECLINED,
-             "the share has a folder " KITH_SHARE_PARTIAL ", which kith keeps for itself");
+        share_fetch_fail(f, KITH_FETCH_UNSAFE, KITH_SHARE_DECLINED,
+                         "the share has a folder " KITH_SHARE_PARTIAL ", which kith keeps for itself");
         return;
     case KITH_EIO:
         fail_disk(f, fault);
         return;
     default:
-        fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
+        share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
     }
 }
 
@@ -343,13 +287,29 @@ static void size_text(uint64_t n, char out[32])
     (void)snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", v, units[u]);
 }
 
+static void fail_list(kith_share_fetch *f, kith_err err, const kith_manifest_fault *fault)
+{
+    char name[KITH_NAME_ESCAPED_MAX(KITH_NAME_MAX) + 1];
+    if (err == KITH_ENOMEM) {
+        share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory for the list");
+        return;
+    }
+    kith_wr w = kith_wr_of(kith_span_of(name, sizeof name - 1));
+    kith_name_put(
+        &w, kith_bytes_of(fault->name.p, fault->name.len < KITH_NAME_MAX ? fault->name.len : KITH_NAME_MAX));
+    name[w.len] = 0;
+    share_fetch_fail(f, KITH_FETCH_UNSAFE, KITH_SHARE_DECLINED,
+                     "this share is not safe to take, and nothing of it was written: '%s': %s", name,
+                     fault->why);
+}
+
 /* False: it failed. */
 static bool select_some(kith_share_fetch *f)
 {
     size_t left = 0;
     uint8_t *unwanted = malloc(f->manifest.count);
     if (!unwanted) {
-        fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
+        share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
         return false;
     }
     kith_share_select_run(f->cfg.select, &f->manifest, unwanted);
@@ -358,38 +318,82 @@ static bool select_some(kith_share_fetch *f)
         left += !unwanted[i];
     free(unwanted);
     if (left == 0)
-        fail(f, KITH_FETCH_DECLINED, KITH_SHARE_DECLINED,
-             "nothing of the share is wanted: no name matches --only, or --exclude takes all");
+        share_fetch_fail(f, KITH_FETCH_DECLINED, KITH_SHARE_DECLINED,
+                         "nothing of the share is wanted: no name matches --only, or --exclude takes all");
     return left > 0;
 }
 
-static void on_list(kith_share_fetch *f)
+/* Whether nothing of the share can be in the destination: then there is nothing to compare, and the hashes need not be waited for. */
+static bool is_fresh(const kith_share_fetch *f)
 {
-    kith_bytes list = kith_share_rx_list(f->rx);
-    kith_manifest_fault unused;
-    kith_share_dir_fault fault = {0};
-    f->list = malloc(list.len);
-    if (f->list)
-        memcpy(f->list, list.p, list.len);
-    if (!f->list || kith_manifest_parse(kith_host_env(), kith_bytes_of(f->list, list.len), f->cfg.portable,
-                                        &f->manifest, &unused)) {
-        fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory for the list");
-        return;
+    struct stat st;
+    char name[KITH_NAME_MAX + 1];
+    int fd = open(f->cfg.dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool fresh = fd >= 0 && fstatat(fd, KITH_SHARE_PARTIAL, &st, AT_SYMLINK_NOFOLLOW) != 0;
+    for (size_t i = 0; i < f->manifest.count && fresh; i++) {
+        if (f->manifest.places[i].parent != KITH_ENTRY_TOP)
+            continue;
+        kith_bytes n = kith_manifest_entry(&f->manifest, i).name;
+        memcpy(name, n.p, n.len);
+        name[n.len] = 0;
+        fresh = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0;
     }
-    f->dir = kith_share_dir_open(f->cfg.dest, &f->manifest, f->ticket.root, f->cfg.durability, &fault);
-    if (!f->dir) {
-        fail_disk(f, &fault);
+    if (fd >= 0)
+        (void)close(fd);
+    return fresh;
+}
+
+/* Looks at the destination, once: when that makes sense. With an id in the ticket it is when the list is known to be the ticket's. */
+static void survey(kith_share_fetch *f)
+{
+    bool all = f->view.known == f->manifest.count;
+    if (f->surveying || (!all && (f->cap.has_id || !is_fresh(f))))
         return;
-    }
-    if (f->cfg.select && !select_some(f))
-        return;
+    f->surveying = true;
     f->want_survey = true;
-    pump(f);
+    share_fetch_pump(f);
+}
+
+bool share_fetch_on_list(kith_share_fetch *f)
+{
+    kith_manifest_fault fault = {0};
+    kith_share_dir_fault dir_fault = {0};
+    kith_err err = kith_manifest_parse(kith_host_env(), kith_bytes_of(f->list.p, f->list.len),
+                                       f->cfg.portable, &f->manifest, &fault);
+    if (err) {
+        fail_list(f, err, &fault);
+        return false;
+    }
+    int e = kith_share_table_open(&f->roots, f->cfg.dest, f->manifest.count * KITH_BLAKE3_LEN);
+    if (e) {
+        share_fetch_fail(f, e == ENOMEM ? KITH_FETCH_FAILED : KITH_FETCH_DISK, KITH_SHARE_DISK,
+                         "there is no room for the hashes in %s: %s", f->cfg.dest, strerror(e));
+        return false;
+    }
+    f->view = (kith_share_view){.manifest = &f->manifest, .roots = f->roots.p};
+    f->dir = kith_share_dir_open(f->cfg.dest, &f->manifest, f->list_root, f->cfg.durability, &dir_fault);
+    if (!f->dir) {
+        fail_disk(f, &dir_fault);
+        return false;
+    }
+    kith_share_dir_roots(f->dir, f->roots.p, 0);
+    if (f->cfg.select && !select_some(f))
+        return false;
+    survey(f);
+    return !share_fetch_failed(f) && !f->ended;
+}
+
+void share_fetch_on_roots(kith_share_fetch *f)
+{
+    if (share_fetch_failed(f) || !f->dir)
+        return;
+    kith_share_dir_roots(f->dir, f->roots.p, f->view.known);
+    survey(f);
 }
 
 static void surveyed(kith_share_fetch *f)
 {
-    if (failed(f))
+    if (share_fetch_failed(f))
         return;
     if (f->job_err) {
         fail_survey(f, f->job_err, f->clashes, f->first, &f->fault);
@@ -401,181 +405,71 @@ static void surveyed(kith_share_fetch *f)
         char have[32], want[32];
         size_text(available, have);
         size_text(needed, want);
-        fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK, "%s is too full: the share needs %s and %s are free",
-             f->cfg.dest, want, have);
+        share_fetch_fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK,
+                         "%s is too full: the share needs %s and %s are free", f->cfg.dest, want, have);
         return;
     }
     const uint8_t *skips = kith_share_dir_skips(f->dir);
     for (size_t i = 0; i < f->manifest.count; i++)
         f->progress.wanted += skips[i] ? 0 : kith_manifest_entry(&f->manifest, i).size;
-    tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_LIST, .conn = f->conn});
+    f->listed = true;
+    share_fetch_tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_LIST});
+}
+
+/* What is missing: the content of all files that are not skipped. */
+static void want(kith_share_fetch *f)
+{
+    const uint8_t *skips = kith_share_dir_skips(f->dir);
+    uint32_t from = 0;
+    for (size_t i = 0; i < f->manifest.count; i++) {
+        if (!skips[i])
+            continue;
+        kith_share_plan_want(f->plan, from, f->manifest.places[i].leaf);
+        from = i + 1 < f->manifest.count ? f->manifest.places[i + 1].leaf : (uint32_t)f->manifest.leaves;
+    }
+    kith_share_plan_want(f->plan, from, (uint32_t)f->manifest.leaves);
+    const kith_leaves *here = kith_share_dir_here(f->dir);
+    for (size_t i = 0; i < here->count; i++)
+        kith_share_plan_settle(f->plan, here->ranges[i].first, here->ranges[i].end);
+}
+
+/* Whether everything is here. */
+static void look_for_end(kith_share_fetch *f)
+{
+    if (f->stored || !f->plan || share_fetch_failed(f) || kith_share_plan_missing(f->plan)->total > 0 ||
+        f->view.known < f->manifest.count)
+        return;
+    f->stored = true;
+    f->progress.ended = kith_host_now(f->cfg.host);
 }
 
 void kith_share_fetch_accept(kith_share_fetch *f)
 {
-    if (failed(f) || f->ended || !f->rx || f->progress.began)
+    if (share_fetch_failed(f) || f->ended || !f->listed || f->accepted)
         return;
+    f->accepted = true;
     f->progress.began = kith_host_now(f->cfg.host);
     f->want_begin = true;
-    pump(f);
+    share_fetch_pump(f);
 }
 
 static void begun(kith_share_fetch *f)
 {
-    if (failed(f) || !f->rx)
+    const kith_share_plan_config cfg = {.env = *kith_host_env(), .manifest = &f->manifest};
+    if (share_fetch_failed(f))
         return;
     f->progress.here = kith_share_dir_bytes(f->dir);
     uv_timer_init(kith_host_loop(f->cfg.host), &f->sync_timer);
     f->timer_open = true;
     uv_timer_start(&f->sync_timer, on_sync_timer, KITH_SHARE_BATCH_TIME / 1000000,
                    KITH_SHARE_BATCH_TIME / 1000000);
-    kith_err err = kith_share_rx_accept(f->rx, kith_host_now(f->cfg.host), kith_share_dir_skips(f->dir),
-                                        kith_share_dir_here(f->dir));
-    if (err == KITH_ENOMEM)
-        fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
-    wake(f); /* a stream that has ended meanwhile says so itself */
-    rx_events(f);
-}
-
-/* ---- the machine's events ---- */
-
-static void rx_failed(kith_share_fetch *f, const kith_share_rx_event *ev)
-{
-    char path[PATH_TEXT_MAX] = "its list", name[KITH_NAME_ESCAPED_MAX(KITH_NAME_MAX) + 1];
-    if (ev->fault.why) {
-        kith_wr w = kith_wr_of(kith_span_of(name, sizeof name - 1));
-        kith_name_put(&w,
-                      kith_bytes_of(ev->fault.name.p,
-                                    ev->fault.name.len < KITH_NAME_MAX ? ev->fault.name.len : KITH_NAME_MAX));
-        name[w.len] = 0;
-        fail(f, KITH_FETCH_UNSAFE, KITH_SHARE_DECLINED,
-             "this share is not safe to take, and nothing of it was written: '%s': %s", name, ev->fault.why);
+    f->plan = kith_share_plan_new(&cfg);
+    if (!f->plan) {
+        share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
         return;
     }
-    if (ev->err == KITH_ECRYPTO && ev->blob > 0)
-        (void)entry_path(&f->manifest, (size_t)ev->blob - 1, path);
-    switch ((int)ev->err) {
-    case KITH_EREFUSED:
-        fail(f,
-             ev->code == KITH_SHARE_STOPPED || ev->code == KITH_SHARE_INTERNAL ? KITH_FETCH_LOST
-                                                                               : KITH_FETCH_REFUSED,
-             KITH_SHARE_NONE, "the sharer ended it: %s", kith_share_code_text(ev->code));
-        return;
-    case KITH_ECRYPTO:
-        f->conduct = KITH_CONDUCT_CORRUPT;
-        fail(f, KITH_FETCH_DAMAGED, KITH_SHARE_NONE,
-             "what the sharer sent of %s is not what the ticket stands for; it was thrown away", path);
-        return;
-    case KITH_EPROTO:
-    case KITH_ELIMIT:
-        f->conduct = KITH_CONDUCT_PROTOCOL;
-        fail(f, KITH_FETCH_DAMAGED, KITH_SHARE_NONE, "the sharer broke the protocol: %s", ev->why);
-        return;
-    case KITH_ENOMEM:
-        fail(f, KITH_FETCH_FAILED, KITH_SHARE_NONE, "%s", ev->why);
-        return;
-    case KITH_EUNSUPPORTED:
-        fail(f, KITH_FETCH_REFUSED, KITH_SHARE_NONE,
-             "the peer shares nothing at the moment; is its 'kith share' still running?");
-        return;
-    default:
-        fail(f, KITH_FETCH_LOST, KITH_SHARE_NONE, "%s; fetch again when the sharer is back", ev->why);
-    }
-}
-
-static void lost_items(kith_share_fetch *f, const kith_share_block *b)
-{
-    for (size_t i = 0; i < b->count; i++) {
-        if (b->items[i].code)
-            tell(f, (kith_share_fetch_event){
-                        .kind = KITH_FETCH_FILE_LOST,
-                        .entry = (size_t)b->items[i].blob - 1,
-                        .text = kith_share_code_text(b->items[i].code),
-                    });
-    }
-}
-
-static void rx_events(kith_share_fetch *f)
-{
-    kith_share_rx_event ev;
-    while (f->rx && kith_share_rx_next(f->rx, &ev)) {
-        switch (ev.kind) {
-        case KITH_SHARE_RX_LIST:
-            on_list(f);
-            break;
-        case KITH_SHARE_RX_BLOCK:
-            lost_items(f, ev.block);
-            kith_list_push(&f->blocks, &ev.block->link);
-            break;
-        case KITH_SHARE_RX_STORED:
-            f->stored = true;
-            f->conduct = KITH_CONDUCT_VERIFIED;
-            f->progress.ended = kith_host_now(f->cfg.host);
-            break;
-        case KITH_SHARE_RX_DONE:
-            f->done = true;
-            break;
-        case KITH_SHARE_RX_FAILED:
-            rx_failed(f, &ev);
-            break;
-        }
-    }
-    if (f->rx)
-        kith_share_rx_progress(f->rx, &f->progress.verified, &f->progress.files);
-    pump(f);
-}
-
-static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
-{
-    kith_share_fetch *f = ctx;
-    const char *refusal = kith_conn_refusal(ev->conn);
-    if (refusal && !f->done)
-        fail(f, KITH_FETCH_REFUSED, KITH_SHARE_NONE, "%s", refusal);
-    rx_events(f);
-    if (ev->kind != KITH_NODE_STREAM_GONE) {
-        if (f->stream)
-            kith_node_wake(kith_host_node(h), kith_host_now(h), f->stream);
-        return;
-    }
-    f->rx = NULL;
-    f->stream = NULL;
-    pump(f);
-}
-
-/* ---- dialling ---- */
-
-static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, const char *why)
-{
-    static const kith_bytes id[] = {{(const uint8_t *)KITH_SHARE_ID, sizeof KITH_SHARE_ID - 1}};
-    kith_share_fetch *f = ctx;
-    if (f->ended || failed(f))
-        return;
-    if (!conn) {
-        bool no = err == KITH_EAUTH || err == KITH_EPOLICY || err == KITH_EUNSUPPORTED || err == KITH_ECRYPTO;
-        fail(f, no ? KITH_FETCH_REFUSED : KITH_FETCH_UNREACHABLE, KITH_SHARE_NONE,
-             "cannot reach the sharer: %s%s", why ? why : kith_err_text(err),
-             no ? "" : "; is its 'kith share' still running, and the ticket a recent one?");
-        return;
-    }
-    f->conn = conn;
-    tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_CONNECTED, .conn = conn});
-    if (f->ended || failed(f))
-        return;
-    kith_share_rx_config cfg = {
-        .env = *kith_host_env(),
-        .secret = kith_bytes_of(f->ticket.secret, f->ticket.secret_len),
-        .portable = f->cfg.portable,
-    };
-    memcpy(cfg.root, f->ticket.root, sizeof cfg.root);
-    f->rx = kith_share_rx_new(&cfg, kith_host_now(h));
-    kith_err e = f->rx ? kith_node_open(kith_host_node(h), kith_host_now(h), conn, id, 1, &kith_share_rx_ops,
-                                        f->rx, &f->sink, &f->stream)
-                       : KITH_ENOMEM;
-    if (e) {
-        f->rx = NULL;
-        f->stream = NULL;
-        fail(f, KITH_FETCH_FAILED, KITH_SHARE_NONE, "cannot open a stream: %s", kith_err_text(e));
-    }
+    want(f);
+    share_links_ask(f);
 }
 
 kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg)
@@ -585,15 +479,19 @@ kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg)
         return NULL;
     f->cfg = *cfg;
     f->ticket = *cfg->ticket;
+    if (cfg->code)
+        f->code = *cfg->code;
+    if (f->ticket.capability_len > 0 &&
+        kith_capability_parse(kith_bytes_of(f->ticket.capability, f->ticket.capability_len), &f->cap))
+        f->cap = (kith_capability){0}; /* the sharer will say so */
     f->conduct = KITH_CONDUCTS;
-    f->sink = (kith_sink){.event = on_stream, .ctx = f};
     kith_list_init(&f->blocks);
     kith_list_init(&f->writing);
-    kith_err e =
-        kith_host_dial(cfg->host, &f->ticket.peer, f->ticket.addrs, f->ticket.addr_count, on_dialed, f);
+    kith_err e = kith_share_fetch_source(f, &f->ticket.peer, f->ticket.addrs, f->ticket.addr_count);
     if (e)
-        fail(f, KITH_FETCH_UNREACHABLE, KITH_SHARE_NONE, "cannot reach the sharer: %s",
-             e == KITH_ENOTFOUND ? "the ticket has no address that kith can dial" : kith_err_text(e));
+        share_fetch_fail(f, KITH_FETCH_UNREACHABLE, KITH_SHARE_NONE, "cannot reach the sharer: %s",
+                         e == KITH_ENOTFOUND ? "the ticket has no address that kith can dial"
+                                             : kith_err_text(e));
     return f;
 }
 
@@ -603,16 +501,22 @@ void kith_share_fetch_free(kith_share_fetch *f)
         return;
     kith_share_blocks_free(&f->blocks);
     kith_share_blocks_free(&f->writing);
+    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++)
+        kith_pake_free(f->links[i].pake);
+    kith_share_plan_free(f->plan);
     kith_share_dir_close(f->dir);
     kith_manifest_fini(&f->manifest, kith_host_env());
-    free(f->list);
+    kith_share_table_close(&f->list);
+    kith_share_table_close(&f->roots);
     kith_wipe(&f->ticket, sizeof f->ticket);
+    kith_wipe(&f->code, sizeof f->code);
     free(f);
 }
 
 void kith_share_fetch_stop(kith_share_fetch *f, const char *text)
 {
-    fail(f, KITH_FETCH_DECLINED, f->progress.began ? KITH_SHARE_STOPPED : KITH_SHARE_DECLINED, "%s", text);
+    share_fetch_fail(f, KITH_FETCH_DECLINED, f->progress.began ? KITH_SHARE_STOPPED : KITH_SHARE_DECLINED,
+                     "%s", text);
 }
 
 const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f)
@@ -628,9 +532,9 @@ const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f)
 void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_progress *out)
 {
     *out = f->progress;
-    if (f->rx)
-        kith_share_rx_progress(f->rx, &out->verified, &out->files);
     out->verified += out->here;
     if (f->dir)
         kith_share_dir_hashed(f->dir, &out->hashed, &out->to_hash);
+    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++)
+        out->sources += f->links[i].state == LINK_JOINED;
 }

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Fetching a share by its ticket: dials, gets the list, lets the owner choose, writes what comes on the worker pool, puts it into place.
+/* Fetching a share: dials who has it, gets the list, lets the owner choose, writes what comes on the worker pool, puts it into place.
+ * Content may come from several sources at once.
  *
  *     dialling -> listing -> surveying --LIST--> choosing --accept--> fetching -> placing --DONE-->
  *         any of them --FAILED-->                (what was verified is kept, share_dir.h) */
 #ifndef KITH_HOST_SHARE_FETCH_H
 #define KITH_HOST_SHARE_FETCH_H
 
+#include "apps/share_pake.h"
+#include "apps/share_plan.h"
 #include "apps/share_rx.h"
 #include "apps/share_select.h"
 #include "apps/share_ticket.h"
 #include "host/host.h"
 #include "host/share_dir.h"
 #include "mesh/reputation.h"
+
+#define KITH_FETCH_SOURCES_MAX 16 /* at once */
 
 typedef struct kith_share_fetch kith_share_fetch;
 
@@ -30,10 +35,14 @@ typedef enum kith_share_fetch_why {
 } kith_share_fetch_why;
 
 typedef enum kith_share_fetch_kind {
-    KITH_FETCH_CONNECTED, /* conn */
-    KITH_FETCH_LIST,      /* answer with accept or stop, now or later */
-    KITH_FETCH_FILE_LOST, /* entry cannot be had: text says why */
-    KITH_FETCH_END,       /* why, text, sum. Nothing follows */
+    KITH_FETCH_CONNECTED,   /* conn: to the first source that answers */
+    KITH_FETCH_WAIT,        /* the sharer is still looking through what it shares: done of total bytes */
+    KITH_FETCH_LIST,        /* answer with accept or stop, now or later */
+    KITH_FETCH_SOURCE,      /* peer gives some of it too: conn */
+    KITH_FETCH_SOURCE_LOST, /* peer does not any more, and others do: text, conduct */
+    KITH_FETCH_PAUSED,      /* by the sharer's person: done is 1; or it goes on: 0 */
+    KITH_FETCH_FILE_LOST,   /* entry cannot be had: text says why */
+    KITH_FETCH_END,         /* why, text, sum. Nothing follows */
 } kith_share_fetch_kind;
 
 typedef struct kith_share_fetch_event {
@@ -42,16 +51,26 @@ typedef struct kith_share_fetch_event {
     const char *text; /* for people; names in it are escaped. Valid for the call; END with OK: NULL */
     size_t entry;
     kith_conn *conn;
+    const kith_peer_id *peer;
+    uint64_t done, total;
     kith_share_dir_sum sum; /* END: what is in place */
     uint64_t kept; /* END: bytes of content that are not in place, and that another time goes on with */
     kith_conduct
-        conduct; /* END: what the sharer did, by its own authenticated channel; KITH_CONDUCTS: nothing that counts */
+        conduct; /* END, SOURCE_LOST: what the peer did, by its own authenticated channel; KITH_CONDUCTS: nothing that counts */
 } kith_share_fetch_event;
+
+/* What a code says, once its owner was found: see apps/share_code.h. */
+typedef struct kith_fetch_code {
+    uint8_t tag[KITH_PAKE_TAG_LEN];
+    uint8_t secret[KITH_PAKE_SECRET_LEN];
+} kith_fetch_code;
 
 typedef struct kith_share_fetch_config {
     kith_host *host;
-    const kith_ticket *ticket; /* copied */
-    const char *dest;          /* folder; borrowed until the end */
+    const kith_ticket *ticket;   /* copied; with a code or a contact its capability is empty */
+    const kith_fetch_code *code; /* copied; NULL: none */
+    bool contact;                /* the sharer admits us for who we are */
+    const char *dest;            /* folder; borrowed until the end */
     kith_share_clash clash;
     kith_durability durability;
     const kith_share_select *select; /* borrowed until the end; NULL: everything */
@@ -65,11 +84,17 @@ kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg);
 /* After the host's loop has ended. NULL is fine. */
 void kith_share_fetch_free(kith_share_fetch *f);
 
+/* One more peer that may have it. KITH_ELIMIT: KITH_FETCH_SOURCES_MAX; KITH_EEXISTS: it is one already; and what kith_host_dial says. */
+KITH_CHECK kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_peer_id *peer,
+                                            const kith_maddr *addrs, size_t addr_count);
+
 /* After LIST. */
 const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
 /* In answer to LIST. */
 void kith_share_fetch_accept(kith_share_fetch *f);
+/* Nothing more is sent to us for now, or again. */
+void kith_share_fetch_pause(kith_share_fetch *f, bool on);
 /* Ends it: END follows with DECLINED and this text (static). */
 void kith_share_fetch_stop(kith_share_fetch *f, const char *text);
 
@@ -78,6 +103,7 @@ typedef struct kith_share_fetch_progress {
     uint64_t files;
     uint64_t here;            /* bytes that an earlier transfer left: part of wanted and verified */
     uint64_t hashed, to_hash; /* of files that are there already, before LIST */
+    size_t sources;           /* that give something */
     kith_time began;          /* 0: not yet accepted */
     kith_time ended;          /* when the last byte was here, or 0 */
 } kith_share_fetch_progress;

@@ -247,17 +247,12 @@ kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, c
     return took(d, part, &e, offset, offset + len, fault);
 }
 
-static size_t entry_of(const kith_share_item *it)
-{
-    return (size_t)it->blob - 1;
-}
-
 kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b, kith_share_dir_fault *fault)
 {
     kith_err err = KITH_OK;
     for (size_t i = 0; i < b->count && !err; i++)
-        err = b->items[i].code ? drop_part(d, entry_of(&b->items[i]), fault)
-                               : kith_share_part_put(d, entry_of(&b->items[i]), b->items[i].offset,
+        err = b->items[i].code ? drop_part(d, (&b->items[i])->entry, fault)
+                               : kith_share_part_put(d, (&b->items[i])->entry, b->items[i].offset,
                                                      b->items[i].zeros ? NULL : b->buf + b->items[i].at,
                                                      b->items[i].len, fault);
     return err || d->durability != KITH_DURABILITY_STRICT ? err : kith_share_dir_sync(d, fault);

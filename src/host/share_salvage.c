@@ -104,15 +104,6 @@ static bool read_list(older *o)
                KITH_OK;
 }
 
-/* The root that an older list's entry has. False: none is known. */
-static bool older_root(const older *o, size_t i, uint8_t out[KITH_BLAKE3_LEN])
-{
-    const uint8_t *root = kith_manifest_entry(&o->m, i).root;
-    if (root)
-        memcpy(out, root, KITH_BLAKE3_LEN);
-    return root || kith_share_kept_root(o->fd, i, out);
-}
-
 /* Finds files there that are wanted here, and takes them out of what that journal says. */
 static bool find_matches(salvage *s, older *o)
 {
@@ -123,7 +114,8 @@ static bool find_matches(salvage *s, older *o)
         struct stat st;
         char name[32];
         kith_share_leaves_of(&o->m, i, &first, &end);
-        if (first == end || !kith_leaves_has(&o->st.here, first, end) || !older_root(o, i, root))
+        if (first == end || !kith_leaves_has(&o->st.here, first, end) ||
+            !kith_share_kept_root(o->fd, i, root))
             continue;
         size_t to = find_wanted(s, root);
         kith_share_part_name(i, name);

@@ -1,13 +1,31 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Serving a share. */
+/* Serving shares. */
 #include "host/share_serve.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crypto/crypto.h"
 #include "host/workers.h"
+
+#define LIMIT_TICK_MS 50
+
+struct kith_shared {
+    kith_share_serve *serve;
+    kith_link link;
+    kith_shared_config cfg;
+    kith_share_grants grants;
+    kith_share_source source; /* what the sessions see; the loop's thread only */
+    uint64_t done;            /* times it was fetched */
+    uint64_t limit;           /* bytes per second; 0: none */
+    bool paused, stopped, failed;
+    /* hashing */
+    size_t hashing;
+    bool hashed;
+};
 
 typedef struct session {
     kith_share_session pub; /* first: the walk gives it out */
@@ -16,8 +34,10 @@ typedef struct session {
     kith_share_serve *serve;
     kith_stream *stream; /* NULL: over */
     kith_share_tx *tx;   /* NULL: over */
-    size_t reading;      /* blocks at the worker pool */
-    bool over, received; /* received: and said so */
+    kith_share_grant *grant;
+    kith_pake *pake;
+    size_t reading;     /* blocks at the worker pool */
+    bool over, counted; /* counted: in grant->active */
 } session;
 
 typedef struct read_job {
@@ -28,23 +48,21 @@ typedef struct read_job {
 
 typedef struct hash_job {
     uv_work_t work;
-    kith_share_serve *serve;
+    kith_shared *share;
     bool sealing; /* the last one: all slices are done */
     kith_share_slice slice;
 } hash_job;
 
 struct kith_share_serve {
     kith_share_serve_config cfg;
+    uint8_t key[KITH_ED25519_PUB_LEN];
     kith_sink sink; /* of streams that have no session yet */
-    kith_list sessions;
-    uint64_t ids, done;
-    size_t count;
+    kith_list sessions, shares;
+    uint64_t ids;
+    size_t count, share_count;
     bool serving, stopped;
-    /* hashing */
-    uint8_t secret[KITH_BLAKE3_LEN];
-    size_t secret_len, hashing;
-    uint64_t hashed, total;
-    bool hash_failed;
+    uint64_t limit;    /* bytes per second; 0: none */
+    uv_timer_t *timer; /* closed by stop; frees itself */
 };
 
 static void tell(kith_share_serve *v, kith_share_serve_event ev)
@@ -53,7 +71,21 @@ static void tell(kith_share_serve *v, kith_share_serve_event ev)
         v->cfg.event(v->cfg.ctx, &ev);
 }
 
-/* ---- sessions ---- */
+static void wake(session *s)
+{
+    kith_host *h = s->serve->cfg.host;
+    if (s->stream)
+        kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
+}
+
+static void pause_session(session *s)
+{
+    if (s->tx && s->pub.share)
+        kith_share_tx_pause(s->tx, kith_host_now(s->serve->cfg.host), s->pub.paused || s->pub.share->paused);
+    wake(s);
+}
+
+/* ---- reading ---- */
 
 static void session_drop(session *s)
 {
@@ -66,7 +98,7 @@ static void session_drop(session *s)
 static void read_work(uv_work_t *w)
 {
     read_job *j = KITH_OF(w, read_job, work);
-    kith_share_src_read(j->session->serve->cfg.src, j->block);
+    kith_share_src_read(j->session->pub.share->cfg.src, j->block);
 }
 
 static void read_after(uv_work_t *w, int status)
@@ -78,7 +110,7 @@ static void read_after(uv_work_t *w, int status)
     s->reading--;
     if (s->tx) {
         kith_share_tx_filled(s->tx, kith_host_now(h), j->block);
-        kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
+        wake(s);
         kith_host_kick(h);
     } else {
         kith_share_block_free(j->block);
@@ -102,95 +134,214 @@ static void read_block(session *s, kith_share_block *b)
     for (size_t i = 0; i < b->count; i++)
         b->items[i].code = KITH_SHARE_UNREADABLE;
     kith_share_tx_filled(s->tx, kith_host_now(v->cfg.host), b);
-    kith_node_wake(kith_host_node(v->cfg.host), kith_host_now(v->cfg.host), s->stream);
+    wake(s);
 }
+
+/* ---- who is admitted ---- */
+
+static uint64_t active_of(const kith_shared *sh)
+{
+    uint64_t n = 0;
+    KITH_EACH (&sh->serve->sessions, k) {
+        const session *s = KITH_OF(k, session, link);
+        n += s->counted && s->pub.share == sh;
+    }
+    return n;
+}
+
+static kith_share_code refusal(const session *s)
+{
+    const kith_shared *sh = s->pub.share;
+    if (sh->failed)
+        return KITH_SHARE_UNREADABLE;
+    if (sh->cfg.times && sh->done >= sh->cfg.times)
+        return KITH_SHARE_USED_UP;
+    if ((sh->cfg.times && sh->done + active_of(sh) >= sh->cfg.times) ||
+        s->serve->count > KITH_SHARE_RECEIVERS_MAX)
+        return KITH_SHARE_BUSY;
+    return kith_share_grant_refusal(s->grant, (uint64_t)time(NULL));
+}
+
+static void failed(session *s, const char *why, kith_err err, kith_share_code code);
 
 static void admit(session *s)
 {
     kith_share_serve *v = s->serve;
-    uint64_t active = 0;
-    KITH_EACH (&v->sessions, k)
-        active += KITH_OF(k, session, link)->pub.id > 0 && !KITH_OF(k, session, link)->over &&
-                  !KITH_OF(k, session, link)->received;
-    if (v->cfg.may && !v->cfg.may(v->cfg.ctx, &s->pub.peer)) {
-        kith_share_tx_stop(s->tx, KITH_SHARE_REFUSED);
-        tell(v, (kith_share_serve_event){
-                    .kind = KITH_SHARE_SERVE_ENDED, .session = &s->pub, .text = "this share is not for it"});
-    } else if (v->cfg.times && v->done >= v->cfg.times)
-        kith_share_tx_stop(s->tx, KITH_SHARE_USED_UP);
-    else if (v->cfg.times && v->done + active >= v->cfg.times)
-        kith_share_tx_stop(s->tx, KITH_SHARE_BUSY);
-    else if (v->count > KITH_SHARE_RECEIVERS_MAX)
-        kith_share_tx_stop(s->tx, KITH_SHARE_BUSY);
-    else
-        kith_share_tx_admit(s->tx, kith_host_now(v->cfg.host), kith_share_src_source(v->cfg.src));
+    const kith_shared_config *cfg = &s->pub.share->cfg;
+    kith_share_code no = cfg->may && !cfg->may(cfg->ctx, &s->pub.peer) ? KITH_SHARE_REFUSED : refusal(s);
+    if (no == KITH_SHARE_REFUSED)
+        failed(s, "this share is not for it", KITH_EAUTH, KITH_SHARE_NONE);
+    if (no) {
+        kith_share_tx_stop(s->tx, no);
+        return;
+    }
+    s->counted = true;
+    s->grant->active++;
+    if (v->limit || s->pub.share->limit)
+        kith_share_tx_allow(s->tx, 0, KITH_TREE_LEAF);
+    kith_share_tx_admit(s->tx, kith_host_now(v->cfg.host), &s->pub.share->source);
+    pause_session(s);
 }
 
-static void failed(session *s, const kith_share_tx_event *ev)
+static void asked(session *s, const kith_share_tx_event *ev)
+{
+    kith_share_serve *v = s->serve;
+    KITH_EACH (&v->shares, k) {
+        kith_shared *sh = KITH_OF(k, kith_shared, link);
+        if (sh->stopped || s->grant)
+            continue;
+        s->grant = ev->contact            ? kith_share_grants_find_contact(&sh->grants, &s->pub.peer)
+                   : ev->code_tag.len > 0 ? kith_share_grants_find_code(&sh->grants, ev->code_tag)
+                                          : kith_share_grants_find(&sh->grants, ev->capability, v->key);
+        if (s->grant)
+            s->pub.share = sh;
+    }
+    if (!s->grant)
+        kith_share_tx_stop(s->tx, KITH_SHARE_REFUSED);
+    else if (s->grant->kind != KITH_GRANT_CODE)
+        admit(s);
+}
+
+/* A receiver that named our code proves that it has it: apps/share_pake.h. */
+static void on_pake(session *s, const kith_share_tx_event *ev)
+{
+    uint8_t answer[KITH_PAKE_ANSWER_LEN];
+    kith_conn_facts f;
+    kith_err err;
+    if (!s->grant || s->grant->kind != KITH_GRANT_CODE || s->counted) {
+        err = KITH_EPROTO;
+    } else if (!s->pake) {
+        kith_pake_bond bond = {.receiver = s->pub.peer,
+                               .sharer = *kith_node_id(kith_host_node(s->serve->cfg.host))};
+        kith_conn_facts_get(s->pub.conn, &f);
+        if (f.channel)
+            memcpy(bond.channel, f.channel, sizeof bond.channel);
+        memcpy(bond.tag, s->grant->code_tag, sizeof bond.tag);
+        err = f.channel ? kith_pake_answer(kith_host_env(), &bond, s->grant->secret, &s->grant->guard,
+                                           ev->data, &s->pake, answer)
+                        : KITH_ECLOSED;
+        if (!err)
+            kith_share_tx_pake(s->tx, 2, kith_bytes_of(answer, sizeof answer));
+    } else {
+        err = kith_pake_check(s->pake, ev->data);
+        kith_pake_free(s->pake);
+        s->pake = NULL;
+        if (!err)
+            admit(s);
+    }
+    if (err)
+        kith_share_tx_stop(s->tx, err == KITH_ELIMIT   ? KITH_SHARE_BUSY
+                                  : err == KITH_ENOMEM ? KITH_SHARE_INTERNAL
+                                                       : KITH_SHARE_REFUSED);
+}
+
+/* ---- sessions ---- */
+
+static void failed(session *s, const char *why, kith_err err, kith_share_code code)
 {
     char text[KITH_SHARE_SRC_WHY_MAX];
-    if (ev->code && ev->err == KITH_EREFUSED)
-        (void)snprintf(text, sizeof text, "%s: %s", ev->why, kith_share_code_text(ev->code));
+    if (code && err == KITH_EREFUSED)
+        (void)snprintf(text, sizeof text, "%s: %s", why, kith_share_code_text(code));
     else
-        (void)snprintf(text, sizeof text, "%s", ev->why);
+        (void)snprintf(text, sizeof text, "%s", why);
     tell(s->serve,
-         (kith_share_serve_event){.kind = KITH_SHARE_SERVE_ENDED, .session = &s->pub, .text = text});
+         (kith_share_serve_event){
+             .kind = KITH_SHARE_SERVE_ENDED, .share = s->pub.share, .session = &s->pub, .text = text});
+}
+
+static void begin(session *s)
+{
+    if (s->pub.id > 0)
+        return;
+    s->pub.id = ++s->serve->ids;
+    s->pub.began = kith_host_now(s->serve->cfg.host);
+    tell(s->serve,
+         (kith_share_serve_event){.kind = KITH_SHARE_SERVE_BEGAN, .share = s->pub.share, .session = &s->pub});
+}
+
+static void received(session *s, const kith_share_tx_event *ev)
+{
+    assert(s->grant && s->pub.share);
+    begin(s); /* a share without content, or all of it was there */
+    s->grant->done++;
+    s->pub.share->done++;
+    if (s->counted)
+        s->grant->active--;
+    s->counted = false;
+    tell(s->serve, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_DONE,
+                                            .share = s->pub.share,
+                                            .session = &s->pub,
+                                            .bytes = ev->bytes,
+                                            .files = ev->files});
 }
 
 static void session_events(session *s)
 {
-    kith_share_serve *v = s->serve;
     kith_share_tx_event ev;
     while (s->tx && kith_share_tx_next(s->tx, &ev)) {
         switch (ev.kind) {
         case KITH_SHARE_TX_ASKED:
-            admit(s);
+            asked(s, &ev);
+            if (!s->grant)
+                failed(s, "the receiver's ticket or code is none of ours", KITH_EAUTH, KITH_SHARE_NONE);
+            break;
+        case KITH_SHARE_TX_PAKE:
+            on_pake(s, &ev);
             break;
         case KITH_SHARE_TX_READ:
-            if (s->pub.id == 0) {
-                s->pub.id = ++v->ids;
-                s->pub.began = kith_host_now(v->cfg.host);
-                tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_BEGAN, .session = &s->pub});
-            }
+            begin(s);
             read_block(s, ev.block);
             break;
         case KITH_SHARE_TX_RECEIPT:
-            if (s->pub.id == 0) {
-                s->pub.id = ++v->ids; /* a share without content */
-                s->pub.began = kith_host_now(v->cfg.host);
-            }
-            v->done++;
-            s->received = true;
-            tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_DONE,
-                                             .session = &s->pub,
-                                             .bytes = ev.bytes,
-                                             .files = ev.files});
+            received(s, &ev);
             break;
         case KITH_SHARE_TX_FAILED:
-            failed(s, &ev);
+            failed(s, ev.why, ev.err, ev.code);
+            break;
+        case KITH_SHARE_TX_PAUSED:
+        case KITH_SHARE_TX_PEERS:
             break;
         }
     }
+}
+
+static bool used_up(const kith_shared *sh)
+{
+    if (!sh->cfg.times || sh->done < sh->cfg.times)
+        return false;
+    KITH_EACH (&sh->serve->sessions, k) {
+        const session *s = KITH_OF(k, session, link);
+        if (s->pub.share == sh && !s->over)
+            return false;
+    }
+    return true;
 }
 
 static void on_session(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     session *s = ctx;
     kith_share_serve *v = s->serve;
+    (void)h;
     kith_share_tx_progress(s->tx, &s->pub.bytes, &s->pub.files);
     session_events(s);
     if (ev->kind != KITH_NODE_STREAM_GONE) {
-        kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
+        wake(s);
         return;
     }
+    kith_shared *sh = s->pub.share;
     s->stream = NULL;
     s->tx = NULL;
     s->pub.conn = NULL;
     s->over = true;
+    if (s->counted)
+        s->grant->active--;
+    s->counted = false;
+    kith_pake_free(s->pake);
+    s->pake = NULL;
     v->count--;
     session_drop(s);
-    if (v->cfg.times && v->done >= v->cfg.times && v->count == 0)
-        tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_USED_UP});
+    if (sh && used_up(sh))
+        tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_USED_UP, .share = sh});
 }
 
 /* The first event of a stream: it gets its session. */
@@ -228,28 +379,175 @@ static void *on_accept(void *ctx, const kith_stream_info *info)
 
 /* ---- hashing ---- */
 
-static void hash_more(kith_share_serve *v);
+static void hash_more(kith_shared *sh);
+
+/* What is known has grown: all who wait for it hear of it. */
+static void update(kith_shared *sh)
+{
+    kith_share_serve *v = sh->serve;
+    uint64_t done = sh->source.done, total = sh->source.total;
+    sh->source = *kith_share_src_source(sh->cfg.src);
+    sh->source.done = done;
+    sh->source.total = total;
+    KITH_EACH (&v->sessions, k) {
+        session *s = KITH_OF(k, session, link);
+        if (s->pub.share != sh || !s->tx)
+            continue;
+        kith_share_tx_update(s->tx, kith_host_now(v->cfg.host));
+        wake(s);
+    }
+    kith_host_kick(v->cfg.host);
+}
 
 static void hash_work(uv_work_t *w)
 {
     hash_job *j = KITH_OF(w, hash_job, work);
-    kith_share_serve *v = j->serve;
     if (j->sealing)
-        j->slice.err = kith_share_src_seal(v->cfg.src, kith_bytes_of(v->secret, v->secret_len), j->slice.why);
+        kith_share_src_seal(j->share->cfg.src);
     else
-        kith_share_src_hash(v->cfg.src, &j->slice);
+        kith_share_src_hash(j->share->cfg.src, &j->slice);
 }
 
-static void hash_fail(kith_share_serve *v, const char *text)
+static void stop_sessions(kith_shared *sh, kith_share_code code)
 {
-    if (v->hash_failed)
+    KITH_EACH (&sh->serve->sessions, k) {
+        session *s = KITH_OF(k, session, link);
+        if (!s->tx || s->pub.share != sh)
+            continue;
+        kith_share_tx_stop(s->tx, code);
+        wake(s);
+    }
+    kith_host_kick(sh->serve->cfg.host);
+}
+
+static void hash_fail(kith_shared *sh, const char *text)
+{
+    if (sh->failed)
         return;
-    v->hash_failed = true;
-    tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_FAILED, .text = text});
+    sh->failed = true;
+    stop_sessions(sh, KITH_SHARE_UNREADABLE);
+    tell(sh->serve, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_FAILED, .share = sh, .text = text});
 }
 
-static void begin_serving(kith_share_serve *v)
+static void hash_after(uv_work_t *w, int status)
 {
+    hash_job *j = KITH_OF(w, hash_job, work);
+    kith_shared *sh = j->share;
+    (void)status;
+    sh->hashing--;
+    sh->source.done += j->slice.bytes;
+    if (j->slice.err) {
+        hash_fail(sh, j->slice.why);
+    } else if (!j->sealing) {
+        hash_more(sh);
+    } else if (!sh->stopped) {
+        sh->hashed = true;
+        update(sh);
+        tell(sh->serve, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_HASHED, .share = sh});
+    }
+    free(j);
+}
+
+static bool hash_queue(kith_shared *sh, const hash_job *job)
+{
+    hash_job *j = malloc(sizeof *j);
+    if (j) {
+        *j = *job;
+        j->share = sh;
+        if (uv_queue_work(kith_host_loop(sh->serve->cfg.host), &j->work, hash_work, hash_after) == 0) {
+            sh->hashing++;
+            return true;
+        }
+    }
+    free(j);
+    return false;
+}
+
+/* Keeps all cores busy; the last one out seals. */
+static void hash_more(kith_shared *sh)
+{
+    unsigned most = kith_cores();
+    hash_job job = {0};
+    bool ok = true;
+    while (ok && !sh->stopped && !sh->failed && sh->hashing < most &&
+           kith_share_src_slice(sh->cfg.src, &job.slice))
+        ok = hash_queue(sh, &job);
+    if (ok && !sh->stopped && !sh->failed && sh->hashing == 0) {
+        job = (hash_job){.sealing = true};
+        ok = hash_queue(sh, &job);
+    }
+    if (!ok)
+        hash_fail(sh, "no memory");
+}
+
+/* ---- limits ---- */
+
+/* A tick's worth for each transfer of what is limited: the share's limit is parted among its own, the node's among all. */
+static uint64_t part(uint64_t limit, uint64_t of)
+{
+    return limit > 0 && of > 0 ? limit / of + 1 : 0;
+}
+
+static void on_limit(uv_timer_t *t)
+{
+    kith_share_serve *v = t->data;
+    uint64_t n = 0;
+    KITH_EACH (&v->sessions, k)
+        n += KITH_OF(k, session, link)->counted;
+    KITH_EACH (&v->sessions, k) {
+        session *s = KITH_OF(k, session, link);
+        if (!s->tx || !s->counted)
+            continue;
+        uint64_t own = part(s->pub.share->limit, active_of(s->pub.share)), all = part(v->limit, n);
+        uint64_t rate = own && (!all || own < all) ? own : all;
+        uint64_t bytes = rate * LIMIT_TICK_MS / 1000;
+        kith_share_tx_allow(s->tx, bytes, rate == 0 ? 0 : bytes > KITH_TREE_LEAF ? bytes : KITH_TREE_LEAF);
+        wake(s);
+    }
+    kith_host_kick(v->cfg.host);
+}
+
+static void limit_changed(kith_share_serve *v)
+{
+    if (v->timer || v->stopped)
+        return;
+    v->timer = malloc(sizeof *v->timer);
+    if (!v->timer)
+        return;
+    uv_timer_init(kith_host_loop(v->cfg.host), v->timer);
+    v->timer->data = v;
+    uv_timer_start(v->timer, on_limit, 0, LIMIT_TICK_MS);
+}
+
+void kith_share_serve_limit(kith_share_serve *v, uint64_t bytes_per_second)
+{
+    v->limit = bytes_per_second;
+    limit_changed(v);
+}
+
+void kith_shared_limit(kith_shared *s, uint64_t bytes_per_second)
+{
+    s->limit = bytes_per_second;
+    limit_changed(s->serve);
+}
+
+static void free_timer(uv_handle_t *h)
+{
+    free(h);
+}
+
+/* ---- life ---- */
+
+kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg)
+{
+    kith_share_serve *v = calloc(1, sizeof *v);
+    if (!v)
+        return NULL;
+    v->cfg = *cfg;
+    v->sink = (kith_sink){.event = on_new, .ctx = v};
+    kith_list_init(&v->sessions);
+    kith_list_init(&v->shares);
+    kith_signer_public(cfg->signer, v->key);
     const kith_protocol row = {
         .id = kith_bytes_str(KITH_SHARE_ID),
         .ops = &kith_share_tx_ops,
@@ -258,83 +556,49 @@ static void begin_serving(kith_share_serve *v)
         .user = &v->sink,
         .streams_per_conn = KITH_SHARE_RECEIVERS_PER_CONN_MAX,
     };
-    kith_err e = kith_node_serve(kith_host_node(v->cfg.host), kith_host_now(v->cfg.host), &row);
-    if (e) {
-        hash_fail(v, kith_err_text(e));
-        return;
-    }
-    v->serving = true;
-    kith_host_kick(v->cfg.host);
-    tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_HASHED});
+    v->serving = kith_node_serve(kith_host_node(cfg->host), kith_host_now(cfg->host), &row) == KITH_OK;
+    if (v->serving)
+        return v;
+    free(v);
+    return NULL;
 }
 
-static void hash_after(uv_work_t *w, int status)
+kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg)
 {
-    hash_job *j = KITH_OF(w, hash_job, work);
-    kith_share_serve *v = j->serve;
-    (void)status;
-    v->hashing--;
-    v->hashed += j->slice.bytes;
-    if (j->slice.err)
-        hash_fail(v, j->slice.why);
-    else if (j->sealing && !v->stopped)
-        begin_serving(v);
-    else if (!j->sealing)
-        hash_more(v);
-    free(j);
-}
-
-static bool hash_queue(kith_share_serve *v, const hash_job *job)
-{
-    hash_job *j = malloc(sizeof *j);
-    if (j) {
-        *j = *job;
-        j->serve = v;
-        if (uv_queue_work(kith_host_loop(v->cfg.host), &j->work, hash_work, hash_after) == 0) {
-            v->hashing++;
-            return true;
-        }
-    }
-    free(j);
-    hash_fail(v, "no memory");
-    return false;
-}
-
-/* Keeps all cores busy; the last one out seals. */
-static void hash_more(kith_share_serve *v)
-{
-    unsigned most = kith_cores();
-    hash_job job = {0};
-    while (!v->stopped && !v->hash_failed && v->hashing < most &&
-           kith_share_src_slice(v->cfg.src, &job.slice)) {
-        if (!hash_queue(v, &job))
-            return;
-    }
-    if (!v->stopped && !v->hash_failed && v->hashing == 0) {
-        job = (hash_job){.sealing = true};
-        (void)hash_queue(v, &job);
-    }
-}
-
-/* ---- life ---- */
-
-kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg)
-{
-    kith_share_serve *v = calloc(1, sizeof *v);
-    if (!v || cfg->secret.len > sizeof v->secret) {
+    kith_shared *sh = v->share_count < KITH_SHARES_MAX ? calloc(1, sizeof *sh) : NULL;
+    if (!sh) {
         kith_share_src_free(cfg->src);
-        free(v);
         return NULL;
     }
     size_t files, dirs, links;
-    v->cfg = *cfg;
-    v->sink = (kith_sink){.event = on_new, .ctx = v};
-    kith_list_init(&v->sessions);
-    memcpy(v->secret, cfg->secret.p, cfg->secret.len);
-    v->secret_len = cfg->secret.len;
-    kith_share_src_counts(v->cfg.src, &v->total, &files, &dirs, &links);
-    hash_more(v);
-    return v;
+    sh->serve = v;
+    sh->cfg = *cfg;
+    kith_share_grants_init(&sh->grants);
+    kith_share_src_counts(cfg->src, &sh->source.total, &files, &dirs, &links);
+    kith_list_push(&v->shares, &sh->link);
+    v->share_count++;
+    update(sh);
+    hash_more(sh);
+    return sh;
+}
+
+void kith_shared_stop(kith_shared *s)
+{
+    if (s->stopped)
+        return;
+    s->stopped = true;
+    stop_sessions(s, KITH_SHARE_STOPPED);
+}
+
+void kith_shared_pause(kith_shared *s, bool on)
+{
+    s->paused = on;
+    KITH_EACH (&s->serve->sessions, k) {
+        session *n = KITH_OF(k, session, link);
+        if (n->pub.share == s)
+            pause_session(n);
+    }
+    kith_host_kick(s->serve->cfg.host);
 }
 
 void kith_share_serve_stop(kith_share_serve *v)
@@ -343,54 +607,81 @@ void kith_share_serve_stop(kith_share_serve *v)
         return;
     v->stopped = true;
     kith_host *h = v->cfg.host;
-    if (v->serving)
-        kith_node_unserve(kith_host_node(h), kith_host_now(h), kith_bytes_str(KITH_SHARE_ID));
-    KITH_EACH (&v->sessions, k) {
-        session *s = KITH_OF(k, session, link);
-        if (!s->tx)
-            continue;
-        kith_share_tx_stop(s->tx, KITH_SHARE_STOPPED);
-        kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
-    }
+    if (v->timer)
+        uv_close((uv_handle_t *)v->timer, free_timer);
+    v->timer = NULL;
+    kith_node_unserve(kith_host_node(h), kith_host_now(h), kith_bytes_str(KITH_SHARE_ID));
+    KITH_EACH (&v->shares, k)
+        kith_shared_stop(KITH_OF(k, kith_shared, link));
     kith_host_kick(h);
-}
-
-bool kith_share_serve_cut(kith_share_serve *v, uint64_t id)
-{
-    kith_host *h = v->cfg.host;
-    KITH_EACH (&v->sessions, k) {
-        session *s = KITH_OF(k, session, link);
-        if (s->pub.id != id || !s->tx)
-            continue;
-        kith_share_tx_stop(s->tx, KITH_SHARE_STOPPED);
-        kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
-        kith_host_kick(h);
-        return true;
-    }
-    return false;
 }
 
 void kith_share_serve_free(kith_share_serve *v)
 {
     if (!v)
         return;
-    for (kith_link *k; (k = kith_list_pop(&v->sessions)) != NULL;)
-        free(KITH_OF(k, session,
-                     link)); /* streams that ended without an event, when the host was stopped hard */
-    kith_share_src_free(v->cfg.src);
-    kith_wipe(v->secret, sizeof v->secret);
+    for (kith_link *k; (k = kith_list_pop(&v->sessions)) != NULL;) {
+        session *s = KITH_OF(
+            k, session, link); /* of a stream that ended without an event, when the host was stopped hard */
+        kith_pake_free(s->pake);
+        free(s);
+    }
+    for (kith_link *k; (k = kith_list_pop(&v->shares)) != NULL;) {
+        kith_shared *sh = KITH_OF(k, kith_shared, link);
+        kith_share_src_free(sh->cfg.src);
+        kith_share_grants_fini(&sh->grants);
+        free(sh);
+    }
     free(v);
 }
 
-void kith_share_serve_hashed(const kith_share_serve *v, uint64_t *done, uint64_t *total)
+/* ---- what is given out ---- */
+
+kith_err kith_shared_issue(kith_shared *s, kith_capability *c, kith_wr *w)
 {
-    *done = v->hashed;
-    *total = v->total;
+    c->has_id = s->hashed;
+    if (s->hashed)
+        memcpy(c->id, s->source.id, sizeof c->id);
+    return kith_share_grants_issue(&s->grants, s->serve->cfg.signer, c, w);
 }
 
-const uint8_t *kith_share_serve_root(const kith_share_serve *v)
+kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],
+                          const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times)
 {
-    return kith_share_src_source(v->cfg.src)->root;
+    kith_share_grant *g = kith_share_grants_code(&s->grants, tag, secret);
+    if (!g)
+        return KITH_ELIMIT;
+    g->times = times;
+    return KITH_OK;
+}
+
+kith_err kith_shared_contact(kith_shared *s, const kith_peer_id *peer)
+{
+    return kith_share_grants_contact(&s->grants, peer) ? KITH_OK : KITH_ELIMIT;
+}
+
+uint32_t kith_shared_guesses(const kith_shared *s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < s->grants.count; i++)
+        n += s->grants.list[i].guard.wrong;
+    return n;
+}
+
+void kith_shared_hashed(const kith_shared *s, uint64_t *done, uint64_t *total)
+{
+    *done = s->source.done;
+    *total = s->source.total;
+}
+
+const uint8_t *kith_shared_id(const kith_shared *s)
+{
+    return s->hashed ? s->source.id : NULL;
+}
+
+const kith_share_src *kith_shared_src(const kith_shared *s)
+{
+    return s->cfg.src;
 }
 
 kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at)
@@ -405,4 +696,21 @@ kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_
         return &s->pub;
     }
     return NULL;
+}
+
+void kith_share_session_stop(kith_share_session *at)
+{
+    session *s = KITH_OF(at, session, pub);
+    if (s->tx)
+        kith_share_tx_stop(s->tx, KITH_SHARE_STOPPED);
+    wake(s);
+    kith_host_kick(s->serve->cfg.host);
+}
+
+void kith_share_session_pause(kith_share_session *at, bool on)
+{
+    session *s = KITH_OF(at, session, pub);
+    at->paused = on;
+    pause_session(s);
+    kith_host_kick(s->serve->cfg.host);
 }

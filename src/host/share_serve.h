@@ -1,29 +1,35 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Serving a share: hashing it on the worker pool, then one transfer per stream that a receiver opens, files read on the worker pool. */
+/* Serving shares: any number of them in one node, each hashed on the worker pool while it is served already; one transfer per stream that
+ * a receiver opens, files read on the worker pool. */
 #ifndef KITH_HOST_SHARE_SERVE_H
 #define KITH_HOST_SHARE_SERVE_H
 
 #include "host/host.h"
+#include "host/share_grant.h"
 #include "host/share_src.h"
 
+#define KITH_SHARES_MAX 64          /* in one node */
 #define KITH_SHARE_RECEIVERS_MAX 64 /* transfers at once */
 #define KITH_SHARE_RECEIVERS_PER_CONN_MAX 4
 
 typedef struct kith_share_serve kith_share_serve;
+typedef struct kith_shared kith_shared; /* one share */
 
 /* One receiver's transfer, as far as it is known. */
 typedef struct kith_share_session {
-    uint64_t id; /* 1, 2, ... */
+    uint64_t id; /* 1, 2, ...; 0: it has asked for no content yet */
     kith_peer_id peer;
-    kith_conn *conn; /* NULL once it is over */
+    kith_conn *conn;    /* NULL once it is over */
+    kith_shared *share; /* NULL: not admitted */
     kith_time began;
     uint64_t bytes, files; /* sent */
+    bool paused;           /* by us */
 } kith_share_session;
 
 typedef enum kith_share_serve_kind {
-    KITH_SHARE_SERVE_HASHED,  /* the share is ready: its id is known, receivers are served from now on */
-    KITH_SHARE_SERVE_FAILED,  /* it is not: text. Nothing follows */
-    KITH_SHARE_SERVE_BEGAN,   /* a receiver with the right secret */
+    KITH_SHARE_SERVE_HASHED, /* all hashes are known, and so is the share's id */
+    KITH_SHARE_SERVE_FAILED, /* it cannot be served any more: text. Its sessions are told; nothing follows but their ends */
+    KITH_SHARE_SERVE_BEGAN,   /* a receiver that was admitted asked for the first content */
     KITH_SHARE_SERVE_DONE,    /* it has stored bytes in files */
     KITH_SHARE_SERVE_ENDED,   /* it has not: text */
     KITH_SHARE_SERVE_USED_UP, /* as often as it may */
@@ -31,36 +37,64 @@ typedef enum kith_share_serve_kind {
 
 typedef struct kith_share_serve_event {
     kith_share_serve_kind kind;
-    const kith_share_session *session; /* BEGAN, DONE, ENDED (then its id is 0 for one that never began) */
+    kith_shared *share;                /* NULL: of a receiver that was not admitted */
+    const kith_share_session *session; /* BEGAN, DONE, ENDED */
     uint64_t bytes, files;
     const char *text; /* valid for the call */
 } kith_share_serve_event;
 
 typedef struct kith_share_serve_config {
     kith_host *host;
-    kith_share_src *src; /* begun, not hashed; taken over, also on failure */
-    kith_bytes secret;   /* borrowed for the call */
-    /* Whether a peer, known by its authenticated id, may have the share; NULL: whoever has the secret. */
-    bool (*may)(void *ctx, const kith_peer_id *peer);
-    uint64_t times; /* how often it may be fetched whole; 0: as often as it is asked for */
+    const kith_signer *signer; /* the node's; borrowed */
     void (*event)(void *ctx, const kith_share_serve_event *ev);
     void *ctx;
 } kith_share_serve_config;
 
-/* Starts hashing. NULL: no memory. */
+/* Registers the protocol. NULL: no memory. */
 kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg);
-/* No more receivers; those that are served are told. Events end. */
+/* No more receivers; those that are served are told. Events end. Before the host's loop ends. */
 void kith_share_serve_stop(kith_share_serve *v);
-/* Ends one transfer, whose receiver is told that it was stopped. No event follows. False: there is none of that id. */
-bool kith_share_serve_cut(kith_share_serve *v, uint64_t id);
 /* After the host's loop has ended. NULL is fine. */
 void kith_share_serve_free(kith_share_serve *v);
 
+typedef struct kith_shared_config {
+    kith_share_src *src; /* begun, not hashed; taken over, also on failure */
+    uint64_t times;      /* how often it may be fetched whole, whoever asks; 0: as often as it is asked for */
+    /* Whether a peer, known by its authenticated id, may have it, besides being admitted otherwise; NULL: yes. */
+    bool (*may)(void *ctx, const kith_peer_id *peer);
+    void *ctx; /* of may */
+} kith_shared_config;
+
+/* Starts hashing, and serving: a receiver that comes early waits. It admits nobody until it is told whom. NULL: no memory, or too many. */
+kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg);
+/* No more of it: its receivers are told. It is freed with the rest. */
+void kith_shared_stop(kith_shared *s);
+/* Nothing more of it is sent for now, or again. */
+void kith_shared_pause(kith_shared *s, bool on);
+
+/* Gives out a capability: c's limits count, tag, nonce and id are set. KITH_ELIMIT: KITH_SHARE_GRANTS_MAX. */
+KITH_CHECK kith_err kith_shared_issue(kith_shared *s, kith_capability *c, kith_wr *w);
+/* Whoever has the code is admitted; a burnt one admits nobody any more. And a peer, by who it is. KITH_ELIMIT. */
+KITH_CHECK kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],
+                                     const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times);
+KITH_CHECK kith_err kith_shared_contact(kith_shared *s, const kith_peer_id *peer);
+/* Wrong guesses at the code so far. */
+uint32_t kith_shared_guesses(const kith_shared *s);
+
 /* Bytes hashed so far, of how many. */
-void kith_share_serve_hashed(const kith_share_serve *v, uint64_t *done, uint64_t *total);
-/* After HASHED. */
-const uint8_t *kith_share_serve_root(const kith_share_serve *v);
+void kith_shared_hashed(const kith_shared *s, uint64_t *done, uint64_t *total);
+/* The share's id; NULL before HASHED. */
+const uint8_t *kith_shared_id(const kith_shared *s);
+const kith_share_src *kith_shared_src(const kith_shared *s);
+
 /* Walks the transfers that are under way: start with NULL. The answer is valid until the loop goes on. */
 kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at);
+/* Ends one, or pauses it, or lets it go on. */
+void kith_share_session_stop(kith_share_session *at);
+void kith_share_session_pause(kith_share_session *at, bool on);
+
+/* Bytes per second of content that go out, of all shares and of one, in even parts to the transfers that are under way; 0: no limit. */
+void kith_share_serve_limit(kith_share_serve *v, uint64_t bytes_per_second);
+void kith_shared_limit(kith_shared *s, uint64_t bytes_per_second);
 
 #endif

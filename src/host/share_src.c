@@ -18,6 +18,7 @@
 
 #define SLICE_BYTES (16u << 20)
 #define SLICE_FILES 64
+#define ZEROS_MIN 4096 /* bytes; fewer are sent as they are */
 
 /* One thing on disk. */
 typedef struct item {
@@ -45,8 +46,8 @@ struct kith_share_src {
     const uint8_t **nodes; /* by entry; NULL for what is no file */
     size_t next;           /* slicing */
     uint64_t next_from;
-    /* sealed */
-    uint8_t *secret, *list, *list_nodes;
+    /* the list; roots when it is sealed */
+    uint8_t *list, *roots;
     kith_manifest manifest;
     kith_share_source source;
 };
@@ -101,9 +102,8 @@ void kith_share_src_free(kith_share_src *s)
     free(s->tops);
     free(s->arena);
     free(s->nodes);
-    free(s->secret);
     free(s->list);
-    free(s->list_nodes);
+    free(s->roots);
     free(s);
 }
 
@@ -424,6 +424,47 @@ out:
     return err;
 }
 
+static const uint8_t *tree_of(const void *ctx, size_t entry)
+{
+    const kith_share_src *s = ctx;
+    return s->nodes[entry];
+}
+
+/* The list, and what every receiver will ask of it. */
+static kith_err make_list(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX])
+{
+    size_t len = 0;
+    for (size_t i = 0; i < s->count; i++)
+        len += kith_manifest_entry_len(&s->entries[i]);
+    if (len > KITH_MANIFEST_MAX)
+        return fail(why, KITH_ELIMIT, "the list of files is longer than %u MiB; share them in parts",
+                    KITH_MANIFEST_MAX >> 20);
+    s->list = malloc(len);
+    s->roots = calloc(s->count, KITH_BLAKE3_LEN);
+    if (!s->list || !s->roots)
+        return fail(why, KITH_ENOMEM, "no memory for the list of files");
+    kith_wr w = kith_wr_of(kith_span_of(s->list, len));
+    for (size_t i = 0; i < s->count; i++)
+        kith_manifest_put_entry(&w, &s->entries[i]);
+    assert(!w.bad && w.len == len);
+    kith_manifest_fault fault = {0};
+    kith_err err =
+        kith_manifest_parse(kith_host_env(), kith_bytes_of(s->list, len), false, &s->manifest, &fault);
+    if (err) {
+        char path[KITH_SHARE_SRC_WHY_MAX / 2];
+        kith_share_src_path(s, fault.entry, path, sizeof path);
+        return fail(why, err, "cannot share %s: %s", path, fault.why ? fault.why : "no memory");
+    }
+    s->source = (kith_share_source){
+        .manifest = &s->manifest,
+        .roots = s->roots,
+        .nodes = tree_of,
+        .ctx = s,
+    };
+    kith_blake3_hash(kith_bytes_of(s->list, len), s->source.list_root);
+    return KITH_OK;
+}
+
 kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX])
 {
     if (s->count == 0)
@@ -449,10 +490,10 @@ kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX
             e->target = kith_bytes_str(s->items[i].target);
         if (e->type != KITH_ENTRY_FILE)
             continue;
-        e->root = s->nodes[i] = at;
+        s->nodes[i] = at;
         at += kith_tree_nodes(e->size) * KITH_BLAKE3_LEN;
     }
-    return KITH_OK;
+    return make_list(s, why);
 }
 
 void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *files, size_t *dirs,
@@ -482,11 +523,11 @@ static bool path_of(const kith_share_src *s, size_t i, char out[PATH_MAX])
     return !w.bad;
 }
 
-void kith_share_src_path(const kith_share_src *s, uint64_t blob, char *out, size_t size)
+void kith_share_src_path(const kith_share_src *s, size_t entry, char *out, size_t size)
 {
     char path[PATH_MAX] = "";
-    if (blob > 0 && blob <= s->count)
-        (void)path_of(s, (size_t)blob - 1, path);
+    if (entry < s->count)
+        (void)path_of(s, entry, path);
     (void)shown(path, out, size);
 }
 
@@ -540,11 +581,16 @@ static kith_share_code read_exactly(int fd, uint8_t *out, size_t n, uint64_t off
     return KITH_SHARE_NONE;
 }
 
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    return n >= ZEROS_MIN && p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
 void kith_share_src_read(const kith_share_src *s, kith_share_block *b)
 {
     for (size_t k = 0; k < b->count; k++) {
         kith_share_item *it = &b->items[k];
-        size_t i = (size_t)it->blob - 1;
+        size_t i = it->entry;
         struct stat st;
         int fd = open_item(s, i, &it->code);
         if (fd < 0)
@@ -553,6 +599,7 @@ void kith_share_src_read(const kith_share_src *s, kith_share_block *b)
         /* written to while we read? */
         if (!it->code && (fstat(fd, &st) || !same_file(s, i, &st)))
             it->code = KITH_SHARE_CHANGED;
+        it->zeros = !it->code && all_zero(b->buf + it->at, it->len);
         (void)close(fd);
     }
 }
@@ -595,7 +642,7 @@ static kith_err hash_failed(const kith_share_src *s, size_t i, kith_share_code c
                             char why[KITH_SHARE_SRC_WHY_MAX])
 {
     char path[KITH_SHARE_SRC_WHY_MAX / 2];
-    kith_share_src_path(s, i + 1, path, sizeof path);
+    kith_share_src_path(s, i, path, sizeof path);
     if (code == KITH_SHARE_CHANGED)
         return fail(why, KITH_EIO, "%s changed while it was being read; share it again when it is finished",
                     path);
@@ -645,50 +692,16 @@ void kith_share_src_hash(const kith_share_src *s, kith_share_slice *slice)
     free(buf);
 }
 
-kith_err kith_share_src_seal(kith_share_src *s, kith_bytes secret, char why[KITH_SHARE_SRC_WHY_MAX])
+void kith_share_src_seal(kith_share_src *s)
 {
-    size_t len = 0;
     for (size_t i = 0; i < s->count; i++) {
-        if (s->nodes[i])
-            kith_tree_join(s->arena + (s->nodes[i] - s->arena), s->entries[i].size);
-        len += kith_manifest_entry_len(&s->entries[i]);
+        if (!s->nodes[i] || s->entries[i].size == 0)
+            continue;
+        kith_tree_join(s->arena + (s->nodes[i] - s->arena), s->entries[i].size);
+        memcpy(s->roots + i * KITH_BLAKE3_LEN, s->nodes[i], KITH_BLAKE3_LEN);
     }
-    if (len > KITH_MANIFEST_MAX)
-        return fail(why, KITH_ELIMIT, "the list of files is longer than %u MiB; share them in parts",
-                    KITH_MANIFEST_MAX >> 20);
-    s->list = malloc(len);
-    s->list_nodes = malloc(kith_tree_nodes(len) * KITH_BLAKE3_LEN);
-    s->secret = malloc(secret.len);
-    if (!s->list || !s->list_nodes || !s->secret)
-        return fail(why, KITH_ENOMEM, "no memory for the list of files");
-    kith_wr w = kith_wr_of(kith_span_of(s->list, len));
-    for (size_t i = 0; i < s->count; i++)
-        kith_manifest_put_entry(&w, &s->entries[i]);
-    assert(!w.bad && w.len == len);
-    for (size_t l = 0; l < kith_tree_leaves(len); l++) {
-        size_t from = l * KITH_TREE_LEAF, n = len - from < KITH_TREE_LEAF ? len - from : KITH_TREE_LEAF;
-        kith_tree_leaf(s->list_nodes, len, l, kith_bytes_of(s->list + from, n));
-    }
-    kith_tree_join(s->list_nodes, len);
-    /* what every receiver will ask of it */
-    kith_manifest_fault fault = {0};
-    kith_err err =
-        kith_manifest_parse(kith_host_env(), kith_bytes_of(s->list, len), false, &s->manifest, &fault);
-    if (err) {
-        char path[KITH_SHARE_SRC_WHY_MAX / 2];
-        kith_share_src_path(s, fault.entry + 1, path, sizeof path);
-        return fail(why, err, "cannot share %s: %s", path, fault.why ? fault.why : "no memory");
-    }
-    memcpy(s->secret, secret.p, secret.len);
-    s->source = (kith_share_source){
-        .secret = kith_bytes_of(s->secret, secret.len),
-        .list = kith_bytes_of(s->list, len),
-        .list_nodes = s->list_nodes,
-        .manifest = &s->manifest,
-        .nodes = s->nodes,
-    };
-    memcpy(s->source.root, s->list_nodes, KITH_BLAKE3_LEN);
-    return KITH_OK;
+    s->source.known = s->count;
+    kith_share_id(s->source.list_root, s->roots, s->count, s->source.id);
 }
 
 const kith_share_source *kith_share_src_source(const kith_share_src *s)

@@ -20,7 +20,7 @@ void kith_share_src_free(kith_share_src *s); /* NULL is fine */
 
 /* Walks a file or folder; its last component is the name it gets. On failure why is set to a line for people. */
 KITH_CHECK kith_err kith_share_src_add(kith_share_src *s, const char *path, char why[KITH_SHARE_SRC_WHY_MAX]);
-/* After the last add: order, and room for the hashes. The same name twice, or nothing at all, is an error. */
+/* After the last add: order, the list, and room for the hashes. The same name twice, or nothing at all, is an error. */
 KITH_CHECK kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX]);
 
 /* One worker's portion of hashing. */
@@ -36,17 +36,16 @@ typedef struct kith_share_slice {
 bool kith_share_src_slice(kith_share_src *s, kith_share_slice *out);
 /* Hashes a portion. On any thread, several at once. */
 void kith_share_src_hash(const kith_share_src *s, kith_share_slice *slice);
-/* When all portions are hashed: the list and its id. */
-KITH_CHECK kith_err kith_share_src_seal(kith_share_src *s, kith_bytes secret,
-                                        char why[KITH_SHARE_SRC_WHY_MAX]);
+/* When all portions are hashed: the source's roots and id are there. */
+void kith_share_src_seal(kith_share_src *s);
 
 /* After begin: what there is. bytes, files, folders, links. */
 void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *files, size_t *dirs,
                            size_t *links);
-/* After seal; valid as long as s. */
+/* After begin; valid as long as s. Its roots are known after seal. */
 const kith_share_source *kith_share_src_source(const kith_share_src *s);
-/* The path of a blob's file as it was given, escaped, for messages. */
-void kith_share_src_path(const kith_share_src *s, uint64_t blob, char *out, size_t size);
+/* The path of an entry as it was given, escaped, for messages. */
+void kith_share_src_path(const kith_share_src *s, size_t entry, char *out, size_t size);
 
 /* Fills a block from the files, setting codes where that is not possible: CHANGED when a file is not the one that was hashed (by device,
  * inode, size or time of change). On any thread, several at once. */

@@ -107,7 +107,7 @@ another_share_of_the_same_peer_is_refused() {
 }
 
 a_stopped_receiver_says_how_to_go_on() {
-    head -c 300000000 /dev/zero >big; share_start stopped big || return 1
+    filler 300000000 >big; share_start stopped big || return 1
     mkdir out
     KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
@@ -123,7 +123,7 @@ a_stopped_receiver_says_how_to_go_on() {
 }
 
 what_was_kept_can_be_discarded() {
-    head -c 150000000 /dev/zero >big; share_start discarded big || return 1
+    filler 150000000 >big; share_start discarded big || return 1
     mkdir out
     KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
@@ -134,7 +134,7 @@ what_was_kept_can_be_discarded() {
     kill -INT $pid; kill -CONT $pid
     wait $pid; code=$?
     [ "$code" -eq 0 ] && { echo "    it was too quick to be stopped"; return 0; }
-    KITH_HOME=$work/home-get $there "$kith" get --discard "$ticket" -o out >"$work/get.out" 2>"$work/get.err"; code=$?
+    KITH_HOME=$work/home-get $there "$kith" get --discard -o out >"$work/get.out" 2>"$work/get.err"; code=$?
     exits 0 && grep -q "partial content of 1 share removed" "$work/get.out" && [ -z "$(ls -A out)" ]
 }
 
@@ -187,7 +187,7 @@ killed_ten_times_it_arrives_intact() {
 }
 
 a_killed_receiver_can_start_again() {
-    head -c 300000000 /dev/zero >big; share_start rkill big || return 1
+    filler 300000000 >big; share_start rkill big || return 1
     KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >/dev/null 2>&1 </dev/null &
     local pid=$!
     wait_until 10 test -e out/.kith-partial || return 1
@@ -197,7 +197,7 @@ a_killed_receiver_can_start_again() {
 }
 
 a_killed_sender_is_reported() {
-    head -c 400000000 /dev/zero >big; share_start skill big || return 1
+    filler 400000000 >big; share_start skill big || return 1
     KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
     wait_until 10 test -e out/.kith-partial || return 1
@@ -208,7 +208,7 @@ a_killed_sender_is_reported() {
 }
 
 a_sender_that_stops_is_reported() {
-    head -c 400000000 /dev/zero >big; share_start sstop big || return 1
+    filler 400000000 >big; share_start sstop big || return 1
     KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
     wait_until 10 test -e out/.kith-partial || return 1
@@ -221,7 +221,7 @@ a_sender_that_stops_is_reported() {
 a_full_disk_is_reported() {
     mkdir "$work/full"
     mount -t tmpfs -o size=8m tmpfs "$work/full" 2>/dev/null || { echo "skipped: a full disk is reported: no right to mount a tmpfs"; return 77; }
-    head -c 20000000 /dev/zero >big; share_start full big || return 1
+    filler 20000000 >big; share_start full big || return 1
     get "$ticket" -o "$work/full"
     exits 10 && said "too full" && [ -z "$(ls -A "$work/full")" ] || return 1
     share_stop

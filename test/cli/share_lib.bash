@@ -93,6 +93,9 @@ summary() {
     exit 0
 }
 
+# $1 bytes that are not zeros, which are not sent.
+filler() { yes kith | head -c "$1" || true; }
+
 # Files of all kinds in folder $1.
 mixed_folder() {
     mkdir -p "$1/empty folder" "$1/sub/deep"

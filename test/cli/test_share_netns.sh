@@ -32,7 +32,7 @@ the_default_addresses_reach_across() {
 }
 
 a_cut_cable_is_reported() {
-    head -c 400000000 /dev/zero >big; share_start cable big || return 1
+    filler 400000000 >big; share_start cable big || return 1
     KITH_HOME=$work/home-get $there timeout 120 "$kith" get "$ticket" -o out -y --ping-every 1s >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
     wait_until 10 test -e out/.kith-partial || return 1

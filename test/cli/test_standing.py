@@ -35,7 +35,7 @@ def who_sends_wrong_content_is_banned_and_who_does_not_is_worth_more():
             # One note is left while no node runs, the others while one does.
             failed = kith(a, "get", wrong, "-y", "--json", "-o", out, code=11).lines()[-1]
             with Up(a) as up:
-                kith(a, "get", wrong, "-y", "-o", out, code=11, err="not what the ticket stands for")
+                kith(a, "get", wrong, "-y", "-o", out, code=11, err="does not match its hash")
                 done = kith(a, "get", ticket, "-y", "--json", "-o", out).lines()
                 e = up.event("peer_banned", 20)
                 assert e["peer"] == failed["peer"] and e["reputation"]["banned_until"] > 0, e

@@ -17,8 +17,7 @@ enum { UNSAFE = 12, DAMAGED = 11 };
 static kith_entry entries[3000];
 static kith_manifest_place places[3000];
 static size_t count;
-static uint8_t content[2 * KITH_TREE_LEAF + 10], nodes[5 * 32], some_root[32];
-static const uint8_t *trees[3000];
+static uint8_t content[2 * KITH_TREE_LEAF + 10], nodes[5 * 32], some_root[32], roots[3000 * 32];
 
 static kith_entry *add(kith_entry_type type, size_t depth, const char *name)
 {
@@ -28,7 +27,7 @@ static kith_entry *add(kith_entry_type type, size_t depth, const char *name)
         e->size = 5;
         e->mode = 0644;
         kith_blake3_hash(kith_bytes_of("hello", 5), some_root);
-        e->root = some_root;
+        memcpy(roots + 32 * (count - 1), some_root, 32);
     } else if (type == KITH_ENTRY_DIR) {
         e->mode = 0755;
     }
@@ -162,7 +161,6 @@ static void wrong_content(void)
 {
     kith_entry *e = add(KITH_ENTRY_FILE, 0, "evil");
     e->size = sizeof content;
-    e->root = nodes;
 }
 
 /* The same, wrong only in the last leaf. */
@@ -178,6 +176,12 @@ static void small_wrong_content(void)
 
 static void malformed(void)
 {
+}
+
+/* A good share, and not the one that the ticket stands for. */
+static void another_id(void)
+{
+    add(KITH_ENTRY_FILE, 0, "evil");
 }
 
 static void endless(void)
@@ -216,18 +220,25 @@ static const struct mode {
     {"wrong_end", DAMAGED, wrong_end},
     {"small_wrong_content", DAMAGED, small_wrong_content},
     {"endless", DAMAGED, endless},
+    {"another_id", DAMAGED, another_id},
 };
 
 static const struct mode *mode;
 static kith_share_source source;
 static kith_manifest manifest; /* what the machine needs to know of sizes */
-static uint8_t list[1 << 20], list_nodes[16 * 32];
+static uint8_t list[1 << 20];
 static kith_host *host;
 
 static int die(const char *why)
 {
     fprintf(stderr, "hostile_sharer: %s\n", why);
     return 1;
+}
+
+static const uint8_t *nodes_of(const void *ctx, size_t entry)
+{
+    (void)ctx, (void)entry;
+    return nodes;
 }
 
 static void make_list(void)
@@ -240,26 +251,21 @@ static void make_list(void)
         kith_tree_leaf(nodes, sizeof content, l,
                        kith_bytes_of(content + l * KITH_TREE_LEAF, l == 2 ? 10 : KITH_TREE_LEAF));
     kith_tree_join(nodes, sizeof content);
+    uint32_t leaf = 0;
     for (size_t i = 0; i < count; i++) {
-        places[i] = (kith_manifest_place){.at = (uint32_t)w.len, .parent = KITH_ENTRY_TOP};
+        places[i] = (kith_manifest_place){.at = (uint32_t)w.len, .parent = KITH_ENTRY_TOP, .leaf = leaf};
+        leaf += (uint32_t)kith_manifest_leaves_of(entries[i].size);
         kith_manifest_put_entry(&w, &entries[i]);
-        trees[i] = nodes;
     }
+    if (mode->make == wrong_content || mode->make == wrong_end)
+        memcpy(roots, nodes, 32);
     if (mode->make == malformed)
         kith_put_bytes(&w, kith_bytes_of("\x0a\xff\xff\xff\xff\x0f evil", 11));
-    source.list = kith_wr_bytes(&w);
-    kith_tree_leaf(list_nodes, w.len, 0, source.list);
-    memcpy(source.root, list_nodes, 32);
-    source.list_nodes = list_nodes;
-    manifest = (kith_manifest){.list = source.list, .places = places, .count = count};
-    source.manifest = &manifest;
-    source.nodes = trees;
-    if (mode->make == endless) { /* a list that is as long as it may be, with a proof out of thin air */
-        source.list = kith_bytes_of(calloc(1, KITH_MANIFEST_MAX), KITH_MANIFEST_MAX);
-        source.list_nodes = calloc(kith_tree_nodes(KITH_MANIFEST_MAX), 32);
-        if (!source.list.p || !source.list_nodes)
-            exit(die("no memory"));
-    }
+    manifest = (kith_manifest){.list = kith_wr_bytes(&w), .places = places, .count = count, .leaves = leaf};
+    source = (kith_share_source){.manifest = &manifest, .roots = roots, .known = count, .nodes = nodes_of};
+    kith_blake3_hash(manifest.list, source.list_root);
+    if (mode->make == endless) /* a list that is longer than any may be */
+        manifest.list.len = KITH_MANIFEST_MAX + 1ull;
 }
 
 static void fill(kith_share_block *b)
@@ -326,11 +332,13 @@ int main(int argc, char **argv)
         kith_host_listen(host, &a, &ticket.addrs[0]))
         return die("cannot listen");
     make_list();
-    source.secret = kith_bytes_of(ticket.secret, 16);
     ticket.addr_count = 1;
     ticket.peer = *kith_node_id(kith_host_node(host));
-    ticket.secret_len = 16;
-    memcpy(ticket.root, source.root, 32);
+    const kith_capability cap = {.has_id = mode->make == another_id}; /* the id of nothing at all */
+    kith_wr c = kith_wr_of(kith_span_of(ticket.capability, sizeof ticket.capability));
+    if (kith_capability_put(&cap, cfg.node.signer, &c))
+        return die("no capability");
+    ticket.capability_len = c.len;
     const kith_protocol row = {
         .id = kith_bytes_str(KITH_SHARE_ID), .ops = &kith_share_tx_ops, .accept = on_accept, .user = &sink};
     if (kith_node_serve(kith_host_node(host), kith_host_now(host), &row))

@@ -21,7 +21,6 @@ static void check_entry(const kith_manifest *m, size_t i)
     assert((i + 1 < m->count ? m->places[i + 1].leaf : m->leaves) == m->places[i].leaf + leaves);
     for (uint64_t k = 0; k<leaves; k += leaves> 1 ? leaves - 1 : 1)
         assert(kith_manifest_leaf(m, m->places[i].leaf + k, &offset) == i && offset == k * KITH_TREE_LEAF);
-    assert((e.type == KITH_ENTRY_FILE) == (e.root != NULL));
     assert((e.type == KITH_ENTRY_LINK) == (e.target.len > 0));
     if (e.type == KITH_ENTRY_LINK)
         assert(e.target.p[0] != '/' && !memchr(e.target.p, 0, e.target.len));

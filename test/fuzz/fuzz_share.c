@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Fuzzes both machines of /kith/share/1: each against bytes from nowhere, and back to back over a wire that the input cuts and changes, with
+/* Fuzzes both machines of /kith/share/2: each against bytes from nowhere, and back to back over a wire that the input cuts and changes, with
  * an allocation that fails if the first byte says so. Whatever happens, what a receiver shows is what was shared. */
 #include "unit/share_world.h"
 
@@ -21,6 +21,17 @@ typedef struct both {
     kith_list disk;
     bool stored, rx_over, tx_over;
     kith_time now;
+    /* the sharer's owner: the share becomes known bit by bit */
+    kith_share_source source;
+    kith_leaves have;
+    /* the receiver's owner */
+    uint8_t *list, *roots;
+    uint64_t list_size;
+    kith_manifest manifest;
+    kith_share_view view;
+    kith_share_plan *plan;
+    int number;
+    uint64_t next_id;
 } both;
 
 static void make_share(void)
@@ -33,48 +44,142 @@ static void make_share(void)
     world_add(&the_share, KITH_ENTRY_FILE, 1, "s", 100);
     world_add(&the_share, KITH_ENTRY_FILE, 1, "t", 3);
     world_add(&the_share, KITH_ENTRY_LINK, 0, "l", 0);
+    world_add_zeros(&the_share, "z", KITH_TREE_LEAF + 7000, KITH_TREE_LEAF - 1, 1);
     world_seal(&the_share, &share_env);
 }
 
-static void shown(const kith_share_block *b)
+static void shown(both *w, const kith_share_block *b)
 {
     for (size_t i = 0; i < b->count; i++) {
         const kith_share_item *it = &b->items[i];
-        assert(it->blob > 0 && it->blob <= the_share.count);
-        size_t e = (size_t)it->blob - 1;
-        assert(the_share.entries[e].type == KITH_ENTRY_FILE);
-        assert(it->len <= the_share.entries[e].size && it->offset <= the_share.entries[e].size - it->len);
-        assert(it->code ? it->len == 0
-                        : memcmp(b->buf + it->at, the_share.content[e] + it->offset, it->len) == 0);
+        assert(it->entry < the_share.count);
+        const kith_entry *e = &the_share.entries[it->entry];
+        assert(e->type == KITH_ENTRY_FILE);
+        assert(it->len <= e->size && it->offset <= e->size - it->len);
+        const uint8_t *want = the_share.content[it->entry] + it->offset;
+        if (it->code) {
+            assert(it->len == 0);
+            if (kith_share_plan_refused(w->plan, w->number, it->request, (uint32_t)it->leaf)) {
+                uint32_t first = w->manifest.places[it->entry].leaf;
+                kith_share_plan_settle(w->plan, first, first + (uint32_t)kith_manifest_leaves_of(e->size));
+            }
+            continue;
+        }
+        assert(it->zeros ? world_zero(want, it->len) : memcmp(b->buf + it->at, want, it->len) == 0);
+        (void)kith_share_plan_got(w->plan, w->now, w->number, it->request, (uint32_t)it->leaf, it->len);
+    }
+}
+
+static uint32_t leaves_before(const kith_manifest *m, size_t entries)
+{
+    return entries < m->count ? m->places[entries].leaf : (uint32_t)m->leaves;
+}
+
+static void rx_listed(both *w)
+{
+    kith_manifest_fault fault;
+    if (kith_manifest_parse(&env, kith_bytes_of(w->list, (size_t)w->list_size), false, &w->manifest,
+                            &fault)) {
+        assert(heap.fail_at);
+        kith_share_rx_stop(w->rx, KITH_SHARE_INTERNAL);
+        return;
+    }
+    assert(w->manifest.count ==
+           the_share.count); /* it has the root that it should have, or nothing is shown */
+    const kith_share_plan_config cfg = {.env = env, .manifest = &w->manifest};
+    w->plan = kith_share_plan_new(&cfg);
+    w->roots = calloc(w->manifest.count, KITH_BLAKE3_LEN);
+    assert(w->roots);
+    if (!w->plan) {
+        kith_share_rx_stop(w->rx, KITH_SHARE_INTERNAL);
+        return;
+    }
+    w->number = kith_share_plan_join(w->plan, w->now, kith_share_rx_have(w->rx));
+    kith_share_plan_want(w->plan, 0, (uint32_t)w->manifest.leaves);
+    w->view = (kith_share_view){.manifest = &w->manifest, .roots = w->roots};
+    kith_share_rx_use(w->rx, w->now, &w->view);
+    kith_share_rx_get_roots(w->rx, w->now, w->roots, 0);
+}
+
+static void rx_offered(both *w, const kith_share_rx_event *ev)
+{
+    if (w->list || memcmp(ev->root.p, the_share.source.list_root, KITH_BLAKE3_LEN) != 0 ||
+        ev->list_size > 1 << 20) {
+        kith_share_rx_stop(w->rx, KITH_SHARE_DECLINED); /* another share: the owner looks at that */
+        return;
+    }
+    w->list_size = ev->list_size;
+    w->list = calloc(1, (size_t)w->list_size);
+    assert(w->list);
+    kith_share_rx_get_list(w->rx, w->now, w->list);
+}
+
+/* Roots are the owner's to judge: those of this share are known here. */
+static void rx_rooted(both *w)
+{
+    size_t n = kith_share_rx_roots(w->rx);
+    if (memcmp(w->roots, the_share.roots, n * KITH_BLAKE3_LEN) == 0)
+        w->view.known = n;
+    else
+        kith_share_rx_stop(w->rx, KITH_SHARE_BAD_DATA);
+}
+
+static void rx_ask(both *w, unsigned op)
+{
+    kith_leaf_range ranges[KITH_SHARE_RANGES];
+    uint64_t id = 0;
+    size_t n, knows = kith_share_rx_knows(w->rx);
+    if (op & 64 && w->next_id > 1) {
+        kith_share_rx_cancel(w->rx, w->next_id - 1);
+        kith_share_plan_want(w->plan, 0, 1);
+    }
+    kith_share_plan_limit(w->plan, w->number,
+                          leaves_before(&w->manifest, knows < w->view.known ? knows : w->view.known));
+    while ((n = kith_share_plan_next(w->plan, w->now, w->number, w->next_id, ranges)) > 0) {
+        if (kith_share_rx_request(w->rx, w->now, ranges, n, &id)) {
+            kith_share_plan_ended(w->plan, w->number, w->next_id);
+            break;
+        }
+        w->next_id = id + 1;
+    }
+    kith_share_plan_check(w->plan);
+    if (kith_share_plan_err(w->plan))
+        kith_share_rx_stop(w->rx, KITH_SHARE_INTERNAL);
+    else if (!w->stored && kith_share_plan_missing(w->plan)->total == 0 && kith_list_empty(&w->disk) &&
+             w->view.known == w->manifest.count) {
+        w->stored = true;
+        kith_share_rx_finish(w->rx, 1, 1);
     }
 }
 
 static void rx_events(both *w, unsigned op)
 {
     kith_share_rx_event ev;
+    bool over = false;
     kith_share_rx_check(w->rx);
     while (kith_share_rx_next(w->rx, &ev)) {
-        kith_err e = KITH_OK;
-        if (ev.kind == KITH_SHARE_RX_LIST) {
-            uint8_t skip[16] = {(uint8_t)(op & 64), 0, 0, (uint8_t)(op & 32)};
-            assert(kith_share_rx_manifest(w->rx)->count == the_share.count);
-            e = kith_share_rx_accept(w->rx, w->now, skip, NULL);
-            assert(e == KITH_OK || heap.fail_at);
+        if (ev.kind == KITH_SHARE_RX_OFFER) {
+            rx_offered(w, &ev);
+        } else if (ev.kind == KITH_SHARE_RX_LIST) {
+            rx_listed(w);
+        } else if (ev.kind == KITH_SHARE_RX_ROOTS) {
+            rx_rooted(w);
+        } else if (ev.kind == KITH_SHARE_RX_ENDED) {
+            kith_share_plan_ended(w->plan, w->number, ev.id);
         } else if (ev.kind == KITH_SHARE_RX_BLOCK) {
-            shown(ev.block);
+            shown(w, ev.block);
             kith_list_push(&w->disk, &ev.block->link);
-        } else if (ev.kind == KITH_SHARE_RX_STORED) {
-            w->stored = true;
         } else if (ev.kind == KITH_SHARE_RX_FAILED) {
             assert(ev.why && ev.err);
+            over = true;
         }
     }
     assert(!kith_share_rx_ops.pending(w->rx));
     kith_link *k = op & 16 ? NULL : kith_list_pop(&w->disk);
     if (k)
         kith_share_rx_stored(w->rx, w->now, KITH_OF(k, kith_share_block, link));
-    if (w->stored && kith_list_empty(&w->disk))
-        kith_share_rx_finish(w->rx, 1, 1);
+    if (w->plan && !over && !w->rx_over)
+        rx_ask(w, op);
     kith_share_rx_check(w->rx);
 }
 
@@ -84,7 +189,7 @@ static void tx_events(both *w, unsigned op)
     kith_share_tx_check(w->tx);
     while (kith_share_tx_next(w->tx, &ev)) {
         if (ev.kind == KITH_SHARE_TX_ASKED)
-            kith_share_tx_admit(w->tx, w->now, &the_share.source);
+            kith_share_tx_admit(w->tx, w->now, &w->source);
         else if (ev.kind == KITH_SHARE_TX_READ)
             w->reads[w->read_count++] = ev.block;
     }
@@ -97,6 +202,18 @@ static void tx_events(both *w, unsigned op)
         kith_share_tx_filled(w->tx, w->now, b);
     }
     kith_share_tx_check(w->tx);
+}
+
+/* What is shared becomes known. */
+static void learn(both *w, size_t n)
+{
+    if (!w->source.manifest)
+        w->source.manifest = &the_share.manifest;
+    else if (w->source.known < the_share.count)
+        w->source.known += n % 4 <= the_share.count - w->source.known ? n % 4 : 1;
+    if (w->source.have)
+        assert(kith_leaves_add(&w->have, &share_env, (uint32_t)n % 4, (uint32_t)(n % 4 + n % 3)) == KITH_OK);
+    kith_share_tx_update(w->tx, w->now);
 }
 
 /* ---- the stream under each machine ---- */
@@ -137,7 +254,7 @@ static void settle(both *w, unsigned op)
         if (ops->deadline(m) <= w->now)
             ops->tick(m, w->now);
         assert(ops->deadline(m) > w->now);
-        assert(i || ops->held(m) <= KITH_SHARE_RX_REQUESTS * KITH_SHARE_RX_REQUEST_BYTES);
+        assert(i || ops->held(m) <= KITH_SHARE_REQUESTS * KITH_SHARE_REQUEST_LEAVES * (size_t)KITH_TREE_LEAF);
         if (ops->want(m) == KITH_STREAM_RESET) {
             *over = true;
             ops->gone(m, w->now, KITH_ERESET);
@@ -151,12 +268,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t wire[1 << 19];
     make_share();
-    both w = {.now = KITH_SEC(1)};
+    both w = {.now = KITH_SEC(1), .number = -1, .next_id = 1, .source = the_share.source};
     kith_list_init(&w.disk);
     kith_rd r = kith_rd_of(kith_bytes_of(data, size));
     heap = (world_heap){.fail_at = size ? kith_get_u8(&r) : 0};
-    kith_share_rx_config cfg = {.env = env, .secret = the_share.source.secret};
-    memcpy(cfg.root, the_share.source.root, sizeof cfg.root);
+    unsigned how = r.in.len ? kith_get_u8(&r) : 0;
+    if (how & 1) { /* it is still walked and hashed */
+        w.source.manifest = NULL;
+        w.source.known = 0;
+    } else if (how & 2) {
+        w.source.have = &w.have;
+    }
+    const kith_share_rx_config cfg = {
+        .env = env,
+        .capability = kith_bytes_str(how & 12 ? "capability" : ""),
+        .code_tag = kith_bytes_str((how & 12) == 0 ? "code" : ""),
+        .swarm = how & 4,
+    };
     w.rx = kith_share_rx_new(&cfg, w.now);
     w.tx = kith_share_tx_new(&env, w.now);
     assert((w.rx && w.tx) || heap.fail_at);
@@ -201,7 +329,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             w.now += KITH_SEC(n);
             break;
         case 7:
-            switch (n % 6) {
+            switch (n % 10) {
             case 0:
                 if (!w.rx_over)
                     kith_share_rx_ops.eof(w.rx, w.now);
@@ -226,6 +354,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     kith_share_tx_ops.gone(w.tx, w.now, op & 8 ? KITH_OK : KITH_ERESET);
                 w.tx_over = true;
                 break;
+            case 6:
+                learn(&w, op >> 3);
+                break;
+            case 7:
+                kith_share_tx_pause(w.tx, w.now, op & 8);
+                break;
+            case 8:
+                kith_share_rx_pause(w.rx, w.now, op & 8);
+                break;
+            case 9:
+                kith_share_tx_allow(w.tx, n * 1000, op & 8 ? KITH_TREE_LEAF : 0);
+                break;
             }
             break;
         }
@@ -236,6 +376,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (w.tx)
         kith_share_tx_ops.free(w.tx);
     kith_share_blocks_free(&w.disk);
+    kith_share_plan_free(w.plan);
+    kith_manifest_fini(&w.manifest, &env);
+    kith_leaves_fini(&w.have, &share_env);
+    free(w.list);
+    free(w.roots);
     while (w.read_count > 0)
         kith_share_block_free(w.reads[--w.read_count]);
     assert(heap.live == 0);

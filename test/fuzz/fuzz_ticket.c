@@ -42,14 +42,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(why);
         return 0;
     }
-    assert(t.addr_count <= KITH_TICKET_ADDRS_MAX && t.secret_len >= KITH_TICKET_SECRET_LEN &&
-           t.secret_len <= KITH_TICKET_SECRET_MAX);
+    kith_capability c;
+    assert(t.addr_count <= KITH_TICKET_ADDRS_MAX && t.capability_len <= KITH_CAPABILITY_MAX);
+    e = kith_capability_parse(kith_bytes_of(t.capability, t.capability_len), &c);
+    assert(e == KITH_OK && c.only_count <= KITH_CAPABILITY_ONLY_MAX);
     w = kith_wr_of(kith_span_of(text, sizeof text));
     e = kith_ticket_text(&t, &w);
     assert(e == KITH_OK);
     e = kith_ticket_parse(kith_wr_bytes(&w), &back, &why);
     assert(e == KITH_OK && back.addr_count <= t.addr_count && kith_peer_id_eq(&t.peer, &back.peer));
     assert(kith_pq_id_eq(&t.pq, &back.pq));
-    assert(memcmp(t.root, back.root, sizeof t.root) == 0 && memcmp(t.secret, back.secret, t.secret_len) == 0);
+    assert(t.capability_len == back.capability_len &&
+           memcmp(t.capability, back.capability, t.capability_len) == 0);
     return 0;
 }

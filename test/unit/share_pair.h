@@ -27,17 +27,27 @@ typedef struct pair {
     kith_time now;
     bool tx_gone, rx_gone, tx_fin, rx_fin;
     /* the receiver's owner */
+    uint8_t *list, *roots;
+    kith_manifest manifest;
+    kith_share_view view;
+    kith_share_plan *plan;
+    int source;
+    uint64_t next_id;
+    kith_manifest_fault fault; /* of the list */
     uint8_t *files[WORLD_FILES_MAX];
-    uint64_t have[WORLD_FILES_MAX];
+    uint64_t have[WORLD_FILES_MAX]; /* bytes that have come */
     kith_share_code lost[WORLD_FILES_MAX];
     const uint8_t *skip;
-    bool listed, stored, done;
+    bool listed, stored, done, offered, hold; /* hold: asks for nothing by itself */
+    uint64_t waits, wait_done, ended;
+    bool paused;
     kith_share_rx_event rx_failed; /* kind FAILED when it failed */
     kith_list disk;                /* blocks that are being "written" */
     /* the sharer's owner */
     kith_share_block *reads[KITH_SHARE_TX_BLOCKS]; /* blocks that are being "read" */
     size_t read_count;
-    bool asked, receipt;
+    bool asked, refuse, receipt, tx_paused;
+    kith_share_source *source_of; /* what is admitted to; NULL: the share's */
     uint64_t receipt_files, receipt_bytes;
     kith_share_tx_event tx_failed;
     size_t break_entry; /* its reads fail with break_code from break_offset on; SIZE_MAX: none */
@@ -47,12 +57,16 @@ typedef struct pair {
     uint64_t rx_bytes; /* through the receiver's recv */
 } pair;
 
+#define TOKEN "a capability, which is for the owner to judge"
+
 static inline pair *pair_new(world_share *s)
 {
     pair *p = calloc(1, sizeof *p);
     assert_non_null(p);
     p->share = s;
     p->now = KITH_SEC(1);
+    p->source = -1;
+    p->next_id = 1;
     p->break_entry = SIZE_MAX;
     p->chunk_max = 70000;
     kith_list_init(&p->disk);
@@ -64,8 +78,7 @@ static inline pair *pair_new(world_share *s)
             assert_non_null(p->files[i]);
         }
     }
-    kith_share_rx_config cfg = {.env = env, .secret = s->source.secret};
-    memcpy(cfg.root, s->source.root, sizeof cfg.root);
+    kith_share_rx_config cfg = {.env = env, .capability = kith_bytes_str(TOKEN)};
     p->rx = kith_share_rx_new(&cfg, p->now);
     p->tx = kith_share_tx_new(&env, p->now);
     return p;
@@ -82,51 +95,140 @@ static inline void pair_free(pair *p)
         kith_share_block_free(p->reads[i]);
     for (size_t i = 0; i < p->share->count; i++)
         free(p->files[i]);
+    kith_share_plan_free(p->plan);
+    kith_manifest_fini(&p->manifest, &env);
+    free(p->list);
+    free(p->roots);
     free(p);
     assert_int_equal(heap.live, 0);
+}
+
+static inline uint32_t leaves_end(const kith_manifest *m, size_t entries)
+{
+    return entries < m->count ? m->places[entries].leaf : (uint32_t)m->leaves;
+}
+
+/* Asks for all that the plan wants of the source. */
+static inline void rx_ask(pair *p)
+{
+    kith_leaf_range ranges[KITH_SHARE_RANGES];
+    size_t n;
+    uint64_t id = 0;
+    if (!p->plan || p->hold)
+        return;
+    size_t knows = kith_share_rx_knows(p->rx);
+    kith_share_plan_limit(p->plan, p->source,
+                          leaves_end(&p->manifest, knows < p->view.known ? knows : p->view.known));
+    while ((n = kith_share_plan_next(p->plan, p->now, p->source, p->next_id, ranges)) > 0) {
+        if (kith_share_rx_request(p->rx, p->now, ranges, n, &id)) {
+            kith_share_plan_ended(p->plan, p->source, p->next_id);
+            break;
+        }
+        assert_int_equal(id, p->next_id);
+        p->next_id++;
+    }
+    kith_share_plan_check(p->plan);
+}
+
+static inline void rx_refused(pair *p, const kith_share_item *it)
+{
+    uint32_t first = p->manifest.places[it->entry].leaf;
+    p->lost[it->entry] = it->code;
+    assert_true(kith_share_plan_refused(p->plan, p->source, it->request, (uint32_t)it->leaf));
+    kith_share_plan_settle(
+        p->plan, first,
+        first + (uint32_t)kith_manifest_leaves_of(kith_manifest_entry(&p->manifest, it->entry).size));
 }
 
 static inline void rx_block(pair *p, const kith_share_block *b)
 {
     for (size_t i = 0; i < b->count; i++) {
         const kith_share_item *it = &b->items[i];
-        size_t e = (size_t)it->blob - 1;
-        assert_true(it->blob > 0 && e < p->share->count);
+        size_t e = it->entry;
+        uint64_t offset;
+        assert_true(e < p->share->count);
+        assert_int_equal(kith_manifest_leaf(&p->manifest, it->leaf, &offset), e);
+        assert_int_equal(offset, it->offset);
         if (it->code) {
-            p->lost[e] = it->code;
+            rx_refused(p, it);
             continue;
         }
-        if (!p->lost[e])
-            assert_int_equal(it->offset, p->have[e]); /* in order, no gap */
-        p->have[e] = it->offset + it->len;
-        assert_true(p->have[e] <= p->share->entries[e].size);
-        memcpy(p->files[e] + it->offset, b->buf + it->at, it->len);
+        assert_true(it->offset + it->len <= p->share->entries[e].size);
+        if (kith_share_plan_got(p->plan, p->now, p->source, it->request, (uint32_t)it->leaf, it->len))
+            p->have[e] += it->len;
+        if (it->zeros)
+            memset(p->files[e] + it->offset, 0, it->len);
+        else
+            memcpy(p->files[e] + it->offset, b->buf + it->at, it->len);
     }
+}
+
+/* The list is here: everything that is not skipped is wanted. */
+static inline void rx_list(pair *p, uint64_t size)
+{
+    kith_err e =
+        kith_manifest_parse(&env, kith_bytes_of(p->list, (size_t)size), false, &p->manifest, &p->fault);
+    if (e) {
+        kith_share_rx_stop(p->rx, e == KITH_ENOMEM ? KITH_SHARE_INTERNAL : KITH_SHARE_DECLINED);
+        p->rx_failed = (kith_share_rx_event){.kind = KITH_SHARE_RX_FAILED, .err = e};
+        return;
+    }
+    p->listed = true;
+    const kith_share_plan_config cfg = {.env = env, .manifest = &p->manifest};
+    p->plan = kith_share_plan_new(&cfg);
+    p->roots = calloc(p->manifest.count, KITH_BLAKE3_LEN);
+    assert_non_null(p->roots);
+    if (!p->plan) {
+        kith_share_rx_stop(p->rx, KITH_SHARE_INTERNAL);
+        p->rx_failed = (kith_share_rx_event){.kind = KITH_SHARE_RX_FAILED, .err = KITH_ENOMEM};
+        return;
+    }
+    p->source = kith_share_plan_join(p->plan, p->now, kith_share_rx_have(p->rx));
+    for (size_t i = 0; i < p->manifest.count; i++) {
+        if (!p->skip || !p->skip[i])
+            kith_share_plan_want(p->plan, p->manifest.places[i].leaf, leaves_end(&p->manifest, i + 1));
+    }
+    p->view = (kith_share_view){.manifest = &p->manifest, .roots = p->roots};
+    kith_share_rx_use(p->rx, p->now, &p->view);
+    kith_share_rx_get_roots(p->rx, p->now, p->roots, 0);
 }
 
 static inline bool rx_events(pair *p, uint64_t *rnd)
 {
     bool any = false;
+    static uint64_t list_size;
     kith_share_rx_event ev;
     kith_share_rx_check(p->rx);
     while (kith_share_rx_next(p->rx, &ev)) {
         any = true;
         switch (ev.kind) {
-        case KITH_SHARE_RX_LIST: {
-            p->listed = true;
-            const kith_manifest *m = kith_share_rx_manifest(p->rx);
-            assert_int_equal(m->count, p->share->count);
-            kith_err e = kith_share_rx_accept(p->rx, p->now, p->skip, NULL);
-            if (e)
-                kith_share_rx_stop(p->rx, KITH_SHARE_INTERNAL);
+        case KITH_SHARE_RX_OFFER:
+            p->offered = true;
+            list_size = ev.list_size;
+            p->list = calloc(1, (size_t)list_size);
+            assert_non_null(p->list);
+            kith_share_rx_get_list(p->rx, p->now, p->list);
             break;
-        }
+        case KITH_SHARE_RX_LIST:
+            rx_list(p, list_size);
+            break;
+        case KITH_SHARE_RX_ROOTS:
+            p->view.known = kith_share_rx_roots(p->rx);
+            break;
+        case KITH_SHARE_RX_WAIT:
+            p->waits++;
+            p->wait_done = ev.done;
+            break;
+        case KITH_SHARE_RX_PAUSED:
+            p->paused = ev.on;
+            break;
+        case KITH_SHARE_RX_ENDED:
+            p->ended = ev.id;
+            kith_share_plan_ended(p->plan, p->source, ev.id);
+            break;
         case KITH_SHARE_RX_BLOCK:
             rx_block(p, ev.block);
             kith_list_push(&p->disk, &ev.block->link);
-            break;
-        case KITH_SHARE_RX_STORED:
-            p->stored = true;
             break;
         case KITH_SHARE_RX_DONE:
             p->done = true;
@@ -134,6 +236,17 @@ static inline bool rx_events(pair *p, uint64_t *rnd)
         case KITH_SHARE_RX_FAILED:
             p->rx_failed = ev;
             break;
+        case KITH_SHARE_RX_PAKE:
+        case KITH_SHARE_RX_HAVE:
+        case KITH_SHARE_RX_PEERS:
+            break;
+        }
+    }
+    if (p->rx_failed.kind != KITH_SHARE_RX_FAILED && p->plan) {
+        rx_ask(p);
+        if (kith_share_plan_err(p->plan)) {
+            kith_share_rx_stop(p->rx, KITH_SHARE_INTERNAL);
+            p->rx_failed = (kith_share_rx_event){.kind = KITH_SHARE_RX_FAILED, .err = KITH_ENOMEM};
         }
     }
     while (!kith_list_empty(&p->disk) && world_rand(rnd, 3) > 0) {
@@ -141,10 +254,15 @@ static inline bool rx_events(pair *p, uint64_t *rnd)
         kith_share_rx_stored(p->rx, p->now, b);
         any = true;
     }
-    if (p->stored && kith_list_empty(&p->disk)) {
-        p->stored = false;
-        uint64_t bytes, files;
-        kith_share_rx_progress(p->rx, &bytes, &files);
+    if (!p->stored && p->plan && !p->hold && kith_list_empty(&p->disk) &&
+        kith_share_plan_missing(p->plan)->total == 0 && p->view.known == p->manifest.count &&
+        p->rx_failed.kind != KITH_SHARE_RX_FAILED) {
+        uint64_t bytes = 0, files = 0;
+        p->stored = true;
+        for (size_t i = 0; i < p->manifest.count; i++) {
+            bytes += p->lost[i] ? 0 : p->have[i];
+            files += p->have[i] > 0 && p->have[i] == p->share->entries[i].size;
+        }
         kith_share_rx_finish(p->rx, files, bytes);
         any = true;
     }
@@ -162,7 +280,11 @@ static inline bool tx_events(pair *p, uint64_t *rnd)
         switch (ev.kind) {
         case KITH_SHARE_TX_ASKED:
             p->asked = true;
-            kith_share_tx_admit(p->tx, p->now, &p->share->source);
+            assert_true(kith_bytes_eq_str(ev.capability, TOKEN));
+            if (p->refuse)
+                kith_share_tx_stop(p->tx, KITH_SHARE_REFUSED);
+            else
+                kith_share_tx_admit(p->tx, p->now, p->source_of ? p->source_of : &p->share->source);
             break;
         case KITH_SHARE_TX_READ:
             assert_true(p->read_count < KITH_SHARE_TX_BLOCKS);
@@ -176,6 +298,12 @@ static inline bool tx_events(pair *p, uint64_t *rnd)
         case KITH_SHARE_TX_FAILED:
             p->tx_failed = ev;
             break;
+        case KITH_SHARE_TX_PAUSED:
+            p->tx_paused = ev.on;
+            break;
+        case KITH_SHARE_TX_PAKE:
+        case KITH_SHARE_TX_PEERS:
+            break;
         }
     }
     while (p->read_count > 0 && world_rand(rnd, 3) > 0) { /* the disk answers in any order */
@@ -183,7 +311,7 @@ static inline bool tx_events(pair *p, uint64_t *rnd)
         kith_share_block *b = p->reads[i];
         p->reads[i] = p->reads[--p->read_count];
         for (size_t k = 0; k < b->count; k++) {
-            if (b->items[k].blob == p->break_entry + 1 && b->items[k].offset >= p->break_offset)
+            if (b->items[k].entry == p->break_entry && b->items[k].offset >= p->break_offset)
                 b->items[k].code = p->break_code;
         }
         world_fill(p->share, b);
@@ -282,6 +410,7 @@ static inline world_share *mixed_share(void)
     world_add(s, KITH_ENTRY_FILE, 0, "c", KITH_TREE_LEAF + 1);
     world_add(s, KITH_ENTRY_FILE, 0, "d", 1);
     world_add(s, KITH_ENTRY_FILE, 0, "e", 2 * KITH_TREE_LEAF);
+    world_add_zeros(s, "h-holes", 3 * KITH_TREE_LEAF + 5000, KITH_TREE_LEAF, KITH_TREE_LEAF + 1);
     world_add(s, KITH_ENTRY_DIR, 0, "z", 0);
     world_seal(s, &share_env);
     return s;
@@ -298,7 +427,8 @@ static inline void same_files(const pair *p)
             continue;
         }
         assert_int_equal(p->have[i], e->size);
-        assert_memory_equal(p->files[i], p->share->content[i], e->size);
+        if (e->size > 0)
+            assert_memory_equal(p->files[i], p->share->content[i], e->size);
     }
 }
 

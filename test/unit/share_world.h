@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "apps/share_plan.h"
 #include "apps/share_rx.h"
 #include "apps/share_tx.h"
 
@@ -56,7 +57,7 @@ typedef struct world_share {
     uint8_t *nodes[WORLD_FILES_MAX];
     char names[WORLD_FILES_MAX][16];
     size_t count;
-    uint8_t *list, *list_nodes;
+    uint8_t *list, *roots;
     kith_manifest manifest;
     kith_share_source source;
 } world_share;
@@ -97,33 +98,55 @@ static inline void world_add(world_share *s, kith_entry_type type, size_t depth,
         memcpy(s->content[i] + k, &x, size - k < 8 ? (size_t)(size - k) : 8);
     }
     s->nodes[i] = world_tree(s->content[i], size);
-    s->entries[i].root = s->nodes[i];
 }
 
-/* Makes the list and its tree. */
+/* A file of zeros but for n bytes. */
+static inline void world_add_zeros(world_share *s, const char *name, uint64_t size, uint64_t from, size_t n)
+{
+    world_add(s, KITH_ENTRY_FILE, 0, name, size);
+    size_t i = s->count - 1;
+    memset(s->content[i], 0, (size_t)from);
+    memset(s->content[i] + from + n, 0, (size_t)(size - from) - n);
+    free(s->nodes[i]);
+    s->nodes[i] = world_tree(s->content[i], size);
+}
+
+static inline const uint8_t *world_nodes(const void *ctx, size_t entry)
+{
+    const world_share *s = ctx;
+    return s->nodes[entry];
+}
+
+/* Makes the list and the hashes; all of them are known. */
 static inline void world_seal(world_share *s, const kith_env *env)
 {
     size_t len = 0;
     for (size_t i = 0; i < s->count; i++)
         len += kith_manifest_entry_len(&s->entries[i]);
     s->list = malloc(len + 1);
-    assert(s->list);
+    s->roots = calloc(s->count, KITH_BLAKE3_LEN);
+    assert(s->list && s->roots);
     kith_wr w = kith_wr_of(kith_span_of(s->list, len));
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; i < s->count; i++) {
         kith_manifest_put_entry(&w, &s->entries[i]);
+        if (s->nodes[i] && s->entries[i].size > 0)
+            memcpy(s->roots + i * KITH_BLAKE3_LEN, s->nodes[i], KITH_BLAKE3_LEN);
+    }
     assert(!w.bad && w.len == len);
-    s->list_nodes = world_tree(s->list, len);
     kith_manifest_fault fault;
     kith_err e = kith_manifest_parse(env, kith_bytes_of(s->list, len), false, &s->manifest, &fault);
     assert(e == KITH_OK);
+    (void)e;
     s->source = (kith_share_source){
-        .secret = kith_bytes_str("0123456789abcdef"),
-        .list = kith_bytes_of(s->list, len),
-        .list_nodes = s->list_nodes,
         .manifest = &s->manifest,
-        .nodes = (const uint8_t *const *)s->nodes,
+        .roots = s->roots,
+        .known = s->count,
+        .nodes = world_nodes,
+        .ctx = s,
+        .name = kith_bytes_str("ann"),
     };
-    memcpy(s->source.root, s->list_nodes, KITH_BLAKE3_LEN);
+    kith_blake3_hash(kith_bytes_of(s->list, len), s->source.list_root);
+    kith_share_id(s->source.list_root, s->roots, s->count, s->source.id);
 }
 
 static inline void world_share_free(world_share *s, const kith_env *env)
@@ -133,8 +156,13 @@ static inline void world_share_free(world_share *s, const kith_env *env)
         free(s->nodes[i]);
     }
     free(s->list);
-    free(s->list_nodes);
+    free(s->roots);
     kith_manifest_fini(&s->manifest, env);
+}
+
+static inline bool world_zero(const uint8_t *p, size_t n)
+{
+    return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
 /* The sharer's owner: fills a block from memory. */
@@ -142,8 +170,13 @@ static inline void world_fill(const world_share *s, kith_share_block *b)
 {
     for (size_t i = 0; i < b->count; i++) {
         const kith_share_item *it = &b->items[i];
-        if (!it->code)
-            memcpy(b->buf + it->at, s->content[it->blob - 1] + it->offset, it->len);
+        if (it->code)
+            continue;
+        const uint8_t *from = s->content[it->entry] + it->offset;
+        if (world_zero(from, it->len))
+            b->items[i].zeros = true;
+        else
+            memcpy(b->buf + it->at, from, it->len);
     }
 }
 

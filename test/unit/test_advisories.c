@@ -248,16 +248,13 @@ static void refused(const char *bytes, size_t len)
 
 #define REFUSED(s) refused("" s, sizeof s - 1)
 
-static const uint8_t some_root[KITH_BLAKE3_LEN] = {1};
-
 static kith_err list_with(const char *name, const char *target)
 {
     support_heap heap;
     const kith_env *env = support_env(&heap);
     uint8_t buf[600];
     kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
-    kith_entry e = {
-        .name = kith_bytes_str(name), .type = KITH_ENTRY_FILE, .size = 5, .mode = 0644, .root = some_root};
+    kith_entry e = {.name = kith_bytes_str(name), .type = KITH_ENTRY_FILE, .size = 5, .mode = 0644};
     if (target)
         e = (kith_entry){
             .name = kith_bytes_str(name), .type = KITH_ENTRY_LINK, .target = kith_bytes_str(target)};

@@ -439,7 +439,6 @@ static kith_err manifest(const kith_env *env, size_t arg)
         char name[16];
         (void)snprintf(name, sizeof name, "f%02u", i);
         kith_entry e = {.name = kith_bytes_str(name), .type = KITH_ENTRY_FILE, .size = i + 1, .mode = 0644};
-        e.root = pubkey;
         kith_manifest_put_entry(&w, &e);
     }
     assert_false(w.bad);

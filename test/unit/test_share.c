@@ -53,7 +53,7 @@ static void a_file_larger_than_a_request_arrives(void **state)
     (void)state;
     world_share *s = share_new();
     world_add(s, KITH_ENTRY_FILE, 0, "a", 3);
-    world_add(s, KITH_ENTRY_FILE, 0, "b", KITH_SHARE_RX_REQUEST_BYTES + 2 * KITH_TREE_LEAF + 5);
+    world_add(s, KITH_ENTRY_FILE, 0, "b", (KITH_PLAN_RUN_MAX + 2) * (uint64_t)KITH_TREE_LEAF + 5);
     world_add(s, KITH_ENTRY_FILE, 0, "c", 4);
     world_seal(s, &share_env);
     pair *p = pair_new(s);
@@ -124,33 +124,249 @@ static void a_file_that_cannot_be_read_is_lost_and_the_others_arrive(void **stat
     share_free(s);
 }
 
-static void the_wrong_secret_and_the_wrong_share_are_refused_alike(void **state)
+static void who_is_not_admitted_is_told_and_gets_nothing(void **state)
 {
     (void)state;
     world_share *s = mixed_share();
-    for (int i = 0; i < 4; i++) {
+    pair *p = pair_new(s);
+    p->refuse = true;
+    run(p, 3);
+    assert_int_equal(p->rx_failed.kind, KITH_SHARE_RX_FAILED);
+    assert_int_equal(p->rx_failed.err, KITH_EREFUSED);
+    assert_int_equal(p->rx_failed.code, KITH_SHARE_REFUSED);
+    assert_false(p->offered || p->listed);
+    pair_free(p);
+    share_free(s);
+}
+
+/* What is shared is still walked, then hashed, entry by entry: the receiver waits, and takes what it can have. */
+static void a_share_that_is_still_hashed_arrives_as_it_becomes_known(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    kith_share_source source = s->source;
+    pair *p = pair_new(s);
+    source.manifest = NULL;
+    source.known = 0;
+    source.total = 1000;
+    p->source_of = &source;
+    run(p, 3);
+    assert_true(p->asked && p->waits == 1 && !p->offered);
+    source.done = 77;
+    kith_time at = kith_share_tx_ops.deadline(p->tx);
+    assert_true(at <= p->now + KITH_SHARE_WAIT_EVERY);
+    kith_share_tx_ops.tick(p->tx, at);
+    p->now = at;
+    run(p, 4);
+    assert_int_equal(p->waits, 2);
+    assert_int_equal(p->wait_done, 77);
+    source.manifest = &s->manifest;
+    kith_share_tx_update(p->tx, p->now);
+    run(p, 5);
+    assert_true(p->offered && p->listed);
+    assert_int_equal(p->view.known, 0);
+    for (size_t i = 0; i < s->count && !p->done; i += 50) {
+        source.known = i;
+        kith_share_tx_update(p->tx, p->now);
+        run(p, i);
+        assert_int_equal(p->view.known, i);
+        for (size_t e = 0; e < i; e++)
+            assert_int_equal(p->have[e], s->entries[e].size);
+        assert_false(p->stored);
+    }
+    source.known = s->count;
+    kith_share_tx_update(p->tx, p->now);
+    run(p, 6);
+    ended_well(p);
+    pair_free(p);
+    share_free(s);
+}
+
+/* A receiver that asks before the root is known has not been told of it: it breaks the rules. */
+static void what_is_not_known_yet_may_not_be_asked_for(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    for (int i = 0; i < 2; i++) {
+        kith_share_source source = s->source;
         pair *p = pair_new(s);
-        kith_share_rx_ops.free(p->rx);
-        kith_share_rx_config cfg = {.env = env, .secret = s->source.secret};
-        memcpy(cfg.root, s->source.root, sizeof cfg.root);
-        if (i == 0)
-            cfg.secret = kith_bytes_str("0123456789abcdeF");
-        else if (i == 1)
-            cfg.secret = kith_bytes_str("0123456789abcdef0");
-        else if (i == 2)
-            cfg.secret = (kith_bytes){0};
-        else
-            cfg.root[31] ^= 1;
-        p->rx = kith_share_rx_new(&cfg, p->now);
+        p->hold = true;
+        source.known = 1;
+        p->source_of = &source;
         run(p, 3);
-        assert_int_equal(p->rx_failed.kind, KITH_SHARE_RX_FAILED);
-        assert_int_equal(p->rx_failed.err, KITH_EREFUSED);
-        assert_int_equal(p->rx_failed.code, KITH_SHARE_REFUSED);
-        assert_int_equal(p->tx_failed.kind, KITH_SHARE_TX_FAILED);
-        assert_int_equal(p->tx_failed.err, KITH_EAUTH);
-        assert_false(p->listed);
+        assert_int_equal(p->view.known, 1);
+        uint64_t id;
+        kith_leaf_range r = {0, 6 + (uint32_t)i}; /* the first file has six leaves */
+        p->view.known = s->count;
+        memcpy(p->roots, s->roots, s->count * KITH_BLAKE3_LEN);
+        assert_int_equal(kith_share_rx_request(p->rx, p->now, &r, 1, &id), KITH_OK);
+        p->hold = false;
+        kith_share_plan_settle(p->plan, 0, (uint32_t)s->manifest.leaves);
+        p->view.known = 0; /* it does not end */
+        run(p, 4);
+        assert_int_equal(p->tx_failed.kind == KITH_SHARE_TX_FAILED, i == 1);
         pair_free(p);
     }
+    share_free(s);
+}
+
+/* Bytes go across until n of content have come; then the first request is cancelled. */
+static void a_cancelled_request_ends_soon(void **state)
+{
+    (void)state;
+    world_share *s = one_file(40 * KITH_TREE_LEAF);
+    unsigned early = 0;
+    for (uint64_t r = 0; r < 30; r++) {
+        pair *p = pair_new(s);
+        uint64_t rnd = r, id;
+        bool gone = false;
+        p->hold = true;
+        run(p, 3);
+        kith_leaf_range all[2] = {{0, 20}, {30, 40}}, more = {20, 22};
+        assert_int_equal(kith_share_rx_request(p->rx, p->now, all, 2, &id), KITH_OK);
+        p->chunk_max = 100000;
+        for (uint64_t n = 0; n < r * 4; n++) {
+            (void)rx_events(p, &rnd);
+            (void)tx_events(p, &rnd);
+            (void)move(p, &kith_share_rx_ops, p->rx, &p->rx_fin, &kith_share_tx_ops, p->tx, &gone, &rnd);
+            (void)move(p, &kith_share_tx_ops, p->tx, &p->tx_fin, &kith_share_rx_ops, p->rx, &gone, &rnd);
+        }
+        uint64_t before = p->have[0];
+        kith_share_rx_cancel(p->rx, id);
+        kith_share_rx_cancel(p->rx, id);
+        kith_share_rx_cancel(p->rx, 99);
+        assert_int_equal(kith_share_rx_request(p->rx, p->now, &more, 1, &id), KITH_OK);
+        run(p, r);
+        assert_int_equal(p->rx_failed.kind, KITH_SHARE_RX_DONE);
+        assert_int_equal(p->tx_failed.kind, KITH_SHARE_TX_ASKED);
+        if (before < 30 * KITH_TREE_LEAF && p->ended == 1)
+            early++;
+        assert_true(p->ended == 1 || p->have[0] == 32 * KITH_TREE_LEAF);
+        assert_true(p->have[0] >= 2 * KITH_TREE_LEAF); /* the second one was answered */
+        pair_free(p);
+    }
+    assert_true(early > 5);
+    share_free(s);
+}
+
+static void either_side_may_pause(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    for (int by_rx = 0; by_rx < 2; by_rx++) {
+        pair *p = pair_new(s);
+        p->hold = true;
+        run(p, 3);
+        if (by_rx)
+            kith_share_rx_pause(p->rx, p->now, true);
+        else
+            kith_share_tx_pause(p->tx, p->now, true);
+        run(p, 4);
+        assert_true(by_rx ? p->tx_paused : p->paused);
+        p->hold = false;
+        run(p, 5);
+        for (size_t i = 0; i < s->count; i++)
+            assert_int_equal(p->have[i], 0);
+        assert_int_equal(kith_share_rx_ops.deadline(p->rx), KITH_NEVER);
+        assert_int_equal(kith_share_tx_ops.deadline(p->tx), KITH_NEVER);
+        if (by_rx)
+            kith_share_rx_pause(p->rx, p->now, false);
+        else
+            kith_share_tx_pause(p->tx, p->now, false);
+        run(p, 6);
+        assert_false(p->tx_paused || p->paused);
+        ended_well(p);
+        pair_free(p);
+    }
+    share_free(s);
+}
+
+static void no_more_goes_out_than_is_allowed(void **state)
+{
+    (void)state;
+    world_share *s = one_file(10 * KITH_TREE_LEAF);
+    pair *p = pair_new(s);
+    kith_share_tx_allow(p->tx, 0, KITH_TREE_LEAF);
+    run(p, 3);
+    assert_true(p->listed);
+    assert_int_equal(p->have[0], 0);
+    for (uint64_t n = 1; n <= 4; n++) { /* a leaf's worth each time */
+        kith_share_tx_allow(p->tx, KITH_TREE_LEAF, KITH_TREE_LEAF);
+        kith_share_tx_allow(p->tx, KITH_TREE_LEAF, KITH_TREE_LEAF); /* what is not used is not kept */
+        run(p, n);
+        uint64_t bytes, files;
+        kith_share_tx_progress(p->tx, &bytes, &files);
+        assert_int_equal(bytes, n * KITH_TREE_LEAF);
+        assert_int_equal(kith_share_tx_ops.deadline(p->tx), KITH_NEVER);
+    }
+    kith_share_tx_allow(p->tx, 0, 0);
+    run(p, 9);
+    ended_well(p);
+    pair_free(p);
+    share_free(s);
+}
+
+static void a_partial_source_gives_what_it_has(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    kith_leaves have = {0};
+    kith_share_source source = s->source;
+    pair *p = pair_new(s);
+    source.have = &have;
+    p->source_of = &source;
+    for (uint32_t i = 0; i < 200; i += 2) /* more ranges than one HAVE holds */
+        assert_int_equal(kith_leaves_add(&have, &share_env, i, i + 1), KITH_OK);
+    run(p, 3);
+    assert_int_equal(kith_share_rx_have(p->rx)->total, 100);
+    assert_int_equal(kith_share_plan_missing(p->plan)->total, s->manifest.leaves - 100);
+    assert_int_equal(kith_leaves_add(&have, &share_env, 0, (uint32_t)s->manifest.leaves), KITH_OK);
+    kith_share_tx_update(p->tx, p->now);
+    run(p, 4);
+    assert_int_equal(kith_share_rx_have(p->rx)->total, 100); /* once in a second */
+    kith_time at = kith_share_tx_ops.deadline(p->tx);
+    assert_true(at <= p->now + KITH_SHARE_HAVE_EVERY);
+    p->now = at;
+    kith_share_tx_ops.tick(p->tx, p->now);
+    run(p, 5);
+    ended_well(p);
+    pair_free(p);
+    kith_leaves_fini(&have, &share_env);
+    share_free(s);
+}
+
+/* What is given away again can be proven with what came along: the nodes of the trees. */
+static void nodes_that_came_prove_the_same(void **state)
+{
+    (void)state;
+    world_share *s = one_file(11 * KITH_TREE_LEAF + 3);
+    const size_t len = kith_tree_nodes(s->entries[0].size) * KITH_BLAKE3_LEN;
+    uint8_t *nodes = calloc(1, len);
+    assert_non_null(nodes);
+    memcpy(nodes, s->nodes[0], KITH_BLAKE3_LEN); /* the root is known anyway */
+    static const kith_leaf_range parts[] = {{4, 6}, {0, 1}, {9, 12}, {1, 9}};
+    for (size_t i = 0; i < 4; i++) {
+        kith_tree_prover pr;
+        kith_tree_checker c;
+        uint64_t size = s->entries[0].size, from = parts[i].first * (uint64_t)KITH_TREE_LEAF;
+        uint64_t to =
+            parts[i].end * (uint64_t)KITH_TREE_LEAF < size ? parts[i].end * (uint64_t)KITH_TREE_LEAF : size;
+        kith_tree_prove(&pr, s->nodes[0], size, from, to);
+        kith_tree_check(&c, s->nodes[0], size, from, to);
+        c.nodes = nodes;
+        for (;;) {
+            uint8_t pairs[KITH_TREE_PROOF_MAX];
+            kith_wr w = kith_wr_of(kith_span_of(pairs, sizeof pairs));
+            uint64_t a, b, x, y;
+            if (!kith_tree_prove_next(&pr, &w, &a, &b))
+                break;
+            assert_int_equal(kith_tree_check_pairs(&c, kith_wr_bytes(&w), &x, &y), KITH_OK);
+            assert_int_equal(kith_tree_check_data(&c, kith_bytes_of(s->content[0] + a, (size_t)(b - a))),
+                             KITH_OK);
+        }
+    }
+    assert_memory_equal(nodes, s->nodes[0], len);
+    free(nodes);
     share_free(s);
 }
 
@@ -319,7 +535,14 @@ int main(void)
         cmocka_unit_test(a_share_without_content_arrives),
         cmocka_unit_test(only_what_is_wanted_is_fetched),
         cmocka_unit_test(a_file_that_cannot_be_read_is_lost_and_the_others_arrive),
-        cmocka_unit_test(the_wrong_secret_and_the_wrong_share_are_refused_alike),
+        cmocka_unit_test(who_is_not_admitted_is_told_and_gets_nothing),
+        cmocka_unit_test(a_share_that_is_still_hashed_arrives_as_it_becomes_known),
+        cmocka_unit_test(what_is_not_known_yet_may_not_be_asked_for),
+        cmocka_unit_test(a_cancelled_request_ends_soon),
+        cmocka_unit_test(either_side_may_pause),
+        cmocka_unit_test(no_more_goes_out_than_is_allowed),
+        cmocka_unit_test(a_partial_source_gives_what_it_has),
+        cmocka_unit_test(nodes_that_came_prove_the_same),
         cmocka_unit_test(either_side_may_stop_at_any_moment),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(silence_fails_at_the_deadlines),

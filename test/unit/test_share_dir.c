@@ -26,6 +26,7 @@ static uint8_t hello_root[32], empty_root[32];
 
 typedef struct folder {
     kith_entry entries[16];
+    uint8_t roots[16][KITH_BLAKE3_LEN];
     size_t count;
     kith_manifest m;
     kith_share_dir *d;
@@ -94,7 +95,8 @@ static void add(folder *f, kith_entry_type type, size_t depth, const char *name,
     } else {
         e->mode = type == KITH_ENTRY_DIR ? 0755 : 0644;
         e->size = type == KITH_ENTRY_FILE && target ? 5 : 0;
-        e->root = type == KITH_ENTRY_DIR ? NULL : target ? hello_root : empty_root;
+        if (e->size > 0)
+            memcpy(f->roots[f->count - 1], hello_root, sizeof hello_root);
     }
 }
 
@@ -120,6 +122,7 @@ static void open_dir(folder *f)
     assert_int_equal(kith_manifest_parse(kith_host_env(), kith_wr_bytes(&w), false, &f->m, &fault), KITH_OK);
     f->d = kith_share_dir_open(dest, &f->m, f->root, f->durability, &f->fault);
     assert_non_null(f->d);
+    kith_share_dir_roots(f->d, f->roots[0], f->count);
 }
 
 static kith_err survey(folder *f, kith_share_clash policy)
@@ -134,9 +137,9 @@ static kith_err write_some(folder *f, size_t entry)
     assert_non_null(b);
     memcpy(b->buf, "hello", 5);
     b->count = 1;
-    b->items[0] = (kith_share_item){.blob = entry + 1, .to = 5, .len = 3};
+    b->items[0] = (kith_share_item){.entry = entry, .to = 5, .len = 3};
     kith_err err = kith_share_dir_write(f->d, b, &f->fault);
-    b->items[0] = (kith_share_item){.blob = entry + 1, .offset = 3, .to = 5, .at = 3, .len = 2};
+    b->items[0] = (kith_share_item){.entry = entry, .offset = 3, .to = 5, .at = 3, .len = 2};
     if (!err)
         err = kith_share_dir_write(f->d, b, &f->fault);
     kith_share_block_free(b);
@@ -456,11 +459,11 @@ static void a_lost_file_is_left_out(void **state)
     assert_non_null(b);
     memcpy(b->buf, "hellohello", 10);
     b->count = 4;
-    b->items[0] = (kith_share_item){.blob = 3, .to = 5, .len = 3};                       /* begun, */
-    b->items[1] = (kith_share_item){.blob = 3, .offset = 3, .code = KITH_SHARE_CHANGED}; /* lost, */
+    b->items[0] = (kith_share_item){.entry = 2, .to = 5, .len = 3};                       /* begun, */
+    b->items[1] = (kith_share_item){.entry = 2, .offset = 3, .code = KITH_SHARE_CHANGED}; /* lost, */
     b->items[2] =
-        (kith_share_item){.blob = 3, .offset = 3, .at = 3, .len = 2}; /* and more of it all the same */
-    b->items[3] = (kith_share_item){.blob = 6, .to = 5, .at = 5, .len = 5};
+        (kith_share_item){.entry = 2, .offset = 3, .at = 3, .len = 2}; /* and more of it all the same */
+    b->items[3] = (kith_share_item){.entry = 5, .to = 5, .at = 5, .len = 5};
     assert_int_equal(kith_share_dir_write(f.d, b, &f.fault), KITH_OK);
     kith_share_block_free(b);
     assert_int_equal(finish(&f), KITH_OK);
@@ -494,7 +497,7 @@ static void big_sample(folder *f)
     *f = (folder){0};
     add(f, KITH_ENTRY_FILE, 0, "a", "x");
     f->entries[0].size = BIG;
-    f->entries[0].root = big_root;
+    memcpy(f->roots[0], big_root, sizeof big_root);
     f->entries[0].mode = 0444; /* root does not mind, others would not be let in again */
     add(f, KITH_ENTRY_FILE, 0, "b", "hello");
 }
@@ -507,7 +510,7 @@ static kith_err write_leaf(folder *f, size_t leaf, bool zeros)
     memcpy(b->buf, data.p, data.len);
     b->count = 1;
     b->items[0] = (kith_share_item){
-        .blob = 1, .offset = leaf * KITH_TREE_LEAF, .len = (uint32_t)data.len, .zeros = zeros};
+        .entry = 0, .offset = leaf * KITH_TREE_LEAF, .len = (uint32_t)data.len, .zeros = zeros};
     if (zeros)
         memset(b->buf, 0xaa, data.len);
     kith_err err = kith_share_dir_write(f->d, b, &f->fault);
@@ -729,7 +732,7 @@ static void files_of_older_partial_content_are_taken_over(void **state)
     add(&g, KITH_ENTRY_FILE, 0, "aa", "hello");
     add(&g, KITH_ENTRY_FILE, 0, "renamed", "x");
     g.entries[1].size = BIG;
-    g.entries[1].root = big_root;
+    memcpy(g.roots[1], big_root, sizeof big_root);
     begin_again(&g, KITH_SHARE_CLASH_FAIL);
     assert_true(kith_leaves_has(kith_share_dir_here(g.d), 1, 1 + BIG_LEAVES));
     assert_int_equal(write_some(&g, 0), KITH_OK);

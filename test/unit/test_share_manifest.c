@@ -41,12 +41,10 @@ static heap the_heap;
 static const kith_env env = {.alloc = {&the_heap, heap_fn}, .rand = {NULL, rand_fn}};
 
 static uint8_t out_buf[1 << 20];
-static const uint8_t some_root[32] = {1, 2, 3};
 
 static kith_entry file_at(size_t depth, const char *name, uint64_t size)
 {
     return (kith_entry){.name = kith_bytes_str(name),
-                        .root = some_root,
                         .size = size,
                         .mode = 0644,
                         .depth = (uint8_t)depth,
@@ -168,10 +166,6 @@ static void every_leaf_is_found(void **state)
     } want[] = {{2, 0}, {3, 0}, {5, 0}, {5, leaf}, {5, 2 * leaf}, {5, 3 * leaf}, {7, 0}};
     kith_manifest m;
     kith_manifest_fault f;
-    uint8_t nothing[KITH_BLAKE3_LEN];
-    kith_blake3_hash((kith_bytes){0}, nothing);
-    for (size_t i = 0; i < sizeof e / sizeof e[0]; i++)
-        e[i].root = e[i].type == KITH_ENTRY_FILE && e[i].size == 0 ? nothing : e[i].root;
     assert_int_equal(kith_manifest_parse(&env, list_of(e, sizeof e / sizeof e[0]), false, &m, &f), KITH_OK);
     assert_int_equal(m.leaves, sizeof want / sizeof want[0]);
     for (size_t i = 0; i < m.leaves; i++) {
@@ -373,10 +367,7 @@ static void depth_has_a_cap(void **state)
 static void entries_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
-    kith_entry e = file_at(0, "a", 1);
-    e.root = NULL;
-    refused(e, "without a hash");
-    refused(file_at(0, "a", 0), "hash is not that of nothing");
+    kith_entry e;
     refused(file_at(0, "a", KITH_TREE_SIZE_MAX + 1), "too large");
     e = file_at(0, "a", 1);
     e.mode = 04755;
@@ -387,9 +378,6 @@ static void entries_that_make_no_sense_are_refused(void **state)
     e = dir_at(0, "a");
     e.size = 1;
     refused(e, "content");
-    e = dir_at(0, "a");
-    e.root = some_root;
-    refused(e, "content");
     e = link_at(0, "a", "b");
     e.size = 1;
     refused(e, "content");
@@ -399,10 +387,7 @@ static void entries_that_make_no_sense_are_refused(void **state)
     e = dir_at(0, "a");
     e.type = (kith_entry_type)3; /* a device, say */
     refused(e, "neither");
-    uint8_t nothing[32];
-    kith_blake3_hash((kith_bytes){0}, nothing);
     e = file_at(0, "a", 0);
-    e.root = nothing;
     kith_manifest_fault f;
     assert_int_equal(parse(&e, 1, false, &f), KITH_OK);
 }
@@ -430,11 +415,6 @@ static void an_empty_list_and_unknown_fields(void **state)
     static const uint8_t wrong[] = {0x0a, 4, 0x10, 1, 0x18, 1}; /* a name that is a number */
     assert_int_equal(kith_manifest_parse(&env, kith_bytes_of(wrong, sizeof wrong), false, &m, &f),
                      KITH_EPROTO);
-    uint8_t cut[5 + 31] = {0x0a, 34, 0x12, 1, 'a'}, *root = cut + 5; /* a hash of 29 bytes */
-    root[0] = 0x3a;
-    root[1] = 29;
-    assert_int_equal(kith_manifest_parse(&env, kith_bytes_of(cut, sizeof cut), false, &m, &f), KITH_EPROTO);
-    assert_string_equal(f.why, "its hash has a wrong length");
     uint8_t *much = calloc(1, KITH_MANIFEST_MAX + 1u); /* nobody looks into it */
     assert_non_null(much);
     assert_int_equal(kith_manifest_parse(&env, kith_bytes_of(much, KITH_MANIFEST_MAX + 1u), false, &m, &f),

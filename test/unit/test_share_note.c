@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Messages of type share: what ours say, and what strangers may try. */
+#include "crypto/crypto.h"
 #include "host/share_note.h"
 
 #include <stdio.h>
@@ -17,9 +18,15 @@ static int set_up(void **state)
     if (kith_peer_id_from_text(kith_bytes_str(ids[0]), &alice) ||
         kith_peer_id_from_text(kith_bytes_str(ids[1]), &mallory))
         return 1;
-    kith_ticket t = {.peer = alice, .secret_len = KITH_TICKET_SECRET_LEN};
+    kith_ticket t = {.peer = alice};
+    static const uint8_t seed[KITH_ED25519_SEED_LEN] = {1};
+    kith_signer *signer = kith_crypto_init() ? NULL : kith_signer_new(seed);
+    kith_wr c = kith_wr_of(kith_span_of(t.capability, sizeof t.capability));
+    kith_err err = signer ? kith_capability_put(&(kith_capability){0}, signer, &c) : KITH_ENOMEM;
+    kith_signer_free(signer);
+    t.capability_len = c.len;
     kith_wr w = kith_wr_of(kith_span_of(ticket, sizeof ticket - 1));
-    return kith_maddr_from_text(kith_bytes_str("/ip4/127.0.0.1/tcp/9000"), &t.addrs[0], NULL) ||
+    return err || kith_maddr_from_text(kith_bytes_str("/ip4/127.0.0.1/tcp/9000"), &t.addrs[0], NULL) ||
            (t.addr_count = 1, kith_ticket_text(&t, &w) != KITH_OK);
 }
 

@@ -388,14 +388,12 @@ static void make_sample(void)
         for (uint64_t k = 0; k < sample[i].size; k++)
             content[i][k] = i == 7 && k < LEAF ? 0 : (uint8_t)support_next(&s);
         kith_blake3_hash(kith_bytes_of(content[i], sample[i].size), roots[i]);
-        kith_manifest_put_entry(&w,
-                                &(kith_entry){.type = sample[i].type,
-                                              .depth = sample[i].depth,
-                                              .name = kith_bytes_str(sample[i].name),
-                                              .size = sample[i].size,
-                                              .mode = 0755,
-                                              .mtime_ns = 5,
-                                              .root = sample[i].type == KITH_ENTRY_FILE ? roots[i] : NULL});
+        kith_manifest_put_entry(&w, &(kith_entry){.type = sample[i].type,
+                                                  .depth = sample[i].depth,
+                                                  .name = kith_bytes_str(sample[i].name),
+                                                  .size = sample[i].size,
+                                                  .mode = 0755,
+                                                  .mtime_ns = 5});
     }
     kith_blake3_hash(kith_wr_bytes(&w), list_root);
     assert_int_equal(kith_manifest_parse(kith_host_env(), kith_wr_bytes(&w), false, &manifest, &fault),
@@ -408,6 +406,7 @@ static kith_share_dir *begin(const char *dest, kith_durability durability)
     kith_share_dir_fault fault;
     kith_share_dir *d = kith_share_dir_open(dest, &manifest, list_root, durability, &fault);
     assert_non_null(d);
+    kith_share_dir_roots(d, roots[0], ENTRIES);
     assert_int_equal(kith_share_dir_survey(d, KITH_SHARE_CLASH_FAIL, &clashes, &first, &fault), KITH_OK);
     assert_int_equal(kith_share_dir_begin(d, &fault), KITH_OK);
     return d;
@@ -422,7 +421,7 @@ static void write_leaf(kith_share_dir *d, uint32_t leaf, kith_share_code code)
     uint64_t len = sample[entry].size - offset < LEAF ? sample[entry].size - offset : LEAF;
     memcpy(b->buf, content[entry] + offset, len);
     b->count = 1;
-    b->items[0] = (kith_share_item){.blob = entry + 1,
+    b->items[0] = (kith_share_item){.entry = entry,
                                     .offset = offset,
                                     .len = (uint32_t)len,
                                     .zeros = entry == 7 && offset == 0,

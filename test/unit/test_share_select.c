@@ -112,15 +112,13 @@ static void hostile_patterns_end(void **state)
 
 static void add(kith_wr *w, kith_entry_type type, size_t depth, const char *name)
 {
-    static const uint8_t root[32];
     kith_manifest_put_entry(
         w, &(kith_entry){.type = type,
                          .depth = (uint8_t)depth,
                          .name = kith_bytes_str(name),
                          .target = type == KITH_ENTRY_LINK ? kith_bytes_str("x") : (kith_bytes){0},
                          .mode = type == KITH_ENTRY_LINK ? 0 : 0755,
-                         .size = type == KITH_ENTRY_FILE,
-                         .root = type == KITH_ENTRY_FILE ? root : NULL});
+                         .size = type == KITH_ENTRY_FILE});
 }
 
 static void lists_are_chosen_from(void **state)

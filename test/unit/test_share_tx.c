@@ -11,9 +11,8 @@ static lab *tx_lab(world_share *s, bool hello)
     l->w = kith_wr_of(kith_span_of(l->buf, sizeof l->buf));
     if (hello)
         put_msg(l, (kith_share_msg){.kind = KITH_SHARE_HELLO,
-                                    .version = 1,
-                                    .root = kith_bytes_of(s->source.root, 32),
-                                    .secret = s->source.secret});
+                                    .version = KITH_SHARE_VERSION,
+                                    .capability = kith_bytes_str(TOKEN)});
     l->hello_len = l->w.len;
     return l;
 }
@@ -28,6 +27,8 @@ static kith_err tx_lab_run(lab *l, size_t room)
     l->hello_len = 0;
     (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_bytes_of(l->buf, half));
     (void)tx_events(l->p, &rnd);
+    if (half > 0) /* the offer */
+        (void)kith_share_tx_ops.send(l->p->tx, l->p->now, kith_span_of(out, sizeof out));
     (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_bytes_of(l->buf + half, l->w.len - half));
     (void)tx_events(l->p, &rnd);
     while (room > 0) {
@@ -46,28 +47,18 @@ static void requests_out_of_range_are_refused(void **state)
 {
     (void)state;
     world_share *s = mixed_share();
-    const uint64_t last = s->count;
-    static const uint64_t L = KITH_TREE_LEAF;
+    const uint32_t n = (uint32_t)s->manifest.leaves;
     const struct {
-        kith_share_range g;
+        kith_leaf_range g;
         kith_err want;
     } cases[] = {
-        {{.blob = 1, .count = 1}, KITH_OK},
-        {{.blob = 1, .count = last}, KITH_OK},
-        {{.blob = 0, .count = last + 1}, KITH_OK},
-        {{.blob = 1, .count = 1, .offset = L, .length = L}, KITH_OK},
-        {{.blob = last + 1, .count = 1}, KITH_EPROTO},
-        {{.blob = 2, .count = last}, KITH_EPROTO},
-        {{.blob = UINT64_MAX, .count = 2}, KITH_EPROTO},
-        {{.blob = UINT64_MAX, .count = 1}, KITH_EPROTO},
-        {{.blob = 2, .count = 1}, KITH_EPROTO},              /* a folder */
-        {{.blob = 3, .count = 1}, KITH_EPROTO},              /* an empty file */
-        {{.blob = 1, .count = 1, .offset = 1}, KITH_EPROTO}, /* not aligned */
-        {{.blob = 1, .count = 1, .offset = L, .length = 5}, KITH_EPROTO},
-        {{.blob = 1, .count = 1, .offset = 6 * L}, KITH_EPROTO}, /* behind the end */
-        {{.blob = 1, .count = 1, .offset = 5 * L, .length = L}, KITH_EPROTO},
-        {{.blob = 1, .count = 1, .offset = UINT64_MAX - L + 1, .length = L}, KITH_EPROTO},
-        {{.blob = 1, .count = 1, .offset = L, .length = UINT64_MAX}, KITH_EPROTO},
+        {{0, 1}, KITH_OK},
+        {{0, n}, KITH_OK},
+        {{n - 1, n}, KITH_OK},
+        {{n - 1, n + 1}, KITH_EPROTO},
+        {{n, n + 1}, KITH_EPROTO},
+        {{0, n + 1}, KITH_EPROTO},
+        {{UINT32_MAX - 1, UINT32_MAX}, KITH_EPROTO},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lab *l = tx_lab(s, true);
@@ -85,7 +76,7 @@ static void a_flood_of_requests_is_refused_at_the_cap(void **state)
     world_share *s = mixed_share();
     lab *l = tx_lab(s, true);
     kith_share_msg m = {
-        .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{.blob = 1, .count = s->count}}};
+        .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{0, (uint32_t)s->manifest.leaves}}};
     for (uint64_t i = 0; i < KITH_SHARE_REQUESTS + 20; i++) {
         m.id = i;
         put_msg(l, m);
@@ -94,14 +85,14 @@ static void a_flood_of_requests_is_refused_at_the_cap(void **state)
     lab_free(l);
     /* too many ranges, and too many blobs, in one request */
     l = tx_lab(s, true);
-    for (size_t i = 0; i < KITH_SHARE_REQUEST_RANGES; i++)
-        m.ranges[i] = (kith_share_range){.blob = 1, .count = 1};
-    m.range_count = KITH_SHARE_REQUEST_RANGES;
+    for (size_t i = 0; i < KITH_SHARE_RANGES; i++)
+        m.ranges[i] = (kith_leaf_range){0, 1};
+    m.range_count = KITH_SHARE_RANGES;
     put_msg(l, m);
     assert_int_equal(tx_lab_run(l, 0), KITH_OK);
     static uint8_t req[400];
     kith_wr inner = kith_wr_of(kith_span_of(req, sizeof req));
-    for (size_t i = 0; i < KITH_SHARE_REQUEST_RANGES + 1; i++)
+    for (size_t i = 0; i < KITH_SHARE_RANGES + 1; i++)
         kith_put_bytes(&inner, kith_bytes_of("\x12\x02\x08\x01", 4));
     kith_put_uvarint(&l->w, inner.len + 3);
     kith_put_u8(&l->w, 0x22);
@@ -113,11 +104,11 @@ static void a_flood_of_requests_is_refused_at_the_cap(void **state)
     put_msg(l, m); /* no range at all */
     assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
     lab_free(l);
-    /* 64 times everything: more blobs than the cap */
+    /* 64 times everything: more leaves than the cap */
     l = tx_lab(s, true);
-    m.range_count = KITH_SHARE_REQUEST_RANGES;
-    for (size_t i = 0; i < KITH_SHARE_REQUEST_RANGES; i++)
-        m.ranges[i] = (kith_share_range){.blob = 1, .count = s->count};
+    m.range_count = KITH_SHARE_RANGES;
+    for (size_t i = 0; i < KITH_SHARE_RANGES; i++)
+        m.ranges[i] = (kith_leaf_range){0, (uint32_t)s->manifest.leaves};
     put_msg(l, m);
     assert_int_equal(tx_lab_run(l, 0), KITH_EPROTO);
     lab_free(l);
@@ -130,7 +121,7 @@ static void a_receiver_that_never_reads_costs_a_bounded_amount(void **state)
     world_share *s = mixed_share();
     lab *l = tx_lab(s, true);
     kith_share_msg m = {
-        .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{.blob = 1, .count = s->count}}};
+        .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{0, (uint32_t)s->manifest.leaves}}};
     for (uint64_t i = 0; i < KITH_SHARE_REQUESTS; i++) {
         m.id = i;
         put_msg(l, m);
@@ -155,12 +146,9 @@ static void what_comes_out_of_turn_is_refused(void **state)
 {
     (void)state;
     world_share *s = mixed_share();
-    const kith_share_msg hello = {.kind = KITH_SHARE_HELLO,
-                                  .version = 1,
-                                  .root = kith_bytes_of(s->source.root, 32),
-                                  .secret = s->source.secret};
-    kith_share_msg request = {
-        .kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{.blob = 1, .count = 1}}};
+    const kith_share_msg hello = {
+        .kind = KITH_SHARE_HELLO, .version = KITH_SHARE_VERSION, .capability = kith_bytes_str(TOKEN)};
+    kith_share_msg request = {.kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{0, 6}}};
     lab *l = tx_lab(s, false);
     put_msg(l, request);
     assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
@@ -174,15 +162,49 @@ static void what_comes_out_of_turn_is_refused(void **state)
     assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
     lab_free(l);
     l = tx_lab(s, true);
-    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_OFFER, .version = 1});
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_OFFER, .root = kith_bytes_of(s->source.list_root, 32)});
     assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
     lab_free(l);
-    l = tx_lab(s, false); /* a hello with a short root */
-    kith_share_msg h = hello;
-    h.root.len = 31;
-    put_msg(l, h);
-    assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
-    lab_free(l);
+    for (int i = 0; i < 4; i++) {
+        kith_share_msg h = hello;
+        l = tx_lab(s, false);
+        if (i == 0)
+            h.version = KITH_SHARE_VERSION - 1;
+        else if (i == 1)
+            h.capability = (kith_bytes){0}; /* nothing that would admit */
+        else if (i == 2)
+            h.contact = true; /* two things */
+        else
+            h.code_tag = kith_bytes_str("tag");
+        put_msg(l, h);
+        assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+        lab_free(l);
+    }
+    static const kith_share_msg wishes[] = {
+        {.kind = KITH_SHARE_GET_LIST},        {.kind = KITH_SHARE_GET_ROOTS},
+        {.kind = KITH_SHARE_CANCEL, .id = 1}, {.kind = KITH_SHARE_PAUSE, .on = true},
+        {.kind = KITH_SHARE_PEERS},           {.kind = KITH_SHARE_PAKE, .step = 1},
+    };
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) { /* before the hello */
+        l = tx_lab(s, false);
+        put_msg(l, wishes[i]);
+        assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+        lab_free(l);
+    }
+    for (int i = 0; i < 5;
+         i++) { /* a list and hashes twice, or from behind their end; a proof of a code that was not named */
+        l = tx_lab(s, true);
+        put_msg(l, (kith_share_msg){.kind = i < 2   ? KITH_SHARE_GET_LIST
+                                            : i < 4 ? KITH_SHARE_GET_ROOTS
+                                                    : KITH_SHARE_PAKE,
+                                    .step = 1,
+                                    .offset = i == 1 ? s->manifest.list.len : 0,
+                                    .first = i == 3 ? s->count + 1 : 0});
+        if (i == 0 || i == 2)
+            put_msg(l, (kith_share_msg){.kind = i ? KITH_SHARE_GET_ROOTS : KITH_SHARE_GET_LIST});
+        assert_int_equal(tx_lab_run(l, 1000), KITH_EPROTO);
+        lab_free(l);
+    }
     l = tx_lab(s, true); /* FIN in the middle */
     assert_int_equal(tx_lab_run(l, 1000), KITH_OK);
     kith_share_tx_ops.eof(l->p->tx, l->p->now);
@@ -212,9 +234,7 @@ static void what_a_later_version_says_is_skipped_with_its_body(void **state)
     assert_int_equal(tx_lab_run(l, 1000), KITH_OK);
     put_later(l, 0);
     put_later(l, 100000);
-    put_msg(l,
-            (kith_share_msg){
-                .kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{.blob = 1, .count = 1}}});
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{0, 6}}});
     for (size_t at = 0; at < l->w.len; at += 777)
         assert_int_equal(
             kith_share_tx_ops.recv(l->p->tx, l->p->now,
@@ -232,19 +252,22 @@ static void what_a_later_version_says_is_skipped_with_its_body(void **state)
 static void malformed_messages_are_refused(void **state)
 {
     (void)state;
-    static uint8_t chat[4 + KITH_SHARE_TEXT_MAX + 1] = {0x1a, 0xc9, 0x01}; /* a text of 201 bytes */
+    static uint8_t chat[4 + KITH_SHARE_TEXT_MAX + 1] = {0x12, 0xc9, 0x01}; /* a text of 201 bytes */
     const struct {
         kith_share_kind kind;
         kith_bytes inner;
     } cases[] = {
-        {KITH_SHARE_HELLO, {(const uint8_t *)"\x0a\x00", 2}},                   /* a version that is bytes */
-        {KITH_SHARE_HELLO, {(const uint8_t *)"\x10\x01", 2}},                   /* a root that is a number */
-        {KITH_SHARE_HELLO, {(const uint8_t *)"\x12\x20", 2}},                   /* a root that breaks off */
-        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x0a\x00", 2}},                 /* an id that is bytes */
-        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x10\x01", 2}},                 /* a range that is a number */
-        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x02\x0a\x00", 4}},         /* a blob that is bytes */
+        {KITH_SHARE_HELLO, {(const uint8_t *)"\x0a\x00", 2}},           /* a version that is bytes */
+        {KITH_SHARE_HELLO, {(const uint8_t *)"\x10\x01", 2}},           /* a capability that is a number */
+        {KITH_SHARE_HELLO, {(const uint8_t *)"\x12\x20", 2}},           /* one that breaks off */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x0a\x00", 2}},         /* an id that is bytes */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x10\x01", 2}},         /* a range that is a number */
+        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x02\x0a\x00", 4}}, /* a leaf that is bytes */
         {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x04\x08\x01\x10\x00", 6}}, /* a range of none */
-        {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x06\x08\x01\x10\x02\x18\x01", 8}}, /* parts of two */
+        {KITH_SHARE_REQUEST,
+         {(const uint8_t *)"\x12\x08\x08\xff\xff\xff\xff\x0f\x10\x01", 10}}, /* the last and one */
+        {KITH_SHARE_PEERS, {(const uint8_t *)"\x0a\x00", 2}},                /* a peer without a name */
+        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x04", 2}},                 /* a fourth step */
         {KITH_SHARE_ERROR, {chat, 3 + KITH_SHARE_TEXT_MAX + 1}},
     };
     world_share *s = mixed_share();
@@ -257,7 +280,7 @@ static void malformed_messages_are_refused(void **state)
         lab_free(l);
     }
     /* a body that is bytes, two messages in one head, a head longer than any may be */
-    static const char *const heads[] = {"\x02\x0a\x00", "\x04\x32\x00\x32\x00", "\x81\x20"};
+    static const char *const heads[] = {"\x02\x0a\x00", "\x04\x3a\x00\x3a\x00", "\x81\x20"};
     static const size_t lens[] = {3, 5, 2};
     for (size_t i = 0; i < 3; i++) {
         lab *l = tx_lab(s, true);
@@ -278,11 +301,10 @@ static void blocks_on_loan_outlive_their_machine(void **state)
     put_msg(l, (kith_share_msg){.kind = KITH_SHARE_REQUEST,
                                 .id = 1,
                                 .range_count = 1,
-                                .ranges = {{.blob = 1, .count = s->count}}});
+                                .ranges = {{0, (uint32_t)s->manifest.leaves}}});
     (void)tx_lab_run(l, 0);
     kith_share_tx_event ev;
-    kith_share_msg m = {
-        .kind = KITH_SHARE_REQUEST, .id = 2, .range_count = 1, .ranges = {{.blob = 1, .count = 1}}};
+    kith_share_msg m = {.kind = KITH_SHARE_REQUEST, .id = 2, .range_count = 1, .ranges = {{0, 6}}};
     put_msg(l, m);
     (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_wr_bytes(&l->w));
     while (kith_share_tx_next(l->p->tx, &ev)) {

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the two halves of fetching a share have between them: share_fetch.c (the list, the disk, the end) and share_link.c (the sources). */
+#ifndef KITH_HOST_SHARE_FETCH_IMPL_H
+#define KITH_HOST_SHARE_FETCH_IMPL_H
+
+#include "host/share_fetch.h"
+#include "host/share_table.h"
+
+#define KITH_FETCH_TEXT_MAX 2048
+#define KITH_FETCH_PATH_MAX 512 /* of a path in a message */
+
+typedef enum share_link_state {
+    LINK_FREE,
+    LINK_DIALLING,
+    LINK_ASKING,
+    LINK_OFFERED, /* waits until the list is here */
+    LINK_LISTING, /* brings the list */
+    LINK_JOINED,  /* the list is the same */
+    LINK_OVER,    /* may have blocks that are being written */
+} share_link_state;
+
+/* One source. */
+typedef struct share_link {
+    kith_share_fetch *fetch;
+    share_link_state state;
+    kith_peer_id peer;
+    kith_sink sink;
+    kith_conn *conn;
+    kith_stream *stream;
+    kith_share_rx *rx; /* NULL: not yet, or over */
+    kith_pake *pake;
+    int source;       /* in the plan; -1: not in it */
+    size_t lent;      /* blocks that are being written */
+    uint64_t next_id; /* of requests */
+    bool brings_roots;
+    bool done; /* has our receipt */
+} share_link;
+
+enum job_kind { JOB_NONE, JOB_SURVEY, JOB_BEGIN, JOB_WRITE, JOB_FINISH, JOB_CLEAN };
+
+struct kith_share_fetch {
+    kith_share_fetch_config cfg;
+    kith_ticket ticket;
+    kith_capability cap; /* views into ticket */
+    kith_fetch_code code;
+    share_link links[KITH_FETCH_SOURCES_MAX];
+    uv_timer_t *timer; /* closed at the end; frees itself */
+    bool connected, listed, accepted, paused;
+    /* the list: its own, so that it outlives the links */
+    uint8_t list_root[KITH_BLAKE3_LEN];
+    kith_share_table list, roots;
+    kith_manifest manifest; /* count 0: not here yet */
+    size_t roots_have;      /* what has come of roots */
+    kith_share_view view;   /* known: what is trusted of them */
+    kith_share_plan *plan;  /* after accept */
+    kith_share_dir *dir;
+    kith_share_fetch_progress progress;
+
+    kith_list blocks;             /* to be written */
+    bool stored;                  /* all that is wanted has come */
+    bool surveying;               /* it was begun, or is over */
+    bool want_survey, want_begin; /* jobs to come */
+    bool placed, cleaned, ended;
+    uint64_t kept;
+    kith_share_fetch_why why; /* the first failure */
+    char text[KITH_FETCH_TEXT_MAX];
+    kith_conduct conduct;
+
+    /* the job at the worker pool */
+    uv_work_t work;
+    enum job_kind job;
+    kith_list writing;
+    kith_err job_err;
+    kith_share_dir_fault fault;
+    kith_share_dir_sum sum;
+    size_t clashes, first;
+
+    /* the sync */
+    uv_work_t sync_work;
+    uv_timer_t sync_timer;
+    bool syncing, sync_due, timer_open;
+    kith_err sync_err;
+    kith_share_dir_fault sync_fault;
+};
+
+/* ---- share_fetch.c ---- */
+
+void share_fetch_tell(kith_share_fetch *f, kith_share_fetch_event ev);
+/* The first failure decides. code: what the sources are told. END follows when no job runs any more. */
+void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_code code, const char *fmt,
+                      ...) __attribute__((format(printf, 4, 5)));
+bool share_fetch_failed(const kith_share_fetch *f);
+/* The path of an entry for a message, cut to fit. */
+const char *share_fetch_path(const kith_manifest *m, size_t entry, char out[KITH_FETCH_PATH_MAX]);
+/* The list is in f->list. False: it was the end of the transfer. */
+bool share_fetch_on_list(kith_share_fetch *f);
+/* f->view has grown. */
+void share_fetch_on_roots(kith_share_fetch *f);
+/* Starts the next job, or ends. */
+void share_fetch_pump(kith_share_fetch *f);
+
+/* ---- share_link.c ---- */
+
+/* Says to all sources that it is over. */
+void share_links_stop(kith_share_fetch *f, kith_share_code code);
+/* Puts those that are joined into the plan, and asks all for what they can give. */
+void share_links_ask(kith_share_fetch *f);
+/* Tells all who gave something that everything is here; true once all know. */
+void share_links_finish(kith_share_fetch *f, uint64_t files, uint64_t bytes);
+bool share_links_done(const kith_share_fetch *f);
+/* Gives a block back to its link. */
+void share_link_stored(kith_share_fetch *f, kith_share_block *b);
+void share_links_wake(kith_share_fetch *f);
+void share_links_fini(kith_share_fetch *f);
+
+#endif

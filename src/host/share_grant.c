@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Whom a share admits. */
+#include "host/share_grant.h"
+
+#include "crypto/crypto.h"
+
+void kith_share_grants_init(kith_share_grants *g)
+{
+    const kith_rand os = kith_random_os();
+    g->count = 0;
+    os.fn(os.ctx, kith_span_of(g->tag, sizeof g->tag));
+}
+
+void kith_share_grants_fini(kith_share_grants *g)
+{
+    kith_wipe(g, sizeof *g);
+}
+
+static kith_share_grant *add(kith_share_grants *g, kith_share_grant_kind kind)
+{
+    if (g->count == KITH_SHARE_GRANTS_MAX)
+        return NULL;
+    kith_share_grant *n = &g->list[g->count++];
+    *n = (kith_share_grant){.kind = kind};
+    return n;
+}
+
+kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer, kith_capability *c,
+                                 kith_wr *w)
+{
+    const kith_rand os = kith_random_os();
+    memcpy(c->tag, g->tag, sizeof c->tag);
+    os.fn(os.ctx, kith_span_of(c->nonce, sizeof c->nonce));
+    if (g->count == KITH_SHARE_GRANTS_MAX)
+        return KITH_ELIMIT;
+    kith_err err = kith_capability_put(c, signer, w);
+    if (err)
+        return err;
+    kith_share_grant *n = add(g, KITH_GRANT_CAPABILITY);
+    n->times = c->times;
+    n->not_after = c->not_after;
+    memcpy(n->nonce, c->nonce, sizeof n->nonce);
+    return KITH_OK;
+}
+
+kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag[KITH_PAKE_TAG_LEN],
+                                         const uint8_t secret[KITH_PAKE_SECRET_LEN])
+{
+    kith_share_grant *n = add(g, KITH_GRANT_CODE);
+    if (!n)
+        return NULL;
+    memcpy(n->code_tag, tag, sizeof n->code_tag);
+    memcpy(n->secret, secret, sizeof n->secret);
+    return n;
+}
+
+kith_share_grant *kith_share_grants_contact(kith_share_grants *g, const kith_peer_id *peer)
+{
+    kith_share_grant *n = add(g, KITH_GRANT_CONTACT);
+    if (n)
+        n->peer = *peer;
+    return n;
+}
+
+kith_share_grant *kith_share_grants_find(kith_share_grants *g, kith_bytes capability,
+                                         const uint8_t key[KITH_ED25519_PUB_LEN])
+{
+    kith_capability c;
+    if (kith_capability_parse(capability, &c) || memcmp(c.tag, g->tag, sizeof c.tag) != 0 ||
+        kith_capability_verify(capability, key))
+        return NULL;
+    for (size_t i = 0; i < g->count; i++) {
+        kith_share_grant *n = &g->list[i];
+        if (n->kind == KITH_GRANT_CAPABILITY &&
+            kith_ct_eq(kith_bytes_of(n->nonce, sizeof n->nonce), kith_bytes_of(c.nonce, sizeof c.nonce)))
+            return n;
+    }
+    return NULL;
+}
+
+kith_share_grant *kith_share_grants_find_code(kith_share_grants *g, kith_bytes tag)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        kith_share_grant *n = &g->list[i];
+        if (n->kind == KITH_GRANT_CODE && kith_bytes_eq(tag, kith_bytes_of(n->code_tag, sizeof n->code_tag)))
+            return n;
+    }
+    return NULL;
+}
+
+kith_share_grant *kith_share_grants_find_contact(kith_share_grants *g, const kith_peer_id *peer)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        kith_share_grant *n = &g->list[i];
+        if (n->kind == KITH_GRANT_CONTACT && kith_peer_id_eq(&n->peer, peer))
+            return n;
+    }
+    return NULL;
+}
+
+kith_share_code kith_share_grant_refusal(const kith_share_grant *g, uint64_t now_s)
+{
+    if (g->not_after && now_s > g->not_after)
+        return KITH_SHARE_EXPIRED;
+    if (g->times && g->done >= g->times)
+        return KITH_SHARE_USED_UP;
+    return g->times && g->done + g->active >= g->times ? KITH_SHARE_BUSY : KITH_SHARE_NONE;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What is asked of whom: several sources with links of their own in virtual time, sources that stall, refuse, leave and come. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "unit/share_world.h"
+
+#define L ((uint64_t)KITH_TREE_LEAF)
+#define SOURCES 8
+#define QUEUE 16
+
+static world_heap heap;
+static uint64_t seed = 1;
+static const kith_env env = {.alloc = {&heap, world_heap_fn}, .rand = {&seed, world_rand_fn}};
+
+/* A source: a link of a rate and a delay. What it is asked for it sends in order. */
+typedef struct link_of {
+    int source;             /* -1: not there */
+    uint64_t rate;          /* bytes per second */
+    kith_time delay, ready; /* one way; when the link is free again */
+    struct asked {
+        uint64_t id;
+        kith_time at; /* when the request is there */
+        size_t count, range;
+        uint32_t leaf;
+        bool cancelled;
+        kith_leaf_range ranges[KITH_SHARE_RANGES];
+    } q[QUEUE];
+    size_t q_count;
+    uint64_t next_id, sent, dropped; /* leaves; those that were here already */
+    bool stalled;
+    kith_leaves have;
+    uint64_t flight_id; /* the leaf that is on the link */
+    uint32_t flight;
+    bool in_flight;
+} link_of;
+
+typedef struct net {
+    kith_manifest m;
+    uint8_t list[1 << 16];
+    kith_share_plan *plan;
+    link_of links[SOURCES];
+    kith_time now;
+    uint64_t got, corrupt_every, corrupted; /* source 0 sends one wrong leaf in so many */
+} net;
+
+static net *net_new(uint64_t leaves, bool spread)
+{
+    net *n = calloc(1, sizeof *n);
+    assert_non_null(n);
+    kith_wr w = kith_wr_of(kith_span_of(n->list, sizeof n->list));
+    kith_entry e = {.name = kith_bytes_str("f"), .type = KITH_ENTRY_FILE, .size = leaves * L};
+    kith_manifest_put_entry(&w, &e);
+    kith_manifest_fault fault;
+    assert_int_equal(kith_manifest_parse(&env, kith_wr_bytes(&w), false, &n->m, &fault), KITH_OK);
+    const kith_share_plan_config cfg = {.env = env, .manifest = &n->m, .spread = spread};
+    n->plan = kith_share_plan_new(&cfg);
+    assert_non_null(n->plan);
+    kith_share_plan_want(n->plan, 0, (uint32_t)leaves);
+    for (size_t i = 0; i < SOURCES; i++)
+        n->links[i].source = -1;
+    n->now = KITH_SEC(1);
+    return n;
+}
+
+static void net_free(net *n)
+{
+    for (size_t i = 0; i < SOURCES; i++)
+        kith_leaves_fini(&n->links[i].have, &env);
+    kith_share_plan_free(n->plan);
+    kith_manifest_fini(&n->m, &env);
+    free(n);
+    assert_int_equal(heap.live, 0);
+}
+
+static link_of *join(net *n, size_t i, uint64_t rate, kith_time delay, bool partial)
+{
+    link_of *l = &n->links[i];
+    *l = (link_of){.rate = rate, .delay = delay, .next_id = 1, .ready = n->now, .have = l->have};
+    l->source = kith_share_plan_join(n->plan, n->now, partial ? &l->have : NULL);
+    assert_true(l->source >= 0);
+    kith_share_plan_limit(n->plan, l->source, (uint32_t)n->m.leaves);
+    kith_share_plan_rtt(n->plan, l->source, 2 * delay);
+    return l;
+}
+
+static void leave(net *n, link_of *l)
+{
+    kith_share_plan_leave(n->plan, l->source);
+    l->source = -1;
+    l->q_count = 0;
+    l->in_flight = false;
+}
+
+static void ask(net *n)
+{
+    int source;
+    uint64_t id;
+    for (size_t i = 0; i < SOURCES; i++) {
+        link_of *l = &n->links[i];
+        for (; l->source >= 0; l->q_count++) {
+            struct asked *a = &l->q[l->q_count];
+            assert_true(l->q_count < QUEUE);
+            *a = (struct asked){.id = l->next_id, .at = n->now + l->delay};
+            a->count = kith_share_plan_next(n->plan, n->now, l->source, l->next_id, a->ranges);
+            if (a->count == 0)
+                break;
+            uint64_t leaves = 0;
+            for (size_t r = 0; r < a->count; r++) {
+                assert_true(a->ranges[r].first < a->ranges[r].end && a->ranges[r].end <= n->m.leaves);
+                leaves += a->ranges[r].end - a->ranges[r].first;
+            }
+            assert_true(leaves <= KITH_SHARE_REQUEST_LEAVES && a->count <= KITH_SHARE_RANGES);
+            a->leaf = a->ranges[0].first;
+            l->next_id++;
+        }
+    }
+    while (kith_share_plan_cancel(n->plan, &source, &id)) {
+        for (size_t i = 0; i < SOURCES; i++) {
+            link_of *l = &n->links[i];
+            for (size_t k = 0; l->source == source && k < l->q_count; k++)
+                l->q[k].cancelled |= l->q[k].id == id;
+        }
+    }
+    kith_share_plan_check(n->plan);
+}
+
+/* Puts the next leaf of a source on its link. */
+static void send_next(net *n, link_of *l)
+{
+    while (l->source >= 0 && !l->in_flight && !l->stalled && l->q_count > 0) {
+        struct asked *a = &l->q[0];
+        if (a->cancelled || a->range == a->count) {
+            uint64_t id = a->id;
+            bool cancelled = a->cancelled && a->range < a->count;
+            memmove(l->q, l->q + 1, --l->q_count * sizeof l->q[0]);
+            if (cancelled)
+                kith_share_plan_ended(n->plan, l->source, id);
+            continue;
+        }
+        l->in_flight = true;
+        l->flight = a->leaf;
+        l->flight_id = a->id;
+        l->ready = (l->ready > a->at ? l->ready : a->at) + L * 1000000000 / l->rate;
+        l->sent++;
+        if (++a->leaf == a->ranges[a->range].end && ++a->range < a->count)
+            a->leaf = a->ranges[a->range].first;
+    }
+}
+
+/* The next thing that happens. False: nothing does. */
+static bool step(net *n)
+{
+    link_of *first = NULL;
+    ask(n);
+    for (size_t i = 0; i < SOURCES; i++) {
+        link_of *l = &n->links[i];
+        send_next(n, l);
+        if (l->in_flight && (!first || l->ready + l->delay < first->ready + first->delay))
+            first = l;
+    }
+    if (!first)
+        return false;
+    if (first->ready + first->delay > n->now)
+        n->now = first->ready + first->delay;
+    first->in_flight = false;
+    if (n->corrupt_every && first == &n->links[0] && first->sent % n->corrupt_every == 0) {
+        n->corrupted++; /* its owner finds the leaf wrong, and drops it */
+        leave(n, first);
+        return true;
+    }
+    if (kith_share_plan_got(n->plan, n->now, first->source, first->flight_id, first->flight, (uint32_t)L))
+        n->got++;
+    else
+        first->dropped++;
+    return true;
+}
+
+/* Until all is here. Steps of 200 ms when nothing else happens, as the owner's clock has it. */
+static void run(net *n)
+{
+    for (int idle = 0; kith_share_plan_missing(n->plan)->total > 0;) {
+        if (step(n)) {
+            idle = 0;
+            continue;
+        }
+        n->now += KITH_MS(200);
+        assert_true(++idle < 1000);
+    }
+    assert_int_equal(n->got, n->m.leaves);
+    assert_int_equal(kith_share_plan_err(n->plan), KITH_OK);
+}
+
+static uint64_t wasted(const net *n)
+{
+    uint64_t w = 0;
+    for (size_t i = 0; i < SOURCES; i++)
+        w += n->links[i].dropped;
+    return w;
+}
+
+/* Bytes per second of all, over the whole transfer. */
+static double speed(const net *n, kith_time began)
+{
+    return (double)(n->m.leaves * L) * 1e9 / (double)(n->now - began);
+}
+
+static void one_source_is_never_left_waiting(void **state)
+{
+    (void)state;
+    net *n = net_new(4000, false);
+    join(n, 0, 500000000, KITH_MS(50), false);
+    run(n);
+    assert_true(speed(n, KITH_SEC(1)) > 0.9 * 500000000);
+    assert_int_equal(wasted(n), 0);
+    net_free(n);
+}
+
+static void four_sources_deliver_the_sum_of_their_rates(void **state)
+{
+    (void)state;
+    static const kith_time delays[] = {KITH_MS(1), KITH_MS(20), KITH_MS(100)};
+    for (size_t d = 0; d < 3; d++) {
+        net *n = net_new(2000, false);
+        const uint64_t rate = 4000000;
+        for (size_t i = 0; i < 4; i++)
+            join(n, i, rate << i, delays[d], false);
+        run(n);
+        double part = speed(n, KITH_SEC(1)) / (15.0 * (double)rate);
+        print_message("delay %u ms: %.3f of the sum, %u leaves twice\n", (unsigned)(delays[d] / KITH_MS(1)),
+                      part, (unsigned)wasted(n));
+        assert_true(part >= 0.9);
+        assert_true(wasted(n) <= 20); /* of 2000 */
+        net_free(n);
+    }
+}
+
+static void a_source_that_sends_a_bad_leaf_is_replaced_at_once(void **state)
+{
+    (void)state;
+    net *n = net_new(2000, false);
+    const uint64_t rate = 4000000;
+    n->corrupt_every = 100; /* 1 % */
+    for (size_t i = 0; i < 4; i++)
+        join(n, i, rate << (3 - i), KITH_MS(5), false);
+    run(n);
+    assert_int_equal(n->corrupted, 1);
+    assert_int_equal(n->links[0].sent, 100); /* and not one after it */
+    assert_true(speed(n, KITH_SEC(1)) >= 0.9 * 7.0 * (double)rate);
+    net_free(n);
+}
+
+static void what_a_source_was_asked_for_is_asked_of_others_when_it_leaves(void **state)
+{
+    (void)state;
+    net *n = net_new(1500, false);
+    for (size_t i = 0; i < 3; i++)
+        join(n, i, 10000000, KITH_MS(10), false);
+    for (int i = 0; i < 200; i++)
+        assert_true(step(n));
+    leave(n, &n->links[0]);
+    for (int i = 0; i < 200; i++)
+        assert_true(step(n));
+    leave(n, &n->links[2]);
+    join(n, 3, 10000000, KITH_MS(10), false); /* and one comes late */
+    run(n);
+    net_free(n);
+}
+
+static void a_source_that_stalls_does_not_hold_up_the_end(void **state)
+{
+    (void)state;
+    net *n = net_new(400, false);
+    for (size_t i = 0; i < 2; i++)
+        join(n, i, 10000000, KITH_MS(10), false);
+    for (int i = 0; i < 50; i++)
+        assert_true(step(n));
+    n->links[1].stalled = true;
+    n->links[1].in_flight = false;
+    run(n);
+    assert_true(n->now < KITH_SEC(1 + 20));
+    net_free(n);
+}
+
+static void a_paused_source_is_asked_for_nothing(void **state)
+{
+    (void)state;
+    net *n = net_new(300, false);
+    join(n, 0, 10000000, KITH_MS(10), false);
+    kith_share_plan_pause(n->plan, n->links[0].source, true);
+    assert_false(step(n));
+    join(n, 1, 10000000, KITH_MS(10), false);
+    run(n);
+    assert_int_equal(n->links[0].sent, 0);
+    net_free(n);
+}
+
+static void partial_sources_are_asked_for_what_they_have(void **state)
+{
+    (void)state;
+    net *n = net_new(1000, true);
+    assert_int_equal(kith_leaves_add(&n->links[0].have, &env, 0, 400), KITH_OK);
+    assert_int_equal(kith_leaves_add(&n->links[1].have, &env, 300, 600), KITH_OK);
+    join(n, 0, 10000000, KITH_MS(10), true);
+    join(n, 1, 10000000, KITH_MS(10), true);
+    while (step(n))
+        ;
+    assert_int_equal(n->got, 600);
+    assert_int_equal(kith_share_plan_missing(n->plan)->total, 400);
+    assert_int_equal(kith_leaves_add(&n->links[1].have, &env, 600, 800), KITH_OK); /* it gets more */
+    while (step(n))
+        ;
+    assert_int_equal(n->got, 800);
+    join(n, 2, 10000000, KITH_MS(10), false);
+    run(n);
+    net_free(n);
+}
+
+static void nothing_is_asked_for_above_the_limit(void **state)
+{
+    (void)state;
+    net *n = net_new(100, false);
+    link_of *l = join(n, 0, 10000000, KITH_MS(10), false);
+    for (uint32_t limit = 0; limit <= 100; limit += 20) {
+        kith_share_plan_limit(n->plan, l->source, limit);
+        while (step(n))
+            ;
+        assert_int_equal(n->got, limit);
+    }
+    net_free(n);
+}
+
+static void what_a_source_refuses_is_asked_of_others_or_lost(void **state)
+{
+    (void)state;
+    net *n = net_new(10, false);
+    link_of *a = join(n, 0, 10000000, KITH_MS(10), false), *b = join(n, 1, 10000000, KITH_MS(10), false);
+    kith_leaf_range r[KITH_SHARE_RANGES];
+    assert_true(kith_share_plan_next(n->plan, n->now, a->source, 1, r) > 0);
+    assert_false(kith_share_plan_refused(n->plan, a->source, 1, 0)); /* b may have it */
+    kith_share_plan_check(n->plan);
+    assert_int_equal(kith_share_plan_next(n->plan, n->now, a->source, 2, r), 0);
+    assert_int_equal(kith_share_plan_next(n->plan, n->now, b->source, 1, r), 1);
+    assert_int_equal(r[0].first, 0);
+    assert_true(kith_share_plan_refused(n->plan, b->source, 1, r[0].first));
+    kith_share_plan_settle(n->plan, 0, 10);
+    assert_int_equal(kith_share_plan_missing(n->plan)->total, 0);
+    net_free(n);
+}
+
+static void there_is_a_cap_on_sources(void **state)
+{
+    (void)state;
+    net *n = net_new(10, false);
+    for (int i = 0; i < KITH_PLAN_SOURCES_MAX; i++)
+        assert_int_equal(kith_share_plan_join(n->plan, n->now, NULL), i);
+    assert_int_equal(kith_share_plan_join(n->plan, n->now, NULL), -1);
+    kith_share_plan_leave(n->plan, 7);
+    assert_int_equal(kith_share_plan_join(n->plan, n->now, NULL), 7);
+    net_free(n);
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (size_t nth = 1;; nth++) {
+        net *n = net_new(60, true);
+        heap = (world_heap){.fail_at = nth + heap.calls, .calls = heap.calls, .live = heap.live};
+        for (size_t i = 0; i < 3; i++)
+            join(n, i, 10000000, KITH_MS(10), false);
+        for (int i = 0; i < 30 && step(n); i++)
+            ;
+        leave(n, &n->links[1]);
+        while (kith_share_plan_err(n->plan) == KITH_OK && step(n))
+            ;
+        bool failed = heap.calls >= heap.fail_at;
+        assert_true(failed ? kith_share_plan_err(n->plan) == KITH_ENOMEM : n->got == 60);
+        heap.fail_at = 0;
+        net_free(n);
+        if (!failed)
+            break;
+        assert_true(nth < 1000);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_source_is_never_left_waiting),
+        cmocka_unit_test(four_sources_deliver_the_sum_of_their_rates),
+        cmocka_unit_test(a_source_that_sends_a_bad_leaf_is_replaced_at_once),
+        cmocka_unit_test(what_a_source_was_asked_for_is_asked_of_others_when_it_leaves),
+        cmocka_unit_test(a_source_that_stalls_does_not_hold_up_the_end),
+        cmocka_unit_test(a_paused_source_is_asked_for_nothing),
+        cmocka_unit_test(partial_sources_are_asked_for_what_they_have),
+        cmocka_unit_test(nothing_is_asked_for_above_the_limit),
+        cmocka_unit_test(what_a_source_refuses_is_asked_of_others_or_lost),
+        cmocka_unit_test(there_is_a_cap_on_sources),
+        cmocka_unit_test(any_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
