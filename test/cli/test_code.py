@@ -9,6 +9,7 @@ import pathlib
 import queue
 import subprocess
 import threading
+import time
 
 import kith_net
 from kith_cli import SLOW, Up, eventually, homes, kith, run, skip
@@ -17,6 +18,7 @@ TOOL = pathlib.Path(os.environ["KITH_TOOLS"]) / "tool_code"
 CODE, WORDS = "P7YE-G9L8-KD9V", "practice tower shy minimum provide model"  # the same code
 NET = ("--dht.protocol", "/test/kad/1.0.0")
 PATIENCE = 30
+HALF_HOUR = 1800
 
 
 class Tool:
@@ -54,6 +56,10 @@ def by_multicast_dns_alone():
     with kith_net.Net(4) as net, contextlib.ExitStack() as stack:
         def tool(*args, **kw):
             return stack.enter_context(Tool(net, *args, **kw))
+        # A sharer whose half hour is over in three seconds; and one whose clock is three of them ahead: it finds nothing before that.
+        into = int(time.time()) % HALF_HOUR
+        turning = tool(1, "publish", "3333-3333-333S", shift=HALF_HOUR - into - 3)
+        ahead = tool(3, "find", "3333-3333-333S", shift=3 * HALF_HOUR + HALF_HOUR // 2 - into)
         early = tool(3, "find", CODE)
         stranger = tool(1, "publish", "2222-2222-2222")
         sharer = tool(0, "publish", CODE)
@@ -63,6 +69,7 @@ def by_multicast_dns_alone():
             assert (f["source"], f["peer"]) == ("mdns", sharer.peer) and f["addr"].startswith("/ip"), f
         # Whoever looks for the other code finds the other one, and nobody has heard of it without asking.
         assert tool(2, "find", "2222 2222 2222").event("found")["peer"] == stranger.peer
+        assert ahead.event("found")["peer"] == turning.peer
         assert early.lines.empty() and late.lines.empty()
 
 
