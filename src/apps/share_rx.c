@@ -34,6 +34,7 @@ struct kith_share_rx {
     uint64_t skip; /* bytes of a body that is not for us */
     kith_buf out;
     bool with_code; /* the hello named a code: PAKE messages are due */
+    bool proved;    /* and the sharer has the code: nothing is taken of it before */
 
     /* what is offered */
     uint8_t list_root[KITH_BLAKE3_LEN], share_id[KITH_BLAKE3_LEN];
@@ -367,7 +368,7 @@ static void on_data(kith_share_rx *x, const kith_share_msg *m)
 
 static void on_offer(kith_share_rx *x, const kith_share_msg *m)
 {
-    if (x->state != ASKING) {
+    if (x->state != ASKING || (x->with_code && !x->proved)) {
         breach(x, "an offer out of turn");
         return;
     }
@@ -514,6 +515,10 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
         on_roots(x, m);
         return;
     case KITH_SHARE_WAIT:
+        if (x->with_code && !x->proved) {
+            breach(x, "news out of turn");
+            return;
+        }
         x->ev_wait = true;
         x->wait_done = m->done;
         x->wait_total = m->total;
@@ -745,6 +750,7 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
 
 void kith_share_rx_pake(kith_share_rx *x, uint64_t step, kith_bytes data)
 {
+    x->proved |= step == 3;
     if (x->state == ASKING)
         say(x, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = step, .data = data});
 }

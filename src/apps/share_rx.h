@@ -81,7 +81,7 @@ extern const kith_stream_ops kith_share_rx_ops;
 
 bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev);
 
-/* Says a PAKE message, before OFFER. */
+/* Says a PAKE message, before OFFER. The third says that the sharer has proved to have the code: no offer is taken before it. */
 void kith_share_rx_pake(kith_share_rx *x, uint64_t step, kith_bytes data);
 /* In answer to OFFER: fetches the list; into has room for list_size bytes and is borrowed until LIST or the end. */
 void kith_share_rx_get_list(kith_share_rx *x, kith_time now, uint8_t *into);

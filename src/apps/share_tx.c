@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "apps/share_pake.h"
 #include "base/buf.h"
 #include "crypto/crypto.h"
 
@@ -71,6 +72,8 @@ struct kith_share_tx {
     kith_bytes data; /* in the first block, or in the source */
     uint64_t sent_bytes, sent_files;
 
+    uint8_t pake[KITH_PAKE_FIRST_LEN]; /* of ev_pake: the receiver's longest */
+    size_t pake_len;
     bool ev_asked, ev_pake, ev_peers, ev_paused, ev_receipt, ev_failed;
     bool say_error; /* ENDING: the code is not yet written */
     bool
@@ -353,14 +356,15 @@ static void on_get_roots(kith_share_tx *x, const kith_share_msg *m)
 
 static void on_pake(kith_share_tx *x, const kith_share_msg *m)
 {
-    if (x->state != ASKED || !x->token_is_code || x->ev_asked || x->ev_pake) {
+    if (x->state != ASKED || !x->token_is_code || x->ev_pake || m->data.len > sizeof x->pake) {
         breach(x, "a message out of turn");
         return;
     }
-    if (keep(x, m->data)) {
-        x->step = m->step;
-        x->ev_pake = true;
-    }
+    memcpy(x->pake, m->data.p,
+           m->data.len); /* the first may come with the hello, which nobody has looked at yet */
+    x->pake_len = m->data.len;
+    x->step = m->step;
+    x->ev_pake = true;
 }
 
 static void on_peers(kith_share_tx *x, const kith_share_msg *m)
@@ -814,11 +818,17 @@ bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev)
         ev->swarm = x->swarm;
         return true;
     }
-    if (x->ev_pake || x->ev_peers) {
-        ev->kind = x->ev_pake ? KITH_SHARE_TX_PAKE : KITH_SHARE_TX_PEERS;
+    if (x->ev_pake) {
+        x->ev_pake = false;
+        ev->kind = KITH_SHARE_TX_PAKE;
         ev->step = x->step;
+        ev->data = kith_bytes_of(x->pake, x->pake_len);
+        return true;
+    }
+    if (x->ev_peers) {
+        x->ev_peers = false;
+        ev->kind = KITH_SHARE_TX_PEERS;
         ev->data = kith_buf_view(&x->token);
-        x->ev_pake = x->ev_peers = false;
         return true;
     }
     kith_share_block *b = to_read(x);

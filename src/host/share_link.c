@@ -12,9 +12,10 @@
 
 static void wake(share_link *l)
 {
+    if (!l->stream)
+        return; /* also one that was never used */
     kith_host *h = l->fetch->cfg.host;
-    if (l->stream)
-        kith_node_wake(kith_host_node(h), kith_host_now(h), l->stream);
+    kith_node_wake(kith_host_node(h), kith_host_now(h), l->stream);
 }
 
 void share_links_wake(kith_share_fetch *f)

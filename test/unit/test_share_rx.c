@@ -262,6 +262,37 @@ static void more_than_was_asked_for_is_refused(void **state)
     share_free(s);
 }
 
+static void before_the_proof(world_share *s, bool wait)
+{
+    for (uint64_t said = 0; said <= 3; said = said == 1 ? 3 : said + 1) {
+        lab *l = calloc(1, sizeof *l);
+        assert_non_null(l);
+        l->p = pair_new(s);
+        l->w = kith_wr_of(kith_span_of(l->buf, sizeof l->buf));
+        const kith_share_rx_config cfg = {.env = share_env, .code_tag = kith_bytes_str("0123456789abcdef")};
+        kith_share_rx_ops.free(l->p->rx);
+        l->p->rx = kith_share_rx_new(&cfg, l->p->now);
+        assert_non_null(l->p->rx);
+        if (said)
+            kith_share_rx_pake(l->p->rx, said, kith_bytes_str("proof"));
+        if (wait)
+            put_msg(l, (kith_share_msg){.kind = KITH_SHARE_WAIT, .done = 1, .total = 2});
+        else
+            put_offer(l, s, s->manifest.list.len);
+        assert_int_equal(lab_run(l), said == 3 ? KITH_OK : KITH_EPROTO);
+        lab_free(l);
+    }
+}
+
+static void nothing_is_taken_of_who_has_not_proved_to_have_the_code(void **state)
+{
+    (void)state;
+    world_share *s = one_file(10);
+    before_the_proof(s, false);
+    before_the_proof(s, true);
+    share_free(s);
+}
+
 /* What a partial source says costs so much and no more. */
 static void what_a_source_has_is_noted_up_to_a_cap(void **state)
 {
@@ -376,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_list_that_breaks_the_rules_is_declined),
         cmocka_unit_test(wrong_content_is_never_shown),
         cmocka_unit_test(more_than_was_asked_for_is_refused),
+        cmocka_unit_test(nothing_is_taken_of_who_has_not_proved_to_have_the_code),
         cmocka_unit_test(what_a_source_has_is_noted_up_to_a_cap),
         cmocka_unit_test(later_versions_messages_are_skipped),
         cmocka_unit_test(malformed_heads_kill_a_receiver),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A sharer against a hostile receiver: requests out of range, floods, silence. */
+#include "apps/share_pake.h"
 #include "unit/share_pair.h"
 #include "wire/pb.h"
 
@@ -213,6 +214,38 @@ static void what_comes_out_of_turn_is_refused(void **state)
     share_free(s);
 }
 
+static void a_proof_may_come_with_the_hello_and_one_at_a_time(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    uint8_t data[KITH_PAKE_FIRST_LEN + 1] = {7};
+    for (int i = 0; i < 3; i++) {
+        kith_share_tx_event ev;
+        lab *l = tx_lab(s, false);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_HELLO,
+                                    .version = KITH_SHARE_VERSION,
+                                    .code_tag = kith_bytes_str("0123456789abcdef")});
+        for (int n = 0; n <= (i == 1); n++) /* one; two; one that is too long */
+            put_msg(l, (kith_share_msg){.kind = KITH_SHARE_PAKE,
+                                        .step = 1,
+                                        .data = kith_bytes_of(data, KITH_PAKE_FIRST_LEN + (i == 2))});
+        (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_wr_bytes(&l->w));
+        if (i == 0) {
+            assert_true(kith_share_tx_next(l->p->tx, &ev));
+            assert_int_equal(ev.kind, KITH_SHARE_TX_ASKED);
+            assert_true(kith_bytes_eq_str(ev.code_tag, "0123456789abcdef"));
+            assert_true(kith_share_tx_next(l->p->tx, &ev));
+            assert_int_equal(ev.kind, KITH_SHARE_TX_PAKE);
+            assert_true(kith_bytes_eq(ev.data, kith_bytes_of(data, KITH_PAKE_FIRST_LEN)));
+        }
+        while (kith_share_tx_next(l->p->tx, &ev) && ev.kind != KITH_SHARE_TX_FAILED)
+            ;
+        assert_int_equal(ev.kind == KITH_SHARE_TX_FAILED && ev.err == KITH_EPROTO, i > 0);
+        lab_free(l);
+    }
+    share_free(s);
+}
+
 /* A message of a kind that we do not know, as a later version may send: a head with a field 99, and a body. */
 static void put_later(lab *l, uint64_t body)
 {
@@ -327,6 +360,7 @@ int main(void)
         cmocka_unit_test(what_a_later_version_says_is_skipped_with_its_body),
         cmocka_unit_test(malformed_messages_are_refused),
         cmocka_unit_test(blocks_on_loan_outlive_their_machine),
+        cmocka_unit_test(a_proof_may_come_with_the_hello_and_one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
