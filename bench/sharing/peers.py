@@ -75,7 +75,7 @@ class Kith(Peer):
     def transfer(self, run):
         listen = ["--listen", "/ip4/127.0.0.1/tcp/0"]
         run.begin()
-        sharer = run.sender.start([self.binary, "share", run.source, "--times", len(run.receivers), "--json", *listen],
+        sharer = run.sender.start([self.binary, "share", run.source, "--ticket", "--times", len(run.receivers), "--json", *listen],
                                   {"KITH_HOME": str(self.homes / "sharer")})
         m = sharer.expect(r'"ticket":\s*"([^"]+)"', run.limit)
         getters = [side.start([self.binary, "get", m[1], "-y", "-o", run.dest(i), *listen], {"KITH_HOME": str(self.homes / str(i))})

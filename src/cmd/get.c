@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith get: fetches a share by its ticket. */
+/* kith get: fetches a share by its code or ticket. */
 #include "host/share_fetch.h"
 
 #include <errno.h>
@@ -10,22 +10,37 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/get_code.h"
 #include "cmd/job.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
+#include "cmd/ticket_arg.h"
 #include "crypto/crypto.h"
 #include "host/json.h"
 #include "host/paths.h"
 #include "host/reputation_file.h"
 
 #define TICK_MS 200
-#define LIST_SHOWN 20 /* entries, of a longer list */
+#define LIST_SHOWN 20    /* entries, of a longer list */
+#define WAIT_S 120       /* that a sharer is looked for */
+#define TRY KITH_SEC(20) /* from dialling one that may have it to its proof, or others get their turn */
+#define OTHERS \
+    KITH_SEC(2) /* that others may still be found, once one has the code's name and not its secret */
 
 typedef struct get {
     session s;
     kith_ticket ticket;
     kith_share_fetch_config cfg;
     kith_share_fetch *fetch;
+    kith_share_fetch *vain[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES]; /* of peers that were not it */
+    size_t vain_count;
+    bool by_code;
+    kith_code code;
+    kith_fetch_code proof;
+    kith_code_source source; /* of whom is being tried */
+    get_code *search;        /* NULL: not by a code, or over */
+    kith_time give_up_at, try_until;
+    char refusal[256], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     const char *dest;
     kith_share_select select;
     bool yes, tty, made_dest, ended, asking;
@@ -57,6 +72,7 @@ static int code_of(kith_share_fetch_why why)
     case KITH_FETCH_UNREACHABLE:
         return EXIT_UNREACHABLE;
     case KITH_FETCH_REFUSED:
+    case KITH_FETCH_WRONG_CODE:
         return EXIT_REFUSED;
     case KITH_FETCH_LOST:
         return EXIT_LOST;
@@ -85,7 +101,7 @@ static const char *name_of(kith_share_fetch_why why)
         [KITH_FETCH_CLASH] = "exists",    [KITH_FETCH_DISK] = "disk",
         [KITH_FETCH_DAMAGED] = "damaged", [KITH_FETCH_UNSAFE] = "unsafe",
         [KITH_FETCH_CHANGED] = "changed", [KITH_FETCH_DECLINED] = "declined",
-        [KITH_FETCH_FAILED] = "failed",
+        [KITH_FETCH_FAILED] = "failed",   [KITH_FETCH_WRONG_CODE] = "wrong_code",
     };
     return names[why];
 }
@@ -227,9 +243,13 @@ static void ask(get *c)
 
 /* ---- events ---- */
 
+static void say_from(const get *c)
+{
+    fprintf(stderr, "from %s: %s, %s\n", c->from, c->path, c->channel);
+}
+
 static void on_connected(get *c, kith_conn *conn)
 {
-    char peer[KITH_PEER_ID_TEXT_MAX + 1];
     kith_conn_facts facts;
     kith_conn_facts_get(conn, &facts);
     if (c->ticket.pq.len && !kith_pq_id_eq(&facts.pq.id, &c->ticket.pq)) { /* the pin could not be stored */
@@ -250,8 +270,24 @@ static void on_connected(get *c, kith_conn *conn)
         session_print(o);
         return;
     }
-    session_peer_text(conn, peer);
-    fprintf(stderr, "from %s: %s, %s\n", peer, c->path, c->channel);
+    session_peer_text(conn, c->from);
+    if (!c->by_code) /* it may still not be the one */
+        say_from(c);
+}
+
+/* The sharer has proved to have the code: no other is looked for. */
+static void settle(get *c)
+{
+    if (!c->search)
+        return;
+    get_code_done(c->search);
+    c->search = NULL;
+    if (lines(c))
+        share_text_clear();
+    if (!c->s.json) {
+        fprintf(stderr, "found %s; the code is right\n", kith_code_source_text(c->source));
+        say_from(c);
+    }
 }
 
 /* "holiday, report.pdf". */
@@ -278,6 +314,7 @@ static void name_it(get *c)
 
 static void on_list(get *c)
 {
+    settle(c);
     name_it(c);
     if (c->s.json)
         say_list_json(c);
@@ -368,8 +405,31 @@ static void remember(const get *c, const kith_share_fetch_event *ev, double seco
                                     .seconds = seconds});
 }
 
+/* The peer that was tried by a code is not the sharer, or not there: others may be. False: that is the end. */
+static bool on_vain(get *c, const kith_share_fetch_event *ev)
+{
+    bool wrong = ev->why == KITH_FETCH_WRONG_CODE,
+         refused = wrong || ev->why == KITH_FETCH_REFUSED || ev->why == KITH_FETCH_DAMAGED;
+    if (!c->search || c->s.interrupted ||
+        (!refused && ev->why != KITH_FETCH_UNREACHABLE && ev->why != KITH_FETCH_LOST &&
+         ev->why != KITH_FETCH_DECLINED))
+        return false;
+    if (ev->conduct != KITH_CONDUCTS)
+        leave_note(&c->ticket.peer, ev->conduct);
+    if (wrong) {
+        (void)snprintf(c->refusal, sizeof c->refusal, "%s", ev->text);
+        c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
+    }
+    c->vain[c->vain_count++] = c->fetch;
+    c->fetch = NULL;
+    get_code_next(c->search, refused);
+    return true;
+}
+
 static void on_end(get *c, const kith_share_fetch_event *ev)
 {
+    if (on_vain(c, ev))
+        return;
     kith_share_fetch_progress p = {0};
     char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], before[2 * SHARE_TEXT_MAX];
     if (c->fetch)
@@ -402,9 +462,10 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
 }
 
-static void on_wait(const get *c, const kith_share_fetch_event *ev)
+static void on_wait(get *c, const kith_share_fetch_event *ev)
 {
     char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX];
+    settle(c);
     if (c->s.json)
         session_print(json_pack("{s:s, s:I, s:I}", "event", "waiting", "hashed", (json_int_t)ev->done,
                                 "total", (json_int_t)ev->total));
@@ -472,11 +533,45 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
 
 /* ---- progress ---- */
 
+static void give_up(get *c)
+{
+    static const char nobody[] =
+        "nobody who has this code was found: is 'kith share' still running there, and the code a recent one? With "
+        "'kith share --ticket' nobody needs to be found";
+    get_code_done(c->search);
+    c->search = NULL;
+    on_end(c, &(kith_share_fetch_event){.kind = KITH_FETCH_END,
+                                        .why = c->refusal[0] ? KITH_FETCH_WRONG_CODE : KITH_FETCH_UNREACHABLE,
+                                        .text = c->refusal[0] ? c->refusal : nobody,
+                                        .conduct = KITH_CONDUCTS});
+}
+
+static void show_search(get *c)
+{
+    char now[KITH_CODE_STATE_MAX + 1];
+    get_code_state(c->search, now);
+    bool news = strcmp(now, c->state) != 0, first = !c->state[0];
+    memcpy(c->state, now, sizeof now);
+    if (c->s.json && news)
+        session_print(json_pack("{s:s, s:s}", "event", "searching", "text", now));
+    else if (c->tty && !c->s.json)
+        share_text_line("%s", now);
+    else if (first && !c->s.json)
+        fprintf(stderr, "%s\n", now);
+    kith_time at = kith_host_now(c->s.host);
+    if (!c->fetch && at >= c->give_up_at)
+        give_up(c);
+    else if (c->fetch && at >= c->try_until)
+        kith_share_fetch_stop(c->fetch, "it did not answer");
+}
+
 static void on_timer(uv_timer_t *t)
 {
     get *c = t->data;
     kith_share_fetch_progress p;
     char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], eta[SHARE_TEXT_MAX];
+    if (!c->ended && c->search)
+        show_search(c);
     if (c->ended || !c->fetch)
         return;
     kith_share_fetch_progress_get(c->fetch, &p);
@@ -578,6 +673,8 @@ static void on_stop(void *ctx)
 {
     get *c = ctx;
     close_in(c);
+    get_code_done(c->search);
+    c->search = NULL;
     if (c->fetch && !c->ended) /* its timer must end before the loop does */
         kith_share_fetch_stop(c->fetch, "stopped");
     job_close(c->job);
@@ -585,28 +682,6 @@ static void on_stop(void *ctx)
 }
 
 /* ---- running ---- */
-
-/* The ticket, from the arguments (a line that was broken in two is fine) or from stdin. */
-static int read_ticket(get *c, const cmd_args *args)
-{
-    static char text[8 * KITH_TICKET_TEXT_MAX];
-    const char *why;
-    size_t n = 0;
-    if (args->rest_count == 1 && strcmp(args->rest[0], "-") == 0) {
-        n = fread(text, 1, sizeof text, stdin);
-    } else {
-        for (size_t i = 0; i < args->rest_count; i++) {
-            size_t len = strlen(args->rest[i]);
-            if (len > sizeof text - n)
-                return cmd_fail(EXIT_DAMAGED, "this is not a ticket: it is too long");
-            memcpy(text + n, args->rest[i], len);
-            n += len;
-        }
-    }
-    kith_err e = kith_ticket_parse(kith_bytes_of(text, n), &c->ticket, &why);
-    kith_wipe(text, n);
-    return e ? cmd_fail(EXIT_DAMAGED, "this ticket cannot be used: %s", why) : EXIT_OK;
-}
 
 /* The patterns of one option. */
 static int read_patterns(const cmd_args *args, const char *name, const char **out, size_t *count)
@@ -668,8 +743,6 @@ static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
         code = read_durability(args, &c->cfg.durability);
     if (code)
         return code;
-    if (args->rest_count == 0 && !cmd_has(args, "discard"))
-        return cmd_fail(EXIT_USAGE, "get: the ticket is missing");
     if (args->rest_count > 0 && cmd_has(args, "discard"))
         return cmd_fail(EXIT_USAGE,
                         "get: --discard takes no ticket: it removes all that is partial in a folder");
@@ -744,15 +817,57 @@ static void pin_and_fetch(get *c)
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
 }
 
+static void on_candidate(void *ctx, const kith_code_candidate *found, const kith_code_keys *keys)
+{
+    get *c = ctx;
+    c->ticket = (kith_ticket){.peer = found->peer};
+    while (c->ticket.addr_count < found->addr_count && c->ticket.addr_count < KITH_TICKET_ADDRS_MAX) {
+        c->ticket.addrs[c->ticket.addr_count] = found->addrs[c->ticket.addr_count];
+        c->ticket.addr_count++;
+    }
+    c->source = found->source;
+    c->try_until = kith_host_now(c->s.host) + TRY;
+    memcpy(c->proof.tag, keys->tag, sizeof c->proof.tag);
+    memcpy(c->proof.secret, keys->secret, sizeof c->proof.secret);
+    c->cfg.code = &c->proof;
+    if (c->s.json)
+        session_print(json_pack("{s:s, s:s, s:o}", "event", "candidate", "source",
+                                kith_code_source_name(found->source), "peer", kith_json_peer(&found->peer)));
+    fetch(c);
+}
+
+static void search(get *c, unsigned long long wait_s)
+{
+    c->give_up_at = kith_host_now(c->s.host) + KITH_SEC(wait_s);
+    c->search = get_code_new(&c->s, &c->code, kith_bytes_str(KITH_SHARE_ID), on_candidate, c);
+    kith_wipe(&c->code, sizeof c->code);
+    if (!c->search)
+        session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+}
+
+static int read_what(get *c, const cmd_args *args)
+{
+    ticket_arg what;
+    int code = ticket_arg_read(args, &what);
+    c->by_code = what.is_code;
+    c->code = what.code;
+    c->ticket = what.ticket;
+    kith_wipe(&what, sizeof what);
+    return code;
+}
+
 static int run(const cmd_args *args)
 {
     static get c; /* addresses make it large */
     kith_share_clash clash = KITH_SHARE_CLASH_FAIL;
+    unsigned long long wait_s;
+    if (!cmd_number(args, "wait", WAIT_S, 1, 1u << 20, &wait_s))
+        return EXIT_USAGE;
     int code = read_options(&c, args, &clash);
-    if (!code && args->rest_count > 0)
-        code = read_ticket(&c, args);
     if (!code && cmd_has(args, "discard"))
         return discard_partial(&c);
+    if (!code)
+        code = read_what(&c, args);
     if (!code)
         code = make_dest(&c);
     if (!code)
@@ -781,10 +896,15 @@ static int run(const cmd_args *args)
     c.job = job_open(&c.s, args, false, &ops, &c, &code);
     if (code)
         session_end(&c.s, code);
+    else if (c.by_code)
+        search(&c, wait_s);
     else
         pin_and_fetch(&c);
     code = session_run(&c.s);
     kith_share_fetch_free(c.fetch);
+    for (size_t i = 0; i < c.vain_count; i++)
+        kith_share_fetch_free(c.vain[i]);
+    kith_wipe(&c.proof, sizeof c.proof);
     json_decref(c.facts);
     kith_wipe(&c.ticket, sizeof c.ticket);
     return code;
@@ -811,6 +931,8 @@ static const cmd_option options[] = {
     {.name = "limit",
      .arg = "UP/DOWN",
      .help = "bytes a second at most, such as /5M (see 'kith help transfers')"},
+    {.name = "wait", .arg = "SECONDS", .help = "look so long for who has the code (default: 120)"},
+    {.name = "code-fd", .arg = "N", .help = "read the code or ticket from this file descriptor"},
     {.name = "portable", .help = "refuse names that Windows or macOS could not hold"},
     {.name = "json", .help = "print one event per line; the last is done or failed"},
     {0},
@@ -818,18 +940,22 @@ static const cmd_option options[] = {
 
 const cmd cmd_get = {
     .name = "get",
-    .summary = "fetch a share by its ticket",
-    .usage =
-        "TICKET | - [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]... [--exclude PATTERN]...\n"
-        "           [--durability none|batch|strict] [--limit UP/DOWN] [--portable] [--json]\n"
-        "       kith get --discard [-o DIR]",
+    .summary = "fetch a share by its code or ticket",
+    .usage = "[CODE | TICKET | -] [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]...\n"
+             "           [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
+             "           [--limit UP/DOWN] [--portable] [--json]\n"
+             "       kith get --discard [-o DIR]",
     .about =
-        "Connects to the peer that the ticket names, shows what it offers and asks, then fetches. Every block is\n"
-        "checked against the ticket before it is written, and everything is put into place only when all of it\n"
-        "has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection the same\n"
-        "command goes on from there. Files that are there already, just as they would come, are not fetched.\n"
+        "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"
+        "ticket names; shows what it offers and asks, then fetches. A code may be typed in small letters, with dashes\n"
+        "or without, or as its six words. Without an argument it is read from --code-fd, from KITH_CODE, or asked for.\n"
+        "Every block is checked against its file's hash before it is written, and everything is put into place only\n"
+        "when all of it has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection\n"
+        "the same command goes on from there. Files that are there already, just as they would come, are not fetched.\n"
         "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.",
-    .examples = "  kith get kith1CiYAJAgB...\n"
+    .examples = "  kith get P7YE-G9L8-KD9V\n"
+                "  kith get practice tower shy minimum provide model\n"
+                "  kith get kith1CiYAJAgB...\n"
                 "  kith get kith1CiYAJAgB... -o ~/Downloads -y\n"
                 "  kith get kith1CiYAJAgB... --only 'photos/' --exclude '*.raw'\n"
                 "  kith get - -y < ticket.txt\n"

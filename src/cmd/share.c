@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith share: serves files and folders to whoever has the ticket. */
+/* kith share: serves files and folders to whoever has the code or the ticket. */
 #include "host/share_serve.h"
 
 #include <stdio.h>
@@ -10,8 +10,10 @@
 
 #include "apps/share_ticket.h"
 #include "cmd/child.h"
+#include "cmd/clip.h"
 #include "cmd/job.h"
 #include "cmd/listen.h"
+#include "cmd/offer.h"
 #include "cmd/qr.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
@@ -48,7 +50,8 @@ typedef struct share {
     kith_maddr addrs[KITH_RECORD_ADDRS_MAX]; /* without /p2p, the best first */
     size_t addr_count;
     char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
-    bool qr, tty, hashed, leaving;
+    offer *offer;                        /* NULL: no code, or it is burnt */
+    bool qr, words, copy, tty, hashed, leaving;
     unsigned long long times;
     uint64_t delivered;
     const cmd_args *args;
@@ -128,6 +131,14 @@ static void say_json_id(const share *c)
     session_print(json_pack("{s:s, s:s}", "event", "hashed", "share", id));
 }
 
+static void say_how_long(const share *c)
+{
+    fprintf(stderr, "serving until Ctrl-C%s\n",
+            c->times == 1 ? ", or until it was fetched once"
+            : c->times    ? ", or until it is used up"
+                          : "");
+}
+
 static void say_ticket(share *c)
 {
     char *text = c->text, size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
@@ -161,10 +172,60 @@ static void say_ticket(share *c)
     if (c->qr)
         qr_print(text);
     fflush(stdout);
-    fprintf(stderr, "serving until Ctrl-C%s\n",
-            c->times == 1 ? ", or until it was fetched once"
-            : c->times    ? ", or until it is used up"
-                          : "");
+    say_how_long(c);
+}
+
+/* ---- the code ---- */
+
+static void say_code(const share *c)
+{
+    char text[KITH_CODE_TEXT_LEN + 1], words[KITH_CODE_WORDS_MAX + 1], size[SHARE_TEXT_MAX],
+        counts[SHARE_TEXT_MAX];
+    uint64_t bytes;
+    size_t files, dirs, links;
+    kith_code_text(offer_code(c->offer), text);
+    kith_code_words(offer_code(c->offer), words);
+    if (c->s.json) {
+        session_print(json_pack("{s:s, s:s, s:s}", "event", "code", "code", text, "words", words));
+    } else {
+        kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
+        fprintf(stderr, "sharing %s, %s; on the other machine: kith get CODE\n",
+                share_text_counts(files, dirs, links, counts), share_text_size(bytes, size));
+        puts(c->words ? words : text);
+        if (c->qr)
+            qr_print(text);
+        fflush(stdout);
+        say_how_long(c);
+    }
+    if (c->copy && !clip_copy(c->words ? words : text))
+        cmd_warn("the code was not copied: there is no terminal");
+    kith_wipe(text, sizeof text);
+    kith_wipe(words, sizeof words);
+}
+
+static kith_err admit(void *ctx, const kith_code_keys *keys)
+{
+    const share *c = ctx;
+    return kith_shared_code(c->shared, keys->tag, keys->secret, c->times);
+}
+
+static bool draw_code(share *c)
+{
+    c->offer = offer_new(&c->s, admit, c);
+    if (c->offer)
+        say_code(c);
+    return c->offer != NULL;
+}
+
+/* Whoever still has it cannot use it any more. */
+static void burn(share *c)
+{
+    offer_end(c->offer);
+    c->offer = NULL;
+    if (c->s.json)
+        session_print(json_pack("{s:s}", "event", "burnt"));
+    else
+        cmd_warn("the code is burnt: %d wrong guesses; share again for a new one", KITH_CODE_GUESSES);
 }
 
 /* ---- events ---- */
@@ -313,6 +374,8 @@ static void show_progress(const share *c)
 static void on_timer(uv_timer_t *t)
 {
     share *c = t->data;
+    if (c->offer && kith_shared_guesses(c->shared) >= KITH_CODE_GUESSES)
+        burn(c);
     if (c->leaving)
         session_end(&c->s, c->s.code);
     else if (lines(c))
@@ -344,6 +407,8 @@ static void on_interrupt(void *ctx)
 static void on_stop(void *ctx)
 {
     share *c = ctx;
+    offer_end(c->offer);
+    c->offer = NULL;
     if (c->serve)
         kith_share_serve_stop(c->serve);
     uv_close((uv_handle_t *)&c->timer, NULL);
@@ -565,7 +630,7 @@ static int collect(share *c, const cmd_args *args)
     return cmd_fail(EXIT_FAILED, "%s", why[0] ? why : "no memory");
 }
 
-static int serve(share *c)
+static int serve(share *c, bool with_code)
 {
     int code =
         listen_as_configured(&c->s, LISTEN_WELL_KNOWN, c->addrs, KITH_RECORD_ADDRS_MAX, &c->addr_count);
@@ -593,7 +658,10 @@ static int serve(share *c)
     c->shared = kith_share_serve_add(c->serve, &shared);
     if (!c->shared)
         return cmd_fail(EXIT_FAILED, "no memory");
-    say_ticket(c);
+    if (!with_code || c->s.json)
+        say_ticket(c);
+    if (with_code && !draw_code(c))
+        return cmd_fail(EXIT_FAILED, "no memory");
     return EXIT_OK;
 }
 
@@ -602,8 +670,12 @@ static int run(const cmd_args *args)
     static share c; /* addresses make it large */
     c.args = args;
     c.qr = cmd_has(args, "qr");
+    c.words = cmd_has(args, "words");
+    c.copy = cmd_has(args, "copy");
     if (args->rest_count + args->after_count == 0)
         return cmd_fail(EXIT_USAGE, "share: say which files or folders to share");
+    if (cmd_has(args, "ticket") && (c.words || c.copy))
+        return cmd_fail(EXIT_USAGE, "share: --words and --copy are about a code, and --ticket asks for none");
     if (cmd_has(args, "once") && cmd_has(args, "times"))
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))
@@ -630,7 +702,7 @@ static int run(const cmd_args *args)
     if (code)
         kith_share_src_free(c.src);
     else
-        code = serve(&c);
+        code = serve(&c, !cmd_has(args, "ticket") && c.guest_count == 0);
     if (code)
         session_end(&c.s, code);
     else
@@ -642,7 +714,10 @@ static int run(const cmd_args *args)
 }
 
 static const cmd_option options[] = {
-    {.name = "qr", .help = "also draw the ticket as a QR code"},
+    {.name = "words", .help = "print the code as six words, to be said"},
+    {.name = "copy", .letter = 'c', .help = "also put the code into the terminal's clipboard (OSC 52)"},
+    {.name = "ticket", .help = "print a ticket instead of a code: long, and found without any search"},
+    {.name = "qr", .help = "also draw the code, or the ticket, as a QR code"},
     {.name = "once", .help = "stop when it was fetched once"},
     {.name = "times", .arg = "N", .help = "stop when it was fetched N times"},
     {.name = "to",
@@ -652,22 +727,25 @@ static const cmd_option options[] = {
     {.name = "limit",
      .arg = "UP/DOWN",
      .help = "bytes a second at most, such as 5M/ (see 'kith help transfers')"},
-    {.name = "json", .help = "print one event per line; the first is the ticket"},
+    {.name = "json", .help = "print one event per line; the first are the ticket and the code"},
     {0},
 };
 
 const cmd cmd_share = {
     .name = "share",
-    .summary = "share files and folders with whoever has the ticket",
-    .usage = "PATH... [--to NAME]... [--qr] [--once | --times N] [--limit UP/DOWN] [--json]",
+    .summary = "share files and folders with whoever has the code",
+    .usage =
+        "PATH... [--words | --ticket | --to NAME...] [-c] [--qr] [--once | --times N] [--limit UP/DOWN] [--json]",
     .about =
-        "Prints a ticket to stdout, reads the files once to hash them and serves until Ctrl-C; a receiver that comes\n"
-        "early waits. Whoever has the ticket can fetch everything with 'kith get TICKET' while this command runs:\n"
-        "treat it like a key. The ticket holds our peer id, our addresses, and what admits to this share, signed by us,\n"
-        "so the receiver gets exactly this, from us, over an encrypted channel, or an error.\n"
+        "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
+        "early waits. Whoever has the code can fetch everything with 'kith get CODE' while this command runs. Half of\n"
+        "the code finds this node, on the local network and by the DHT; the other half proves to both ends that nobody\n"
+        "sits between. Three wrong guesses burn it. With --ticket there is a ticket instead, which holds our peer id, our\n"
+        "addresses and what admits to this share, signed by us: treat it like a key.\n"
         "With --to nothing is printed: the ticket goes to a known peer as a message, and admits nobody else. 'kith inbox --allow US'\n"
         "at the other end fetches it unattended. While this runs 'kith transfers' shows, limits and ends it.",
     .examples = "  kith share holiday/\n"
+                "  kith share holiday/ --words\n"
                 "  kith share report.pdf photos/ --once --qr\n"
                 "  kith share --to alice holiday/ --limit 5M/\n"
                 "  kith share -- -odd-name-\n",

@@ -418,7 +418,7 @@ static void on_pake(share_link *l, const kith_share_rx_event *ev)
         kith_share_rx_pake(l->rx, 3, kith_bytes_of(confirm, sizeof confirm));
     else if (err == KITH_EAUTH)
         drop(
-            l, KITH_FETCH_REFUSED, KITH_SHARE_STOPPED, KITH_CONDUCTS,
+            l, KITH_FETCH_WRONG_CODE, KITH_SHARE_STOPPED, KITH_CONDUCTS,
             "this is not the sharer's code: look at it once more; after three wrong ones the sharer needs a new code");
     else
         drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_PROTOCOL, KITH_CONDUCT_PROTOCOL,

@@ -99,7 +99,7 @@ another_share_of_the_same_peer_is_refused() {
     addr=$(sed -n 's/.*"addrs": *\["\([^"]*\)".*/\1/p' "$work/reused.ticket")
     share_stop
     rm "$work/reused.ticket"
-    KITH_HOME=$work/home-reused $here "$kith" share --listen "$addr" g >"$work/reused.ticket" 2>"$work/reused.err" </dev/null &
+    KITH_HOME=$work/home-reused $here "$kith" share --ticket --listen "$addr" g >"$work/reused.ticket" 2>"$work/reused.err" </dev/null &
     pids+=($!)
     wait_until 10 test -s "$work/reused.ticket" || { cat "$work/reused.err"; return 1; }
     get "$first" -o out # the old ticket at the same peer and port

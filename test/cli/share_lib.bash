@@ -38,7 +38,7 @@ wait_until() {
 # share_start NAME PATH... [options]: runs kith share in the background. Sets share_pid and ticket.
 share_start() {
     local name=$1; shift
-    KITH_HOME=$work/home-$name $here "$kith" share --listen "$listen" "$@" >"$work/$name.ticket" 2>"$work/$name.err" </dev/null &
+    KITH_HOME=$work/home-$name $here "$kith" share --ticket --listen "$listen" "$@" >"$work/$name.ticket" 2>"$work/$name.err" </dev/null &
     share_pid=$!
     pids+=("$share_pid")
     if ! wait_until 20 test -s "$work/$name.ticket"; then

@@ -92,7 +92,7 @@ def tree(top, depth, files):
 def a_receiver_without_descriptors_leaves_nothing_half_done():
     with homes("a", "b") as (a, b):
         tree(a / "src", 30, 30)
-        sharer = start(a, "share", "--listen", LOOPBACK, str(a / "src"), stderr=subprocess.DEVNULL)
+        sharer = start(a, "share", "--ticket", "--listen", LOOPBACK, str(a / "src"), stderr=subprocess.DEVNULL)
         ticket = sharer.stdout.readline().decode().strip()
         seen = set()
         try:

@@ -36,7 +36,7 @@ def two_with_the_key_talk_and_a_third_does_not():
             kith(b, "ping", one.addr, "-c", 2, *inside, out="2 sent, 2 received")
             one.event("peer_connected")
             (a / "f").write_bytes(os.urandom(300000))
-            sharer = start(a.parent / "d", "share", "--listen", LOOPBACK, a / "f", "--once", *inside, stderr=subprocess.DEVNULL)
+            sharer = start(a.parent / "d", "share", "--ticket", "--listen", LOOPBACK, a / "f", "--once", *inside, stderr=subprocess.DEVNULL)
             try:
                 ticket = sharer.stdout.readline().decode().strip()
                 kith(c, "get", ticket, "-o", c, "-y", code=4, err=NEEDED)

@@ -32,7 +32,7 @@ def a_transfer_across_refreshes_arrives_as_it_was():
         file = a.parent / "file"
         block = hashlib.shake_256(b"kith").digest(1 << 20)
         file.write_bytes(b"".join(i.to_bytes(4, "big") + block for i in range(BIG >> 20)))
-        share = start(a, "share", file, "--listen", LOOPBACK, "--once", "--json")
+        share = start(a, "share", file, "--ticket", "--listen", LOOPBACK, "--once", "--json")
         ticket = json.loads(share.stdout.readline())["ticket"]
         kith(b, "get", ticket, "-y", "-o", a.parent / "got", "--security.rekey-after-bytes", "16MiB", timeout=120)
         told = [json.loads(line) for line in share.communicate(timeout=30 * SLOW)[0].splitlines()]

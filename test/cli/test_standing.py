@@ -29,7 +29,7 @@ def who_sends_wrong_content_is_banned_and_who_does_not_is_worth_more():
     with homes("a", "b", "out") as (a, b, out):
         (b.parent / "file").write_bytes(b"as it was promised\n" * 1000)
         bad = subprocess.Popen([TOOLS / "tool_hostile_sharer", "wrong_content", LOOPBACK], stdout=subprocess.PIPE)
-        good = start(b, "share", b.parent / "file", "--listen", LOOPBACK, "--mdns", "off", "--json")
+        good = start(b, "share", b.parent / "file", "--ticket", "--listen", LOOPBACK, "--mdns", "off", "--json")
         with ticket_of(bad) as wrong, ticket_of(good) as line:
             ticket = json.loads(line)["ticket"]
             # One note is left while no node runs, the others while one does.

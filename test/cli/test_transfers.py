@@ -54,7 +54,7 @@ class Lines:
 
 
 def share(home, *args):
-    return Lines(home, "share", "--json", "--listen", LOOPBACK, *ALONE, *args)
+    return Lines(home, "share", "--ticket", "--json", "--listen", LOOPBACK, *ALONE, *args)
 
 
 def get(home, ticket, into, *args):

@@ -314,7 +314,7 @@ def a_ticket_pins_the_sharers_key():
         for h in (a, b, c):
             h.mkdir()
         (a / "f").write_text("x")
-        sharer = start(a, "share", "--listen", LOOPBACK, a / "f", stderr=subprocess.DEVNULL)
+        sharer = start(a, "share", "--ticket", "--listen", LOOPBACK, a / "f", stderr=subprocess.DEVNULL)
         try:
             ticket = sharer.stdout.readline().decode().strip()
             me, key = (kith(a, "id", "--json").json()[k] for k in ("peer", "pq_id"))

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Waiting for keys and candidates, and trying one at a time: each may make one guess at our secret. */
+#include "cmd/get_code.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/crypto.h"
+
+#define QUEUE_MAX (KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES)
+
+struct get_code {
+    session *s;
+    kith_bytes protocol;
+    get_code_try fn;
+    void *ctx;
+    kith_code_work *work; /* NULL: done */
+    kith_code_keys keys;
+    bool whole; /* the secret is there too */
+    kith_code_find *find;
+    kith_code_candidate queue[QUEUE_MAX];
+    size_t count, at; /* at: the next to be tried */
+    bool trying;
+    kith_peer_id refused[KITH_CODE_CANDIDATES_MAX];
+    size_t refused_count, tried;
+    uv_idle_t idle; /* calls fn from the loop */
+};
+
+static bool was_refused(const get_code *g, const kith_peer_id *peer)
+{
+    bool was = false;
+    for (size_t i = 0; i < g->refused_count; i++)
+        was |= kith_peer_id_eq(&g->refused[i], peer);
+    return was;
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    get_code *g = idle->data;
+    uv_idle_stop(idle);
+    while (g->whole && !g->trying && g->at < g->count) {
+        const kith_code_candidate *c = &g->queue[g->at++];
+        if (was_refused(g, &c->peer))
+            continue;
+        g->trying = true;
+        g->fn(g->ctx, c, &g->keys);
+    }
+}
+
+static void go_on(get_code *g)
+{
+    uv_idle_start(&g->idle, on_idle);
+}
+
+static void on_found(void *ctx, const kith_code_candidate *c)
+{
+    get_code *g = ctx;
+    if (g->count < QUEUE_MAX)
+        g->queue[g->count++] = *c;
+    go_on(g);
+}
+
+static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whole)
+{
+    get_code *g = ctx;
+    g->work = e || whole ? NULL : g->work;
+    g->whole = whole;
+    memcpy(g->keys.place, keys->place, sizeof g->keys.place);
+    memcpy(g->keys.tag, keys->tag, sizeof g->keys.tag);
+    if (whole)
+        memcpy(g->keys.secret, keys->secret, sizeof g->keys.secret); /* it is under way before */
+    if (!e && !g->find) {
+        kith_code_find_config cfg = {.host = g->s->host,
+                                     .lan = g->s->lan,
+                                     .dht = g->s->dht,
+                                     .protocol = g->protocol,
+                                     .found = on_found,
+                                     .ctx = g};
+        memcpy(cfg.place, keys->place, sizeof cfg.place);
+        g->find = kith_code_find_new(&cfg);
+        kith_wipe(&cfg, sizeof cfg);
+        e = g->find ? KITH_OK : KITH_ENOMEM;
+    }
+    if (e)
+        session_end(g->s, cmd_fail(EXIT_FAILED, "no memory"));
+    else
+        go_on(g);
+}
+
+get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, get_code_try fn, void *ctx)
+{
+    get_code *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->s = s;
+    g->protocol = protocol;
+    g->fn = fn;
+    g->ctx = ctx;
+    g->work = kith_code_work_new(kith_host_loop(s->host), code, on_keys, g);
+    if (!g->work) {
+        free(g);
+        return NULL;
+    }
+    uv_idle_init(kith_host_loop(s->host), &g->idle);
+    g->idle.data = g;
+    return g;
+}
+
+void get_code_next(get_code *g, bool refused)
+{
+    const kith_code_candidate *c = &g->queue[g->at - 1];
+    g->trying = false;
+    g->tried++;
+    if (refused && !was_refused(g, &c->peer) && g->refused_count < KITH_CODE_CANDIDATES_MAX)
+        g->refused[g->refused_count++] = c->peer;
+    go_on(g);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    get_code *g = h->data;
+    kith_wipe(g, sizeof *g);
+    free(g);
+}
+
+void get_code_done(get_code *g)
+{
+    if (!g)
+        return;
+    kith_code_work_cancel(g->work);
+    kith_code_find_end(g->find);
+    uv_close((uv_handle_t *)&g->idle, on_closed);
+}
+
+size_t get_code_tried(const get_code *g)
+{
+    return g->tried;
+}
+
+void get_code_state(const get_code *g, char out[KITH_CODE_STATE_MAX + 1])
+{
+    if (g->trying)
+        (void)snprintf(out, KITH_CODE_STATE_MAX + 1, "trying a peer that was found %s",
+                       kith_code_source_text(g->queue[g->at - 1].source));
+    else if (g->find)
+        kith_code_find_state(g->find, out);
+    else
+        (void)snprintf(out, KITH_CODE_STATE_MAX + 1, "working out where to look");
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The peers that may have a code, one after another, for `kith get`. */
+#ifndef KITH_CMD_GET_CODE_H
+#define KITH_CMD_GET_CODE_H
+
+#include "cmd/session.h"
+#include "host/code_find.h"
+
+typedef struct get_code get_code;
+
+/* One that is to be tried; answer with get_code_next or get_code_done, then or later. */
+typedef void (*get_code_try)(void *ctx, const kith_code_candidate *c, const kith_code_keys *keys);
+
+/* Computes the keys and begins to look. Leaves nothing to be done when it fails: NULL: no memory. protocol is borrowed as long. */
+get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, get_code_try fn, void *ctx);
+/* The one that was tried is not it, or could not be reached; refused: it is not to be tried again, wherever else it is found. fn is called again
+ * when there is another, never from inside. */
+void get_code_next(get_code *g, bool refused);
+/* It is the one: looks no further. Frees it; NULL is fine. Before the loop ends. */
+void get_code_done(get_code *g);
+
+/* Candidates that were tried in vain so far. */
+size_t get_code_tried(const get_code *g);
+/* What happens now, for people; NUL-terminated. */
+void get_code_state(const get_code *g, char out[KITH_CODE_STATE_MAX + 1]);
+
+#endif

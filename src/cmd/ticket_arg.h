@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What `kith get` is to fetch: a ticket or a code, from wherever the person has put it. */
+#ifndef KITH_CMD_TICKET_ARG_H
+#define KITH_CMD_TICKET_ARG_H
+
+#include "apps/share_code.h"
+#include "apps/share_ticket.h"
+#include "cmd/cmd.h"
+
+typedef struct ticket_arg {
+    bool is_code;
+    kith_code code;
+    kith_ticket ticket; /* if it is not */
+} ticket_arg;
+
+/* From the arguments, joined; from stdin when the only one is "-"; else from the descriptor of --code-fd, from KITH_CODE, or, on a terminal, in
+ * answer to a question. What stood in the arguments and in the environment is wiped there, so that `ps` does not show it. Says what was put
+ * right. EXIT_OK, or it has complained. The caller wipes *out. */
+int ticket_arg_read(const cmd_args *args, ticket_arg *out);
+
+#endif
