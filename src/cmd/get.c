@@ -56,7 +56,7 @@ typedef struct get {
     double rate; /* bytes per nanosecond, smoothed */
     job *job;
     char what[SHARE_TEXT_NAME_MAX]; /* names of the top entries */
-    bool pq, stopped;
+    bool pq, stopped, paused;
 } get;
 
 static bool lines(const get *c)
@@ -623,7 +623,7 @@ static const char *state_of(const get *c, const kith_share_fetch_progress *p)
 {
     return c->ended    ? "ended"
            : p->ended  ? "placing"
-           : p->began  ? "fetching"
+           : p->began  ? c->paused ? "paused" : "fetching"
            : c->asking ? "asking"
                        : "connecting";
 }
@@ -637,24 +637,39 @@ static json_t *on_list_asked(void *ctx)
         kith_share_fetch_progress_get(c->fetch, &p);
         m = kith_share_fetch_manifest(c->fetch);
     }
-    return json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b}", "kind", "get", "what",
-        *c->what ? c->what : "?", "state", state_of(c, &p), "peer", kith_json_peer(&c->ticket.peer), "name",
-        job_name(&c->s, &c->ticket.peer), "into", kith_json_text(c->dest), "files", (json_int_t)m->files,
-        "folders", (json_int_t)m->dirs, "links", (json_int_t)m->links, "bytes", (json_int_t)p.verified,
-        "total", (json_int_t)p.wanted, "bytes_per_second", c->rate * 1e9, "path", c->path, "pq", (int)c->pq);
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b, s:b, s:I}",
+                     "kind", "get", "what", *c->what ? c->what : "?", "state", state_of(c, &p), "peer",
+                     kith_json_peer(&c->ticket.peer), "name", job_name(&c->s, &c->ticket.peer), "into",
+                     kith_json_text(c->dest), "files", (json_int_t)m->files, "folders", (json_int_t)m->dirs,
+                     "links", (json_int_t)m->links, "bytes", (json_int_t)p.verified, "total",
+                     (json_int_t)p.wanted, "bytes_per_second", c->rate * 1e9, "path", c->path, "pq",
+                     (int)c->pq, "paused", (int)c->paused, "sources", (json_int_t)p.sources);
 }
+
+static const char no_receivers[] = "it has no receivers";
 
 static const char *on_cancelled(void *ctx, uint64_t n)
 {
     get *c = ctx;
     if (n > 0)
-        return "it has no receivers";
+        return no_receivers;
     c->stopped = true;
     if (c->fetch)
         kith_share_fetch_stop(c->fetch, "it was cancelled");
     else
         session_end(&c->s, EXIT_INTERRUPTED);
+    return NULL;
+}
+
+static const char *on_paused(void *ctx, uint64_t n, bool on)
+{
+    get *c = ctx;
+    if (n > 0)
+        return no_receivers;
+    if (!c->fetch || c->ended)
+        return "it has not begun to fetch, or has ended";
+    c->paused = on;
+    kith_share_fetch_pause(c->fetch, on);
     return NULL;
 }
 
@@ -664,10 +679,11 @@ static bool is_moving(const void *ctx)
     kith_share_fetch_progress p = {0};
     if (c->fetch)
         kith_share_fetch_progress_get(c->fetch, &p);
-    return p.began && !p.ended && !c->ended;
+    return p.began && !p.ended && !c->ended && !c->paused;
 }
 
-static const job_ops ops = {.list = on_list_asked, .cancel = on_cancelled, .moving = is_moving};
+static const job_ops ops = {
+    .list = on_list_asked, .pause = on_paused, .cancel = on_cancelled, .moving = is_moving};
 
 static void on_stop(void *ctx)
 {

@@ -137,6 +137,23 @@ static void answer(kith_rpc_call *call, const char *why)
         kith_rpc_result(call, json_pack("{s:b}", "done", 1));
 }
 
+static void pause_it(const job *j, kith_rpc_call *call, const json_t *params, bool on)
+{
+    uint64_t n;
+    if (which(call, params, &n))
+        answer(call, j->ops->pause(j->ctx, n, on));
+}
+
+static void run_pause(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    pause_it(ctx, call, params, true);
+}
+
+static void run_resume(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    pause_it(ctx, call, params, false);
+}
+
 static void run_cancel(void *ctx, kith_rpc_call *call, const json_t *params)
 {
     const job *j = ctx;
@@ -174,8 +191,8 @@ static void run_limit(void *ctx, kith_rpc_call *call, const json_t *params)
                                     (json_int_t)j->now.down));
 }
 
-static const kith_rpc_method methods[] = {
-    {"list", run_list}, {"stop", run_cancel}, {"limit", run_limit}, {0}};
+static const kith_rpc_method methods[] = {{"list", run_list},   {"pause", run_pause}, {"resume", run_resume},
+                                          {"stop", run_cancel}, {"limit", run_limit}, {0}};
 
 /* ---- life ---- */
 

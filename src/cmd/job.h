@@ -19,6 +19,7 @@ typedef struct job_ops {
     /* What it is doing: kind (share, get), what, state, bytes, total and whatever else. The caller adds id, limits and moved bytes. */
     json_t *(*list)(void *ctx);
     /* One receiver (1, 2, ...) or all of it (0). NULL: done; else why not. */
+    const char *(*pause)(void *ctx, uint64_t n, bool on);
     const char *(*cancel)(void *ctx, uint64_t n);
     bool (*moving)(const void *ctx); /* data, now */
 } job_ops;

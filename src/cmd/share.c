@@ -51,7 +51,7 @@ typedef struct share {
     size_t addr_count;
     char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
     offer *offer;                        /* NULL: no code, or it is burnt */
-    bool qr, words, copy, tty, hashed, leaving;
+    bool qr, words, copy, tty, hashed, leaving, paused;
     unsigned long long times;
     uint64_t delivered;
     const cmd_args *args;
@@ -532,11 +532,12 @@ static json_t *transfers_json(share *c, uint64_t total)
     json_t *list = json_array();
     for (kith_share_session *s = NULL; c->serve && (s = kith_share_serve_next(c->serve, s)) != NULL;) {
         kith_time t = kith_host_now(c->s.host) - s->began;
-        json_t *o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:f, s:f}", "id",
+        json_t *o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:f, s:f, s:b}", "id",
                               json_sprintf("%ld.%llu", (long)getpid(), (unsigned long long)s->id), "peer",
                               kith_json_peer(&s->peer), "name", job_name(&c->s, &s->peer), "bytes",
                               (json_int_t)s->bytes, "total", (json_int_t)total, "bytes_per_second",
-                              t ? (double)s->bytes * 1e9 / (double)t : 0.0, "seconds", (double)t / 1e9);
+                              t ? (double)s->bytes * 1e9 / (double)t : 0.0, "seconds", (double)t / 1e9,
+                              "paused", s->paused || c->paused);
         share_text_conn_json(o, s->conn);
         json_array_append_new(list, o);
     }
@@ -553,11 +554,23 @@ static json_t *on_list_asked(void *ctx)
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "kind", "share", "what", c->what, "state",
         c->leaving  ? "stopping"
+        : c->paused ? "paused"
         : c->hashed ? "serving"
                     : "hashing",
         "files", (json_int_t)files, "folders", (json_int_t)dirs, "links", (json_int_t)links, "total",
         (json_int_t)bytes, "delivered", (json_int_t)c->delivered, "transfers", transfers_json(c, bytes));
     return o;
+}
+
+static const char nobody[] = "nobody of that number is fetching";
+
+static kith_share_session *session_of(const share *c, uint64_t n)
+{
+    kith_share_session *s = NULL;
+    do
+        s = c->serve ? kith_share_serve_next(c->serve, s) : NULL;
+    while (s && s->id != n);
+    return s;
 }
 
 static const char *on_cancelled(void *ctx, uint64_t n)
@@ -568,14 +581,26 @@ static const char *on_cancelled(void *ctx, uint64_t n)
             on_interrupt(c);
         return NULL;
     }
-    for (kith_share_session *s = NULL; c->serve && (s = kith_share_serve_next(c->serve, s)) != NULL;) {
-        if (s->id == n) {
-            remember(c, s, s->files, s->bytes, "stopped");
-            kith_share_session_stop(s);
-            return NULL;
-        }
-    }
-    return "nobody of that number is fetching";
+    kith_share_session *s = session_of(c, n);
+    if (!s)
+        return nobody;
+    remember(c, s, s->files, s->bytes, "stopped");
+    kith_share_session_stop(s);
+    return NULL;
+}
+
+static const char *on_paused(void *ctx, uint64_t n, bool on)
+{
+    share *c = ctx;
+    kith_share_session *s = n ? session_of(c, n) : NULL;
+    if (n && !s)
+        return nobody;
+    if (s)
+        kith_share_session_pause(s, on);
+    else if (c->shared)
+        kith_shared_pause(c->shared, on);
+    c->paused = n ? c->paused : on;
+    return NULL;
 }
 
 static bool is_moving(const void *ctx)
@@ -584,7 +609,8 @@ static bool is_moving(const void *ctx)
     return c->serve && kith_share_serve_next(c->serve, NULL) != NULL;
 }
 
-static const job_ops ops = {.list = on_list_asked, .cancel = on_cancelled, .moving = is_moving};
+static const job_ops ops = {
+    .list = on_list_asked, .pause = on_paused, .cancel = on_cancelled, .moving = is_moving};
 
 /* "holiday, report.pdf". */
 static void name_it(share *c)

@@ -63,6 +63,8 @@ static void print_moving(const json_t *o)
     printf("  %3.0f %%  %s of %s  %s", total ? (double)bytes * 100 / (double)total : 100.0,
            share_text_size(bytes, done), share_text_size(total, all),
            share_text_speed((uint64_t)call_real(o, "bytes_per_second"), KITH_SEC(1), speed));
+    if (call_true(o, "paused"))
+        fputs("  paused", stdout);
     if (*call_text(o, "path"))
         printf("  %s  %s", call_text(o, "path"), call_true(o, "pq") ? "post-quantum" : "NOT post-quantum");
     putchar('\n');
@@ -207,7 +209,8 @@ static int steer(const cmd_args *args)
     static const struct {
         const char *word, *method;
         size_t words;
-    } orders[] = {{"cancel", "stop", 2}, {"limit", "limit", 3}};
+    } orders[] = {
+        {"pause", "pause", 2}, {"resume", "resume", 2}, {"cancel", "stop", 2}, {"limit", "limit", 3}};
     const size_t count = sizeof orders / sizeof *orders;
     const char *word = args->rest[0];
     order o = {0};
@@ -215,7 +218,8 @@ static int steer(const cmd_args *args)
     while (i < count && strcmp(orders[i].word, word) != 0)
         i++;
     if (i == count)
-        return cmd_fail(EXIT_USAGE, "transfers: there is no '%s'; it is cancel or limit", word);
+        return cmd_fail(EXIT_USAGE, "transfers: there is no '%s'; it is pause, resume, cancel or limit",
+                        word);
     if (args->rest_count != orders[i].words)
         return cmd_fail(EXIT_USAGE, "transfers %s: %s; see 'kith help transfers'", word,
                         args->rest_count < orders[i].words ? "something is missing" : "that is too much");
@@ -353,7 +357,7 @@ const cmd cmd_shares = {
     .summary = "list what is shared at the moment",
     .usage = "[--json]",
     .about =
-        "Lists every 'kith share' that runs under this home, with who fetches it. 'kith transfers' can limit and end them.",
+        "Lists every 'kith share' that runs under this home, with who fetches it. 'kith transfers' can pause, limit and end them.",
     .examples = "  kith shares\n",
     .options = shares_options,
     .run = run_shares,
@@ -361,14 +365,16 @@ const cmd cmd_shares = {
 
 const cmd cmd_transfers = {
     .name = "transfers",
-    .summary = "list, limit and end transfers, and show past ones",
-    .usage = "[cancel ID | limit ID UP/DOWN|off] [--watch] [--history [--count N] | --clear] [--json]",
+    .summary = "list, pause, limit and end transfers, and show past ones",
+    .usage =
+        "[pause ID | resume ID | cancel ID | limit ID UP/DOWN|off] [--watch] [--history [--count N] | --clear] [--json]",
     .about =
         "Lists what every 'kith share' and 'kith get' of this home is doing, and steers them. An ID is that of a process, or of one\n"
         "receiver of a share (4711.2). A limit is in bytes a second and holds for all receivers of a share together; the configuration\n"
         "keys share.limit_up and share.limit_down are for all transfers of this home together, and each gets an equal part.\n"
         "The last 10,000 transfers are remembered; --clear forgets them.",
     .examples = "  kith transfers\n"
+                "  kith transfers pause 4711\n"
                 "  kith transfers limit 4711 5M/2M\n"
                 "  kith transfers cancel 4711.2\n"
                 "  kith transfers --history --json\n",

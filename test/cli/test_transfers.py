@@ -151,6 +151,25 @@ def moving_id(home, process, n):
     return any(t["id"] == f"{process.pid}.{n}" for t in job(home, process)["transfers"])
 
 
+def either_side_pauses_and_goes_on():
+    with homes("a", "b") as (a, b):
+        big = content(a.parent / "x" / "big", 8 * MIB)
+        with share(a, big, "--limit", "1M/") as sharer:
+            ticket = sharer.event("ticket")["ticket"]
+            with get(b, ticket, a.parent / "got") as getter:
+                eventually(lambda: moving(a, sharer), "it is sent")
+                kith(a, "transfers", "pause", sharer.pid)
+                getter.event("paused")
+                assert job(a, sharer)["state"] == "paused" and job(a, sharer)["transfers"][0]["paused"] is True
+                kith(a, "transfers", "limit", sharer.pid, "off")
+                kith(a, "transfers", "resume", sharer.pid)
+                getter.event("resumed")
+                kith(b, "transfers", "pause", getter.pid, code=None)  # it may be over already
+                kith(b, "transfers", "resume", getter.pid, code=None)
+                assert getter.event("done", "failed")["event"] == "done"
+                assert getter.ended() == 0 and (a.parent / "got/big").read_bytes() == big.read_bytes()
+
+
 def what_cannot_be_steered_is_said():
     with homes("a", "b") as (a, b):
         kith(a, "transfers", out="nothing is shared or fetched")
@@ -269,6 +288,7 @@ def who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once():
 if __name__ == "__main__":
     run(a_limit_is_kept_shown_and_changed_by_others,
         a_receiver_limits_itself_and_all_of_a_home_share_a_limit,
+        either_side_pauses_and_goes_on,
         what_cannot_be_steered_is_said,
         what_allowed_peers_share_is_fetched_and_nothing_else,
         who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once)
