@@ -880,6 +880,8 @@ static int run(const cmd_args *args)
     if (!cmd_number(args, "wait", WAIT_S, 1, 1u << 20, &wait_s))
         return EXIT_USAGE;
     int code = read_options(&c, args, &clash);
+    if (cmd_has(args, "nice"))
+        job_nice(&c.s);
     if (!code && cmd_has(args, "discard"))
         return discard_partial(&c);
     if (!code)
@@ -949,6 +951,7 @@ static const cmd_option options[] = {
      .help = "bytes a second at most, such as /5M (see 'kith help transfers')"},
     {.name = "wait", .arg = "SECONDS", .help = "look so long for who has the code (default: 120)"},
     {.name = "code-fd", .arg = "N", .help = "read the code or ticket from this file descriptor"},
+    {.name = "nice", .help = "give way to everything else: processor, disk and network"},
     {.name = "portable", .help = "refuse names that Windows or macOS could not hold"},
     {.name = "json", .help = "print one event per line; the last is done or failed"},
     {0},
@@ -959,7 +962,7 @@ const cmd cmd_get = {
     .summary = "fetch a share by its code or ticket",
     .usage = "[CODE | TICKET | -] [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]...\n"
              "           [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
-             "           [--limit UP/DOWN] [--portable] [--json]\n"
+             "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
              "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"

@@ -6,7 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 #include "base/bucket.h"
@@ -281,6 +285,16 @@ void job_remember(const session *s, const kith_share_past *row)
     }
     if (uv_queue_work(kith_host_loop(s->host), &r->work, remember_work, remember_after))
         free(r);
+}
+
+void job_nice(session *s)
+{
+    s->background = true;
+    (void)setpriority(PRIO_PROCESS, 0, 19);
+#if defined(__linux__) && defined(SYS_ioprio_set)
+    (void)syscall(SYS_ioprio_set, 1, 0,
+                  3 << 13); /* this thread, to the class of those who get what nobody else wants */
+#endif
 }
 
 const char *job_name(const session *s, const kith_peer_id *peer)

@@ -41,6 +41,10 @@ void job_close(job *j);
 
 /* Writes a row of the history, on the thread pool; the row is copied. A trouble is told once. */
 void job_remember(const session *s, const kith_share_past *row);
+/* --nice: this process, and threads that it begins later, come last for processor and disk, and the session's connections give way to others. Before
+ * session_start. */
+void job_nice(session *s);
+
 /* The user's name for a peer, or "". */
 const char *job_name(const session *s, const kith_peer_id *peer);
 

@@ -212,7 +212,7 @@ static int make_host(session *s)
     if (code)
         return code;
     kith_trust_set_policy(s->trust, s->config.node.pq);
-    kith_host_config cfg = {.node = s->config.node, .log = on_log};
+    kith_host_config cfg = {.node = s->config.node, .background = s->background, .log = on_log};
     const char *why;
     kith_bytes successors[KITH_SUCCESSORS_MAX];
     cfg.node.pq_successor_count = recent_successors(s->identity, successors);

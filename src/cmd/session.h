@@ -37,6 +37,7 @@ typedef struct session {
     kith_dht *dht;    /* NULL: dht = off. Calls nobody before it is started */
     int code;         /* what the command will exit with; negative: not decided */
     bool json;        /* --json was given */
+    bool background;  /* set before session_start: its connections give way to others */
     bool interrupted; /* by SIGINT, SIGTERM or SIGHUP */
     bool patient;     /* what was written is to arrive: the end waits for slow peers */
     void (*on_interrupt)(void *ctx); /* NULL: the session ends */

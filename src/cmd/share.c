@@ -695,6 +695,8 @@ static int run(const cmd_args *args)
 {
     static share c; /* addresses make it large */
     c.args = args;
+    if (cmd_has(args, "nice"))
+        job_nice(&c.s);
     c.qr = cmd_has(args, "qr");
     c.words = cmd_has(args, "words");
     c.copy = cmd_has(args, "copy");
@@ -753,6 +755,7 @@ static const cmd_option options[] = {
     {.name = "limit",
      .arg = "UP/DOWN",
      .help = "bytes a second at most, such as 5M/ (see 'kith help transfers')"},
+    {.name = "nice", .help = "give way to everything else: processor, disk and network"},
     {.name = "json", .help = "print one event per line; the first are the ticket and the code"},
     {0},
 };
@@ -761,7 +764,8 @@ const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
     .usage =
-        "PATH... [--words | --ticket | --to NAME...] [-c] [--qr] [--once | --times N] [--limit UP/DOWN] [--json]",
+        "PATH... [--words | --ticket | --to NAME...] [-c] [--qr] [--once | --times N] [--limit UP/DOWN] [--nice]\n"
+        "           [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
         "early waits. Whoever has the code can fetch everything with 'kith get CODE' while this command runs. Half of\n"

@@ -27,7 +27,8 @@ typedef struct kith_host_config {
     unsigned backlog; /* of listen(2); 0: 1024 */
     const char *
         dns; /* name servers, "10.0.0.1,[::1]:5353"; NULL or "": the system's. Borrowed as long as the host */
-    const kith_qkd_settings *qkd;             /* where node.qkd is not off; borrowed for the call */
+    const kith_qkd_settings *qkd; /* where node.qkd is not off; borrowed for the call */
+    bool background; /* its connections give way to all others, as far as this system and the network can */
     void (*log)(void *ctx, const char *line); /* warnings for people; may be NULL */
     void *log_ctx;
 } kith_host_config;

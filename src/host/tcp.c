@@ -634,10 +634,34 @@ void kith_tcp_turn_(kith_host *h)
         kith_host_kick(h); /* those who were called up may have nothing to say */
 }
 
-static void tune(uv_tcp_t *t)
+#define DSCP_LE (1 << 2) /* RFC 8622, lower effort, as it stands in the octet */
+
+/* Each of these helps where it is heeded, and does no harm where it is not. */
+static void give_way(const uv_tcp_t *t)
+{
+    uv_os_fd_t fd;
+    const int le = DSCP_LE;
+    if (uv_fileno((const uv_handle_t *)t, &fd))
+        return;
+    if (setsockopt(fd, IPPROTO_IP, IP_TOS, &le, sizeof le))
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &le, sizeof le);
+#ifdef SO_PRIORITY
+    const int filler =
+        1; /* TC_PRIO_FILLER: the last band of this machine's own queues; after IP_TOS, which sets it too */
+    (void)setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &filler, sizeof filler);
+#endif
+#ifdef TCP_CONGESTION
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "lp",
+                     2); /* TCP Low Priority, where the kernel has it */
+#endif
+}
+
+static void tune(const kith_host *h, uv_tcp_t *t)
 {
     uv_tcp_nodelay(t, 1);
     uv_tcp_keepalive(t, 1, 60);
+    if (h->cfg.background)
+        give_way(t);
 }
 
 static void start_reading(sock *s)
@@ -645,7 +669,7 @@ static void start_reading(sock *s)
     s->connected = true;
     s->read_max = READ_MIN;
     s->patience = PATIENCE_MIN;
-    tune(&s->tcp);
+    tune(s->host, &s->tcp);
     read_on(s);
 }
 

@@ -5,7 +5,9 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
+import subprocess
 import time
 
 from kith_cli import Up, eventually, homes, kith, run, start, LOOPBACK, SLOW
@@ -285,10 +287,22 @@ def who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once():
             assert node.process.poll() is None
 
 
+def a_nice_transfer_comes_last():
+    with homes("a", "b") as (a, b), share(a, "--nice", content(b / "f", 10)) as sharer:
+        ticket = sharer.event("ticket")["ticket"]
+        stat = open(f"/proc/{sharer.pid}/stat").read().rsplit(")", 1)[1].split()
+        assert int(stat[16]) == 19, stat
+        if shutil.which("ionice") and subprocess.run(["ionice", "-c3", "true"], check=False).returncode == 0:
+            assert subprocess.check_output(["ionice", "-p", str(sharer.pid)]).strip() == b"idle"
+        with get(b, ticket, b / "got", "--nice") as getter:
+            assert getter.event("done", "failed")["event"] == "done"
+
+
 if __name__ == "__main__":
     run(a_limit_is_kept_shown_and_changed_by_others,
         a_receiver_limits_itself_and_all_of_a_home_share_a_limit,
         either_side_pauses_and_goes_on,
         what_cannot_be_steered_is_said,
+        a_nice_transfer_comes_last,
         what_allowed_peers_share_is_fetched_and_nothing_else,
         who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once)

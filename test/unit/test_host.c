@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Two hosts over real sockets on loopback, their loops run in turns by one thread. */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -53,6 +56,7 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const
 }
 
 static const char *servers; /* of names, for the next start */
+static bool background;
 
 static void start(end *e, uint8_t id)
 {
@@ -65,6 +69,7 @@ static void start(end *e, uint8_t id)
     cfg.node.signer = e->signer;
     cfg.node.agent = "test";
     cfg.dns = servers;
+    cfg.background = background;
     e->h = kith_host_new(&cfg, &why);
     assert_non_null(e->h);
     e->watch = (kith_observer){.event = on_event, .ctx = e};
@@ -204,6 +209,51 @@ static void what_goes_over_connections_can_be_limited_both_ways(void **state)
     }
     (void)bulk(&a, &b, BULK, BULK); /* and without it nobody waits any more */
     kith_host_limit(a.h, 1, 1);     /* who cannot say its last words for years says them all the same */
+    stop(&a);
+    stop(&b);
+}
+
+/* Of the sockets of this process that are connected over TCP: how many say that they give way. */
+static unsigned marked(void)
+{
+    unsigned n = 0;
+    int probe = socket(AF_INET, SOCK_STREAM, 0);
+    bool lp = setsockopt(probe, IPPROTO_TCP, TCP_CONGESTION, "lp", 2) == 0;
+    close(probe);
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int tos = 0, priority = 0;
+        char congestion[16] = "";
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) || peer.ss_family != AF_INET)
+            continue;
+        len = sizeof tos;
+        assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_TOS, &tos, &len), 0);
+        len = sizeof priority;
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, &len), 0);
+        len = sizeof congestion;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &len), 0);
+        if (tos == 4) {
+            assert_int_equal(priority, 1);
+            assert_true(!lp || strcmp(congestion, "lp") == 0);
+            n++;
+        }
+    }
+    return n;
+}
+
+static void connections_of_a_host_in_the_background_give_way(void **state)
+{
+    (void)state;
+    end a, b;
+    join(&a, &b, "/ip4/127.0.0.1/tcp/0");
+    assert_int_equal(marked(), 0);
+    stop(&a);
+    stop(&b);
+    background = true;
+    join(&a, &b, "/ip4/127.0.0.1/tcp/0");
+    background = false;
+    assert_int_equal(marked(), 2); /* both ends */
     stop(&a);
     stop(&b);
 }
@@ -442,6 +492,7 @@ int main(void)
         cmocka_unit_test(two_hosts_meet_over_ipv4_and_ipv6),
         cmocka_unit_test(bulk_goes_both_ways),
         cmocka_unit_test(what_goes_over_connections_can_be_limited_both_ways),
+        cmocka_unit_test(connections_of_a_host_in_the_background_give_way),
         cmocka_unit_test(a_closed_port_is_refused),
         cmocka_unit_test(a_taken_port_is_an_error),
         cmocka_unit_test(names_below_localhost_are_this_machine_and_nobody_is_asked),
