@@ -44,6 +44,7 @@ typedef struct get {
     const char *dest;
     kith_share_select select;
     bool yes, tty, made_dest, ended, asking;
+    bool clashing; /* and the question is what to do about what is there already */
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     json_t *facts; /* of the connection, with --json */
     uv_timer_t timer;
@@ -207,6 +208,26 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(c->answer + c->answer_len, (unsigned)(sizeof c->answer - c->answer_len));
 }
 
+static void resolve(get *c, char first)
+{
+    switch (first) {
+    case 'o':
+    case 'O':
+        kith_share_fetch_resolve(c->fetch, KITH_SHARE_CLASH_OVERWRITE);
+        return;
+    case 'r':
+    case 'R':
+        kith_share_fetch_resolve(c->fetch, KITH_SHARE_CLASH_RENAME);
+        return;
+    case 's':
+    case 'S':
+        kith_share_fetch_resolve(c->fetch, KITH_SHARE_CLASH_SKIP);
+        return;
+    default:
+        kith_share_fetch_stop(c->fetch, "not fetched; nothing was changed");
+    }
+}
+
 static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     get *c = stream->data;
@@ -219,8 +240,14 @@ static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
             return;
     }
     c->asking = false;
-    close_in(c);
+    uv_read_stop(stream);
     char first = n < 0 && c->answer_len == 0 ? 'n' : c->answer[0];
+    if (c->clashing) {
+        c->clashing = false;
+        resolve(c, first);
+        return;
+    }
+    close_in(c);
     if (first == '\n' || first == 'y' || first == 'Y')
         kith_share_fetch_accept(c->fetch);
     else
@@ -229,9 +256,11 @@ static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void ask(get *c)
 {
-    fprintf(stderr, "fetch into %s? [Y/n] ", c->dest);
+    if (!c->clashing)
+        fprintf(stderr, "fetch into %s? [Y/n] ", c->dest);
     fflush(stderr);
-    int e = uv_tty_init(kith_host_loop(c->s.host), &c->in, STDIN_FILENO, 1);
+    c->answer_len = 0;
+    int e = c->in_open ? 0 : uv_tty_init(kith_host_loop(c->s.host), &c->in, STDIN_FILENO, 1);
     if (e) {
         kith_share_fetch_stop(c->fetch, "the terminal cannot be read; pass -y to accept without being asked");
         return;
@@ -503,6 +532,13 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
     case KITH_FETCH_WAIT:
         on_wait(c, ev);
         break;
+    case KITH_FETCH_CLASHES:
+        fprintf(stderr, "'%s'%s in %s already: overwrite, rename what comes, skip, or cancel? [o/r/s/C] ",
+                path_text(kith_share_fetch_manifest(c->fetch), ev->entry),
+                ev->clashes > 1 ? " and more are" : " is", c->dest);
+        c->clashing = true;
+        ask(c);
+        break;
     case KITH_FETCH_LIST:
         on_list(c);
         break;
@@ -770,6 +806,7 @@ static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
         {"overwrite", KITH_SHARE_CLASH_OVERWRITE},
         {"rename", KITH_SHARE_CLASH_RENAME},
         {"skip", KITH_SHARE_CLASH_SKIP},
+        {"ask", KITH_SHARE_CLASH_FAIL},
     };
     *clash = KITH_SHARE_CLASH_FAIL;
     for (size_t i = 0; i < sizeof clashes / sizeof clashes[0]; i++) {
@@ -780,6 +817,8 @@ static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
         given = clashes[i].name;
         *clash = clashes[i].clash;
     }
+    if (cmd_has(args, "ask") && (cmd_has(args, "json") || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)))
+        return cmd_fail(EXIT_USAGE, "get: there is no terminal to ask at");
     c->yes = cmd_has(args, "yes");
     c->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";
     if (!c->yes && !cmd_has(args, "discard") &&
@@ -905,6 +944,7 @@ static int run(const cmd_args *args)
         .ticket = &c.ticket,
         .dest = c.dest,
         .clash = clash,
+        .ask = !c.s.json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && (!c.yes || cmd_has(args, "ask")),
         .durability = c.cfg.durability,
         .select = c.select.only_count + c.select.exclude_count > 0 ? &c.select : NULL,
         .portable = cmd_has(args, "portable"),
@@ -936,6 +976,8 @@ static const cmd_option options[] = {
     {.name = "yes", .letter = 'y', .help = "take it without being asked"},
     {.name = "overwrite", .help = "replace files that are there already"},
     {.name = "rename", .help = "give what clashes another name, like 'photos (2)'"},
+    {.name = "ask",
+     .help = "ask what to do about what is there already, also with -y; without it, asked on a terminal"},
     {.name = "skip", .help = "keep files that are there already and fetch the others"},
     {.name = "only",
      .arg = "PATTERN",
@@ -960,8 +1002,8 @@ static const cmd_option options[] = {
 const cmd cmd_get = {
     .name = "get",
     .summary = "fetch a share by its code or ticket",
-    .usage = "[CODE | TICKET | -] [-o DIR] [-y] [--overwrite | --rename | --skip] [--only PATTERN]...\n"
-             "           [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
+    .usage = "[CODE | TICKET | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
+             "           [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
              "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
              "       kith get --discard [-o DIR]",
     .about =

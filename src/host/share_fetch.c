@@ -395,6 +395,11 @@ static void surveyed(kith_share_fetch *f)
 {
     if (share_fetch_failed(f))
         return;
+    if (f->job_err == KITH_EEXISTS && f->cfg.ask && f->cfg.clash == KITH_SHARE_CLASH_FAIL) {
+        share_fetch_tell(f, (kith_share_fetch_event){
+                                .kind = KITH_FETCH_CLASHES, .entry = f->first, .clashes = f->clashes});
+        return;
+    }
     if (f->job_err) {
         fail_survey(f, f->job_err, f->clashes, f->first, &f->fault);
         return;
@@ -441,6 +446,15 @@ static void look_for_end(kith_share_fetch *f)
         return;
     f->stored = true;
     f->progress.ended = kith_host_now(f->cfg.host);
+}
+
+void kith_share_fetch_resolve(kith_share_fetch *f, kith_share_clash how)
+{
+    if (share_fetch_failed(f) || f->ended || f->cfg.clash != KITH_SHARE_CLASH_FAIL)
+        return;
+    f->cfg.clash = how;
+    f->want_survey = true;
+    share_fetch_pump(f);
 }
 
 void kith_share_fetch_accept(kith_share_fetch *f)

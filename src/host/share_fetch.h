@@ -36,10 +36,11 @@ typedef enum kith_share_fetch_why {
 } kith_share_fetch_why;
 
 typedef enum kith_share_fetch_kind {
-    KITH_FETCH_CONNECTED,   /* conn: to the first source that answers */
-    KITH_FETCH_WAIT,        /* the sharer is still looking through what it shares: done of total bytes */
-    KITH_FETCH_LIST,        /* answer with accept or stop, now or later */
-    KITH_FETCH_SOURCE,      /* peer gives some of it too: conn */
+    KITH_FETCH_CONNECTED, /* conn: to the first source that answers */
+    KITH_FETCH_WAIT,      /* the sharer is still looking through what it shares: done of total bytes */
+    KITH_FETCH_CLASHES, /* with ask: so many things are there already, entry is one of them; answer with resolve or stop, now or later */
+    KITH_FETCH_LIST,    /* answer with accept or stop, now or later */
+    KITH_FETCH_SOURCE,  /* peer gives some of it too: conn */
     KITH_FETCH_SOURCE_LOST, /* peer does not any more, and others do: text, conduct */
     KITH_FETCH_PAUSED,      /* by the sharer's person: done is 1; or it goes on: 0 */
     KITH_FETCH_FILE_LOST,   /* entry cannot be had: text says why */
@@ -50,7 +51,7 @@ typedef struct kith_share_fetch_event {
     kith_share_fetch_kind kind;
     kith_share_fetch_why why;
     const char *text; /* for people; names in it are escaped. Valid for the call; END with OK: NULL */
-    size_t entry;
+    size_t entry, clashes;
     kith_conn *conn;
     const kith_peer_id *peer;
     uint64_t done, total;
@@ -73,6 +74,7 @@ typedef struct kith_share_fetch_config {
     bool contact;                /* the sharer admits us for who we are */
     const char *dest;            /* folder; borrowed until the end */
     kith_share_clash clash;
+    bool ask; /* whatever clashes under KITH_SHARE_CLASH_FAIL is a question, CLASHES, and no failure */
     kith_durability durability;
     const kith_share_select *select; /* borrowed until the end; NULL: everything */
     bool portable;
@@ -92,6 +94,8 @@ KITH_CHECK kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_peer
 /* After LIST. */
 const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
+/* In answer to CLASHES: what to do about them, and not KITH_SHARE_CLASH_FAIL. LIST follows, or END. */
+void kith_share_fetch_resolve(kith_share_fetch *f, kith_share_clash how);
 /* In answer to LIST. */
 void kith_share_fetch_accept(kith_share_fetch *f);
 /* Nothing more is sent to us for now, or again. */

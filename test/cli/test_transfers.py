@@ -4,13 +4,14 @@
 import contextlib
 import json
 import os
+import pty
 import select
 import shutil
 import signal
 import subprocess
 import time
 
-from kith_cli import Up, eventually, homes, kith, run, start, LOOPBACK, SLOW
+from kith_cli import Up, environment, eventually, homes, kith, run, start, KITH, LOOPBACK, SLOW
 
 MIB = 1 << 20
 ALONE = ("--mdns", "off", "--dht", "off")
@@ -287,6 +288,57 @@ def who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once():
             assert node.process.poll() is None
 
 
+class Tty:
+    """A command of kith on a terminal of its own."""
+
+    def __init__(self, home, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(KITH, [KITH, *map(str, args)], dict(environment(home), TERM="xterm"))
+        self.seen = ""
+
+    def until(self, text):
+        end = time.monotonic() + 20 * SLOW
+        while text not in self.seen:
+            assert select.select([self.fd], [], [], max(0, end - time.monotonic()))[0], f"no {text!r} in {self.seen!r}"
+            self.seen += os.read(self.fd, 65536).decode(errors="replace")
+        self.seen = self.seen.split(text, 1)[1]
+
+    def say(self, text):
+        os.write(self.fd, text.encode())
+
+    def ended(self):
+        with contextlib.suppress(OSError):
+            while os.read(self.fd, 65536):
+                pass
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.fd)
+        return code
+
+
+def what_is_there_already_is_asked_about():
+    with homes("a", "b") as (a, b), share(a, content(b / "x" / "f", 100)) as sharer:
+        ticket = sharer.event("ticket")["ticket"]
+        old = content(b / "got" / "f", 50).read_bytes()
+        new = (b / "x" / "f").read_bytes()
+        for answer, code, names in (("\n", 1, {"f"}), ("r\n", 0, {"f", "f (2)"}), ("s\n", 0, {"f", "f (2)"})):
+            t = Tty(b, "get", ticket, "-o", b / "got", *ALONE)
+            t.until("[o/r/s/C]")
+            t.say(answer)
+            if code == 0:
+                t.until("[Y/n]")
+                t.say("y\n")
+            assert t.ended() == code and (b / "got/f").read_bytes() == old, answer
+            assert {p.name for p in (b / "got").iterdir()} - {".kith-partial"} == names, answer
+        t = Tty(b, "get", ticket, "-y", "--ask", "-o", b / "got", *ALONE)
+        t.until("[o/r/s/C]")
+        t.say("o\n")
+        assert t.ended() == 0 and (b / "got/f").read_bytes() == new
+        content(b / "got" / "f", 50)
+        assert Tty(b, "get", ticket, "-y", "-o", b / "got", *ALONE).ended() == 9
+        kith(b, "get", ticket, "-y", "--ask", code=2, err="no terminal to ask")
+
+
 def a_nice_transfer_comes_last():
     with homes("a", "b") as (a, b), share(a, "--nice", content(b / "f", 10)) as sharer:
         ticket = sharer.event("ticket")["ticket"]
@@ -303,6 +355,7 @@ if __name__ == "__main__":
         a_receiver_limits_itself_and_all_of_a_home_share_a_limit,
         either_side_pauses_and_goes_on,
         what_cannot_be_steered_is_said,
+        what_is_there_already_is_asked_about,
         a_nice_transfer_comes_last,
         what_allowed_peers_share_is_fetched_and_nothing_else,
         who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once)
