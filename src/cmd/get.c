@@ -1002,10 +1002,11 @@ static const cmd_option options[] = {
 const cmd cmd_get = {
     .name = "get",
     .summary = "fetch a share by its code or ticket",
-    .usage = "[CODE | TICKET | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
-             "           [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
-             "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
-             "       kith get --discard [-o DIR]",
+    .usage =
+        "[CODE | TICKET | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
+        "           [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
+        "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
+        "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"
         "ticket names; shows what it offers and asks, then fetches. A code may be typed in small letters, with dashes\n"
