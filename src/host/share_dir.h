@@ -67,6 +67,8 @@ void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known)
  * folder. KITH_EIO: *fault. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes,
                                           size_t *first, kith_share_dir_fault *fault);
+/* Nobody waits for the survey any more: what is still to be hashed counts as different. From any thread. */
+void kith_share_dir_stop(kith_share_dir *d);
 /* How far hashing is, from any thread: bytes. */
 void kith_share_dir_hashed(const kith_share_dir *d, uint64_t *done, uint64_t *total);
 

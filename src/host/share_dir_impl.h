@@ -65,6 +65,7 @@ struct kith_share_dir {
     uint8_t *buf;      /* KITH_TREE_LEAF bytes of them */
     uint64_t needed;   /* bytes of wanted files that are not here */
     atomic_uint_least64_t hashed, to_hash;
+    atomic_bool stop; /* nobody waits for the survey any more */
     uint64_t lost;
     const uint8_t *roots; /* borrowed: KITH_BLAKE3_LEN per entry; NULL: none is known */
     atomic_size_t roots_known;

@@ -34,6 +34,8 @@ void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_
     (void)vsnprintf(f->text, sizeof f->text, fmt, ap);
     va_end(ap);
     f->why = why;
+    if (f->job == JOB_SURVEY)
+        kith_share_dir_stop(f->dir);
     share_links_stop(f, code);
     share_links_fini(f);
     share_fetch_pump(f);

@@ -106,7 +106,7 @@ bool kith_share_hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[
         ssize_t n = read(fd, d->buf, KITH_TREE_LEAF);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
+        if (n <= 0 || atomic_load(&d->stop)) {
             kith_blake3_final(d->hash, out);
             return n == 0 && at == size;
         }
@@ -156,6 +156,11 @@ static kith_err compare(kith_share_dir *d, size_t *clashes, size_t *first, kith_
     }
     (void)kith_share_walk_up(&w, 0, NULL, fault);
     return err;
+}
+
+void kith_share_dir_stop(kith_share_dir *d)
+{
+    atomic_store(&d->stop, true);
 }
 
 void kith_share_dir_hashed(const kith_share_dir *d, uint64_t *done, uint64_t *total)

@@ -12,6 +12,8 @@ static int sync_part(kith_share_dir *d, size_t entry)
     char name[32];
     kith_share_part_name(entry, name);
     int fd = openat(d->parts, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES) /* complete, and its mode does not let us in any more */
+        return kith_share_parts_sync(d, NULL, 0, true);
     if (fd < 0)
         return errno == ENOENT ? 0 : errno; /* dropped meanwhile */
     int e = fdatasync(fd) ? errno : 0;
