@@ -475,6 +475,7 @@ static void begun(kith_share_fetch *f)
     if (share_fetch_failed(f))
         return;
     f->progress.here = kith_share_dir_bytes(f->dir);
+    f->begun = true;
     uv_timer_init(kith_host_loop(f->cfg.host), &f->sync_timer);
     f->timer_open = true;
     uv_timer_start(&f->sync_timer, on_sync_timer, KITH_SHARE_BATCH_TIME / 1000000,
@@ -548,6 +549,8 @@ const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f)
 void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_progress *out)
 {
     *out = f->progress;
+    if (!f->begun)
+        out->began = 0; /* what is here is not known yet */
     out->verified += out->here;
     if (f->dir)
         kith_share_dir_hashed(f->dir, &out->hashed, &out->to_hash);
