@@ -347,11 +347,8 @@ cases=(
     a_sharer_that_is_gone_is_named_so
     another_share_of_the_same_peer_is_refused
     a_stopped_receiver_says_how_to_go_on
-    what_was_kept_can_be_discarded
-    a_part_of_a_share_can_be_fetched
     a_killed_receiver_can_start_again
     a_killed_receiver_and_a_new_sharer_go_on
-    killed_ten_times_it_arrives_intact
     a_killed_sender_is_reported
     a_sender_that_stops_is_reported
     a_full_disk_is_reported
@@ -363,4 +360,10 @@ cases=(
     what_cannot_be_shared_is_named
     json_says_everything
     without_a_terminal_yes_is_needed
+)
+# not a matter of the network between the two
+local_cases=(
+    what_was_kept_can_be_discarded
+    a_part_of_a_share_can_be_fetched
+    killed_ten_times_it_arrives_intact
 )

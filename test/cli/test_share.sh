@@ -6,5 +6,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/share_lib.bash"
 # shellcheck source=test/cli/share_cases.bash
 source "$(dirname "${BASH_SOURCE[0]}")/share_cases.bash"
 
-check "${cases[@]}"
+check "${cases[@]}" "${local_cases[@]}"
 summary
