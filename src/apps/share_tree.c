@@ -42,23 +42,40 @@ static void hash_part(kith_bytes data, uint64_t size, uint64_t from, uint8_t out
         kith_blake3_subtree(data, from / KITH_BLAKE3_CHUNK, out);
 }
 
-void kith_tree_leaf(uint8_t *nodes, uint64_t size, size_t leaf, kith_bytes data)
+size_t kith_tree_place(uint64_t size, uint64_t from, uint64_t to)
 {
-    uint64_t at = (uint64_t)leaf * KITH_TREE_LEAF;
-    uint64_t from = 0, to = size;
+    uint64_t at = 0, end = size;
     size_t pos = 0;
-    while (!is_leaf(from, to)) {
-        uint64_t left = left_len(to - from, KITH_TREE_LEAF);
-        if (at - from < left) {
+    while (at != from || end != to) {
+        assert(!is_leaf(at, end));
+        uint64_t left = left_len(end - at, KITH_TREE_LEAF);
+        if (from - at < left) {
             pos += 1;
-            to = from + left;
+            end = at + left;
         } else {
             pos = right_pos(pos, left);
-            from += left;
+            at += left;
         }
     }
-    assert(from == at && data.len == to - from);
-    hash_part(data, size, from, nodes + pos * KITH_BLAKE3_LEN);
+    return pos;
+}
+
+uint64_t kith_tree_left(uint64_t n)
+{
+    return left_len(n, KITH_TREE_LEAF);
+}
+
+void kith_tree_part_leaf(uint8_t *nodes, uint64_t size, uint64_t from, uint64_t part, size_t leaf,
+                         kith_bytes data)
+{
+    uint64_t at = (uint64_t)leaf * KITH_TREE_LEAF;
+    size_t pos = kith_tree_place(part, at, at + data.len);
+    hash_part(data, size, from + at, nodes + pos * KITH_BLAKE3_LEN);
+}
+
+void kith_tree_leaf(uint8_t *nodes, uint64_t size, size_t leaf, kith_bytes data)
+{
+    kith_tree_part_leaf(nodes, size, 0, size, leaf, data);
 }
 
 /* At most KITH_TREE_DEPTH_MAX deep. */
@@ -74,9 +91,14 @@ static void join(uint8_t *nodes, size_t pos, uint64_t n, bool root)
                        nodes + pos * KITH_BLAKE3_LEN);
 }
 
+void kith_tree_part_join(uint8_t *nodes, uint64_t size, uint64_t part)
+{
+    join(nodes, 0, part, part == size);
+}
+
 void kith_tree_join(uint8_t *nodes, uint64_t size)
 {
-    join(nodes, 0, size, true);
+    kith_tree_part_join(nodes, size, size);
 }
 
 bool kith_tree_range_ok(uint64_t size, uint64_t from, uint64_t to)

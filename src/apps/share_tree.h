@@ -37,6 +37,19 @@ void kith_tree_leaf(uint8_t *nodes, uint64_t size, size_t leaf, kith_bytes data)
 /* When all leaves are in place: the nodes above them. */
 void kith_tree_join(uint8_t *nodes, uint64_t size);
 
+/* The same for a blob whose nodes are too many to hold: by parts of a power of two of leaves, the last one shorter, each with an array
+ * of kith_tree_nodes(part) nodes that later lies in the blob's at kith_tree_place.
+ *
+ *   from   where the part begins in the blob
+ *   part   its bytes; from 0 and size: all of it */
+void kith_tree_part_leaf(uint8_t *nodes, uint64_t size, uint64_t from, uint64_t part, size_t leaf,
+                         kith_bytes data);
+void kith_tree_part_join(uint8_t *nodes, uint64_t size, uint64_t part);
+/* Place of the node that stands for [from, to); there must be one. */
+size_t kith_tree_place(uint64_t size, uint64_t from, uint64_t to);
+/* Bytes of the left child of a node of n > KITH_TREE_LEAF bytes. */
+uint64_t kith_tree_left(uint64_t n);
+
 typedef struct kith_tree_node {
     uint64_t from, to;           /* bytes, from < to except in an empty blob */
     size_t pos;                  /* place in the array */

@@ -127,6 +127,31 @@ static void every_range_of_every_size_checks(void **state)
     }
 }
 
+/* In parts, as a file is hashed whose nodes are not held together. */
+static void parts_hashed_alone_make_the_same_nodes(void **state)
+{
+    (void)state;
+    const uint64_t part = 4 * LEAF;
+    const uint64_t lens[] = {
+        part, part + 1, 2 * part, 3 * part - 1, 5 * part + LEAF, 8 * part, 9 * part + 3 * LEAF + 7};
+    for (size_t k = 0; k < sizeof lens / sizeof lens[0]; k++) {
+        blob b = blob_of(lens[k]);
+        for (uint64_t from = 0; from < b.size; from += part) {
+            uint8_t nodes[7 * KITH_BLAKE3_LEN];
+            uint64_t n = b.size - from < part ? b.size - from : part;
+            for (size_t l = 0; l < kith_tree_leaves(n); l++) {
+                uint64_t at = l * LEAF, len = n - at < LEAF ? n - at : LEAF;
+                kith_tree_part_leaf(nodes, b.size, from, n, l,
+                                    kith_bytes_of(b.data + from + at, (size_t)len));
+            }
+            kith_tree_part_join(nodes, b.size, n);
+            assert_memory_equal(nodes, b.nodes + kith_tree_place(b.size, from, from + n) * KITH_BLAKE3_LEN,
+                                kith_tree_nodes(n) * KITH_BLAKE3_LEN);
+        }
+        blob_free(b);
+    }
+}
+
 static void bad_ranges_are_named_so(void **state)
 {
     (void)state;
@@ -250,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_root_is_the_plain_hash_of_the_blob),
         cmocka_unit_test(every_range_of_every_size_checks),
+        cmocka_unit_test(parts_hashed_alone_make_the_same_nodes),
         cmocka_unit_test(bad_ranges_are_named_so),
         cmocka_unit_test(one_flipped_bit_anywhere_is_refused),
         cmocka_unit_test(a_small_blob_with_any_flipped_bit_is_refused),
