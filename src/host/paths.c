@@ -18,7 +18,8 @@ static bool folder(kith_place place, char out[KITH_PATH_MAX])
 {
     const char *home = set("KITH_HOME"), *base = NULL, *under = NULL;
     if (home)
-        return snprintf(out, KITH_PATH_MAX, "%s", home) < KITH_PATH_MAX;
+        return snprintf(out, KITH_PATH_MAX, "%s%s", home, place == KITH_PLACE_CACHE ? "/cache" : "") <
+               KITH_PATH_MAX;
     switch (place) {
     case KITH_PLACE_CONFIG:
         base = set("XDG_CONFIG_HOME");
@@ -27,6 +28,10 @@ static bool folder(kith_place place, char out[KITH_PATH_MAX])
     case KITH_PLACE_STATE:
         base = set("XDG_STATE_HOME");
         under = ".local/state";
+        break;
+    case KITH_PLACE_CACHE:
+        base = set("XDG_CACHE_HOME");
+        under = ".cache";
         break;
     }
     if (base && base[0] == '/') /* the specification: a relative one is to be ignored */

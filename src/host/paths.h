@@ -13,6 +13,7 @@ typedef enum kith_place {
     /* KITH_HOME, or $XDG_STATE_HOME/kith: peers.db, trust.db, messages.db, kith.log, control.sock, kith.pid. The last two are not in $XDG_RUNTIME_DIR, since
      * a service, a cron job and a shell over ssh have it or not, and must find each other. */
     KITH_PLACE_STATE,
+    KITH_PLACE_CACHE, /* KITH_HOME/cache, or $XDG_CACHE_HOME/kith: what may be deleted at any time */
 } kith_place;
 
 /* The path of a file in a place, NUL-terminated. False: longer than KITH_PATH_MAX, or no home folder is known. Makes nothing. */

@@ -31,9 +31,14 @@ static void expect(kith_place place, const char *want)
 static void the_environment_decides(void **state)
 {
     (void)state;
+    unsetenv("XDG_CACHE_HOME");
     env("/h/u", NULL, NULL, NULL);
     expect(KITH_PLACE_CONFIG, "/h/u/.config/kith/x");
     expect(KITH_PLACE_STATE, "/h/u/.local/state/kith/x");
+    expect(KITH_PLACE_CACHE, "/h/u/.cache/kith/x");
+    setenv("XDG_CACHE_HOME", "/x", 1);
+    expect(KITH_PLACE_CACHE, "/x/kith/x");
+    unsetenv("XDG_CACHE_HOME");
     env("/h/u", NULL, "/c", "/s");
     expect(KITH_PLACE_CONFIG, "/c/kith/x");
     expect(KITH_PLACE_STATE, "/s/kith/x");
@@ -43,6 +48,7 @@ static void the_environment_decides(void **state)
     env("/h/u", "/k", "/c", "/s");
     expect(KITH_PLACE_CONFIG, "/k/x");
     expect(KITH_PLACE_STATE, "/k/x");
+    expect(KITH_PLACE_CACHE, "/k/cache/x");
     env(NULL, "here", NULL, NULL);
     expect(KITH_PLACE_STATE, "here/x");
 }
