@@ -2,6 +2,7 @@
 /* kith share: serves files and folders to whoever has the code or the ticket. */
 #include "host/share_serve.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ typedef struct share {
     char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
     offer *offer;                        /* NULL: no code, or it is burnt */
     bool qr, words, copy, tty, hashed, leaving, paused;
+    bool with_code;
     unsigned long long times;
     uint64_t delivered;
     const cmd_args *args;
@@ -326,6 +328,15 @@ static void on_event(void *ctx, const kith_share_serve_event *ev)
     if (lines(c))
         share_text_clear();
     switch (ev->kind) {
+    case KITH_SHARE_SERVE_WARNING:
+        cmd_warn("%s", ev->text);
+        break;
+    case KITH_SHARE_SERVE_WALKED:
+        if (!c->with_code || c->s.json)
+            say_ticket(c);
+        if (c->with_code && !draw_code(c))
+            session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+        break;
     case KITH_SHARE_SERVE_HASHED:
         c->hashed = true;
         if (c->s.json)
@@ -354,13 +365,16 @@ static void on_event(void *ctx, const kith_share_serve_event *ev)
 static void show_progress(const share *c)
 {
     char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX];
-    uint64_t hashed, total;
-    kith_shared_hashed(c->shared, &hashed, &total);
+    const kith_share_src_progress p = kith_share_src_progress_of(c->src);
+    const uint64_t hashed = p.hashed, total = p.bytes;
     size_t n = 0;
     const kith_share_session *last = NULL;
     for (kith_share_session *s = NULL; (s = kith_share_serve_next(c->serve, s)) != NULL; n++)
         last = s;
-    if (!last && !c->hashed)
+    if (!p.walked)
+        share_text_line("looking: %llu files and folders, %s", (unsigned long long)p.entries,
+                        share_text_size(total, all));
+    else if (!last && !c->hashed)
         share_text_line("reading %s of %s", share_text_size(hashed, done), share_text_size(total, all));
     if (!last)
         return;
@@ -632,16 +646,26 @@ static void name_it(share *c)
 
 /* ---- running ---- */
 
-static void on_warn(void *ctx, const char *line)
+/* Where hashes are kept between runs, and while we run. Both can be done without. */
+static kith_share_src *new_src(const share *c)
 {
-    (void)ctx;
-    cmd_warn("%s", line);
+    char dir[KITH_PATH_MAX];
+    kith_share_src_config cfg = {0};
+    if (c->s.config.share_cache > 0 && kith_path_make(KITH_PLACE_CACHE) == 0 &&
+        kith_path(KITH_PLACE_CACHE, "", dir)) {
+        cfg.scratch = dir;
+        cfg.cache = kith_hash_cache_open(dir, c->s.config.share_cache);
+        if (!cfg.cache)
+            cmd_warn("cannot use the cache of hashes in %s: %s; everything is read anew", dir,
+                     strerror(errno));
+    }
+    return kith_share_src_new(&cfg);
 }
 
 static int collect(share *c, const cmd_args *args)
 {
     char why[KITH_SHARE_SRC_WHY_MAX];
-    c->src = kith_share_src_new(on_warn, NULL);
+    c->src = new_src(c);
     kith_err e = c->src ? KITH_OK : KITH_ENOMEM;
     why[0] = 0;
     for (size_t i = 0; i < args->rest_count && !e; i++)
@@ -656,7 +680,7 @@ static int collect(share *c, const cmd_args *args)
     return cmd_fail(EXIT_FAILED, "%s", why[0] ? why : "no memory");
 }
 
-static int serve(share *c, bool with_code)
+static int serve(share *c)
 {
     int code =
         listen_as_configured(&c->s, LISTEN_WELL_KNOWN, c->addrs, KITH_RECORD_ADDRS_MAX, &c->addr_count);
@@ -684,10 +708,6 @@ static int serve(share *c, bool with_code)
     c->shared = kith_share_serve_add(c->serve, &shared);
     if (!c->shared)
         return cmd_fail(EXIT_FAILED, "no memory");
-    if (!with_code || c->s.json)
-        say_ticket(c);
-    if (with_code && !draw_code(c))
-        return cmd_fail(EXIT_FAILED, "no memory");
     return EXIT_OK;
 }
 
@@ -708,14 +728,9 @@ static int run(const cmd_args *args)
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))
         return EXIT_USAGE;
-    int code = collect(&c, args);
+    int code = session_start(&c.s, args);
     if (code)
         return code;
-    code = session_start(&c.s, args);
-    if (code) {
-        kith_share_src_free(c.src);
-        return code;
-    }
     session_open_book(&c.s);
     c.tty = isatty(STDERR_FILENO);
     c.s.on_stop = on_stop;
@@ -727,10 +742,11 @@ static int run(const cmd_args *args)
     code = read_guests(&c);
     if (!code)
         c.job = job_open(&c.s, args, true, &ops, &c, &code);
-    if (code)
-        kith_share_src_free(c.src);
-    else
-        code = serve(&c, !cmd_has(args, "ticket") && c.guest_count == 0);
+    if (!code)
+        code = collect(&c, args);
+    c.with_code = !cmd_has(args, "ticket") && c.guest_count == 0;
+    if (!code)
+        code = serve(&c);
     if (code)
         session_end(&c.s, code);
     else

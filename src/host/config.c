@@ -63,6 +63,8 @@ const kith_config_key kith_config_keys[] = {
     KEY("share.limit_up", SIZE64, share_limit_up,
         "bytes a second that all 'kith share' of this home may send together, or 0: as fast as they can"),
     KEY("share.limit_down", SIZE64, share_limit_down, "and that all 'kith get' may receive"),
+    KEY("share.cache", SIZE64, share_cache,
+        "bytes of disk for the hashes of files that were shared, so that they are not read twice; 0: none"),
     KEY("network.key", PATH, network_key,
         "file with the key of a private network (swarm.key): this node then talks to those who have it, and nobody else"),
     KEY("conns.high", COUNT, conns_high,
@@ -159,6 +161,7 @@ void kith_config_default(kith_config *c)
     c->conns_grace = KITH_SEC(60);
     kith_dht_settings_default(&c->dht);
     kith_rendezvous_settings_default(&c->rendezvous);
+    c->share_cache = UINT64_C(1) << 30;
 }
 
 /* ---- values ---- */

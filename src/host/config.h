@@ -39,6 +39,7 @@ typedef struct kith_config {
         share_limit_down; /* bytes a second, of all transfers of the home together; 0: none */
     kith_dht_settings dht;
     kith_rendezvous_settings rendezvous;
+    uint64_t share_cache;     /* bytes of disk for the hashes of what was shared; 0: none */
     bool listen_from_file;    /* the next --listen replaces what the file said */
     bool bootstrap_from_file; /* and --bootstrap */
     bool points_from_file;    /* and --rendezvous.point */

@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
-#include "host/workers.h"
+#include "host/share_scan.h"
 
 #define LIMIT_TICK_MS 50
+#define TRIM_EVERY 64 /* turns */
 
 struct kith_shared {
     kith_share_serve *serve;
@@ -22,9 +23,9 @@ struct kith_shared {
     uint64_t done;            /* times it was fetched */
     uint64_t limit;           /* bytes per second; 0: none */
     bool paused, stopped, failed;
-    /* hashing */
-    size_t hashing;
+    kith_share_scan *scan;
     bool hashed;
+    size_t turns; /* of its sessions */
 };
 
 typedef struct session {
@@ -45,13 +46,6 @@ typedef struct read_job {
     session *session;
     kith_share_block *block;
 } read_job;
-
-typedef struct hash_job {
-    uv_work_t work;
-    kith_shared *share;
-    bool sealing; /* the last one: all slices are done */
-    kith_share_slice slice;
-} hash_job;
 
 struct kith_share_serve {
     kith_share_serve_config cfg;
@@ -324,11 +318,13 @@ static void on_session(void *ctx, kith_host *h, const kith_node_event *ev)
     (void)h;
     kith_share_tx_progress(s->tx, &s->pub.bytes, &s->pub.files);
     session_events(s);
+    kith_shared *sh = s->pub.share;
+    if (sh && ++sh->turns % TRIM_EVERY == 0) /* it is also where the list and the roots are read */
+        kith_share_src_trim(sh->cfg.src);
     if (ev->kind != KITH_NODE_STREAM_GONE) {
         wake(s);
         return;
     }
-    kith_shared *sh = s->pub.share;
     s->stream = NULL;
     s->tx = NULL;
     s->pub.conn = NULL;
@@ -377,18 +373,13 @@ static void *on_accept(void *ctx, const kith_stream_info *info)
     return v->stopped ? NULL : kith_share_tx_new(kith_node_env(kith_host_node(h)), kith_host_now(h));
 }
 
-/* ---- hashing ---- */
-
-static void hash_more(kith_shared *sh);
+/* ---- walking and hashing ---- */
 
 /* What is known has grown: all who wait for it hear of it. */
 static void update(kith_shared *sh)
 {
     kith_share_serve *v = sh->serve;
-    uint64_t done = sh->source.done, total = sh->source.total;
-    sh->source = *kith_share_src_source(sh->cfg.src);
-    sh->source.done = done;
-    sh->source.total = total;
+    sh->source = kith_share_src_source(sh->cfg.src);
     KITH_EACH (&v->sessions, k) {
         session *s = KITH_OF(k, session, link);
         if (s->pub.share != sh || !s->tx)
@@ -397,15 +388,6 @@ static void update(kith_shared *sh)
         wake(s);
     }
     kith_host_kick(v->cfg.host);
-}
-
-static void hash_work(uv_work_t *w)
-{
-    hash_job *j = KITH_OF(w, hash_job, work);
-    if (j->sealing)
-        kith_share_src_seal(j->share->cfg.src);
-    else
-        kith_share_src_hash(j->share->cfg.src, &j->slice);
 }
 
 static void stop_sessions(kith_shared *sh, kith_share_code code)
@@ -420,64 +402,32 @@ static void stop_sessions(kith_shared *sh, kith_share_code code)
     kith_host_kick(sh->serve->cfg.host);
 }
 
-static void hash_fail(kith_shared *sh, const char *text)
+static void on_scan(void *ctx, kith_share_scan_kind kind, const char *text)
 {
-    if (sh->failed)
-        return;
-    sh->failed = true;
-    stop_sessions(sh, KITH_SHARE_UNREADABLE);
-    tell(sh->serve, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_FAILED, .share = sh, .text = text});
-}
-
-static void hash_after(uv_work_t *w, int status)
-{
-    hash_job *j = KITH_OF(w, hash_job, work);
-    kith_shared *sh = j->share;
-    (void)status;
-    sh->hashing--;
-    sh->source.done += j->slice.bytes;
-    if (j->slice.err) {
-        hash_fail(sh, j->slice.why);
-    } else if (!j->sealing) {
-        hash_more(sh);
-    } else if (!sh->stopped) {
+    kith_shared *sh = ctx;
+    kith_share_serve *v = sh->serve;
+    switch (kind) {
+    case KITH_SHARE_SCAN_WARNING:
+        tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_WARNING, .share = sh, .text = text});
+        break;
+    case KITH_SHARE_SCAN_WALKED:
+        update(sh);
+        tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_WALKED, .share = sh});
+        break;
+    case KITH_SHARE_SCAN_HASHED:
+        update(sh);
+        break;
+    case KITH_SHARE_SCAN_DONE:
         sh->hashed = true;
         update(sh);
-        tell(sh->serve, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_HASHED, .share = sh});
+        tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_HASHED, .share = sh});
+        break;
+    case KITH_SHARE_SCAN_FAILED:
+        sh->failed = true;
+        stop_sessions(sh, KITH_SHARE_UNREADABLE);
+        tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_FAILED, .share = sh, .text = text});
+        break;
     }
-    free(j);
-}
-
-static bool hash_queue(kith_shared *sh, const hash_job *job)
-{
-    hash_job *j = malloc(sizeof *j);
-    if (j) {
-        *j = *job;
-        j->share = sh;
-        if (uv_queue_work(kith_host_loop(sh->serve->cfg.host), &j->work, hash_work, hash_after) == 0) {
-            sh->hashing++;
-            return true;
-        }
-    }
-    free(j);
-    return false;
-}
-
-/* Keeps all cores busy; the last one out seals. */
-static void hash_more(kith_shared *sh)
-{
-    unsigned most = kith_cores();
-    hash_job job = {0};
-    bool ok = true;
-    while (ok && !sh->stopped && !sh->failed && sh->hashing < most &&
-           kith_share_src_slice(sh->cfg.src, &job.slice))
-        ok = hash_queue(sh, &job);
-    if (ok && !sh->stopped && !sh->failed && sh->hashing == 0) {
-        job = (hash_job){.sealing = true};
-        ok = hash_queue(sh, &job);
-    }
-    if (!ok)
-        hash_fail(sh, "no memory");
 }
 
 /* ---- limits ---- */
@@ -570,15 +520,20 @@ kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config 
         kith_share_src_free(cfg->src);
         return NULL;
     }
-    size_t files, dirs, links;
     sh->serve = v;
     sh->cfg = *cfg;
     kith_share_grants_init(&sh->grants);
-    kith_share_src_counts(cfg->src, &sh->source.total, &files, &dirs, &links);
+    sh->source = kith_share_src_source(cfg->src);
+    const kith_share_scan_config scan = {
+        .loop = kith_host_loop(v->cfg.host), .src = cfg->src, .event = on_scan, .ctx = sh};
+    sh->scan = kith_share_scan_start(&scan);
+    if (!sh->scan) {
+        kith_share_src_free(cfg->src);
+        free(sh);
+        return NULL;
+    }
     kith_list_push(&v->shares, &sh->link);
     v->share_count++;
-    update(sh);
-    hash_more(sh);
     return sh;
 }
 
@@ -587,6 +542,7 @@ void kith_shared_stop(kith_shared *s)
     if (s->stopped)
         return;
     s->stopped = true;
+    kith_share_scan_stop(s->scan);
     stop_sessions(s, KITH_SHARE_STOPPED);
 }
 
@@ -628,6 +584,7 @@ void kith_share_serve_free(kith_share_serve *v)
     }
     for (kith_link *k; (k = kith_list_pop(&v->shares)) != NULL;) {
         kith_shared *sh = KITH_OF(k, kith_shared, link);
+        kith_share_scan_free(sh->scan);
         kith_share_src_free(sh->cfg.src);
         kith_share_grants_fini(&sh->grants);
         free(sh);
@@ -670,8 +627,9 @@ uint32_t kith_shared_guesses(const kith_shared *s)
 
 void kith_shared_hashed(const kith_shared *s, uint64_t *done, uint64_t *total)
 {
-    *done = s->source.done;
-    *total = s->source.total;
+    const kith_share_src_progress p = kith_share_src_progress_of(s->cfg.src);
+    *done = p.hashed;
+    *total = p.bytes;
 }
 
 const uint8_t *kith_shared_id(const kith_shared *s)

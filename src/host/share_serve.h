@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Serving shares: any number of them in one node, each hashed on the worker pool while it is served already; one transfer per stream that
+/* Serving shares: any number of them in one node, each walked and hashed on the worker pool while it is served already; one transfer per stream that
  * a receiver opens, files read on the worker pool. */
 #ifndef KITH_HOST_SHARE_SERVE_H
 #define KITH_HOST_SHARE_SERVE_H
@@ -27,7 +27,9 @@ typedef struct kith_share_session {
 } kith_share_session;
 
 typedef enum kith_share_serve_kind {
-    KITH_SHARE_SERVE_HASHED, /* all hashes are known, and so is the share's id */
+    KITH_SHARE_SERVE_WARNING, /* something was left out: text */
+    KITH_SHARE_SERVE_WALKED,  /* everything is found; receivers are shown the list */
+    KITH_SHARE_SERVE_HASHED,  /* all hashes are known, and so is the share's id */
     KITH_SHARE_SERVE_FAILED, /* it cannot be served any more: text. Its sessions are told; nothing follows but their ends */
     KITH_SHARE_SERVE_BEGAN,   /* a receiver that was admitted asked for the first content */
     KITH_SHARE_SERVE_DONE,    /* it has stored bytes in files */
@@ -58,14 +60,14 @@ void kith_share_serve_stop(kith_share_serve *v);
 void kith_share_serve_free(kith_share_serve *v);
 
 typedef struct kith_shared_config {
-    kith_share_src *src; /* begun, not hashed; taken over, also on failure */
+    kith_share_src *src; /* begun; taken over, also on failure */
     uint64_t times;      /* how often it may be fetched whole, whoever asks; 0: as often as it is asked for */
     /* Whether a peer, known by its authenticated id, may have it, besides being admitted otherwise; NULL: yes. */
     bool (*may)(void *ctx, const kith_peer_id *peer);
     void *ctx; /* of may */
 } kith_shared_config;
 
-/* Starts hashing, and serving: a receiver that comes early waits. It admits nobody until it is told whom. NULL: no memory, or too many. */
+/* Starts walking, hashing and serving: a receiver that comes early waits. It admits nobody until it is told whom. NULL: no memory, or too many. */
 kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg);
 /* No more of it: its receivers are told. It is freed with the rest. */
 void kith_shared_stop(kith_shared *s);
