@@ -52,6 +52,7 @@ class Peer:
     name = "?"
     many = "one after the other"  # how it serves several receivers
     note = ""
+    jobs = ("file", "small", "tree", "eight")
 
     def prepare(self, tmp):
         """Has what it takes; sets version."""
@@ -247,6 +248,7 @@ class Croc(Peer):
         self.relayed = relayed
         if relayed:
             self.name, self.note = "croc, own relay", "through a croc relay of its own on this machine, whose CPU time is in neither side"
+            self.jobs = ("file", "small")  # the others take it minutes, and would tell nothing new
 
     def prepare(self, tmp):
         self.binary = fetch.go("croc", "github.com/schollz/croc/v10")

@@ -160,7 +160,7 @@ class Side:
     """All processes of one end. While it is watched, peaks are noted; CPU time counts from mark() on."""
 
     def __init__(self):
-        self.all, self.peak, self.anon, self.most, self.before = [], 0, 0, 0, 0.0
+        self.all, self.peak, self.anon, self.most, self.before, self.seen = [], 0, 0, 0, 0.0, set()
 
     def start(self, argv, env=None, cwd=None):
         p = Process(argv, env, cwd)
@@ -171,8 +171,11 @@ class Side:
         return family([p.pid for p in self.all if p.code is None])
 
     def sample(self):
-        """Each process's own peak up to now, over those that live now."""
-        got = [m for m in map(memory_kib, self.living()) if m]
+        """Each process's own peak up to now, over those that live now and did before: one that was just forked, and is about to run
+        another program, still has its parent's memory and would count twice."""
+        now = set(self.living())
+        got = [m for m in map(memory_kib, now & self.seen) if m]
+        self.seen = now
         self.peak = max(self.peak, sum(m[0] for m in got))
         self.anon = max(self.anon, sum(m[1] for m in got))
         self.most = max(self.most, len(got))
