@@ -43,6 +43,8 @@ typedef struct get {
     char refusal[256], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     const char *dest;
     kith_share_select select;
+    kith_ticket also[KITH_FETCH_SOURCES_MAX - 1];
+    size_t also_count;
     bool yes, tty, made_dest, ended, asking;
     bool clashing; /* and the question is what to do about what is there already */
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
@@ -281,7 +283,10 @@ static void on_connected(get *c, kith_conn *conn)
 {
     kith_conn_facts facts;
     kith_conn_facts_get(conn, &facts);
-    if (c->ticket.pq.len && !kith_pq_id_eq(&facts.pq.id, &c->ticket.pq)) { /* the pin could not be stored */
+    const kith_ticket *t = &c->ticket;
+    for (size_t i = 0; i < c->also_count; i++)
+        t = kith_peer_id_eq(&c->also[i].peer, &facts.peer) ? &c->also[i] : t;
+    if (t->pq.len && !kith_pq_id_eq(&facts.pq.id, &t->pq)) { /* the pin could not be stored */
         kith_share_fetch_stop(c->fetch,
                               "the sharer does not prove the post-quantum key that the ticket names");
         return;
@@ -735,6 +740,22 @@ static void on_stop(void *ctx)
 
 /* ---- running ---- */
 
+/* Tickets of others who share the same. */
+static int read_also(get *c, const cmd_args *args)
+{
+    const char *why;
+    for (size_t i = 0; i < args->given_count; i++) {
+        const char *text = args->given[i].value;
+        if (strcmp(args->given[i].name, "also") != 0)
+            continue;
+        if (c->also_count == sizeof c->also / sizeof c->also[0])
+            return cmd_fail(EXIT_USAGE, "get: --also may be given %zu times", c->also_count);
+        if (kith_ticket_parse(kith_bytes_str(text), &c->also[c->also_count++], &why))
+            return cmd_fail(EXIT_DAMAGED, "the ticket of --also cannot be used: %s", why);
+    }
+    return EXIT_OK;
+}
+
 /* The patterns of one option. */
 static int read_patterns(const cmd_args *args, const char *name, const char **out, size_t *count)
 {
@@ -842,11 +863,19 @@ static int make_dest(get *c)
                     errno == EEXIST ? "it is a file" : strerror(errno));
 }
 
-static void fetch(get *c)
+static void fetch(get *c, bool also)
 {
     c->fetch = kith_share_fetch_new(&c->cfg);
     if (!c->fetch)
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+    for (size_t i = 0; c->fetch && also && i < c->also_count; i++) {
+        kith_err e = kith_share_fetch_source(c->fetch, &c->also[i]);
+        if (e)
+            cmd_warn("one of the other tickets is not used: %s",
+                     e == KITH_EEXISTS     ? "it is of the same peer as another one"
+                     : e == KITH_ENOTFOUND ? "it has no address that kith can dial"
+                                           : kith_err_text(e));
+    }
 }
 
 static void on_pinned(void *ctx, kith_err err, const char *why)
@@ -859,16 +888,22 @@ static void on_pinned(void *ctx, kith_err err, const char *why)
     else if (err)
         session_end(&c->s, cmd_fail(EXIT_REFUSED, "the ticket names another key than is known: %s", why));
     if (!err || err == KITH_EIO)
-        fetch(c);
+        fetch(c, !err);
 }
 
-/* The ticket's word about the sharer's key counts before the first byte. */
+/* The tickets' word about the sharers' keys counts before the first byte. */
 static void pin_and_fetch(get *c)
 {
-    kith_trust_edit e = {.act = KITH_TRUST_PIN, .peer = c->ticket.peer, .pq = c->ticket.pq};
-    if (!c->ticket.pq.len)
-        fetch(c);
-    else if (kith_trust_edit_all(c->s.trust, &e, 1, on_pinned, c))
+    kith_trust_edit edits[KITH_FETCH_SOURCES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i <= c->also_count; i++) {
+        const kith_ticket *t = i == 0 ? &c->ticket : &c->also[i - 1];
+        if (t->pq.len)
+            edits[n++] = (kith_trust_edit){.act = KITH_TRUST_PIN, .peer = t->peer, .pq = t->pq};
+    }
+    if (n == 0)
+        fetch(c, true);
+    else if (kith_trust_edit_all(c->s.trust, edits, n, on_pinned, c))
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
 }
 
@@ -888,7 +923,7 @@ static void on_candidate(void *ctx, const kith_code_candidate *found, const kith
     if (c->s.json)
         session_print(json_pack("{s:s, s:s, s:o}", "event", "candidate", "source",
                                 kith_code_source_name(found->source), "peer", kith_json_peer(&found->peer)));
-    fetch(c);
+    fetch(c, false);
 }
 
 static void search(get *c, unsigned long long wait_s)
@@ -921,10 +956,14 @@ static int run(const cmd_args *args)
     int code = read_options(&c, args, &clash);
     if (cmd_has(args, "nice"))
         job_nice(&c.s);
+    if (!code)
+        code = read_also(&c, args);
     if (!code && cmd_has(args, "discard"))
         return discard_partial(&c);
     if (!code)
         code = read_what(&c, args);
+    if (!code && c.by_code && c.also_count > 0)
+        code = cmd_fail(EXIT_USAGE, "get: --also goes with a ticket, not with a code");
     if (!code)
         code = make_dest(&c);
     if (!code)
@@ -965,6 +1004,7 @@ static int run(const cmd_args *args)
     kith_wipe(&c.proof, sizeof c.proof);
     json_decref(c.facts);
     kith_wipe(&c.ticket, sizeof c.ticket);
+    kith_wipe(c.also, sizeof c.also);
     return code;
 }
 
@@ -984,6 +1024,10 @@ static const cmd_option options[] = {
      .many = true,
      .help = "fetch only what matches, like '*.pdf', 'photos/' or 'a/**/b'; may be given again"},
     {.name = "exclude", .arg = "PATTERN", .many = true, .help = "leave out what matches; may be given again"},
+    {.name = "also",
+     .arg = "TICKET",
+     .many = true,
+     .help = "fetch from this one too, who shares the same; may be given again"},
     {.name = "durability",
      .arg = "HOW",
      .help = "none, batch (default) or strict: how much is paid so that a power cut loses little"},

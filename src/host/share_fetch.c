@@ -504,7 +504,7 @@ kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg)
     f->conduct = KITH_CONDUCTS;
     kith_list_init(&f->blocks);
     kith_list_init(&f->writing);
-    kith_err e = kith_share_fetch_source(f, &f->ticket.peer, f->ticket.addrs, f->ticket.addr_count);
+    kith_err e = kith_share_fetch_source(f, &f->ticket);
     if (e)
         share_fetch_fail(f, KITH_FETCH_UNREACHABLE, KITH_SHARE_NONE, "cannot reach the sharer: %s",
                          e == KITH_ENOTFOUND ? "the ticket has no address that kith can dial"
@@ -526,6 +526,7 @@ void kith_share_fetch_free(kith_share_fetch *f)
     kith_share_table_close(&f->list);
     kith_share_table_close(&f->roots);
     kith_wipe(&f->ticket, sizeof f->ticket);
+    kith_wipe(f->links, sizeof f->links);
     kith_wipe(&f->code, sizeof f->code);
     free(f);
 }

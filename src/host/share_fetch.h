@@ -87,9 +87,9 @@ kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg);
 /* After the host's loop has ended. NULL is fine. */
 void kith_share_fetch_free(kith_share_fetch *f);
 
-/* One more peer that may have it. KITH_ELIMIT: KITH_FETCH_SOURCES_MAX; KITH_EEXISTS: it is one already; and what kith_host_dial says. */
-KITH_CHECK kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_peer_id *peer,
-                                            const kith_maddr *addrs, size_t addr_count);
+/* One more peer that may have it, by a ticket of its own; what it offers must be the same list. KITH_ELIMIT: KITH_FETCH_SOURCES_MAX;
+ * KITH_EEXISTS: it is one already; and what kith_host_dial says. */
+KITH_CHECK kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_ticket *ticket);
 
 /* After LIST. */
 const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);

@@ -24,6 +24,8 @@ typedef struct share_link {
     kith_share_fetch *fetch;
     share_link_state state;
     kith_peer_id peer;
+    size_t capability_len; /* what admits there */
+    uint8_t capability[KITH_CAPABILITY_MAX];
     kith_sink sink;
     kith_conn *conn;
     kith_stream *stream;

@@ -499,11 +499,12 @@ static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 
 /* ---- dialling ---- */
 
-static kith_share_rx *new_machine(const kith_share_fetch *f)
+static kith_share_rx *new_machine(const share_link *l)
 {
+    const kith_share_fetch *f = l->fetch;
     const kith_share_rx_config cfg = {
         .env = *kith_host_env(),
-        .capability = kith_bytes_of(f->ticket.capability, f->ticket.capability_len),
+        .capability = kith_bytes_of(l->capability, l->capability_len),
         .code_tag = kith_bytes_of(f->code.tag, f->cfg.code ? sizeof f->code.tag : 0),
         .contact = f->cfg.contact,
     };
@@ -533,7 +534,7 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, co
     if (f->ended || share_fetch_failed(f))
         return;
     l->state = LINK_ASKING;
-    l->rx = new_machine(f);
+    l->rx = new_machine(l);
     kith_err e = l->rx ? kith_node_open(kith_host_node(h), kith_host_now(h), conn, id, 1, &kith_share_rx_ops,
                                         l->rx, &l->sink, &l->stream)
                        : KITH_ENOMEM;
@@ -547,22 +548,23 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, co
     }
 }
 
-kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_peer_id *peer, const kith_maddr *addrs,
-                                 size_t addr_count)
+kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_ticket *ticket)
 {
     share_link *l = NULL;
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) {
         share_link *o = &f->links[i];
-        if (o->state != LINK_FREE && o->state != LINK_OVER && kith_peer_id_eq(&o->peer, peer))
+        if (o->state != LINK_FREE && o->state != LINK_OVER && kith_peer_id_eq(&o->peer, &ticket->peer))
             return KITH_EEXISTS;
         if (!l && (o->state == LINK_FREE || (o->state == LINK_OVER && o->lent == 0 && !o->stream)))
             l = o;
     }
     if (!l)
         return KITH_ELIMIT;
-    *l = (share_link){.fetch = f, .state = LINK_DIALLING, .peer = *peer, .source = -1, .next_id = 1};
+    *l = (share_link){.fetch = f, .state = LINK_DIALLING, .peer = ticket->peer, .source = -1, .next_id = 1};
     l->sink = (kith_sink){.event = on_stream, .ctx = l};
-    kith_err e = kith_host_dial(f->cfg.host, peer, addrs, addr_count, on_dialed, l);
+    l->capability_len = ticket->capability_len;
+    memcpy(l->capability, ticket->capability, ticket->capability_len);
+    kith_err e = kith_host_dial(f->cfg.host, &ticket->peer, ticket->addrs, ticket->addr_count, on_dialed, l);
     if (e)
         l->state = LINK_OVER;
     return e;

@@ -138,6 +138,22 @@ what_was_kept_can_be_discarded() {
     exits 0 && grep -q "partial content of 1 share removed" "$work/get.out" && [ -z "$(ls -A out)" ]
 }
 
+two_sharers_of_the_same_share_the_work() {
+    filler 60000000 >big; mkdir one two; cp -p big one/; cp -p big two/
+    (cd one && share_start twin1 big) || return 1
+    local first=$(head -n 1 "$work/twin1.ticket")
+    (cd two && share_start twin2 big) || return 1
+    local second=$(head -n 1 "$work/twin2.ticket")
+    get "$first" --also "$second" -o out --json
+    exits 0 && cmp big out/big && grep -qF '"event":"source"' "$work/get.out" || { cat "$work/get.out"; return 1; }
+    printf x | dd of=two/big bs=1 seek=1000000 conv=notrunc 2>/dev/null; touch -r big two/big
+    (cd two && share_start twin3 big) || return 1 # the same list, and other content
+    get "$first" --also "$(head -n 1 "$work/twin3.ticket")" -o out2 --json
+    exits 0 && cmp big out2/big || { cat "$work/get.out"; return 1; }
+    get "$first" --also "$first" -o out3
+    exits 0 && said "same peer"
+}
+
 a_part_of_a_share_can_be_fetched() {
     mkdir -p src/a/b src/c; echo 1 >src/a/one.txt; echo 2 >src/a/b/two.pdf; echo 3 >src/c/three.pdf; echo 4 >src/four.raw
     share_start selected src || return 1
@@ -347,6 +363,7 @@ cases=(
     a_sharer_that_is_gone_is_named_so
     another_share_of_the_same_peer_is_refused
     a_stopped_receiver_says_how_to_go_on
+    two_sharers_of_the_same_share_the_work
     a_killed_receiver_can_start_again
     a_killed_receiver_and_a_new_sharer_go_on
     a_killed_sender_is_reported
