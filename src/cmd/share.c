@@ -53,6 +53,8 @@ typedef struct share {
     char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
     offer *offer;                        /* NULL: no code, or it is burnt */
     bool qr, words, copy, tty, hashed, leaving, paused;
+    uint64_t not_after; /* seconds since 1970, of --for; 0: until Ctrl-C */
+    kith_time ends;     /* the same for our clock */
     bool with_code;
     unsigned long long times;
     uint64_t delivered;
@@ -148,7 +150,7 @@ static void say_ticket(share *c)
     size_t files, dirs, links;
     kith_wr w = kith_wr_of(kith_span_of(text, sizeof c->text - 1));
     kith_wr cap = kith_wr_of(kith_span_of(c->ticket.capability, sizeof c->ticket.capability));
-    kith_capability limits = {.times = c->times};
+    kith_capability limits = {.times = c->times, .not_after = c->not_after};
     kith_err err = kith_shared_issue(c->shared, &limits, &cap);
     c->ticket.capability_len = cap.len;
     if (err || kith_ticket_text(&c->ticket, &w)) {
@@ -208,7 +210,7 @@ static void say_code(const share *c)
 static kith_err admit(void *ctx, const kith_code_keys *keys)
 {
     const share *c = ctx;
-    return kith_shared_code(c->shared, keys->tag, keys->secret, c->times);
+    return kith_shared_code(c->shared, keys->tag, keys->secret, c->times, c->not_after);
 }
 
 static bool draw_code(share *c)
@@ -385,6 +387,21 @@ static void show_progress(const share *c)
                     n > 1 ? " (and others)" : "");
 }
 
+/* Nobody new is let in; who is here gets what is left. */
+static void expire(share *c)
+{
+    offer_end(c->offer);
+    c->offer = NULL;
+    if (kith_share_serve_next(c->serve, NULL))
+        return;
+    if (lines(c))
+        share_text_clear();
+    if (!c->s.json)
+        fprintf(stderr, "its time is over; fetched %llu time%s\n", (unsigned long long)c->delivered,
+                c->delivered == 1 ? "" : "s");
+    leave(c, EXIT_OK);
+}
+
 static void on_timer(uv_timer_t *t)
 {
     share *c = t->data;
@@ -392,6 +409,8 @@ static void on_timer(uv_timer_t *t)
         burn(c);
     if (c->leaving)
         session_end(&c->s, c->s.code);
+    else if (c->ends && kith_host_now(c->s.host) >= c->ends)
+        expire(c);
     else if (lines(c))
         show_progress(c);
 }
@@ -728,6 +747,10 @@ static int run(const cmd_args *args)
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))
         return EXIT_USAGE;
+    const char *lasts = cmd_value(args, "for");
+    kith_time t = 0;
+    if (lasts && (!kith_parse_duration(lasts, &t) || t < KITH_SEC(1) || t > KITH_SEC(365 * 86400)))
+        return cmd_fail(EXIT_USAGE, "share: --for: '%s' is not a time from 1s to 8760h", lasts);
     int code = session_start(&c.s, args);
     if (code)
         return code;
@@ -745,6 +768,8 @@ static int run(const cmd_args *args)
     if (!code)
         code = collect(&c, args);
     c.with_code = !cmd_has(args, "ticket") && c.guest_count == 0;
+    c.not_after = t ? (uint64_t)time(NULL) + t / KITH_SEC(1) : 0;
+    c.ends = t ? kith_host_now(c.s.host) + t : 0;
     if (!code)
         code = serve(&c);
     if (code)
@@ -764,6 +789,9 @@ static const cmd_option options[] = {
     {.name = "qr", .help = "also draw the code, or the ticket, as a QR code"},
     {.name = "once", .help = "stop when it was fetched once"},
     {.name = "times", .arg = "N", .help = "stop when it was fetched N times"},
+    {.name = "for",
+     .arg = "TIME",
+     .help = "let nobody in any more after so long, such as 2h or 90m, and stop"},
     {.name = "to",
      .arg = "NAME",
      .help = "for a known peer, who is told: no ticket; may be given several times",
@@ -780,8 +808,8 @@ const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
     .usage =
-        "PATH... [--words | --ticket | --to NAME...] [-c] [--qr] [--once | --times N] [--limit UP/DOWN] [--nice]\n"
-        "           [--json]",
+        "PATH... [--words | --ticket | --to NAME...] [-c] [--qr] [--once | --times N] [--for TIME] [--limit UP/DOWN]\n"
+        "           [--nice] [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
         "early waits. Whoever has the code can fetch everything with 'kith get CODE' while this command runs. Half of\n"

@@ -603,12 +603,13 @@ kith_err kith_shared_issue(kith_shared *s, kith_capability *c, kith_wr *w)
 }
 
 kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],
-                          const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times)
+                          const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times, uint64_t not_after)
 {
     kith_share_grant *g = kith_share_grants_code(&s->grants, tag, secret);
     if (!g)
         return KITH_ELIMIT;
     g->times = times;
+    g->not_after = not_after;
     return KITH_OK;
 }
 

@@ -76,9 +76,11 @@ void kith_shared_pause(kith_shared *s, bool on);
 
 /* Gives out a capability: c's limits count, tag, nonce and id are set. KITH_ELIMIT: KITH_SHARE_GRANTS_MAX. */
 KITH_CHECK kith_err kith_shared_issue(kith_shared *s, kith_capability *c, kith_wr *w);
-/* Whoever has the code is admitted; a burnt one admits nobody any more. And a peer, by who it is. KITH_ELIMIT. */
+/* Whoever has the code is admitted, so many times (0: any number) and until then (seconds since 1970; 0: always); a burnt one admits nobody any
+ * more. And a peer, by who it is. KITH_ELIMIT. */
 KITH_CHECK kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],
-                                     const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times);
+                                     const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times,
+                                     uint64_t not_after);
 KITH_CHECK kith_err kith_shared_contact(kith_shared *s, const kith_peer_id *peer);
 /* Wrong guesses at the code so far. */
 uint32_t kith_shared_guesses(const kith_shared *s);

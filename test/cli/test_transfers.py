@@ -173,6 +173,22 @@ def either_side_pauses_and_goes_on():
                 assert getter.ended() == 0 and (a.parent / "got/big").read_bytes() == big.read_bytes()
 
 
+def a_share_whose_time_is_over_serves_only_who_is_there():
+    with homes("a", "b") as (a, b):
+        big, ends = content(a.parent / "x" / "big", 4 * MIB), time.time() + 4 * SLOW
+        with share(a, big, "--limit", "64K/", "--for", f"{4 * SLOW}s") as sharer:
+            ticket = sharer.event("ticket")["ticket"]
+            with get(b, ticket, a.parent / "got") as getter:
+                eventually(lambda: moving(a, sharer), "it is sent")
+                time.sleep(max(0.0, ends + 2 - time.time()))  # the ticket's second has passed
+                late = kith(b, "get", ticket, "-y", "-o", a.parent / "late", *ALONE, code=5, err="expired")
+                assert not (a.parent / "late").exists(), late
+                kith(a, "transfers", "limit", sharer.pid, "off")
+                assert getter.event("done", "failed")["event"] == "done" and getter.ended() == 0
+            assert sharer.ended() == 0
+        kith(a, "share", big, "--for", "0s", code=2, err="--for")
+
+
 def what_cannot_be_steered_is_said():
     with homes("a", "b") as (a, b):
         kith(a, "transfers", out="nothing is shared or fetched")
@@ -354,6 +370,7 @@ if __name__ == "__main__":
     run(a_limit_is_kept_shown_and_changed_by_others,
         a_receiver_limits_itself_and_all_of_a_home_share_a_limit,
         either_side_pauses_and_goes_on,
+        a_share_whose_time_is_over_serves_only_who_is_there,
         what_cannot_be_steered_is_said,
         what_is_there_already_is_asked_about,
         a_nice_transfer_comes_last,
