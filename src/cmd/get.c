@@ -34,7 +34,8 @@ typedef struct get {
     kith_share_fetch *fetch;
     kith_share_fetch *vain[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES]; /* of peers that were not it */
     size_t vain_count;
-    bool by_code;
+    bool by_code, by_string;
+    kith_share_string string; /* until its proof is made */
     kith_code code;
     kith_fetch_code proof;
     kith_code_source source; /* of whom is being tried */
@@ -939,9 +940,11 @@ static int read_what(get *c, const cmd_args *args)
 {
     ticket_arg what;
     int code = ticket_arg_read(args, &what);
-    c->by_code = what.is_code;
+    c->by_code = what.kind == ARG_CODE;
     c->code = what.code;
     c->ticket = what.ticket;
+    c->by_string = !code && what.kind == ARG_STRING;
+    c->string = what.string;
     kith_wipe(&what, sizeof what);
     return code;
 }
@@ -978,9 +981,13 @@ static int run(const cmd_args *args)
     uv_timer_init(kith_host_loop(c.s.host), &c.timer);
     c.timer.data = &c;
     uv_timer_start(&c.timer, on_timer, TICK_MS, TICK_MS);
+    if (c.by_string)
+        kith_share_string_proof(&c.string, c.proof.tag, c.proof.secret);
+    kith_wipe(&c.string, sizeof c.string);
     c.cfg = (kith_share_fetch_config){
         .host = c.s.host,
         .ticket = &c.ticket,
+        .code = c.by_string ? &c.proof : NULL,
         .dest = c.dest,
         .clash = clash,
         .ask = !c.s.json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && (!c.yes || cmd_has(args, "ask")),

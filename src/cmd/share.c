@@ -23,6 +23,7 @@
 #include "host/json.h"
 #include "host/paths.h"
 #include "host/share_note.h"
+#include "host/share_string.h"
 #include "host/trust_methods.h"
 
 #define TICK_MS 250
@@ -55,7 +56,7 @@ typedef struct share {
     bool qr, words, copy, tty, hashed, leaving, paused;
     uint64_t not_after; /* seconds since 1970, of --for; 0: until Ctrl-C */
     kith_time ends;     /* the same for our clock */
-    bool with_code;
+    bool with_code, with_string;
     unsigned long long times;
     uint64_t delivered;
     const cmd_args *args;
@@ -177,6 +178,49 @@ static void say_ticket(share *c)
         qr_print(text);
     fflush(stdout);
     say_how_long(c);
+}
+
+/* The same in the form of other programs. Its key admits, by the proof of a code. */
+static void say_string(share *c)
+{
+    static char text[KITH_SHARE_STRING_MAX + 1];
+    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    uint8_t tag[KITH_PAKE_TAG_LEN], secret[KITH_PAKE_SECRET_LEN];
+    uint64_t bytes;
+    size_t files, dirs, links;
+    const kith_rand os = kith_random_os();
+    kith_code name;
+    kith_share_string s = {.peer = c->ticket.peer, .addr_count = c->ticket.addr_count};
+    memcpy(s.addrs, c->ticket.addrs, sizeof s.addrs);
+    os.fn(os.ctx, kith_span_of(s.key, sizeof s.key));
+    kith_code_draw(kith_host_env(), &name);
+    kith_code_text(&name, s.code);
+    kith_share_string_proof(&s, tag, secret);
+    kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1));
+    kith_err err = kith_share_string_put(&s, &w);
+    if (!err)
+        err = kith_shared_code(c->shared, tag, secret, c->times, c->not_after);
+    kith_wipe(&s, sizeof s);
+    kith_wipe(secret, sizeof secret);
+    if (err) {
+        session_end(&c->s, cmd_fail(EXIT_FAILED, "there is no share string: %s", kith_err_text(err)));
+        return;
+    }
+    text[w.len] = 0;
+    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
+    if (c->s.json) {
+        session_print(json_pack("{s:s, s:s, s:I, s:I}", "event", "share_string", "share_string", text,
+                                "files", (json_int_t)files, "bytes", (json_int_t)bytes));
+    } else {
+        fprintf(stderr, "sharing %s, %s; on the other machine: kith get STRING\n",
+                share_text_counts(files, dirs, links, counts), share_text_size(bytes, size));
+        puts(text);
+        if (c->qr)
+            qr_print(text);
+        fflush(stdout);
+        say_how_long(c);
+    }
+    kith_wipe(text, sizeof text);
 }
 
 /* ---- the code ---- */
@@ -334,7 +378,9 @@ static void on_event(void *ctx, const kith_share_serve_event *ev)
         cmd_warn("%s", ev->text);
         break;
     case KITH_SHARE_SERVE_WALKED:
-        if (!c->with_code || c->s.json)
+        if (c->with_string)
+            say_string(c);
+        else if (!c->with_code || c->s.json)
             say_ticket(c);
         if (c->with_code && !draw_code(c))
             session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
@@ -743,6 +789,9 @@ static int run(const cmd_args *args)
         return cmd_fail(EXIT_USAGE, "share: say which files or folders to share");
     if (cmd_has(args, "ticket") && (c.words || c.copy))
         return cmd_fail(EXIT_USAGE, "share: --words and --copy are about a code, and --ticket asks for none");
+    if (cmd_has(args, "share-string") &&
+        (cmd_has(args, "ticket") || cmd_has(args, "to") || c.words || c.copy))
+        return cmd_fail(EXIT_USAGE, "share: --share-string goes without --ticket, --to, --words and --copy");
     if (cmd_has(args, "once") && cmd_has(args, "times"))
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))
@@ -767,7 +816,8 @@ static int run(const cmd_args *args)
         c.job = job_open(&c.s, args, true, &ops, &c, &code);
     if (!code)
         code = collect(&c, args);
-    c.with_code = !cmd_has(args, "ticket") && c.guest_count == 0;
+    c.with_string = cmd_has(args, "share-string");
+    c.with_code = !c.with_string && !cmd_has(args, "ticket") && c.guest_count == 0;
     c.not_after = t ? (uint64_t)time(NULL) + t / KITH_SEC(1) : 0;
     c.ends = t ? kith_host_now(c.s.host) + t : 0;
     if (!code)
@@ -786,6 +836,7 @@ static const cmd_option options[] = {
     {.name = "words", .help = "print the code as six words, to be said"},
     {.name = "copy", .letter = 'c', .help = "also put the code into the terminal's clipboard (OSC 52)"},
     {.name = "ticket", .help = "print a ticket instead of a code: long, and found without any search"},
+    {.name = "share-string", .help = "print a share string instead: a ticket as base64 of JSON"},
     {.name = "qr", .help = "also draw the code, or the ticket, as a QR code"},
     {.name = "once", .help = "stop when it was fetched once"},
     {.name = "times", .arg = "N", .help = "stop when it was fetched N times"},
@@ -808,7 +859,7 @@ const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
     .usage =
-        "PATH... [--words | --ticket | --to NAME...] [-c] [--qr] [--once | --times N] [--for TIME] [--limit UP/DOWN]\n"
+        "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N] [--for TIME] [--limit UP/DOWN]\n"
         "           [--nice] [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"

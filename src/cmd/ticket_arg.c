@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Reading tickets and codes. */
+/* Reading tickets, share strings and codes. */
 #include "cmd/ticket_arg.h"
 
 #include <errno.h>
@@ -101,14 +101,30 @@ int ticket_arg_read(const cmd_args *args, ticket_arg *out)
     t.len = 0;
     int code = gather(args, &t);
     kith_bytes typed = kith_bytes_of(t.b, t.len);
-    *out = (ticket_arg){.is_code = !code && looks_like_code(&t)};
-    if (!code && out->is_code) {
+    *out = (ticket_arg){.kind = looks_like_code(&t)             ? ARG_CODE
+                                : kith_share_string_like(typed) ? ARG_STRING
+                                                                : ARG_TICKET};
+    if (code) {
+        kith_wipe(&t, sizeof t);
+        return code;
+    }
+    switch (out->kind) {
+    case ARG_CODE:
         if (kith_code_parse(typed, &out->code, note))
             code = cmd_fail(EXIT_USAGE, "this is no code: %s", note);
         else if (note[0])
             cmd_warn("%s", note);
-    } else if (!code && kith_ticket_parse(typed, &out->ticket, &why)) {
-        code = cmd_fail(EXIT_DAMAGED, "this ticket cannot be used: %s", why);
+        break;
+    case ARG_STRING:
+        if (kith_share_string_parse(typed, &out->string, &why))
+            code = cmd_fail(EXIT_DAMAGED, "this share string cannot be used: %s", why);
+        out->ticket = (kith_ticket){.peer = out->string.peer, .addr_count = out->string.addr_count};
+        memcpy(out->ticket.addrs, out->string.addrs, sizeof out->ticket.addrs);
+        break;
+    case ARG_TICKET:
+        if (kith_ticket_parse(typed, &out->ticket, &why))
+            code = cmd_fail(EXIT_DAMAGED, "this ticket cannot be used: %s", why);
+        break;
     }
     kith_wipe(&t, sizeof t);
     return code;

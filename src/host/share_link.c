@@ -118,15 +118,21 @@ static void start_timer(kith_share_fetch *f)
 
 /* ---- joining ---- */
 
+/* Which content a file has is for the first of the tickets to say, as long as its sharer is there; the others come after it in order. */
+static bool leads(const share_link *l)
+{
+    for (const share_link *o = l->fetch->links; o < l; o++) {
+        if (o->state != LINK_FREE && o->state != LINK_OVER)
+            return false;
+    }
+    return true;
+}
+
 static void get_roots(share_link *l)
 {
     kith_share_fetch *f = l->fetch;
-    if (f->roots_have == f->manifest.count)
+    if (f->roots_have == f->manifest.count || l->brings_roots || !leads(l))
         return;
-    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) {
-        if (f->links[i].brings_roots)
-            return;
-    }
     l->brings_roots = true;
     kith_share_rx_get_roots(l->rx, kith_host_now(f->cfg.host), f->roots.p, f->roots_have);
 }
@@ -237,7 +243,6 @@ static void over(share_link *l)
     if (l->source >= 0)
         kith_share_plan_leave(f->plan, l->source);
     l->source = -1;
-    bool had_roots = l->brings_roots;
     l->brings_roots = false;
     size_t list_len = f->list.len;
     if (had_list)
@@ -251,7 +256,7 @@ static void over(share_link *l)
             get_list(o);
             break;
         }
-        if (o->state == LINK_JOINED && had_roots)
+        if (o->state == LINK_JOINED)
             get_roots(o);
         wake(o);
     }

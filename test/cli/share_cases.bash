@@ -15,6 +15,27 @@ a_folder_arrives_as_it_was() {
     wait "$share_pid"; [ $? -eq 0 ] || { echo "    the sharer did not end well"; return 1; }
 }
 
+a_share_string_admits_and_another_key_does_not() {
+    local string other
+    echo content >f
+    KITH_HOME=$work/home-string $here "$kith" share --share-string --listen "$listen" f --once >"$work/string" 2>"$work/string.err" </dev/null &
+    share_pid=$!
+    pids+=("$share_pid")
+    wait_until 20 test -s "$work/string" || { cat "$work/string.err"; return 1; }
+    string=$(head -n 1 "$work/string")
+    other=$(python3 -c 'import base64, json, sys
+s = json.loads(base64.urlsafe_b64decode(sys.argv[1] + "==="))
+s["encryption_key"] = base64.b64encode(bytes(32)).decode()
+print(base64.b64encode(json.dumps(s).encode()).decode())' "$string") || return 1
+    get "$other" -o out
+    exits 5 && [ ! -e out/f ] || return 1
+    get "$string" -o out
+    exits 0 && same f out/f || return 1
+    get "${string:0:200}" -o out2
+    exits 11 && said "share string" || return 1
+    wait "$share_pid"; [ $? -eq 0 ] || { echo "    the sharer did not end well"; return 1; }
+}
+
 several_paths_and_dots_get_their_names() {
     mkdir -p one/two; echo 1 >one/f; echo 2 >one/two/g; echo 3 >h
     (cd one/two && share_start dots . ../f ../../h && get "$ticket" -o ../../out && exits 0 && share_stop) || return 1
@@ -355,6 +376,7 @@ without_a_terminal_yes_is_needed() {
 cases=(
     a_folder_arrives_as_it_was
     several_paths_and_dots_get_their_names
+    a_share_string_admits_and_another_key_does_not
     the_umask_is_kept
     an_existing_file_is_not_touched
     a_link_in_the_way_is_never_followed
