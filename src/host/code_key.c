@@ -14,6 +14,9 @@
 #define LOCATOR_SYMBOLS 6
 #define SECRET_SYMBOLS 5
 
+/* As slow as RFC 9106 recommends, in half the memory: a transfer needs some, too, and is to stay below 64 MiB with it. */
+static const kith_argon2_cost cost = {.kib = 32 << 10, .passes = 6, .lanes = 4};
+
 static kith_err stretch(const kith_code *c, size_t from, size_t count, kith_bytes salt, kith_span out)
 {
     char text[KITH_CODE_TEXT_LEN + 1], symbols[KITH_CODE_SYMBOLS];
@@ -23,7 +26,7 @@ static kith_err stretch(const kith_code *c, size_t from, size_t count, kith_byte
         if (*s != '-')
             symbols[n++] = *s;
     }
-    kith_err e = kith_argon2id(kith_bytes_of(symbols + from, count), salt, &kith_argon2_usual, out);
+    kith_err e = kith_argon2id(kith_bytes_of(symbols + from, count), salt, &cost, out);
     kith_wipe(text, sizeof text);
     kith_wipe(symbols, sizeof symbols);
     return e;

@@ -26,7 +26,7 @@ typedef struct kith_code_keys {
     uint8_t secret[KITH_PAKE_SECRET_LEN];
 } kith_code_keys;
 
-/* The two halves, each about 0.15 s and 64 MiB of whatever thread computes them; place and tag first, which the second half needs.
+/* The two halves, each about 0.15 s and 32 MiB of whatever thread computes them; place and tag first, which the second half needs.
  * KITH_ENOMEM. */
 KITH_CHECK kith_err kith_code_place(const kith_code *c, kith_code_keys *k);
 KITH_CHECK kith_err kith_code_secret(const kith_code *c, kith_code_keys *k);
