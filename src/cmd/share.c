@@ -144,6 +144,22 @@ static void say_how_long(const share *c)
                           : "");
 }
 
+/* What is shared, and what to type elsewhere to have it; drawn: as a QR code. */
+static void say_way_in(const share *c, const char *what, const char *text, const char *drawn)
+{
+    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    uint64_t bytes;
+    size_t files, dirs, links;
+    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
+    fprintf(stderr, "sharing %s, %s; on the other machine: kith get %s\n",
+            share_text_counts(files, dirs, links, counts), share_text_size(bytes, size), what);
+    puts(text);
+    if (c->qr)
+        qr_print(drawn);
+    fflush(stdout);
+    say_how_long(c);
+}
+
 static void say_ticket(share *c)
 {
     char *text = c->text, size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
@@ -169,22 +185,14 @@ static void say_ticket(share *c)
         tell_guests(c);
         return;
     }
-    if (c->s.json)
-        return;
-    fprintf(stderr, "sharing %s, %s; on the other machine: kith get TICKET\n",
-            share_text_counts(files, dirs, links, counts), share_text_size(bytes, size));
-    puts(text);
-    if (c->qr)
-        qr_print(text);
-    fflush(stdout);
-    say_how_long(c);
+    if (!c->s.json)
+        say_way_in(c, "TICKET", text, text);
 }
 
 /* The same in the form of other programs. Its key admits, by the proof of a code. */
 static void say_string(share *c)
 {
     static char text[KITH_SHARE_STRING_MAX + 1];
-    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
     uint8_t tag[KITH_PAKE_TAG_LEN], secret[KITH_PAKE_SECRET_LEN];
     uint64_t bytes;
     size_t files, dirs, links;
@@ -212,13 +220,7 @@ static void say_string(share *c)
         session_print(json_pack("{s:s, s:s, s:I, s:I}", "event", "share_string", "share_string", text,
                                 "files", (json_int_t)files, "bytes", (json_int_t)bytes));
     } else {
-        fprintf(stderr, "sharing %s, %s; on the other machine: kith get STRING\n",
-                share_text_counts(files, dirs, links, counts), share_text_size(bytes, size));
-        puts(text);
-        if (c->qr)
-            qr_print(text);
-        fflush(stdout);
-        say_how_long(c);
+        say_way_in(c, "STRING", text, text);
     }
     kith_wipe(text, sizeof text);
 }
@@ -227,23 +229,13 @@ static void say_string(share *c)
 
 static void say_code(const share *c)
 {
-    char text[KITH_CODE_TEXT_LEN + 1], words[KITH_CODE_WORDS_MAX + 1], size[SHARE_TEXT_MAX],
-        counts[SHARE_TEXT_MAX];
-    uint64_t bytes;
-    size_t files, dirs, links;
+    char text[KITH_CODE_TEXT_LEN + 1], words[KITH_CODE_WORDS_MAX + 1];
     kith_code_text(offer_code(c->offer), text);
     kith_code_words(offer_code(c->offer), words);
     if (c->s.json) {
         session_print(json_pack("{s:s, s:s, s:s}", "event", "code", "code", text, "words", words));
     } else {
-        kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
-        fprintf(stderr, "sharing %s, %s; on the other machine: kith get CODE\n",
-                share_text_counts(files, dirs, links, counts), share_text_size(bytes, size));
-        puts(c->words ? words : text);
-        if (c->qr)
-            qr_print(text);
-        fflush(stdout);
-        say_how_long(c);
+        say_way_in(c, "CODE", c->words ? words : text, text);
     }
     if (c->copy && !clip_copy(c->words ? words : text))
         cmd_warn("the code was not copied: there is no terminal");
