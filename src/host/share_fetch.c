@@ -95,8 +95,8 @@ static void job_work(uv_work_t *w)
         f->job_err = kith_share_dir_finish(f->dir, &f->sum, &f->fault);
         break;
     case JOB_CLEAN: /* there may be no folder yet; then this is a turn of the loop, in which last words leave */
-        f->kept = kith_share_dir_close(f->dir);
-        f->dir = NULL;
+        f->kept = kith_share_dir_close(f->closing);
+        f->closing = NULL;
         break;
     case JOB_NONE:
         break;
@@ -216,6 +216,8 @@ void share_fetch_pump(kith_share_fetch *f)
             return;
         if (!f->cleaned) {
             f->cleaned = true;
+            f->closing = f->dir;
+            f->dir = NULL;
             job_start(f, JOB_CLEAN);
             return;
         }

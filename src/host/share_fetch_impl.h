@@ -56,6 +56,7 @@ struct kith_share_fetch {
     kith_share_view view;   /* known: what is trusted of them */
     kith_share_plan *plan;  /* after accept */
     kith_share_dir *dir;
+    kith_share_dir *closing; /* dir, once it is of no more use: the worker's */
     kith_share_fetch_progress progress;
 
     kith_list blocks;             /* to be written */
