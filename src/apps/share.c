@@ -215,7 +215,7 @@ static bool limits_ok(const kith_share_msg *m)
 static bool parse_message(kith_bytes in, kith_share_msg *m)
 {
     uint64_t code = 0;
-    slot slots[FIELDS_MAX];
+    slot slots[FIELDS_MAX] = {0};
     size_t n = slots_of(m, &code, slots);
     const uint32_t range_tag = m->kind == KITH_SHARE_REQUEST ? REQUEST_RANGE : 1;
     kith_rd r = kith_rd_of(in);
@@ -298,7 +298,7 @@ static void put_message(kith_wr *w, const kith_share_msg *m)
 {
     kith_share_msg copy = *m; /* slots point into one that could be written to */
     uint64_t code = (uint64_t)m->code;
-    slot slots[FIELDS_MAX];
+    slot slots[FIELDS_MAX] = {0};
     size_t n = slots_of(&copy, &code, slots);
     for (size_t i = 0; i < n; i++) {
         const slot *s = &slots[i];
