@@ -26,7 +26,7 @@ static void a_key_is_a_name_and_the_name_is_the_key(void **state)
     assert_int_equal(slot, 0);
     kith_mdns_keys_name(&s, slot, &name);
     assert_int_equal(
-        kith_dns_name_of("_xugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxfa._sub._p2p._udp.local", &want),
+        kith_dns_name_of("_kilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqterq._sub._p2p._udp.local", &want),
         KITH_OK);
     assert_true(kith_dns_name_eq(&name, &want));
     assert_int_equal(kith_mdns_keys_named(&s, &name), 0);
@@ -38,12 +38,12 @@ static void names_that_are_nearly_one_are_none(void **state)
 {
     (void)state;
     static const char *const others[] = {
-        "xugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxfaa._sub._p2p._udp.local",  /* no underscore */
-        "_xugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxf._sub._p2p._udp.local",   /* short */
-        "_xugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxfaa._sub._p2p._udp.local", /* long */
-        "_xugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxfb._sub._p2p._udp.local", /* unused bits that are not zero */
-        "_1ugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxfa._sub._p2p._udp.local", /* not base32 */
-        "_xugkcjsi5vu2nkdlrdj2t6kvenh77rxirfybgxnxyu2me45gzxfa._p2p._udp.local",       "_sub._p2p._udp.local",
+        "kilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqterq._sub._p2p._udp.local",   /* no underscore */
+        "_kilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqter._sub._p2p._udp.local",   /* short */
+        "_kilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqterqa._sub._p2p._udp.local", /* long */
+        "_kilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqterr._sub._p2p._udp.local", /* unused bits that are not zero */
+        "_1ilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqterq._sub._p2p._udp.local", /* not base32 */
+        "_kilasnlgbdhe4nf42htnzrdkc3yxdkh72zzlmi5z6zeb4wsqterq._p2p._udp.local",       "_sub._p2p._udp.local",
     };
     kith_mdns_keys s = {.used = 1};
     kith_span hex = support_hex("521609356608ce4e34bcd1e6dcc46a16f171a8ffd672b623b9f6481e5a509923");
