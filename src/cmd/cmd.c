@@ -91,6 +91,16 @@ const char *cmd_value(const cmd_args *a, const char *name)
     return NULL;
 }
 
+const char *cmd_next_value(const cmd_args *a, const char *name, size_t *at)
+{
+    while (*at < a->given_count) {
+        size_t i = (*at)++;
+        if (strcmp(a->given[i].name, name) == 0)
+            return a->given[i].value;
+    }
+    return NULL;
+}
+
 bool cmd_has(const cmd_args *a, const char *name)
 {
     return cmd_value(a, name) != NULL;

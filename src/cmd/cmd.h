@@ -73,6 +73,8 @@ extern const cmd_option cmd_node_options[];
 /* Whether an option was given; and its (last) value, or NULL. */
 bool cmd_has(const cmd_args *a, const char *name);
 const char *cmd_value(const cmd_args *a, const char *name);
+/* The values of an option that may be given again, in their order: start with *at = 0. NULL: no more. */
+const char *cmd_next_value(const cmd_args *a, const char *name, size_t *at);
 /* The value as a number or size in [min, max], or the fallback when it was not given. False: complained already. */
 bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback, unsigned long long min,
                 unsigned long long max, unsigned long long *out);

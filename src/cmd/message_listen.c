@@ -25,12 +25,11 @@ static int on_result(const cmd_args *args, const json_t *r)
 static json_t *topics_of(const cmd_args *args)
 {
     json_t *list = NULL;
-    for (size_t i = 0; i < args->given_count; i++) {
-        if (strcmp(args->given[i].name, "topic") != 0)
-            continue;
+    size_t at = 0;
+    for (const char *name; (name = cmd_next_value(args, "topic", &at));) {
         if (!list)
             list = json_array();
-        json_array_append_new(list, kith_json_text(message_topic(args->given[i].value)));
+        json_array_append_new(list, kith_json_text(message_topic(name)));
     }
     return list;
 }

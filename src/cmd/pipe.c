@@ -245,11 +245,10 @@ static int run(const cmd_args *args)
     p.s.on_stop = on_stop;
     p.s.ctx = &p;
     p.waiting = (kith_sink){.event = on_waiting, .ctx = &p};
-    for (size_t i = 0; i < args->given_count; i++) {
+    size_t at = 0;
+    for (const char *addr; (addr = cmd_next_value(args, "listen-addr", &at));) {
         char err[KITH_CONFIG_ERR_MAX];
-        if (strcmp(args->given[i].name, "listen-addr") != 0)
-            continue;
-        if (kith_config_set(&p.s.config, kith_config_find("listen"), args->given[i].value, err))
+        if (kith_config_set(&p.s.config, kith_config_find("listen"), addr, err))
             session_end(&p.s, cmd_fail(EXIT_USAGE, "--listen-addr: %s", err));
     }
     if (p.s.code < 0 && listen) {

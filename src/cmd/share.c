@@ -575,10 +575,8 @@ static void tell_guests(share *c)
 
 static int read_guests(share *c)
 {
-    for (size_t i = 0; i < c->args->given_count; i++) {
-        const char *name = c->args->given[i].value;
-        if (strcmp(c->args->given[i].name, "to") != 0)
-            continue;
+    size_t at = 0;
+    for (const char *name; (name = cmd_next_value(c->args, "to", &at));) {
         if (c->guest_count == TO_MAX)
             return cmd_fail(EXIT_USAGE, "share: %d peers at most", TO_MAX);
         guest *g = &c->guests[c->guest_count];
