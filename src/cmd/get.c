@@ -12,6 +12,7 @@
 
 #include "cmd/get_code.h"
 #include "cmd/job.h"
+#include "cmd/question.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
 #include "cmd/ticket_arg.h"
@@ -46,15 +47,12 @@ typedef struct get {
     kith_share_select select;
     kith_ticket also[KITH_FETCH_SOURCES_MAX - 1];
     size_t also_count;
-    bool yes, tty, made_dest, ended, asking;
+    bool yes, tty, made_dest, ended;
     bool clashing; /* and the question is what to do about what is there already */
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     json_t *facts; /* of the connection, with --json */
     uv_timer_t timer;
-    uv_tty_t in;
-    bool in_open;
-    char answer[64];
-    size_t answer_len;
+    question question;
     kith_time line_at;
     uint64_t line_bytes;
     double rate; /* bytes per nanosecond, smoothed */
@@ -195,22 +193,6 @@ static void say_list_json(const get *c)
     json_decref(top);
 }
 
-static void close_in(get *c)
-{
-    if (c->in_open)
-        uv_close((uv_handle_t *)&c->in, NULL);
-    c->in_open = false;
-}
-
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-    get *c = h->data;
-    (void)suggested;
-    if (c->answer_len == sizeof c->answer)
-        c->answer_len = 1; /* a long line: its first character is the answer */
-    *buf = uv_buf_init(c->answer + c->answer_len, (unsigned)(sizeof c->answer - c->answer_len));
-}
-
 static void resolve(get *c, char first)
 {
     switch (first) {
@@ -231,26 +213,15 @@ static void resolve(get *c, char first)
     }
 }
 
-static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_answer(void *ctx, char first)
 {
-    get *c = stream->data;
-    (void)buf;
-    if (n == 0 || !c->asking)
-        return;
-    if (n > 0) {
-        c->answer_len += (size_t)n;
-        if (!memchr(c->answer, '\n', c->answer_len))
-            return;
-    }
-    c->asking = false;
-    uv_read_stop(stream);
-    char first = n < 0 && c->answer_len == 0 ? 'n' : c->answer[0];
+    get *c = ctx;
     if (c->clashing) {
         c->clashing = false;
         resolve(c, first);
         return;
     }
-    close_in(c);
+    question_close(&c->question);
     if (first == '\n' || first == 'y' || first == 'Y')
         kith_share_fetch_accept(c->fetch);
     else
@@ -261,16 +232,8 @@ static void ask(get *c)
 {
     if (!c->clashing)
         fprintf(stderr, "fetch into %s? [Y/n] ", c->dest);
-    fflush(stderr);
-    c->answer_len = 0;
-    int e = c->in_open ? 0 : uv_tty_init(kith_host_loop(c->s.host), &c->in, STDIN_FILENO, 1);
-    if (e) {
+    if (!question_ask(&c->question, kith_host_loop(c->s.host), on_answer, c))
         kith_share_fetch_stop(c->fetch, "the terminal cannot be read; pass -y to accept without being asked");
-        return;
-    }
-    c->in.data = c;
-    c->in_open = c->asking = true;
-    uv_read_start((uv_stream_t *)&c->in, on_alloc, on_answer);
 }
 
 /* ---- events ---- */
@@ -301,6 +264,7 @@ static void on_connected(get *c, kith_conn *conn)
     if (c->s.json) {
         json_t *o = json_pack("{s:s}", "event", "connected");
         share_text_conn_json(o, conn);
+        json_decref(c->facts); /* of one that was tried before */
         c->facts = json_incref(o);
         session_print(o);
         return;
@@ -473,12 +437,11 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     kith_time took = p.began ? kith_host_now(c->s.host) - p.began : 0;
     kith_time transfer = p.ended ? p.ended - p.began : took;
     c->ended = true;
-    c->asking = false;
     if (p.began)
         remember(c, ev, (double)took / 1e9);
     if (ev->conduct != KITH_CONDUCTS)
         leave_note(&c->ticket.peer, ev->conduct);
-    close_in(c);
+    question_close(&c->question);
     if (c->s.json) {
         say_end_json(c, ev, p.here, (double)took / 1e9, (double)transfer / 1e9);
     } else {
@@ -618,7 +581,7 @@ static void on_timer(uv_timer_t *t)
         return;
     kith_share_fetch_progress_get(c->fetch, &p);
     if (!p.began) {
-        if (lines(c) && !c->asking && p.hashed < p.to_hash)
+        if (lines(c) && !c->question.asked && p.hashed < p.to_hash)
             share_text_line("looking at what is there already: %3.0f %% of %s",
                             (double)p.hashed * 100 / (double)p.to_hash, share_text_size(p.to_hash, all));
         return;
@@ -663,11 +626,11 @@ static void on_interrupt(void *ctx)
 
 static const char *state_of(const get *c, const kith_share_fetch_progress *p)
 {
-    return c->ended    ? "ended"
-           : p->ended  ? "placing"
-           : p->began  ? c->paused ? "paused" : "fetching"
-           : c->asking ? "asking"
-                       : "connecting";
+    return c->ended            ? "ended"
+           : p->ended          ? "placing"
+           : p->began          ? c->paused ? "paused" : "fetching"
+           : c->question.asked ? "asking"
+                               : "connecting";
 }
 
 static json_t *on_list_asked(void *ctx)
@@ -730,7 +693,7 @@ static const job_ops ops = {
 static void on_stop(void *ctx)
 {
     get *c = ctx;
-    close_in(c);
+    question_close(&c->question);
     get_code_done(c->search);
     c->search = NULL;
     if (c->fetch && !c->ended) /* its timer must end before the loop does */
@@ -745,10 +708,8 @@ static void on_stop(void *ctx)
 static int read_also(get *c, const cmd_args *args)
 {
     const char *why;
-    for (size_t i = 0; i < args->given_count; i++) {
-        const char *text = args->given[i].value;
-        if (strcmp(args->given[i].name, "also") != 0)
-            continue;
+    size_t at = 0;
+    for (const char *text; (text = cmd_next_value(args, "also", &at));) {
         if (c->also_count == sizeof c->also / sizeof c->also[0])
             return cmd_fail(EXIT_USAGE, "get: --also may be given %zu times", c->also_count);
         if (kith_ticket_parse(kith_bytes_str(text), &c->also[c->also_count++], &why))
@@ -760,10 +721,8 @@ static int read_also(get *c, const cmd_args *args)
 /* The patterns of one option. */
 static int read_patterns(const cmd_args *args, const char *name, const char **out, size_t *count)
 {
-    for (size_t i = 0; i < args->given_count; i++) {
-        const char *pattern = args->given[i].value;
-        if (strcmp(args->given[i].name, name) != 0)
-            continue;
+    size_t at = 0;
+    for (const char *pattern; (pattern = cmd_next_value(args, name, &at));) {
         const char *why = kith_share_pattern_fault(pattern);
         if (why)
             return cmd_fail(EXIT_USAGE, "get: --%s '%s': %s", name, pattern, why);

@@ -14,6 +14,7 @@
 #include "cmd/call.h"
 #include "cmd/child.h"
 #include "cmd/message.h"
+#include "cmd/question.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
 #include "host/json.h"
@@ -47,8 +48,8 @@ struct inbox {
     uv_loop_t loop;
     uv_signal_t signals[3];
     uv_timer_t again;
-    uv_tty_t tty;
-    bool tty_open, json, once, ask, leaving, heard;
+    question question;
+    bool json, once, ask, leaving, heard;
     kith_peer_id allowed[ALLOWED_MAX];
     size_t allowed_count;
     const char *dest;
@@ -59,8 +60,6 @@ struct inbox {
     char seen[REMEMBERED][33];
     size_t seen_at;
     uint64_t listened; /* until this moment of the loop's */
-    char answer[64];
-    size_t answer_len;
     int code;
 };
 
@@ -110,13 +109,6 @@ static void say_refused(const inbox *b, const json_t *message, const char *why)
 
 /* ---- ending ---- */
 
-static void close_tty(inbox *b)
-{
-    if (b->tty_open)
-        uv_close((uv_handle_t *)&b->tty, NULL);
-    b->tty_open = false;
-}
-
 static void leave(inbox *b, int code)
 {
     if (b->leaving)
@@ -131,7 +123,7 @@ static void leave(inbox *b, int code)
     for (int i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&b->signals[i], NULL);
     uv_close((uv_handle_t *)&b->again, NULL);
-    close_tty(b);
+    question_close(&b->question);
 }
 
 static void on_signal(uv_signal_t *s, int number)
@@ -231,33 +223,14 @@ static offer *asked(inbox *b)
     return NULL;
 }
 
-static void on_tty_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+static void on_answer(void *ctx, char first)
 {
-    inbox *b = h->data;
-    (void)suggested;
-    if (b->answer_len == sizeof b->answer)
-        b->answer_len = 1; /* a long line: its first character is the answer */
-    *buf = uv_buf_init(b->answer + b->answer_len, (unsigned)(sizeof b->answer - b->answer_len));
-}
-
-static void on_answer(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
-{
-    inbox *b = s->data;
-    (void)buf;
-    if (n > 0) {
-        b->answer_len += (size_t)n;
-        if (!memchr(b->answer, '\n', b->answer_len))
-            return;
-    }
-    if (n == 0)
-        return;
+    inbox *b = ctx;
     offer *o = asked(b);
-    bool yes = n > 0 && (b->answer[0] == 'y' || b->answer[0] == 'Y');
-    close_tty(b);
     if (!o)
         return;
     o->asking = false;
-    if (!yes) {
+    if (first != 'y' && first != 'Y') {
         kith_link_remove(&o->link);
         b->waiting_count--;
         free(o);
@@ -267,18 +240,14 @@ static void on_answer(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 static void ask_next(inbox *b)
 {
-    const offer *o = b->leaving || b->tty_open ? NULL : asked(b);
+    const offer *o = b->leaving || b->question.asked ? NULL : asked(b);
     char counts[SHARE_TEXT_MAX], size[SHARE_TEXT_MAX];
-    if (!o || uv_tty_init(&b->loop, &b->tty, STDIN_FILENO, 1))
+    if (!o)
         return;
     fprintf(stderr, "%s shares %s (%s, %s), and is not among those allowed. Fetch it? [y/N] ", who(o),
             o->note.what, share_text_counts(o->note.files, o->note.folders, o->note.links, counts),
             share_text_size(o->note.bytes, size));
-    fflush(stderr);
-    b->tty.data = b;
-    b->tty_open = true;
-    b->answer_len = 0;
-    uv_read_start((uv_stream_t *)&b->tty, on_tty_alloc, on_answer);
+    (void)question_ask(&b->question, &b->loop, on_answer, b);
 }
 
 /* ---- what comes ---- */
@@ -392,10 +361,8 @@ static int read_allowed(inbox *b)
 {
     int code = EXIT_OK;
     kith_trust *t = session_open_trust(&code);
-    for (size_t i = 0; t && i < b->args->given_count && !code; i++) {
-        const char *name = b->args->given[i].value;
-        if (strcmp(b->args->given[i].name, "allow") != 0)
-            continue;
+    size_t at = 0;
+    for (const char *name; t && !code && (name = cmd_next_value(b->args, "allow", &at));) {
         if (b->allowed_count == ALLOWED_MAX)
             code = cmd_fail(EXIT_USAGE, "inbox: %d peers can be allowed at most", ALLOWED_MAX);
         else if (!kith_trust_resolve(t, name, &b->allowed[b->allowed_count]))

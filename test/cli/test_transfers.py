@@ -355,6 +355,23 @@ def what_is_there_already_is_asked_about():
         kith(b, "get", ticket, "-y", "--ask", code=2, err="no terminal to ask")
 
 
+def who_is_known_and_not_allowed_is_asked_about():
+    with acquainted() as (alice, bob, mallory, up), contextlib.ExitStack() as stack:
+        into = bob.parent / "in"
+        t = Tty(bob, "inbox", "-o", into)
+        t.until("until Ctrl-C")
+        for name in ("first", "second", "third"):  # all are there before the first is answered
+            sharer = stack.enter_context(share(alice, "--to", "bob", content(alice.parent / "x" / name, 100)))
+            assert sharer.event("offered")["state"] == "delivered"
+        for name, answer in (("first", "y\n"), ("second", "\n"), ("third", "yes, with pleasure\n")):
+            t.until(f"alice shares {name} (1 file")
+            t.until("Fetch it? [y/N]")
+            t.say(answer)
+        eventually(lambda: (into / "first").exists() and (into / "third").exists(), "what was wanted is fetched")
+        os.kill(t.pid, signal.SIGINT)
+        assert t.ended() == 0 and not (into / "second").exists()
+
+
 def a_nice_transfer_comes_last():
     with homes("a", "b") as (a, b), share(a, "--nice", content(b / "f", 10)) as sharer:
         ticket = sharer.event("ticket")["ticket"]
@@ -373,6 +390,7 @@ if __name__ == "__main__":
         a_share_whose_time_is_over_serves_only_who_is_there,
         what_cannot_be_steered_is_said,
         what_is_there_already_is_asked_about,
+        who_is_known_and_not_allowed_is_asked_about,
         a_nice_transfer_comes_last,
         what_allowed_peers_share_is_fetched_and_nothing_else,
         who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once)
