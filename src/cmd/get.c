@@ -293,21 +293,14 @@ static void settle(get *c)
 static void name_it(get *c)
 {
     const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
-    char name[SHARE_TEXT_NAME_MAX];
-    size_t at = 0;
-    for (size_t i = 0; i < m->count; i++) {
+    bool more = true;
+    for (size_t i = 0; i < m->count && more; i++) {
         const kith_entry e = kith_manifest_entry(m, i);
+        char name[KITH_NAME_MAX + 1];
         if (e.depth > 0)
             continue;
-        char plain[KITH_NAME_MAX + 1];
-        snprintf(plain, sizeof plain, "%.*s", (int)e.name.len, (const char *)e.name.p);
-        int n =
-            snprintf(c->what + at, sizeof c->what - at, "%s%s", at ? ", " : "", share_text_base(plain, name));
-        if (n < 0 || (size_t)n >= sizeof c->what - at - 8) {
-            snprintf(c->what + at, sizeof c->what - at, "%s", at ? ", ..." : "...");
-            return;
-        }
-        at += (size_t)n;
+        snprintf(name, sizeof name, "%.*s", (int)e.name.len, (const char *)e.name.p);
+        more = share_text_add_base(name, c->what);
     }
 }
 

@@ -60,7 +60,7 @@ typedef struct share {
     unsigned long long times;
     uint64_t delivered;
     const cmd_args *args;
-    char what[KITH_SHARE_NOTE_WHAT_MAX + 1]; /* names of what is shared */
+    char what[SHARE_TEXT_NAME_MAX]; /* names of what is shared */
     job *job;
     guest guests[TO_MAX];
     size_t guest_count;
@@ -684,19 +684,12 @@ static const job_ops ops = {
 /* "holiday, report.pdf". */
 static void name_it(share *c)
 {
-    char name[SHARE_TEXT_NAME_MAX];
-    size_t at = 0, count = c->args->rest_count + c->args->after_count;
-    for (size_t i = 0; i < count; i++) {
-        const char *path =
-            i < c->args->rest_count ? c->args->rest[i] : c->args->after[i - c->args->rest_count];
-        int n =
-            snprintf(c->what + at, sizeof c->what - at, "%s%s", i ? ", " : "", share_text_base(path, name));
-        if (n < 0 || (size_t)n >= sizeof c->what - at - 8) {
-            snprintf(c->what + at, sizeof c->what - at, "%s", i ? ", ..." : "...");
-            return;
-        }
-        at += (size_t)n;
-    }
+    const cmd_args *a = c->args;
+    bool more = true;
+    for (size_t i = 0; i < a->rest_count && more; i++)
+        more = share_text_add_base(a->rest[i], c->what);
+    for (size_t i = 0; i < a->after_count && more; i++)
+        more = share_text_add_base(a->after[i], c->what);
 }
 
 /* ---- running ---- */

@@ -95,6 +95,7 @@ const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX])
 }
 
 #define BAR 20
+#define DOTS_ROOM 8 /* for ", ..." behind a list */
 
 const char *share_text_bar(uint64_t done, uint64_t all, char out[SHARE_TEXT_MAX])
 {
@@ -122,6 +123,17 @@ const char *share_text_base(const char *path, char out[SHARE_TEXT_NAME_MAX])
     kith_name_put(&w, kith_bytes_of(path + at, n));
     out[w.len] = '\0';
     return out;
+}
+
+bool share_text_add_base(const char *path, char out[SHARE_TEXT_NAME_MAX])
+{
+    char name[SHARE_TEXT_NAME_MAX];
+    size_t at = strlen(out), room = SHARE_TEXT_NAME_MAX - at;
+    int n = snprintf(out + at, room, "%s%s", at ? ", " : "", share_text_base(path, name));
+    if (n >= 0 && (size_t)n + DOTS_ROOM < room)
+        return true;
+    (void)snprintf(out + at, room, "%s", at ? ", ..." : "...");
+    return false;
 }
 
 void share_text_line(const char *fmt, ...)

@@ -27,6 +27,9 @@ const char *share_text_bar(uint64_t done, uint64_t all, char out[SHARE_TEXT_MAX]
 /* What something is called on the command line, escaped: its path's last component. */
 const char *share_text_base(const char *path, char out[SHARE_TEXT_NAME_MAX]);
 
+/* Adds it to a list of names, "holiday, report.pdf"; out is "" at first. False: the list was full, and ends in "..." now. */
+bool share_text_add_base(const char *path, char out[SHARE_TEXT_NAME_MAX]);
+
 /* Overwrites the line on the terminal at stderr. */
 void share_text_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Takes it away. */
