@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cmd/get_code.h"
+#include "cmd/get_list.h"
 #include "cmd/job.h"
 #include "cmd/question.h"
 #include "cmd/session.h"
@@ -22,7 +23,6 @@
 #include "host/reputation_file.h"
 
 #define TICK_MS 200
-#define LIST_SHOWN 20    /* entries, of a longer list */
 #define WAIT_S 120       /* that a sharer is looked for */
 #define TRY KITH_SEC(20) /* from dialling one that may have it to its proof, or others get their turn */
 #define OTHERS \
@@ -108,90 +108,7 @@ static const char *name_of(kith_share_fetch_why why)
     return names[why];
 }
 
-/* ---- the list, and the question ---- */
-
-static const char *path_text(const kith_manifest *m, size_t i)
-{
-    static char path[KITH_NAME_ESCAPED_MAX(KITH_MANIFEST_PATH_MAX) + 1];
-    kith_wr w = kith_wr_of(kith_span_of(path, sizeof path - 1));
-    kith_manifest_put_path(m, i, true, &w);
-    path[w.len] = 0;
-    return path;
-}
-
-static void count_list(const kith_manifest *m, const uint8_t *skips, size_t *skipped, size_t *equal,
-                       size_t *hidden, size_t *executable)
-{
-    *skipped = *equal = *hidden = *executable = 0;
-    for (size_t i = 0; i < m->count; i++) {
-        const kith_entry e = kith_manifest_entry(m, i);
-        *skipped += skips[i] == KITH_SHARE_SKIPPED;
-        *equal += skips[i] == KITH_SHARE_EQUAL;
-        *hidden += e.depth == 0 && e.name.p[0] == '.';
-        *executable += e.type == KITH_ENTRY_FILE && (e.mode & 0111) != 0;
-    }
-}
-
-static void say_list(const get *c)
-{
-    const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
-    const kith_share_dir *d = kith_share_fetch_dir(c->fetch);
-    const uint8_t *skips = kith_share_dir_skips(d);
-    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], shown[KITH_NAME_ESCAPED_MAX(KITH_NAME_MAX) + 1];
-    size_t skipped, equal, hidden, executable, said = 0;
-    for (size_t i = 0; i < m->count && said < LIST_SHOWN; i++, said++) {
-        const kith_entry e = kith_manifest_entry(m, i);
-        kith_bytes other = e.depth == 0 ? kith_share_dir_new_name(d, i) : (kith_bytes){0};
-        fprintf(stderr, "  %10s  %s%s",
-                e.type == KITH_ENTRY_FILE  ? share_text_size(e.size, size)
-                : e.type == KITH_ENTRY_DIR ? ""
-                                           : "link",
-                path_text(m, i), e.type == KITH_ENTRY_DIR ? "/" : "");
-        if (other.len > 0) {
-            kith_wr w = kith_wr_of(kith_span_of(shown, sizeof shown - 1));
-            kith_name_put(&w, other);
-            shown[w.len] = 0;
-            fprintf(stderr, "  -> %s", shown);
-        }
-        fputs(skips[i] == KITH_SHARE_SKIPPED ? "  (skipped)\n"
-              : skips[i]                     ? "  (is there already)\n"
-                                             : "\n",
-              stderr);
-    }
-    if (said < m->count)
-        fprintf(stderr, "  ... and %zu more\n", m->count - said);
-    count_list(m, skips, &skipped, &equal, &hidden, &executable);
-    fprintf(stderr, "%s, %s", share_text_counts(m->files, m->dirs, m->links, counts),
-            share_text_size(m->bytes, size));
-    if (executable > 0)
-        fprintf(stderr, "; %zu executable", executable);
-    if (hidden > 0)
-        fprintf(stderr, "; %zu hidden", hidden);
-    if (skipped > 0)
-        fprintf(stderr, "; %zu skipped", skipped);
-    if (equal > 0)
-        fprintf(stderr, "; %zu there already", equal);
-    fputc('\n', stderr);
-}
-
-static void say_list_json(const get *c)
-{
-    const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
-    size_t skipped, equal, hidden, executable;
-    count_list(m, kith_share_dir_skips(kith_share_fetch_dir(c->fetch)), &skipped, &equal, &hidden,
-               &executable);
-    json_t *top = json_array();
-    for (size_t i = 0; i < m->count && json_array_size(top) < LIST_SHOWN; i++) {
-        if (kith_manifest_entry(m, i).depth == 0)
-            json_array_append_new(top, kith_json_text(path_text(m, i)));
-    }
-    session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "event", "list", "files",
-                            (json_int_t)m->files, "folders", (json_int_t)m->dirs, "links",
-                            (json_int_t)m->links, "bytes", (json_int_t)m->bytes, "skipped",
-                            (json_int_t)skipped, "equal", (json_int_t)equal, "executable",
-                            (json_int_t)executable, "top", top));
-    json_decref(top);
-}
+/* ---- questions ---- */
 
 static void resolve(get *c, char first)
 {
@@ -289,29 +206,14 @@ static void settle(get *c)
     }
 }
 
-/* "holiday, report.pdf". */
-static void name_it(get *c)
-{
-    const kith_manifest *m = kith_share_fetch_manifest(c->fetch);
-    bool more = true;
-    for (size_t i = 0; i < m->count && more; i++) {
-        const kith_entry e = kith_manifest_entry(m, i);
-        char name[KITH_NAME_MAX + 1];
-        if (e.depth > 0)
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int)e.name.len, (const char *)e.name.p);
-        more = share_text_add_base(name, c->what);
-    }
-}
-
 static void on_list(get *c)
 {
     settle(c);
-    name_it(c);
+    get_list_names(kith_share_fetch_manifest(c->fetch), c->what);
     if (c->s.json)
-        say_list_json(c);
+        get_list_json(c->fetch);
     else
-        say_list(c);
+        get_list_print(c->fetch);
     if (c->yes)
         kith_share_fetch_accept(c->fetch);
     else
@@ -496,7 +398,7 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
         break;
     case KITH_FETCH_CLASHES:
         fprintf(stderr, "'%s'%s in %s already: overwrite, rename what comes, skip, or cancel? [o/r/s/C] ",
-                path_text(kith_share_fetch_manifest(c->fetch), ev->entry),
+                get_list_path(kith_share_fetch_manifest(c->fetch), ev->entry),
                 ev->clashes > 1 ? " and more are" : " is", c->dest);
         c->clashing = true;
         ask(c);
@@ -515,7 +417,7 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
             fprintf(stderr, "the sharer %s\n", ev->done ? "has paused" : "goes on");
         break;
     case KITH_FETCH_FILE_LOST: {
-        const char *path = path_text(kith_share_fetch_manifest(c->fetch), ev->entry);
+        const char *path = get_list_path(kith_share_fetch_manifest(c->fetch), ev->entry);
         if (c->s.json)
             session_print(json_pack("{s:s, s:o, s:s}", "event", "file_lost", "file", kith_json_text(path),
                                     "text", ev->text));
