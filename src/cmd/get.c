@@ -12,6 +12,7 @@
 
 #include "cmd/get_code.h"
 #include "cmd/get_list.h"
+#include "cmd/get_options.h"
 #include "cmd/job.h"
 #include "cmd/question.h"
 #include "cmd/session.h"
@@ -23,7 +24,6 @@
 #include "host/reputation_file.h"
 
 #define TICK_MS 200
-#define WAIT_S 120       /* that a sharer is looked for */
 #define TRY KITH_SEC(20) /* from dialling one that may have it to its proof, or others get their turn */
 #define OTHERS \
     KITH_SEC(2) /* that others may still be found, once one has the code's name and not its secret */
@@ -43,11 +43,8 @@ typedef struct get {
     get_code *search;        /* NULL: not by a code, or over */
     kith_time give_up_at, try_until;
     char refusal[256], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
-    const char *dest;
-    kith_share_select select;
-    kith_ticket also[KITH_FETCH_SOURCES_MAX - 1];
-    size_t also_count;
-    bool yes, tty, made_dest, ended;
+    get_options o;
+    bool tty, made_dest, ended;
     bool clashing; /* and the question is what to do about what is there already */
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     json_t *facts; /* of the connection, with --json */
@@ -148,7 +145,7 @@ static void on_answer(void *ctx, char first)
 static void ask(get *c)
 {
     if (!c->clashing)
-        fprintf(stderr, "fetch into %s? [Y/n] ", c->dest);
+        fprintf(stderr, "fetch into %s? [Y/n] ", c->o.dest);
     if (!question_ask(&c->question, kith_host_loop(c->s.host), on_answer, c))
         kith_share_fetch_stop(c->fetch, "the terminal cannot be read; pass -y to accept without being asked");
 }
@@ -165,8 +162,8 @@ static void on_connected(get *c, kith_conn *conn)
     kith_conn_facts facts;
     kith_conn_facts_get(conn, &facts);
     const kith_ticket *t = &c->ticket;
-    for (size_t i = 0; i < c->also_count; i++)
-        t = kith_peer_id_eq(&c->also[i].peer, &facts.peer) ? &c->also[i] : t;
+    for (size_t i = 0; i < c->o.also_count; i++)
+        t = kith_peer_id_eq(&c->o.also[i].peer, &facts.peer) ? &c->o.also[i] : t;
     if (t->pq.len && !kith_pq_id_eq(&facts.pq.id, &t->pq)) { /* the pin could not be stored */
         kith_share_fetch_stop(c->fetch,
                               "the sharer does not prove the post-quantum key that the ticket names");
@@ -214,7 +211,7 @@ static void on_list(get *c)
         get_list_json(c->fetch);
     else
         get_list_print(c->fetch);
-    if (c->yes)
+    if (c->o.yes)
         kith_share_fetch_accept(c->fetch);
     else
         ask(c);
@@ -233,7 +230,7 @@ static void say_end_json(const get *c, const kith_share_fetch_event *ev, uint64_
                   (json_int_t)ev->sum.lost, "equal", (json_int_t)ev->sum.equal, "kept", (json_int_t)ev->kept,
                   "here", (json_int_t)here, "seconds", seconds, "transfer_seconds", transfer,
                   "bytes_per_second", transfer > 0 ? (double)ev->sum.bytes / transfer : 0.0, "into",
-                  kith_json_text(c->dest), "peer", kith_json_peer(&c->ticket.peer));
+                  kith_json_text(c->o.dest), "peer", kith_json_peer(&c->ticket.peer));
     for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
         json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
     if (ev->text)
@@ -265,7 +262,7 @@ static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
     else if (ev->kept > 0)
         cmd_warn("%s%s; what came is kept (%s in %s/" KITH_SHARE_PARTIAL
                  "): the same 'kith get' goes on from there, 'kith get --discard' removes it",
-                 ev->text, in_place, share_text_size(ev->kept, size), c->dest);
+                 ev->text, in_place, share_text_size(ev->kept, size), c->o.dest);
     else
         cmd_warn("%s%s; nothing else is left behind", ev->text, in_place);
 }
@@ -292,7 +289,7 @@ static void remember(const get *c, const kith_share_fetch_event *ev, double seco
                                     .what = c->what,
                                     .result = c->s.interrupted || c->stopped ? "stopped" : name_of(ev->why),
                                     .path = c->path,
-                                    .into = c->dest,
+                                    .into = c->o.dest,
                                     .pq = c->pq,
                                     .files = ev->sum.files,
                                     .bytes = ev->sum.bytes,
@@ -343,15 +340,15 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
         if (!ev->why || ev->why == KITH_FETCH_CHANGED)
             printf("%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s%s\n",
                    share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
-                   share_text_size(ev->sum.bytes, size), c->dest, (double)took / 1e9, (double)transfer / 1e9,
-                   share_text_speed(p.verified - p.here, transfer, speed), c->path, c->channel,
-                   before_text(ev->sum.equal, p.here, before));
+                   share_text_size(ev->sum.bytes, size), c->o.dest, (double)took / 1e9,
+                   (double)transfer / 1e9, share_text_speed(p.verified - p.here, transfer, speed), c->path,
+                   c->channel, before_text(ev->sum.equal, p.here, before));
         fflush(stdout);
         if (ev->why)
             say_why(c, ev, p.began > 0);
     }
     if (c->made_dest && ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
-        (void)rmdir(c->dest); /* ours, and empty */
+        (void)rmdir(c->o.dest); /* ours, and empty */
     session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
 }
 
@@ -399,7 +396,7 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
     case KITH_FETCH_CLASHES:
         fprintf(stderr, "'%s'%s in %s already: overwrite, rename what comes, skip, or cancel? [o/r/s/C] ",
                 get_list_path(kith_share_fetch_manifest(c->fetch), ev->entry),
-                ev->clashes > 1 ? " and more are" : " is", c->dest);
+                ev->clashes > 1 ? " and more are" : " is", c->o.dest);
         c->clashing = true;
         ask(c);
         break;
@@ -540,7 +537,7 @@ static json_t *on_list_asked(void *ctx)
     return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b, s:b, s:I}",
                      "kind", "get", "what", *c->what ? c->what : "?", "state", state_of(c, &p), "peer",
                      kith_json_peer(&c->ticket.peer), "name", job_name(&c->s, &c->ticket.peer), "into",
-                     kith_json_text(c->dest), "files", (json_int_t)m->files, "folders", (json_int_t)m->dirs,
+                     kith_json_text(c->o.dest), "files", (json_int_t)m->files, "folders", (json_int_t)m->dirs,
                      "links", (json_int_t)m->links, "bytes", (json_int_t)p.verified, "total",
                      (json_int_t)p.wanted, "bytes_per_second", c->rate * 1e9, "path", c->path, "pq",
                      (int)c->pq, "paused", (int)c->paused, "sources", (json_int_t)p.sources);
@@ -599,122 +596,16 @@ static void on_stop(void *ctx)
 
 /* ---- running ---- */
 
-/* Tickets of others who share the same. */
-static int read_also(get *c, const cmd_args *args)
-{
-    const char *why;
-    size_t at = 0;
-    for (const char *text; (text = cmd_next_value(args, "also", &at));) {
-        if (c->also_count == sizeof c->also / sizeof c->also[0])
-            return cmd_fail(EXIT_USAGE, "get: --also may be given %zu times", c->also_count);
-        if (kith_ticket_parse(kith_bytes_str(text), &c->also[c->also_count++], &why))
-            return cmd_fail(EXIT_DAMAGED, "the ticket of --also cannot be used: %s", why);
-    }
-    return EXIT_OK;
-}
-
-/* The patterns of one option. */
-static int read_patterns(const cmd_args *args, const char *name, const char **out, size_t *count)
-{
-    size_t at = 0;
-    for (const char *pattern; (pattern = cmd_next_value(args, name, &at));) {
-        const char *why = kith_share_pattern_fault(pattern);
-        if (why)
-            return cmd_fail(EXIT_USAGE, "get: --%s '%s': %s", name, pattern, why);
-        if (*count == KITH_SELECT_PATTERNS)
-            return cmd_fail(EXIT_USAGE, "get: --%s may be given %d times", name, KITH_SELECT_PATTERNS);
-        out[(*count)++] = pattern;
-    }
-    return EXIT_OK;
-}
-
-static int read_durability(const cmd_args *args, kith_durability *out)
-{
-    static const char *const names[] = {
-        [KITH_DURABILITY_BATCH] = "batch",
-        [KITH_DURABILITY_NONE] = "none",
-        [KITH_DURABILITY_STRICT] = "strict",
-    };
-    *out = KITH_DURABILITY_BATCH;
-    if (!cmd_has(args, "durability"))
-        return EXIT_OK;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(cmd_value(args, "durability"), names[i]) == 0) {
-            *out = (kith_durability)i;
-            return EXIT_OK;
-        }
-    }
-    return cmd_fail(EXIT_USAGE, "get: --durability is none, batch or strict");
-}
-
-/* kith get --discard: of all shares in a folder. */
-static int discard_partial(const get *c)
-{
-    size_t busy = 0;
-    int n = kith_share_discard(c->dest, NULL, 0, &busy);
-    if (n < 0)
-        return cmd_fail(EXIT_DISK, "cannot look into %s: %s", c->dest, strerror(-n));
-    if (busy > 0)
-        return cmd_fail(EXIT_BUSY,
-                        "partial content of %zu share%s in %s is in use: stop its 'kith get' first", busy,
-                        busy == 1 ? "" : "s", c->dest);
-    printf("partial content of %d share%s removed from %s\n", n, n == 1 ? "" : "s", c->dest);
-    return EXIT_OK;
-}
-
-static int read_options(get *c, const cmd_args *args, kith_share_clash *clash)
-{
-    int code = read_patterns(args, "only", c->select.only, &c->select.only_count);
-    if (!code)
-        code = read_patterns(args, "exclude", c->select.exclude, &c->select.exclude_count);
-    if (!code)
-        code = read_durability(args, &c->cfg.durability);
-    if (code)
-        return code;
-    if (args->rest_count > 0 && cmd_has(args, "discard"))
-        return cmd_fail(EXIT_USAGE,
-                        "get: --discard takes no ticket: it removes all that is partial in a folder");
-    const char *given = NULL;
-    static const struct {
-        const char *name;
-        kith_share_clash clash;
-    } clashes[] = {
-        {"overwrite", KITH_SHARE_CLASH_OVERWRITE},
-        {"rename", KITH_SHARE_CLASH_RENAME},
-        {"skip", KITH_SHARE_CLASH_SKIP},
-        {"ask", KITH_SHARE_CLASH_FAIL},
-    };
-    *clash = KITH_SHARE_CLASH_FAIL;
-    for (size_t i = 0; i < sizeof clashes / sizeof clashes[0]; i++) {
-        if (!cmd_has(args, clashes[i].name))
-            continue;
-        if (given)
-            return cmd_fail(EXIT_USAGE, "get: give either --%s or --%s", given, clashes[i].name);
-        given = clashes[i].name;
-        *clash = clashes[i].clash;
-    }
-    if (cmd_has(args, "ask") && (cmd_has(args, "json") || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)))
-        return cmd_fail(EXIT_USAGE, "get: there is no terminal to ask at");
-    c->yes = cmd_has(args, "yes");
-    c->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";
-    if (!c->yes && !cmd_has(args, "discard") &&
-        (cmd_has(args, "json") || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)))
-        return cmd_fail(
-            EXIT_USAGE,
-            "get: there is no terminal to ask whether to take the share; pass -y to take it unasked");
-    return EXIT_OK;
-}
-
 static int make_dest(get *c)
 {
     struct stat st;
-    if (mkdir(c->dest, 0777) == 0) {
+    if (mkdir(c->o.dest, 0777) == 0) {
         c->made_dest = true;
         return EXIT_OK;
     }
-    if (errno == EEXIST && stat(c->dest, &st) == 0 && S_ISDIR(st.st_mode))
+    if (errno == EEXIST && stat(c->o.dest, &st) == 0 && S_ISDIR(st.st_mode))
         return EXIT_OK;
-    return cmd_fail(errno == EEXIST ? EXIT_EXISTS : EXIT_DISK, "cannot use the folder %s: %s", c->dest,
+    return cmd_fail(errno == EEXIST ? EXIT_EXISTS : EXIT_DISK, "cannot use the folder %s: %s", c->o.dest,
                     errno == EEXIST ? "it is a file" : strerror(errno));
 }
 
@@ -723,8 +614,8 @@ static void fetch(get *c, bool also)
     c->fetch = kith_share_fetch_new(&c->cfg);
     if (!c->fetch)
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
-    for (size_t i = 0; c->fetch && also && i < c->also_count; i++) {
-        kith_err e = kith_share_fetch_source(c->fetch, &c->also[i]);
+    for (size_t i = 0; c->fetch && also && i < c->o.also_count; i++) {
+        kith_err e = kith_share_fetch_source(c->fetch, &c->o.also[i]);
         if (e)
             cmd_warn("one of the other tickets is not used: %s",
                      e == KITH_EEXISTS     ? "it is of the same peer as another one"
@@ -751,8 +642,8 @@ static void pin_and_fetch(get *c)
 {
     kith_trust_edit edits[KITH_FETCH_SOURCES_MAX];
     size_t n = 0;
-    for (size_t i = 0; i <= c->also_count; i++) {
-        const kith_ticket *t = i == 0 ? &c->ticket : &c->also[i - 1];
+    for (size_t i = 0; i <= c->o.also_count; i++) {
+        const kith_ticket *t = i == 0 ? &c->ticket : &c->o.also[i - 1];
         if (t->pq.len)
             edits[n++] = (kith_trust_edit){.act = KITH_TRUST_PIN, .peer = t->peer, .pq = t->pq};
     }
@@ -806,20 +697,15 @@ static int read_what(get *c, const cmd_args *args)
 static int run(const cmd_args *args)
 {
     static get c; /* addresses make it large */
-    kith_share_clash clash = KITH_SHARE_CLASH_FAIL;
-    unsigned long long wait_s;
-    if (!cmd_number(args, "wait", WAIT_S, 1, 1u << 20, &wait_s))
-        return EXIT_USAGE;
-    int code = read_options(&c, args, &clash);
+    int code = get_options_read(args, &c.o);
+    if (code)
+        return code;
+    if (c.o.discard)
+        return get_discard(c.o.dest);
     if (cmd_has(args, "nice"))
         job_nice(&c.s);
-    if (!code)
-        code = read_also(&c, args);
-    if (!code && cmd_has(args, "discard"))
-        return discard_partial(&c);
-    if (!code)
-        code = read_what(&c, args);
-    if (!code && c.by_code && c.also_count > 0)
+    code = read_what(&c, args);
+    if (!code && c.by_code && c.o.also_count > 0)
         code = cmd_fail(EXIT_USAGE, "get: --also goes with a ticket, not with a code");
     if (!code)
         code = make_dest(&c);
@@ -842,12 +728,12 @@ static int run(const cmd_args *args)
         .host = c.s.host,
         .ticket = &c.ticket,
         .code = c.by_string ? &c.proof : NULL,
-        .dest = c.dest,
-        .clash = clash,
-        .ask = !c.s.json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && (!c.yes || cmd_has(args, "ask")),
-        .durability = c.cfg.durability,
-        .select = c.select.only_count + c.select.exclude_count > 0 ? &c.select : NULL,
-        .portable = cmd_has(args, "portable"),
+        .dest = c.o.dest,
+        .clash = c.o.clash,
+        .ask = c.o.ask,
+        .durability = c.o.durability,
+        .select = c.o.select.only_count + c.o.select.exclude_count > 0 ? &c.o.select : NULL,
+        .portable = c.o.portable,
         .event = on_event,
         .ctx = &c,
     };
@@ -855,7 +741,7 @@ static int run(const cmd_args *args)
     if (code)
         session_end(&c.s, code);
     else if (c.by_code)
-        search(&c, wait_s);
+        search(&c, c.o.wait_s);
     else
         pin_and_fetch(&c);
     code = session_run(&c.s);
@@ -865,7 +751,7 @@ static int run(const cmd_args *args)
     kith_wipe(&c.proof, sizeof c.proof);
     json_decref(c.facts);
     kith_wipe(&c.ticket, sizeof c.ticket);
-    kith_wipe(c.also, sizeof c.also);
+    kith_wipe(c.o.also, sizeof c.o.also);
     return code;
 }
 
@@ -908,9 +794,9 @@ const cmd cmd_get = {
     .name = "get",
     .summary = "fetch a share by its code or ticket",
     .usage =
-        "[CODE | TICKET | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
-        "           [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict] [--wait SECONDS]\n"
-        "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
+        "[CODE | TICKET | STRING | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
+        "           [--also TICKET]... [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict]\n"
+        "           [--wait SECONDS] [--code-fd N] [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
         "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"

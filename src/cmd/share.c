@@ -841,9 +841,8 @@ static const cmd_option options[] = {
 const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
-    .usage =
-        "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N] [--for TIME] [--limit UP/DOWN]\n"
-        "           [--nice] [--json]",
+    .usage = "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N]\n"
+             "             [--for TIME] [--limit UP/DOWN] [--nice] [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
         "early waits. Whoever has the code can fetch everything with 'kith get CODE' while this command runs. Half of\n"

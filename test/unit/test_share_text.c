@@ -27,7 +27,7 @@ static void a_path_is_called_by_its_end(void **state)
 {
     char out[SHARE_TEXT_NAME_MAX];
     (void)state;
-    assert_string_equal(share_text_base("/home/a/holiday/", out), "holiday");
+    assert_string_equal(share_text_base("/a/b/holiday/", out), "holiday");
     assert_string_equal(share_text_base("holiday", out), "holiday");
     assert_string_equal(share_text_base("/", out), "/");
     assert_string_equal(share_text_base("", out), "");
