@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#include "base/text.h"
+
 /* ---- one pattern ---- */
 
 /* The end of a class that begins at p ("[...]"), or NULL. */
@@ -44,21 +46,15 @@ const char *kith_share_pattern_fault(const char *pattern)
     return NULL;
 }
 
-/* The length of the UTF-8 character at p, which is valid in a path. */
-static size_t char_len(uint8_t first)
-{
-    return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
-
+/* A pattern need not be UTF-8: a byte that begins no character is one of its own, which no path has. */
 static uint32_t char_at(const uint8_t *p, size_t left, size_t *len)
 {
-    *len = char_len(*p);
-    if (*len > left)
-        *len = left;
-    uint32_t c = *len == 1 ? *p : *p & (0xffu >> (*len + 1));
-    for (size_t i = 1; i < *len; i++)
-        c = c << 6 | (p[i] & 0x3f);
-    return c;
+    uint32_t c = 0;
+    *len = kith_utf8_next(kith_bytes_of(p, left), &c);
+    if (*len > 0)
+        return c;
+    *len = 1;
+    return 0x110000 + *p;
 }
 
 /* Whether c is in the class that begins at *p; *p goes behind it. */
@@ -84,14 +80,19 @@ static bool in_class(const char **p, uint32_t c)
 }
 
 typedef struct places {
-    bool at[KITH_SELECT_PATTERN_MAX + 1];
+    uint64_t bits[KITH_SELECT_PATTERN_MAX / 64 + 1];
 } places;
+
+static bool has_place(const places *s, size_t at)
+{
+    return s->bits[at / 64] >> at % 64 & 1;
+}
 
 /* Adds a place, and those that are reached from it by matching nothing. inside: a star goes on, so a component has begun. */
 static void add_place(places *s, const char *pattern, size_t at, bool inside)
 {
-    while (!s->at[at]) {
-        s->at[at] = true;
+    while (!has_place(s, at)) {
+        s->bits[at / 64] |= UINT64_C(1) << at % 64;
         if (pattern[at] != '*')
             return;
         bool two = pattern[at + 1] == '*';
@@ -124,88 +125,125 @@ static size_t step(const char *pattern, size_t at, uint32_t c)
     return own == c ? (size_t)(p + n - pattern) : SIZE_MAX;
 }
 
-static bool matches(const char *pattern, kith_bytes text)
+/* Where the places lead to with all of text. */
+static places advance(const char *pattern, places now, kith_bytes text)
 {
-    places now = {0}, next;
-    add_place(&now, pattern, 0, false);
     for (size_t i = 0, n; i < text.len; i += n) {
         uint32_t c = char_at(text.p + i, text.len - i, &n);
+        places next = {0};
         bool any = false;
-        memset(&next, 0, sizeof next);
         for (int stars = 0; stars < 2; stars++) { /* first what moves on: it reaches more */
             for (size_t at = 0; pattern[at]; at++) {
-                size_t to = now.at[at] && (pattern[at] == '*') == stars ? step(pattern, at, c) : SIZE_MAX;
+                size_t to =
+                    has_place(&now, at) && (pattern[at] == '*') == stars ? step(pattern, at, c) : SIZE_MAX;
                 if (to == SIZE_MAX)
                     continue;
                 add_place(&next, pattern, to, stars);
                 any = true;
             }
         }
-        if (!any)
-            return false;
         now = next;
+        if (!any)
+            break;
     }
-    return now.at[strlen(pattern)];
+    return now;
+}
+
+/* A pattern, and how far the folders above an entry have led in it. */
+typedef struct track {
+    char pattern[KITH_SELECT_PATTERN_MAX + 1]; /* without a slash at its end */
+    size_t len;
+    bool folders; /* it had one */
+    bool names;   /* for the last component, wherever it is */
+    places begin;
+    places depth
+        [KITH_MANIFEST_DEPTH_MAX]; /* before the name of an entry so deep; [0] is begin, and others only if not names */
+} track;
+
+static void track_begin(track *t, const char *pattern)
+{
+    size_t len = strlen(pattern);
+    assert(len > 0 && len <= KITH_SELECT_PATTERN_MAX);
+    t->folders = pattern[len - 1] == '/' && (len < 2 || pattern[len - 2] != '\\');
+    t->len = len - t->folders;
+    memcpy(t->pattern, pattern, t->len);
+    t->pattern[t->len] = 0;
+    t->names = !strchr(t->pattern, '/');
+    t->begin = (places){0};
+    add_place(&t->begin, t->pattern, 0, false);
+    t->depth[0] = t->begin;
 }
 
 bool kith_share_pattern_matches(const char *pattern, kith_bytes path, bool folder)
 {
-    char own[KITH_SELECT_PATTERN_MAX + 1];
-    size_t len = strlen(pattern);
-    assert(len > 0 && len <= KITH_SELECT_PATTERN_MAX);
-    memcpy(own, pattern, len + 1);
-    if (own[len - 1] == '/' && (len < 2 || own[len - 2] != '\\')) {
-        if (!folder)
-            return false;
-        own[--len] = 0;
-    }
-    if (!strchr(own, '/')) { /* for the last component */
-        for (size_t i = path.len; i > 0; i--) {
-            if (path.p[i - 1] == '/') {
-                path = kith_bytes_skip(path, i);
-                break;
-            }
+    track t;
+    track_begin(&t, pattern);
+    for (size_t i = path.len; t.names && i > 0; i--) {
+        if (path.p[i - 1] == '/') {
+            path = kith_bytes_skip(path, i);
+            break;
         }
     }
-    return matches(own, path);
+    places end = advance(t.pattern, t.begin, path);
+    return has_place(&end, t.len) && (folder || !t.folders);
 }
 
 /* ---- a list ---- */
 
 enum { WANTED = 0, UNWANTED = 1, EXCLUDED = 2 };
 
-static bool any_matches(const char *const *patterns, size_t count, kith_bytes path, bool folder)
+/* Whether an entry matches. Of a folder that does not, what lies in it may be asked next. */
+static bool track_matches(track *t, const kith_entry *e)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (kith_share_pattern_matches(patterns[i], path, folder))
-            return true;
-    }
+    bool folder = e->type == KITH_ENTRY_DIR;
+    places end = advance(t->pattern, t->names ? t->begin : t->depth[e->depth], e->name);
+    if (has_place(&end, t->len) && (folder || !t->folders))
+        return true;
+    if (folder && !t->names && e->depth + 1u < KITH_MANIFEST_DEPTH_MAX)
+        t->depth[e->depth + 1] = advance(t->pattern, end, kith_bytes_str("/"));
     return false;
 }
 
-/* Parents stand before what lies in them: what was decided of them holds. */
-void kith_share_select_run(const kith_share_select *s, const kith_manifest *m, uint8_t *unwanted)
+static bool any_matches(track *tracks, size_t count, const kith_entry *e)
 {
-    uint8_t path[KITH_MANIFEST_PATH_MAX];
-    for (size_t i = 0; i < m->count; i++) {
-        const kith_entry e = kith_manifest_entry(m, i);
-        uint32_t up = m->places[i].parent;
-        kith_wr w = kith_wr_of(kith_span_of(path, sizeof path));
-        kith_manifest_put_path(m, i, false, &w);
-        bool folder = e.type == KITH_ENTRY_DIR, top = up == KITH_ENTRY_TOP;
-        if ((!top && unwanted[up] == EXCLUDED) ||
-            any_matches(s->exclude, s->exclude_count, kith_wr_bytes(&w), folder))
-            unwanted[i] = EXCLUDED;
-        else if (s->only_count == 0 || (!top && unwanted[up] == WANTED) ||
-                 any_matches(s->only, s->only_count, kith_wr_bytes(&w), folder))
-            unwanted[i] = WANTED;
-        else
-            unwanted[i] = UNWANTED;
-    }
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = track_matches(&tracks[i], e);
+    return any;
+}
+
+/* Parents stand before what lies in them: what was decided of them holds. */
+static void decide(const kith_manifest *m, size_t i, track *only, size_t only_count, track *exclude,
+                   size_t exclude_count, uint8_t *unwanted)
+{
+    const kith_entry e = kith_manifest_entry(m, i);
+    uint32_t up = m->places[i].parent;
+    bool top = up == KITH_ENTRY_TOP;
+    if ((!top && unwanted[up] == EXCLUDED) || any_matches(exclude, exclude_count, &e))
+        unwanted[i] = EXCLUDED;
+    else if (only_count == 0 || (!top && unwanted[up] == WANTED) || any_matches(only, only_count, &e))
+        unwanted[i] = WANTED;
+    else
+        unwanted[i] = UNWANTED;
+}
+
+kith_err kith_share_select_run(const kith_env *env, const kith_share_select *s, const kith_manifest *m,
+                               uint8_t *unwanted)
+{
+    size_t count = s->only_count + s->exclude_count;
+    track *tracks = kith_mem_new(env, (count + 1) * sizeof *tracks);
+    if (!tracks)
+        return KITH_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        track_begin(&tracks[i], i < s->only_count ? s->only[i] : s->exclude[i - s->only_count]);
+    for (size_t i = 0; i < m->count; i++)
+        decide(m, i, tracks, s->only_count, tracks + s->only_count, s->exclude_count, unwanted);
+    kith_mem_free(env, tracks, (count + 1) * sizeof *tracks);
     /* and the folders that lead there; from the end, so that they are asked after all that is in them */
     for (size_t i = m->count; i-- > 0;) {
         uint32_t up = m->places[i].parent;
         if (unwanted[i] == WANTED && up != KITH_ENTRY_TOP)
             unwanted[up] = WANTED;
     }
+    return KITH_OK;
 }

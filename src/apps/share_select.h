@@ -31,7 +31,9 @@ const char *kith_share_pattern_fault(const char *pattern);
 bool kith_share_pattern_matches(const char *pattern, kith_bytes path, bool folder);
 
 /* Fills one byte per entry: not zero for what is not wanted. Wanted is what matches one of `only` and none of `exclude`, itself or by a
- * folder above it, and the folders that lead there. */
-void kith_share_select_run(const kith_share_select *s, const kith_manifest *m, uint8_t *unwanted);
+ * folder above it, and the folders that lead there. Looks at each name once per pattern, however deep it lies; takes 5 KiB for each while it
+ * runs. KITH_ENOMEM. */
+KITH_CHECK kith_err kith_share_select_run(const kith_env *env, const kith_share_select *s,
+                                          const kith_manifest *m, uint8_t *unwanted);
 
 #endif

@@ -312,11 +312,11 @@ static bool select_some(kith_share_fetch *f)
 {
     size_t left = 0;
     uint8_t *unwanted = malloc(f->manifest.count);
-    if (!unwanted) {
+    if (!unwanted || kith_share_select_run(kith_host_env(), f->cfg.select, &f->manifest, unwanted)) {
+        free(unwanted);
         share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
         return false;
     }
-    kith_share_select_run(f->cfg.select, &f->manifest, unwanted);
     kith_share_dir_select(f->dir, unwanted);
     for (size_t i = 0; i < f->manifest.count; i++)
         left += !unwanted[i];

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Patterns on paths, and what they choose of a list. */
+#include <stdio.h>
+
 #include "support.h"
 
 #include "apps/share_select.h"
@@ -58,6 +60,8 @@ static void classes_and_escapes(void **state)
     assert_true(match("\\*", "*") && match("\\[", "[") && match("\\\\", "\\") && match("\\\\[a]", "\\a") &&
                 match("[-a]", "-"));
     assert_false(match("\\*", "x") || match("\\?", "x"));
+    assert_false(match("\xe0*", "x") ||
+                 match("\xc3", "\xc3\xa9")); /* no character, and it takes none with it */
 }
 
 static void faults_are_named(void **state)
@@ -156,13 +160,126 @@ static void lists_are_chosen_from(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t unwanted[8];
         char got[9] = "";
-        kith_share_select_run(&cases[i].s, &m, unwanted);
+        assert_int_equal(kith_share_select_run(env, &cases[i].s, &m, unwanted), KITH_OK);
         for (size_t k = 0; k < 8; k++)
             got[k] = unwanted[k] ? '0' : '1';
         assert_string_equal(got, cases[i].wanted);
     }
+    uint8_t unwanted[8];
+    heap.fail_at = heap.calls + 1;
+    assert_int_equal(kith_share_select_run(env, &cases[1].s, &m, unwanted), KITH_ENOMEM);
+    heap.fail_at = 0;
     kith_manifest_fini(&m, env);
     support_heap_check(&heap);
+}
+
+/* Whether an entry, or a folder above it, matches one of the patterns by its whole path. */
+static bool any(const char *const *patterns, size_t count, const kith_manifest *m, size_t i)
+{
+    for (;; i = m->places[i].parent) {
+        uint8_t path[KITH_MANIFEST_PATH_MAX];
+        kith_wr w = kith_wr_of(kith_span_of(path, sizeof path));
+        kith_manifest_put_path(m, i, false, &w);
+        for (size_t k = 0; k < count; k++) {
+            if (kith_share_pattern_matches(patterns[k], kith_wr_bytes(&w),
+                                           kith_manifest_entry(m, i).type == KITH_ENTRY_DIR))
+                return true;
+        }
+        if (m->places[i].parent == KITH_ENTRY_TOP)
+            return false;
+    }
+}
+
+/* What is asked name by name is what whole paths would say. */
+static void lists_agree_with_paths(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "ab", "b", "b\xc3\xa9"};
+    static const char *const parts[] = {"a", "b",    "*",   "**",       "?",   "/",
+                                        "/", "[ab]", "\\b", "\xc3\xa9", "\xe0"};
+    static uint8_t list[1 << 16];
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    uint64_t seed = 5;
+    kith_wr w = kith_wr_of(kith_span_of(list, sizeof list));
+    for (size_t i = 0; i < 4; i++) { /* all that can be made of four names, three deep */
+        add(&w, KITH_ENTRY_DIR, 0, names[i]);
+        for (size_t k = 0; k < 4; k++) {
+            add(&w, KITH_ENTRY_DIR, 1, names[k]);
+            for (size_t n = 0; n < 4; n++)
+                add(&w, n & 1 ? KITH_ENTRY_FILE : KITH_ENTRY_DIR, 2, names[n]);
+        }
+    }
+    kith_manifest m;
+    kith_manifest_fault fault;
+    assert_int_equal(kith_manifest_parse(env, kith_wr_bytes(&w), false, &m, &fault), KITH_OK);
+    size_t tried = 0, chosen = 0;
+    while (tried < 3000) {
+        char text[3][24] = {"", "", ""};
+        bool good = true;
+        for (size_t p = 0; p < 3; p++) {
+            for (size_t n = 1 + support_below(&seed, 6); n-- > 0;)
+                strcat(text[p], parts[support_below(&seed, sizeof parts / sizeof parts[0])]);
+            good &= !kith_share_pattern_fault(text[p]);
+        }
+        if (!good)
+            continue;
+        tried++;
+        const kith_share_select s = {.only = {text[0], text[1]},
+                                     .only_count = support_below(&seed, 3),
+                                     .exclude = {text[2]},
+                                     .exclude_count = tried & 1};
+        uint8_t unwanted[4 + 16 + 64];
+        assert_int_equal(m.count, sizeof unwanted);
+        assert_int_equal(kith_share_select_run(env, &s, &m, unwanted), KITH_OK);
+        for (size_t i = 0; i < m.count; i++) {
+            bool want = (s.only_count == 0 || any(s.only, s.only_count, &m, i)) &&
+                        !any(s.exclude, s.exclude_count, &m, i);
+            bool leads = false; /* to something that is wanted */
+            for (size_t k = i + 1;
+                 k < m.count && kith_manifest_entry(&m, k).depth > kith_manifest_entry(&m, i).depth; k++)
+                leads |= !unwanted[k];
+            assert_int_equal(!unwanted[i], want || leads);
+            chosen += want;
+        }
+    }
+    assert_true(chosen > 10000);
+    kith_manifest_fini(&m, env);
+    support_heap_check(&heap);
+}
+
+/* Long paths are no more work than their names: asked path by path, this would take minutes. */
+static void deep_lists_end(void **state)
+{
+    (void)state;
+    enum { FILES = 150000 };
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    const size_t size = 24u << 20;
+    uint8_t *list = malloc(size), *unwanted = malloc(FILES + KITH_MANIFEST_DEPTH_MAX);
+    assert_true(list && unwanted);
+    kith_wr w = kith_wr_of(kith_span_of(list, size));
+    char name[KITH_NAME_MAX + 1] = "";
+    memset(name, 'n', KITH_NAME_MAX);
+    for (size_t d = 0; d + 1 < KITH_MANIFEST_DEPTH_MAX; d++)
+        add(&w, KITH_ENTRY_DIR, d, name);
+    for (int i = 0; i < FILES; i++) {
+        (void)snprintf(name, sizeof name, "f%06d", i);
+        add(&w, KITH_ENTRY_FILE, KITH_MANIFEST_DEPTH_MAX - 1, name);
+    }
+    kith_manifest m;
+    kith_manifest_fault fault;
+    assert_int_equal(kith_manifest_parse(env, kith_wr_bytes(&w), false, &m, &fault), KITH_OK);
+    const kith_share_select s = {.exclude = {"**/node_modules/*.o", "**/f1*"}, .exclude_count = 2};
+    assert_int_equal(kith_share_select_run(env, &s, &m, unwanted), KITH_OK);
+    size_t left = 0;
+    for (size_t i = 0; i < m.count; i++)
+        left += !unwanted[i];
+    assert_int_equal(left, KITH_MANIFEST_DEPTH_MAX - 1 + 100000);
+    kith_manifest_fini(&m, env);
+    support_heap_check(&heap);
+    free(list);
+    free(unwanted);
 }
 
 int main(void)
@@ -172,6 +289,7 @@ int main(void)
         cmocka_unit_test(two_stars_match_any_depth), cmocka_unit_test(a_slash_at_the_end_is_for_folders),
         cmocka_unit_test(classes_and_escapes),       cmocka_unit_test(faults_are_named),
         cmocka_unit_test(hostile_patterns_end),      cmocka_unit_test(lists_are_chosen_from),
+        cmocka_unit_test(lists_agree_with_paths),    cmocka_unit_test(deep_lists_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
