@@ -188,7 +188,7 @@ static bool limits_ok(const kith_share_msg *m)
     case KITH_SHARE_ERROR:
         return m->text.len <= KITH_SHARE_TEXT_MAX;
     case KITH_SHARE_PAKE:
-        return m->step >= 1 && m->step <= 3 && m->data.len <= KITH_SHARE_TOKEN_MAX;
+        return m->step >= 1 && m->step <= 3 && m->data.len > 0 && m->data.len <= KITH_SHARE_TOKEN_MAX;
     case KITH_SHARE_HAVE:
         return m->range_count > 0;
     case KITH_SHARE_PEERS: {

@@ -534,6 +534,10 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
             x->ev_peers = true;
         return;
     case KITH_SHARE_PAUSE:
+        if (x->state == ASKING) {
+            breach(x, "news out of turn");
+            return;
+        }
         x->ev_paused |= x->paused_by_peer != m->on;
         x->paused_by_peer = m->on;
         return;

@@ -533,7 +533,18 @@ static void pop_request(kith_share_tx *x)
 /* Makes the head of the next frame of an answer, if a block is ready. */
 static bool next_answer(kith_share_tx *x)
 {
-    while (x->request_count > 0) {
+    for (kith_link *k; (k = kith_list_first(&x->blocks)) || x->request_count > 0;) {
+        kith_share_block *b = k ? KITH_OF(k, kith_share_block, link) : NULL;
+        if (b && b->next == b->count) { /* sent in full */
+            kith_link_remove(k);
+            x->block_count--;
+            spare_block(x, b);
+            plan(x);
+            if (x->state != SERVING)
+                return false;
+            continue;
+        }
+        assert(x->request_count > 0); /* what is in a block belongs to one */
         request *q = &x->requests[x->request_first];
         if (q->all_planned && q->sent == q->planned) {
             bool cancelled = q->cancelled;
@@ -544,19 +555,8 @@ static bool next_answer(kith_share_tx *x)
             put_head(x, &(kith_share_msg){.kind = KITH_SHARE_ENDED, .id = id});
             return true;
         }
-        kith_link *k = kith_list_first(&x->blocks);
-        if (!k || !KITH_OF(k, kith_share_block, link)->ready)
+        if (!b || !b->ready)
             return false;
-        kith_share_block *b = KITH_OF(k, kith_share_block, link);
-        if (b->next == b->count) {
-            kith_link_remove(k);
-            x->block_count--;
-            spare_block(x, b);
-            plan(x);
-            if (x->state != SERVING)
-                return false;
-            continue;
-        }
         if (!q->cancelled && (x->paused || x->paused_by_peer || (x->limited && x->allowance <= 0)))
             return false;
         const kith_share_item *it = &b->items[b->next++];

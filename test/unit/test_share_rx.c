@@ -262,7 +262,8 @@ static void more_than_was_asked_for_is_refused(void **state)
     share_free(s);
 }
 
-static void before_the_proof(world_share *s, bool wait)
+/* right: after which step of the proof a message may come. */
+static void before_the_proof(world_share *s, kith_share_msg m, uint64_t right)
 {
     for (uint64_t said = 0; said <= 3; said = said == 1 ? 3 : said + 1) {
         lab *l = calloc(1, sizeof *l);
@@ -275,11 +276,11 @@ static void before_the_proof(world_share *s, bool wait)
         assert_non_null(l->p->rx);
         if (said)
             kith_share_rx_pake(l->p->rx, said, kith_bytes_str("proof"));
-        if (wait)
-            put_msg(l, (kith_share_msg){.kind = KITH_SHARE_WAIT, .done = 1, .total = 2});
-        else
+        if (m.kind == KITH_SHARE_OFFER)
             put_offer(l, s, s->manifest.list.len);
-        assert_int_equal(lab_run(l), said == 3 ? KITH_OK : KITH_EPROTO);
+        else
+            put_msg(l, m);
+        assert_int_equal(lab_run(l), said == right ? KITH_OK : KITH_EPROTO);
         lab_free(l);
     }
 }
@@ -288,8 +289,10 @@ static void nothing_is_taken_of_who_has_not_proved_to_have_the_code(void **state
 {
     (void)state;
     world_share *s = one_file(10);
-    before_the_proof(s, false);
-    before_the_proof(s, true);
+    before_the_proof(s, (kith_share_msg){.kind = KITH_SHARE_OFFER}, 3);
+    before_the_proof(s, (kith_share_msg){.kind = KITH_SHARE_WAIT, .done = 1, .total = 2}, 3);
+    before_the_proof(s, (kith_share_msg){.kind = KITH_SHARE_PAUSE, .on = true},
+                     UINT64_MAX); /* nor before the offer */
     share_free(s);
 }
 

@@ -71,6 +71,28 @@ static void requests_out_of_range_are_refused(void **state)
     share_free(s);
 }
 
+static void who_has_all_and_is_not_done_costs_no_blocks_and_has_its_time(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, true);
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_REQUEST,
+                                .id = 1,
+                                .range_count = 1,
+                                .ranges = {{0, (uint32_t)s->manifest.leaves}}});
+    uint64_t bytes = 0, files;
+    for (int i = 0; i < 1000 && bytes < s->manifest.bytes; i++) {
+        assert_int_equal(tx_lab_run(l, 1 << 30), KITH_OK);
+        kith_share_tx_progress(l->p->tx, &bytes, &files);
+    }
+    assert_int_equal(bytes, s->manifest.bytes);
+    assert_int_equal(tx_lab_run(l, 1 << 30), KITH_OK);
+    assert_true(heap.live < KITH_TREE_LEAF); /* it syncs what it has, or waits for another sharer */
+    assert_true(kith_share_tx_ops.deadline(l->p->tx) == l->p->now + KITH_SHARE_IDLE_TIMEOUT);
+    lab_free(l);
+    share_free(s);
+}
+
 static void a_flood_of_requests_is_refused_at_the_cap(void **state)
 {
     (void)state;
@@ -182,9 +204,12 @@ static void what_comes_out_of_turn_is_refused(void **state)
         lab_free(l);
     }
     static const kith_share_msg wishes[] = {
-        {.kind = KITH_SHARE_GET_LIST},        {.kind = KITH_SHARE_GET_ROOTS},
-        {.kind = KITH_SHARE_CANCEL, .id = 1}, {.kind = KITH_SHARE_PAUSE, .on = true},
-        {.kind = KITH_SHARE_PEERS},           {.kind = KITH_SHARE_PAKE, .step = 1},
+        {.kind = KITH_SHARE_GET_LIST},
+        {.kind = KITH_SHARE_GET_ROOTS},
+        {.kind = KITH_SHARE_CANCEL, .id = 1},
+        {.kind = KITH_SHARE_PAUSE, .on = true},
+        {.kind = KITH_SHARE_PEERS},
+        {.kind = KITH_SHARE_PAKE, .step = 1, .data = {(const uint8_t *)"x", 1}},
     };
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) { /* before the hello */
         l = tx_lab(s, false);
@@ -199,6 +224,7 @@ static void what_comes_out_of_turn_is_refused(void **state)
                                             : i < 4 ? KITH_SHARE_GET_ROOTS
                                                     : KITH_SHARE_PAKE,
                                     .step = 1,
+                                    .data = kith_bytes_str("x"),
                                     .offset = i == 1 ? s->manifest.list.len : 0,
                                     .first = i == 3 ? s->count + 1 : 0});
         if (i == 0 || i == 2)
@@ -300,7 +326,8 @@ static void malformed_messages_are_refused(void **state)
         {KITH_SHARE_REQUEST,
          {(const uint8_t *)"\x12\x08\x08\xff\xff\xff\xff\x0f\x10\x01", 10}}, /* the last and one */
         {KITH_SHARE_PEERS, {(const uint8_t *)"\x0a\x00", 2}},                /* a peer without a name */
-        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x04", 2}},                 /* a fourth step */
+        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x04\x12\x01x", 5}},        /* a fourth step */
+        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x01", 2}},                 /* a proof of nothing */
         {KITH_SHARE_ERROR, {chat, 3 + KITH_SHARE_TEXT_MAX + 1}},
     };
     world_share *s = mixed_share();
@@ -354,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_out_of_range_are_refused),
+        cmocka_unit_test(who_has_all_and_is_not_done_costs_no_blocks_and_has_its_time),
         cmocka_unit_test(a_flood_of_requests_is_refused_at_the_cap),
         cmocka_unit_test(a_receiver_that_never_reads_costs_a_bounded_amount),
         cmocka_unit_test(what_comes_out_of_turn_is_refused),
