@@ -41,7 +41,8 @@ struct kith_share_plan {
     bool spread, no_memory;
     size_t second; /* requests for what another source was asked for */
     kith_leaves missing;
-    kith_leaves open; /* missing, and nobody was asked for it */
+    kith_leaves open;    /* missing, and nobody was asked for it */
+    kith_leaves refused; /* by somebody, who may be gone meanwhile */
     source sources[KITH_PLAN_SOURCES_MAX];
 };
 
@@ -65,6 +66,7 @@ void kith_share_plan_free(kith_share_plan *p)
         kith_leaves_fini(&p->sources[i].cannot, &env);
     kith_leaves_fini(&p->missing, &env);
     kith_leaves_fini(&p->open, &env);
+    kith_leaves_fini(&p->refused, &env);
     KITH_FREE(&env, p);
 }
 
@@ -138,6 +140,7 @@ void kith_share_plan_settle(kith_share_plan *p, uint32_t first, uint32_t end)
 {
     take_out(p, &p->missing, first, end);
     take_out(p, &p->open, first, end);
+    take_out(p, &p->refused, first, end);
     look_for_cancels(p);
 }
 
@@ -516,7 +519,7 @@ bool kith_share_plan_got(kith_share_plan *p, kith_time now, int i, uint64_t id, 
     return is_new;
 }
 
-bool kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t leaf)
+void kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t leaf)
 {
     source *s = at(p, i);
     request *q = answered(p, s, id);
@@ -525,15 +528,43 @@ bool kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t le
     uint32_t first = p->m->places[e].leaf;
     uint32_t end = first + (uint32_t)kith_manifest_leaves_of(kith_manifest_entry(p->m, e).size);
     add(p, &s->cannot, first, end);
+    add(p, &p->refused, first, end);
     if (q) {
         uint32_t last = q->at < q->range_count && q->ranges[q->at].end < end ? q->ranges[q->at].end : end;
         advance(p, s, q, last);
     }
-    for (size_t k = 0; k < KITH_PLAN_SOURCES_MAX; k++) {
-        if (p->sources[k].used && may_give(&p->sources[k], leaf))
-            return false;
+}
+
+/* Whether somebody who is there has not refused it. */
+static bool somebody_may(const kith_share_plan *p, uint32_t leaf)
+{
+    bool any = false, may = false;
+    for (size_t k = 0; k < KITH_PLAN_SOURCES_MAX && !may; k++) {
+        any |= p->sources[k].used;
+        may = p->sources[k].used && !kith_leaves_has(&p->sources[k].cannot, leaf, leaf + 1);
     }
-    return true;
+    return may || !any;
+}
+
+bool kith_share_plan_lost(const kith_share_plan *p, size_t *entry)
+{
+    kith_leaf_range run = {0};
+    while (kith_leaves_next(&p->refused, true, run.end, (uint32_t)p->m->leaves, &run)) {
+        kith_leaf_range gap = {.end = run.first};
+        while (kith_leaves_next(&p->missing, true, gap.end, run.end, &gap)) {
+            for (uint32_t leaf = gap.first; leaf < gap.end;) {
+                uint64_t offset;
+                size_t e = kith_manifest_leaf(p->m, leaf, &offset);
+                if (!somebody_may(p, leaf)) {
+                    *entry = e;
+                    return true;
+                }
+                leaf = p->m->places[e].leaf +
+                       (uint32_t)kith_manifest_leaves_of(kith_manifest_entry(p->m, e).size);
+            }
+        }
+    }
+    return false;
 }
 
 void kith_share_plan_ended(kith_share_plan *p, int i, uint64_t id)
@@ -575,6 +606,7 @@ void kith_share_plan_check(const kith_share_plan *p)
     size_t second = 0;
     kith_leaves_check(&p->missing);
     kith_leaves_check(&p->open);
+    kith_leaves_check(&p->refused);
     if (!p->no_memory)
         assert(p->open.total <= p->missing.total);
     for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {

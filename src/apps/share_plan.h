@@ -59,9 +59,11 @@ size_t kith_share_plan_next(kith_share_plan *p, kith_time now, int i, uint64_t i
  * True: it is new. False: it was here already, throw it away. */
 bool kith_share_plan_got(kith_share_plan *p, kith_time now, int i, uint64_t id, uint32_t leaf,
                          uint32_t bytes);
-/* A source cannot give the rest of a file, from a leaf on, as far as the request went; it is not asked for it again. True: no other source
- * that is there can. */
-bool kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t leaf);
+/* A source cannot give the rest of a file, from a leaf on, as far as the request went; it is not asked for it again. */
+void kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t leaf);
+/* A file of which something is missing that somebody has refused, and that nobody who is there can give: after a refusal, and after a source has
+ * left. The owner settles it, and asks again. False: there is none. */
+bool kith_share_plan_lost(const kith_share_plan *p, size_t *entry);
 /* Nothing more comes in answer to a request. */
 void kith_share_plan_ended(kith_share_plan *p, int i, uint64_t id);
 /* A request that is to be cancelled, as nothing in it is missing any more; told once. False: none. */

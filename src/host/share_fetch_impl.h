@@ -35,6 +35,7 @@ typedef struct share_link {
     size_t lent;      /* blocks that are being written */
     uint64_t next_id; /* of requests */
     bool brings_roots;
+    bool paused; /* by its person, perhaps before it is in the plan */
     bool done; /* has our receipt */
 } share_link;
 
@@ -55,6 +56,7 @@ struct kith_share_fetch {
     size_t roots_have;      /* what has come of roots */
     kith_share_view view;   /* known: what is trusted of them */
     kith_share_plan *plan;  /* after accept */
+    kith_share_code refusal; /* why a file could not be had, the last time */
     kith_share_dir *dir;
     kith_share_dir *closing; /* dir, once it is of no more use: the worker's */
     kith_share_fetch_progress progress;

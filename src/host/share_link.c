@@ -58,6 +58,7 @@ static void ask_one(share_link *l)
         l->source = kith_share_plan_join(f->plan, now, kith_share_rx_have(l->rx));
         if (l->source < 0)
             return;
+        kith_share_plan_pause(f->plan, l->source, l->paused);
     }
     kith_conn_facts_get(l->conn, &facts);
     if (facts.rtt)
@@ -175,6 +176,18 @@ static const char *judge_offer(kith_share_fetch *f, const kith_share_rx_event *e
 static void drop(share_link *l, kith_share_fetch_why why, kith_share_code code, kith_conduct conduct,
                  const char *text);
 
+/* Begins to get the list, of so many bytes. */
+static void list_from(share_link *l, size_t len)
+{
+    kith_share_fetch *f = l->fetch;
+    int e = kith_share_table_open(&f->list, f->cfg.dest, len);
+    if (e)
+        share_fetch_fail(f, e == ENOMEM ? KITH_FETCH_FAILED : KITH_FETCH_DISK, KITH_SHARE_DISK,
+                         "there is no room for the list in %s: %s", f->cfg.dest, strerror(e));
+    else
+        get_list(l);
+}
+
 static void on_offer(share_link *l, const kith_share_rx_event *ev)
 {
     kith_share_fetch *f = l->fetch;
@@ -186,13 +199,8 @@ static void on_offer(share_link *l, const kith_share_rx_event *ev)
     } else if (f->list.p) {
         l->state = LINK_OFFERED;
     } else {
-        int e = kith_share_table_open(&f->list, f->cfg.dest, (size_t)ev->list_size);
         memcpy(f->list_root, ev->root.p, sizeof f->list_root);
-        if (e)
-            share_fetch_fail(f, e == ENOMEM ? KITH_FETCH_FAILED : KITH_FETCH_DISK, KITH_SHARE_DISK,
-                             "there is no room for the list in %s: %s", f->cfg.dest, strerror(e));
-        else
-            get_list(l);
+        list_from(l, (size_t)ev->list_size);
     }
 }
 
@@ -231,6 +239,36 @@ static void on_roots(share_link *l)
     share_fetch_on_roots(f);
 }
 
+/* ---- losing files ---- */
+
+/* What nobody can give any more is given up: the person is told, and its part is dropped. */
+static void lose_files(kith_share_fetch *f)
+{
+    kith_share_block *b = NULL;
+    size_t e;
+    while (f->plan && !share_fetch_failed(f) && kith_share_plan_lost(f->plan, &e)) {
+        uint32_t first = f->manifest.places[e].leaf;
+        uint64_t size = kith_manifest_entry(&f->manifest, e).size;
+        kith_share_plan_settle(f->plan, first, first + (uint32_t)kith_manifest_leaves_of(size));
+        if (!b)
+            b = kith_share_block_new(kith_host_env());
+        if (!b) {
+            share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
+            return;
+        }
+        b->items[b->count++] = (kith_share_item){.entry = e, .leaf = first, .code = f->refusal};
+        if (b->count == KITH_SHARE_BLOCK_ITEMS) {
+            kith_list_push(&f->blocks, &b->link);
+            b = NULL;
+        }
+        share_fetch_tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_FILE_LOST,
+                                                     .entry = e,
+                                                     .text = kith_share_code_text(f->refusal)});
+    }
+    if (b)
+        kith_list_push(&f->blocks, &b->link);
+}
+
 /* ---- losing a source ---- */
 
 static void over(share_link *l)
@@ -251,15 +289,15 @@ static void over(share_link *l)
         return;
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) { /* another one goes on with it */
         share_link *o = &f->links[i];
-        if (o->state == LINK_OFFERED && had_list &&
-            kith_share_table_open(&f->list, f->cfg.dest, list_len) == 0) {
-            get_list(o);
+        if (o->state == LINK_OFFERED && had_list) {
+            list_from(o, list_len);
             break;
         }
         if (o->state == LINK_JOINED)
             get_roots(o);
         wake(o);
     }
+    lose_files(f);
     share_links_ask(f);
 }
 
@@ -330,23 +368,6 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
 
 /* ---- content ---- */
 
-/* A file that this source cannot give: another one may. */
-static void on_refused(share_link *l, kith_share_item *it)
-{
-    kith_share_fetch *f = l->fetch;
-    if (!kith_share_plan_refused(f->plan, l->source, it->request, (uint32_t)it->leaf))
-        return;
-    uint32_t first = f->manifest.places[it->entry].leaf;
-    uint64_t size = kith_manifest_entry(&f->manifest, it->entry).size;
-    uint32_t end = first + (uint32_t)kith_manifest_leaves_of(size);
-    bool known = !kith_leaves_next(kith_share_plan_missing(f->plan), true, first, end, &(kith_leaf_range){0});
-    kith_share_plan_settle(f->plan, first, end);
-    if (!known)
-        share_fetch_tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_FILE_LOST,
-                                                     .entry = it->entry,
-                                                     .text = kith_share_code_text(it->code)});
-}
-
 /* Takes note of what came; what is here already is left out. */
 static void on_block(share_link *l, kith_share_block *b)
 {
@@ -363,9 +384,9 @@ static void on_block(share_link *l, kith_share_block *b)
         kith_share_item *it = &b->items[i];
         bool keep = true;
         if (it->code) {
-            on_refused(l, it);
-            keep = !kith_leaves_has(kith_share_plan_missing(f->plan), (uint32_t)it->leaf,
-                                    (uint32_t)it->leaf + 1);
+            kith_share_plan_refused(f->plan, l->source, it->request, (uint32_t)it->leaf);
+            f->refusal = it->code;
+            keep = false; /* another source may have it, and lose_files says when none has */
         } else {
             keep = kith_share_plan_got(f->plan, now, l->source, it->request, (uint32_t)it->leaf, it->len);
             f->progress.verified += keep ? it->len : 0;
@@ -381,15 +402,17 @@ static void on_block(share_link *l, kith_share_block *b)
         share_link_stored(f, b);
     else
         kith_list_push(&f->blocks, &b->link);
+    lose_files(f);
     if (kith_share_plan_missing(f->plan)->total == 0)
         f->conduct = KITH_CONDUCT_VERIFIED;
 }
 
 void share_link_stored(kith_share_fetch *f, kith_share_block *b)
 {
-    share_link *l = b->owner;
-    l->lent--;
-    if (l->rx)
+    share_link *l = b->owner; /* NULL: it says what is lost */
+    if (l)
+        l->lent--;
+    if (l && l->rx)
         kith_share_rx_stored(l->rx, kith_host_now(f->cfg.host), b);
     else
         kith_share_block_free(b);
@@ -453,6 +476,7 @@ static void rx_event(share_link *l, const kith_share_rx_event *ev)
         on_roots(l);
         break;
     case KITH_SHARE_RX_PAUSED:
+        l->paused = ev->on;
         if (l->source >= 0)
             kith_share_plan_pause(f->plan, l->source, ev->on);
         share_fetch_tell(

@@ -175,6 +175,20 @@ two_sharers_of_the_same_share_the_work() {
     exits 0 && said "same peer"
 }
 
+a_file_that_the_last_sharer_cannot_give_is_lost() {
+    mkdir -p one/src; filler 30000000 >one/src/a; filler 2000000 >one/src/f; cp -a one two
+    (cd one && share_start lost1 src && echo "$share_pid" >pid) || return 1
+    (cd two && share_start lost2 src --limit 64K/ && echo "$share_pid" >pid) || return 1
+    echo more >>one/src/f
+    KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$(head -n 1 "$work/lost1.ticket")" \
+        --also "$(head -n 1 "$work/lost2.ticket")" -o out -y --json >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 20 grep -qF '"bytes":30000000' "$work/get.out" || { cat "$work/get.out"; return 1; }
+    kill -9 "$(cat two/pid)"
+    wait $pid; code=$?
+    exits 13 && cmp one/src/a out/src/a && [ ! -e out/src/f ]
+}
+
 a_part_of_a_share_can_be_fetched() {
     mkdir -p src/a/b src/c; echo 1 >src/a/one.txt; echo 2 >src/a/b/two.pdf; echo 3 >src/c/three.pdf; echo 4 >src/four.raw
     share_start selected src || return 1

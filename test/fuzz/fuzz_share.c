@@ -59,9 +59,13 @@ static void shown(both *w, const kith_share_block *b)
         const uint8_t *want = the_share.content[it->entry] + it->offset;
         if (it->code) {
             assert(it->len == 0);
-            if (kith_share_plan_refused(w->plan, w->number, it->request, (uint32_t)it->leaf)) {
-                uint32_t first = w->manifest.places[it->entry].leaf;
-                kith_share_plan_settle(w->plan, first, first + (uint32_t)kith_manifest_leaves_of(e->size));
+            size_t lost;
+            kith_share_plan_refused(w->plan, w->number, it->request, (uint32_t)it->leaf);
+            while (kith_share_plan_lost(w->plan, &lost) && !kith_share_plan_err(w->plan)) {
+                uint32_t first = w->manifest.places[lost].leaf;
+                kith_share_plan_settle(
+                    w->plan, first,
+                    first + (uint32_t)kith_manifest_leaves_of(the_share.entries[lost].size));
             }
             continue;
         }

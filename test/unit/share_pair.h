@@ -133,8 +133,11 @@ static inline void rx_ask(pair *p)
 static inline void rx_refused(pair *p, const kith_share_item *it)
 {
     uint32_t first = p->manifest.places[it->entry].leaf;
+    size_t lost = 0;
     p->lost[it->entry] = it->code;
-    assert_true(kith_share_plan_refused(p->plan, p->source, it->request, (uint32_t)it->leaf));
+    kith_share_plan_refused(p->plan, p->source, it->request, (uint32_t)it->leaf);
+    assert_true(kith_share_plan_lost(p->plan, &lost));
+    assert_int_equal(lost, it->entry);
     kith_share_plan_settle(
         p->plan, first,
         first + (uint32_t)kith_manifest_leaves_of(kith_manifest_entry(&p->manifest, it->entry).size));

@@ -342,14 +342,38 @@ static void what_a_source_refuses_is_asked_of_others_or_lost(void **state)
     link_of *a = join(n, 0, 10000000, KITH_MS(10), false), *b = join(n, 1, 10000000, KITH_MS(10), false);
     kith_leaf_range r[KITH_SHARE_RANGES];
     assert_true(kith_share_plan_next(n->plan, n->now, a->source, 1, r) > 0);
-    assert_false(kith_share_plan_refused(n->plan, a->source, 1, 0)); /* b may have it */
+    size_t lost = 9;
+    assert_false(kith_share_plan_lost(n->plan, &lost));
+    kith_share_plan_refused(n->plan, a->source, 1, 0);
+    assert_false(kith_share_plan_lost(n->plan, &lost)); /* b may have it */
     kith_share_plan_check(n->plan);
     assert_int_equal(kith_share_plan_next(n->plan, n->now, a->source, 2, r), 0);
     assert_int_equal(kith_share_plan_next(n->plan, n->now, b->source, 1, r), 1);
     assert_int_equal(r[0].first, 0);
-    assert_true(kith_share_plan_refused(n->plan, b->source, 1, r[0].first));
+    kith_share_plan_refused(n->plan, b->source, 1, r[0].first);
+    assert_true(kith_share_plan_lost(n->plan, &lost));
+    assert_int_equal(lost, 0);
     kith_share_plan_settle(n->plan, 0, 10);
+    assert_false(kith_share_plan_lost(n->plan, &lost));
     assert_int_equal(kith_share_plan_missing(n->plan)->total, 0);
+    net_free(n);
+}
+
+static void what_the_last_one_refused_is_lost_when_the_others_leave(void **state)
+{
+    (void)state;
+    net *n = net_new(10, false);
+    link_of *a = join(n, 0, 10000000, KITH_MS(10), false), *b = join(n, 1, 10000000, KITH_MS(10), false);
+    kith_leaf_range r[KITH_SHARE_RANGES];
+    size_t lost = 9;
+    assert_true(kith_share_plan_next(n->plan, n->now, a->source, 1, r) > 0);
+    kith_share_plan_refused(n->plan, a->source, 1, 0);
+    kith_share_plan_leave(n->plan, b->source);
+    assert_true(kith_share_plan_lost(n->plan, &lost));
+    assert_int_equal(lost, 0);
+    kith_share_plan_leave(n->plan, a->source);
+    assert_false(kith_share_plan_lost(n->plan, &lost)); /* with nobody there, nobody can say */
+    kith_share_plan_check(n->plan);
     net_free(n);
 }
 
@@ -400,6 +424,7 @@ int main(void)
         cmocka_unit_test(partial_sources_are_asked_for_what_they_have),
         cmocka_unit_test(nothing_is_asked_for_above_the_limit),
         cmocka_unit_test(what_a_source_refuses_is_asked_of_others_or_lost),
+        cmocka_unit_test(what_the_last_one_refused_is_lost_when_the_others_leave),
         cmocka_unit_test(there_is_a_cap_on_sources),
         cmocka_unit_test(any_allocation_may_fail),
     };
