@@ -36,7 +36,7 @@ typedef struct share_link {
     uint64_t next_id; /* of requests */
     bool brings_roots;
     bool paused; /* by its person, perhaps before it is in the plan */
-    bool done; /* has our receipt */
+    bool done;   /* has our receipt */
 } share_link;
 
 enum job_kind { JOB_NONE, JOB_SURVEY, JOB_BEGIN, JOB_WRITE, JOB_FINISH, JOB_CLEAN };
@@ -52,10 +52,10 @@ struct kith_share_fetch {
     /* the list: its own, so that it outlives the links */
     uint8_t list_root[KITH_BLAKE3_LEN];
     kith_share_table list, roots;
-    kith_manifest manifest; /* count 0: not here yet */
-    size_t roots_have;      /* what has come of roots */
-    kith_share_view view;   /* known: what is trusted of them */
-    kith_share_plan *plan;  /* after accept */
+    kith_manifest manifest;  /* count 0: not here yet */
+    size_t roots_have;       /* what has come of roots */
+    kith_share_view view;    /* known: what is trusted of them */
+    kith_share_plan *plan;   /* after accept */
     kith_share_code refusal; /* why a file could not be had, the last time */
     kith_share_dir *dir;
     kith_share_dir *closing; /* dir, once it is of no more use: the worker's */

@@ -795,6 +795,7 @@ static void noise_events(kith_conn *c, kith_time now)
                 ask_key(c, ev.data);
             break;
         case KITH_NOISE_WORK:
+            c->deadline = kith_time_after(now, c->node->cfg.handshake_timeout);
             c->working = c->noise;
             c->cost += COST_HANDSHAKE;
             c->rtt = now - c->asked_at; /* a first guess, with what the peer had to compute */
@@ -832,8 +833,10 @@ void kith_conn_worked_(kith_conn *c, kith_time now)
         kith_conn_free_(c);
         return;
     }
-    if (c->noise == n)
+    if (c->noise == n) {
+        c->deadline = kith_time_after(now, c->node->cfg.handshake_timeout);
         noise_events(c, now);
+    }
     kith_conn_pump_(c, now);
 }
 

@@ -83,7 +83,8 @@ typedef struct kith_node_config {
     kith_qkd_policy qkd;
     bool no_early_muxer; /* always negotiate the muxer by multistream-select */
     kith_limits limits;
-    kith_time handshake_timeout; /* accept to OPEN; default 10 s */
+    kith_time
+        handshake_timeout; /* accept to OPEN; anew with each message of Noise and the work on it, which SLH-DSA makes long; 10 s */
     kith_time dial_timeout;      /* one address, to connected; default 5 s */
     kith_time negotiate_timeout; /* a stream's protocol negotiation; default 10 s */
     kith_time

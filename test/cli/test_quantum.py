@@ -3,7 +3,6 @@
 """kith quantum: what it says at each level and with each kind of signature, and whether the wire agrees: between two network
 namespaces, with the packets in between captured and compared with the tables of docs/protocols/pq-identity.md."""
 import contextlib
-import itertools
 import os
 import pathlib
 import re
@@ -19,6 +18,7 @@ from kith_cli import Up, homes, kith, run, skip_one
 
 DOC = pathlib.Path(__file__).parents[2] / "docs/protocols/pq-identity.md"
 ALGS = ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "SLH-DSA-SHA2-128s", "SLH-DSA-SHA2-128f"]
+COMBINED = [(1, "ML-DSA-65")] + [(3, alg) for alg in ALGS] + [(5, "ML-DSA-65")]
 CHANNEL = {1: "/kith/noise-mlkem512-hfs/1", 3: "/kith/noise-mlkem768-hfs/1", 5: "/kith/noise-mlkem1024-hfs/1"}
 KEM = {1: ("ML-KEM-512", 800, 768), 3: ("ML-KEM-768", 1184, 1088), 5: ("ML-KEM-1024", 1568, 1568)}
 RESUME = {n: i.replace("-hfs/", "-hfs-resume/") for n, i in CHANNEL.items()}
@@ -53,7 +53,7 @@ def identity(home, alg):
 
 
 def facts_agree_on_both_sides_at_every_level_and_with_every_signature():
-    for level, alg in itertools.product((1, 3, 5), ALGS):
+    for level, alg in COMBINED:
         with homes("a", "b") as (a, b):
             listener, dialer = identity(a, alg), identity(b, "ML-DSA-65")
             with Up(a, "--level", level) as up:
@@ -235,7 +235,7 @@ def the_wire_has_the_sizes_of_the_document():
         except subprocess.CalledProcessError:
             Wire().__exit__()
             skip_one("network namespaces cannot be made here")
-        for level, alg in itertools.product((1, 3, 5), ALGS):
+        for level, alg in COMBINED:
             with homes("a", "b") as (a, b):
                 identity(a, alg), identity(b, alg)
                 captured(wire, a, b, level, alg)

@@ -64,8 +64,7 @@ static void shown(both *w, const kith_share_block *b)
             while (kith_share_plan_lost(w->plan, &lost) && !kith_share_plan_err(w->plan)) {
                 uint32_t first = w->manifest.places[lost].leaf;
                 kith_share_plan_settle(
-                    w->plan, first,
-                    first + (uint32_t)kith_manifest_leaves_of(the_share.entries[lost].size));
+                    w->plan, first, first + (uint32_t)kith_manifest_leaves_of(the_share.entries[lost].size));
             }
             continue;
         }
