@@ -77,7 +77,7 @@ static size_t slots_of(kith_share_msg *m, uint64_t *code, slot out[FIELDS_MAX])
     }
     switch (m->kind) {
     case KITH_SHARE_HELLO:
-        NUM(m->version), DATA(m->capability), DATA(m->code_tag), FLAG(m->contact), FLAG(m->swarm);
+        NUM(m->version), DATA(m->capability), DATA(m->code_tag), FLAG(m->swarm);
         break;
     case KITH_SHARE_OFFER:
         DATA(m->root), NUM(m->list_size), FLAG(m->complete), FLAG(m->partial), DATA(m->share_id),
@@ -171,7 +171,7 @@ static bool limits_ok(const kith_share_msg *m)
     switch (m->kind) {
     case KITH_SHARE_HELLO:
         return m->capability.len <= KITH_SHARE_TOKEN_MAX && m->code_tag.len <= KITH_SHARE_CODE_TAG_MAX &&
-               (m->capability.len > 0) + (m->code_tag.len > 0) + m->contact == 1;
+               (m->capability.len > 0) + (m->code_tag.len > 0) == 1;
     case KITH_SHARE_OFFER:
         return m->root.len == KITH_BLAKE3_LEN &&
                (m->share_id.len == 0 || (m->share_id.len == KITH_BLAKE3_LEN && m->complete)) &&

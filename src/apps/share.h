@@ -101,9 +101,8 @@ typedef struct kith_share_msg {
     kith_share_kind kind;
     uint64_t body;         /* raw bytes after the head */
     uint64_t version;      /* HELLO */
-    kith_bytes capability; /* HELLO: one of these three */
+    kith_bytes capability; /* HELLO: one of these two */
     kith_bytes code_tag;
-    bool contact;
     bool swarm;          /* HELLO: this receiver gives to others what it has */
     kith_bytes root;     /* OFFER: the list's */
     kith_bytes share_id; /* OFFER: empty: not yet known */

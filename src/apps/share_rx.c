@@ -34,7 +34,8 @@ struct kith_share_rx {
     uint64_t skip; /* bytes of a body that is not for us */
     kith_buf out;
     bool with_code; /* the hello named a code: PAKE messages are due */
-    bool proved;    /* and the sharer has the code: nothing is taken of it before */
+    bool asked;     /* we have said the first */
+    bool proved;    /* and the third: the sharer has the code. Nothing is taken of it before */
 
     /* what is offered */
     uint8_t list_root[KITH_BLAKE3_LEN], share_id[KITH_BLAKE3_LEN];
@@ -78,7 +79,7 @@ struct kith_share_rx {
         said_error; /* our FIN follows, and the stream is reset only if the peer does not answer with its own */
     bool ev_pake, ev_wait, ev_offer, ev_list, ev_roots, ev_have, ev_peers, ev_paused, ev_done, ev_failed;
     kith_buf data; /* of ev_pake or ev_peers */
-    uint64_t step, wait_done, wait_total;
+    uint64_t wait_done, wait_total;
     uint64_t ended[KITH_SHARE_REQUESTS];
     size_t ended_count;
     kith_err err;
@@ -110,7 +111,6 @@ kith_share_rx *kith_share_rx_new(const kith_share_rx_config *cfg, kith_time now)
                .version = KITH_SHARE_VERSION,
                .capability = cfg->capability,
                .code_tag = cfg->code_tag,
-               .contact = cfg->contact,
                .swarm = cfg->swarm,
            });
     if (x->state != ENDING)
@@ -487,10 +487,9 @@ static bool keep(kith_share_rx *x, kith_bytes data)
 
 static void on_pake(kith_share_rx *x, const kith_share_msg *m)
 {
-    if (x->state != ASKING || !x->with_code || x->ev_pake) {
+    if (x->state != ASKING || !x->asked || x->proved || x->ev_pake || m->step != 2) {
         breach(x, "a message out of turn");
     } else if (keep(x, m->data)) {
-        x->step = m->step;
         x->ev_pake = true;
     }
 }
@@ -699,7 +698,6 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
 {
     *ev = (kith_share_rx_event){.kind = KITH_SHARE_RX_FAILED};
     if (next_flag(&x->ev_pake, ev, KITH_SHARE_RX_PAKE)) {
-        ev->step = x->step;
         ev->data = kith_buf_view(&x->data);
         return true;
     }
@@ -752,11 +750,13 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
     return true;
 }
 
-void kith_share_rx_pake(kith_share_rx *x, uint64_t step, kith_bytes data)
+void kith_share_rx_pake(kith_share_rx *x, kith_bytes data)
 {
-    x->proved |= step == 3;
-    if (x->state == ASKING)
-        say(x, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = step, .data = data});
+    if (x->state != ASKING)
+        return;
+    x->proved = x->asked;
+    x->asked = true;
+    say(x, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = x->proved ? 3 : 1, .data = data});
 }
 
 void kith_share_rx_get_list(kith_share_rx *x, kith_time now, uint8_t *into)

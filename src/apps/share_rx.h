@@ -20,9 +20,8 @@
 
 typedef struct kith_share_rx_config {
     kith_env env;
-    kith_bytes capability; /* one of these three; views are copied, and wiped once they are said */
+    kith_bytes capability; /* one of these two; views are copied, and wiped once they are said */
     kith_bytes code_tag;
-    bool contact;
     bool swarm; /* we give to others what we have */
 } kith_share_rx_config;
 
@@ -40,7 +39,7 @@ typedef struct kith_share_view {
 typedef struct kith_share_rx kith_share_rx;
 
 typedef enum kith_share_rx_event_kind {
-    KITH_SHARE_RX_PAKE,  /* step, data */
+    KITH_SHARE_RX_PAKE,  /* data: the answer to our first */
     KITH_SHARE_RX_WAIT,  /* the sharer is still walking or hashing: done, total */
     KITH_SHARE_RX_OFFER, /* answer with get_list, with use if the list is here already, or with stop */
     KITH_SHARE_RX_LIST, /* the list is where get_list wanted it and has the offered root: parse it, then use or stop */
@@ -56,7 +55,6 @@ typedef enum kith_share_rx_event_kind {
 
 typedef struct kith_share_rx_event {
     kith_share_rx_event_kind kind;
-    uint64_t step;        /* PAKE */
     kith_bytes data;      /* PAKE, PEERS; views in events are valid until the next call */
     uint64_t done, total; /* WAIT */
     kith_bytes root;      /* OFFER: the list's */
@@ -81,8 +79,8 @@ extern const kith_stream_ops kith_share_rx_ops;
 
 bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev);
 
-/* Says a PAKE message, before OFFER. The third says that the sharer has proved to have the code: no offer is taken before it. */
-void kith_share_rx_pake(kith_share_rx *x, uint64_t step, kith_bytes data);
+/* Says our first PAKE message, and then, when the answer proves that the sharer has the code, our confirmation: no offer is taken before it. */
+void kith_share_rx_pake(kith_share_rx *x, kith_bytes data);
 /* In answer to OFFER: fetches the list; into has room for list_size bytes and is borrowed until LIST or the end. */
 void kith_share_rx_get_list(kith_share_rx *x, kith_time now, uint8_t *into);
 /* In answer to OFFER or LIST: this is the list that is offered, which must be the same. Borrowed for the machine's life. */

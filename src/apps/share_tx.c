@@ -34,8 +34,8 @@ struct kith_share_tx {
     kith_share_reader reader;
     uint64_t skip;  /* bytes of a body that is not for us */
     kith_buf token; /* of the hello, or of a PAKE message, or peers: for the event that is to be shown */
-    bool token_is_code, contact, swarm;
-    uint64_t step;
+    bool token_is_code, swarm;
+    bool answered; /* its first PAKE message */
 
     /* what was asked for and is not sent in full: a ring; request_plan of them are planned in full */
     request requests[KITH_SHARE_REQUESTS];
@@ -65,8 +65,6 @@ struct kith_share_tx {
     kith_tree_prover prover;
     bool skipping; /* the rest of the current range cannot be had */
     bool paused, paused_by_peer;
-    bool limited;
-    int64_t allowance; /* bytes */
     uint8_t head[KITH_SHARE_HEAD_MAX + 2];
     size_t head_len, head_at;
     kith_bytes data; /* in the first block, or in the source */
@@ -273,7 +271,6 @@ static void on_hello(kith_share_tx *x, const kith_share_msg *m)
         return;
     }
     x->token_is_code = m->code_tag.len > 0;
-    x->contact = m->contact;
     x->swarm = m->swarm;
     if (!keep(x, x->token_is_code ? m->code_tag : m->capability))
         return;
@@ -356,14 +353,14 @@ static void on_get_roots(kith_share_tx *x, const kith_share_msg *m)
 
 static void on_pake(kith_share_tx *x, const kith_share_msg *m)
 {
-    if (x->state != ASKED || !x->token_is_code || x->ev_pake || m->data.len > sizeof x->pake) {
+    if (x->state != ASKED || !x->token_is_code || x->ev_pake || m->step != (x->answered ? 3 : 1) ||
+        m->data.len > sizeof x->pake) {
         breach(x, "a message out of turn");
         return;
     }
     memcpy(x->pake, m->data.p,
            m->data.len); /* the first may come with the hello, which nobody has looked at yet */
     x->pake_len = m->data.len;
-    x->step = m->step;
     x->ev_pake = true;
 }
 
@@ -515,7 +512,6 @@ static void begin_item(kith_share_tx *x, const kith_share_block *b, const kith_s
         if (!it->zeros) {
             msg.body = it->len;
             x->data = kith_bytes_of(b->buf + it->at, it->len);
-            x->allowance -= it->len;
         }
         x->sent_bytes += it->len;
         x->sent_files += to == kith_manifest_entry(x->source->manifest, it->entry).size;
@@ -557,7 +553,7 @@ static bool next_answer(kith_share_tx *x)
         }
         if (!b || !b->ready)
             return false;
-        if (!q->cancelled && (x->paused || x->paused_by_peer || (x->limited && x->allowance <= 0)))
+        if (!q->cancelled && (x->paused || x->paused_by_peer))
             return false;
         const kith_share_item *it = &b->items[b->next++];
         q->sent++;
@@ -733,7 +729,7 @@ static kith_time stall_deadline(const kith_share_tx *x)
     case HELLO:
         return x->last_at + KITH_SHARE_HELLO_TIMEOUT;
     case SERVING:
-        if (reading(x) || x->paused || x->paused_by_peer || (x->limited && x->allowance <= 0))
+        if (reading(x) || x->paused || x->paused_by_peer)
             return KITH_NEVER;
         return x->last_at + (x->block_count > 0 ? KITH_SHARE_STALL_TIMEOUT : KITH_SHARE_IDLE_TIMEOUT);
     case ASKED:
@@ -814,14 +810,12 @@ bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev)
         x->ev_asked = false;
         ev->kind = KITH_SHARE_TX_ASKED;
         *(x->token_is_code ? &ev->code_tag : &ev->capability) = kith_buf_view(&x->token);
-        ev->contact = x->contact;
         ev->swarm = x->swarm;
         return true;
     }
     if (x->ev_pake) {
         x->ev_pake = false;
         ev->kind = KITH_SHARE_TX_PAKE;
-        ev->step = x->step;
         ev->data = kith_bytes_of(x->pake, x->pake_len);
         return true;
     }
@@ -871,13 +865,14 @@ void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_sourc
     x->last_at = x->said_at = now;
 }
 
-void kith_share_tx_pake(kith_share_tx *x, uint64_t step, kith_bytes data)
+void kith_share_tx_pake(kith_share_tx *x, kith_bytes data)
 {
     uint8_t buf[KITH_SHARE_HEAD_MAX + 2];
     if (x->state != ASKED)
         return;
+    x->answered = true;
     kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
-    kith_share_msg_put(&w, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = step, .data = data});
+    kith_share_msg_put(&w, &(kith_share_msg){.kind = KITH_SHARE_PAKE, .step = 2, .data = data});
     assert(!w.bad);
     if (kith_buf_put(&x->out, &x->env, kith_wr_bytes(&w)))
         no_memory(x);
@@ -904,17 +899,6 @@ void kith_share_tx_pause(kith_share_tx *x, kith_time now, bool on)
     x->paused = on;
     x->paused_due = !x->paused_due; /* twice is as if never */
     x->last_at = now;
-}
-
-void kith_share_tx_allow(kith_share_tx *x, uint64_t bytes, uint64_t most)
-{
-    if (!x->limited)
-        x->allowance = 0;
-    x->limited = most > 0;
-    most = most < INT64_MAX / 2 ? most : INT64_MAX / 2;
-    if (bytes > most)
-        bytes = most;
-    x->allowance = x->allowance > (int64_t)(most - bytes) ? (int64_t)most : x->allowance + (int64_t)bytes;
 }
 
 void kith_share_tx_peers(kith_share_tx *x, kith_bytes peers)

@@ -41,7 +41,7 @@ typedef struct kith_share_tx kith_share_tx;
 
 typedef enum kith_share_tx_event_kind {
     KITH_SHARE_TX_ASKED, /* the receiver said hello: answer with admit or stop; with a code tag, after the PAKE */
-    KITH_SHARE_TX_PAKE,    /* step, data */
+    KITH_SHARE_TX_PAKE,    /* data: its first message, and after our answer its confirmation */
     KITH_SHARE_TX_READ,    /* fill block and give it back */
     KITH_SHARE_TX_PAUSED,  /* the receiver wants nothing more for now, or (on false) again */
     KITH_SHARE_TX_PEERS,   /* data: of whom it knows; for kith_share_peers_next */
@@ -51,12 +51,10 @@ typedef enum kith_share_tx_event_kind {
 
 typedef struct kith_share_tx_event {
     kith_share_tx_event_kind kind;
-    kith_bytes capability; /* ASKED: one of the three. Views are valid until the next call */
+    kith_bytes capability; /* ASKED: one of the two. Views are valid until the next call */
     kith_bytes code_tag;
-    bool contact;
     bool swarm;              /* ASKED */
     bool on;                 /* PAUSED */
-    uint64_t step;           /* PAKE */
     kith_bytes data;         /* PAKE, PEERS */
     kith_share_block *block; /* READ: lent to the owner. Its items say what belongs where */
     uint64_t files, bytes;
@@ -72,16 +70,14 @@ bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev);
 
 /* In answer to ASKED, when the receiver may have this. source is borrowed for the machine's life. */
 void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_source *source);
-/* Says a PAKE message, after ASKED with a code tag and before admit. data is copied. */
-void kith_share_tx_pake(kith_share_tx *x, uint64_t step, kith_bytes data);
+/* Answers the receiver's first PAKE message. data is copied. */
+void kith_share_tx_pake(kith_share_tx *x, kith_bytes data);
 /* The source has changed. */
 void kith_share_tx_update(kith_share_tx *x, kith_time now);
 /* Ends the transfer with a code that the receiver is told, after the frame that is under way. No FAILED follows. */
 void kith_share_tx_stop(kith_share_tx *x, kith_share_code code);
 /* Our person pauses, or goes on. */
 void kith_share_tx_pause(kith_share_tx *x, kith_time now, bool on);
-/* From the first call on no content goes out but what is allowed: adds bytes, up to `most` that are not yet used. most 0: no limit again. */
-void kith_share_tx_allow(kith_share_tx *x, uint64_t bytes, uint64_t most);
 /* Tells the receiver of others who have some of the share: peers as kith_share_peers_put writes them, copied; at most 3 KiB. One at a time: a
  * newer list takes the place of one that is not yet sent. */
 void kith_share_tx_peers(kith_share_tx *x, kith_bytes peers);

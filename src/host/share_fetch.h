@@ -69,9 +69,8 @@ typedef struct kith_fetch_code {
 
 typedef struct kith_share_fetch_config {
     kith_host *host;
-    const kith_ticket *ticket;   /* copied; with a code or a contact its capability is empty */
+    const kith_ticket *ticket;   /* copied; with a code its capability is empty */
     const kith_fetch_code *code; /* copied; NULL: none */
-    bool contact;                /* the sharer admits us for who we are */
     const char *dest;            /* folder; borrowed until the end */
     kith_share_clash clash;
     bool ask; /* whatever clashes under KITH_SHARE_CLASH_FAIL is a question, CLASHES, and no failure */

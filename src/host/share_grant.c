@@ -54,14 +54,6 @@ kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag
     return n;
 }
 
-kith_share_grant *kith_share_grants_contact(kith_share_grants *g, const kith_peer_id *peer)
-{
-    kith_share_grant *n = add(g, KITH_GRANT_CONTACT);
-    if (n)
-        n->peer = *peer;
-    return n;
-}
-
 kith_share_grant *kith_share_grants_find(kith_share_grants *g, kith_bytes capability,
                                          const uint8_t key[KITH_ED25519_PUB_LEN])
 {
@@ -83,16 +75,6 @@ kith_share_grant *kith_share_grants_find_code(kith_share_grants *g, kith_bytes t
     for (size_t i = 0; i < g->count; i++) {
         kith_share_grant *n = &g->list[i];
         if (n->kind == KITH_GRANT_CODE && kith_bytes_eq(tag, kith_bytes_of(n->code_tag, sizeof n->code_tag)))
-            return n;
-    }
-    return NULL;
-}
-
-kith_share_grant *kith_share_grants_find_contact(kith_share_grants *g, const kith_peer_id *peer)
-{
-    for (size_t i = 0; i < g->count; i++) {
-        kith_share_grant *n = &g->list[i];
-        if (n->kind == KITH_GRANT_CONTACT && kith_peer_id_eq(&n->peer, peer))
             return n;
     }
     return NULL;

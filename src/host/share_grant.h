@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Whom a share admits: holders of its capabilities, of its code, and peers that were named. Each way in is a grant, which counts. */
+/* Whom a share admits: holders of its capabilities and of its code. Each way in is a grant, which counts. */
 #ifndef KITH_HOST_SHARE_GRANT_H
 #define KITH_HOST_SHARE_GRANT_H
 
@@ -7,12 +7,11 @@
 #include "apps/share_pake.h"
 #include "apps/share_ticket.h"
 
-#define KITH_SHARE_GRANTS_MAX 64 /* capabilities that were given out, the code, and contacts, of one share */
+#define KITH_SHARE_GRANTS_MAX 64 /* capabilities that were given out, and the code, of one share */
 
 typedef enum kith_share_grant_kind {
     KITH_GRANT_CAPABILITY,
     KITH_GRANT_CODE,
-    KITH_GRANT_CONTACT,
 } kith_share_grant_kind;
 
 typedef struct kith_share_grant {
@@ -21,7 +20,6 @@ typedef struct kith_share_grant {
     uint64_t not_after; /* seconds since 1970; 0: never ends */
     uint64_t done, active;
     uint8_t nonce[KITH_CAPABILITY_NONCE_LEN]; /* CAPABILITY */
-    kith_peer_id peer;                        /* CONTACT */
     uint8_t code_tag[KITH_PAKE_TAG_LEN];      /* CODE */
     uint8_t secret[KITH_PAKE_SECRET_LEN];
     kith_code_guard guard;
@@ -39,16 +37,14 @@ void kith_share_grants_fini(kith_share_grants *g); /* wipes */
 /* Gives out a capability, written to w. c: its limits and id; tag and nonce are set here. KITH_ELIMIT, KITH_ESPACE. */
 KITH_CHECK kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer,
                                             kith_capability *c, kith_wr *w);
-/* Has a code admit, or a peer. NULL: too many. */
+/* Has a code admit. NULL: too many. */
 kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag[KITH_PAKE_TAG_LEN],
                                          const uint8_t secret[KITH_PAKE_SECRET_LEN]);
-kith_share_grant *kith_share_grants_contact(kith_share_grants *g, const kith_peer_id *peer);
 
 /* The grant that a capability stands for. NULL: none of this share's. key: the sharer's. */
 kith_share_grant *kith_share_grants_find(kith_share_grants *g, kith_bytes capability,
                                          const uint8_t key[KITH_ED25519_PUB_LEN]);
 kith_share_grant *kith_share_grants_find_code(kith_share_grants *g, kith_bytes tag);
-kith_share_grant *kith_share_grants_find_contact(kith_share_grants *g, const kith_peer_id *peer);
 /* Whether it may be used once more; KITH_SHARE_NONE: yes. */
 kith_share_code kith_share_grant_refusal(const kith_share_grant *g, uint64_t now_s);
 

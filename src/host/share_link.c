@@ -434,7 +434,7 @@ static kith_err pake_begin(share_link *l)
     l->pake = kith_pake_ask(kith_host_env(), &bond, f->code.secret, first);
     if (!l->pake)
         return KITH_ENOMEM;
-    kith_share_rx_pake(l->rx, 1, kith_bytes_of(first, sizeof first));
+    kith_share_rx_pake(l->rx, kith_bytes_of(first, sizeof first));
     return KITH_OK;
 }
 
@@ -443,7 +443,7 @@ static void on_pake(share_link *l, const kith_share_rx_event *ev)
     uint8_t confirm[KITH_PAKE_CONFIRM_LEN];
     kith_err err = l->pake ? kith_pake_confirm(l->pake, ev->data, confirm) : KITH_EPROTO;
     if (!err)
-        kith_share_rx_pake(l->rx, 3, kith_bytes_of(confirm, sizeof confirm));
+        kith_share_rx_pake(l->rx, kith_bytes_of(confirm, sizeof confirm));
     else if (err == KITH_EAUTH)
         drop(
             l, KITH_FETCH_WRONG_CODE, KITH_SHARE_STOPPED, KITH_CONDUCTS,
@@ -535,7 +535,6 @@ static kith_share_rx *new_machine(const share_link *l)
         .env = *kith_host_env(),
         .capability = kith_bytes_of(l->capability, l->capability_len),
         .code_tag = kith_bytes_of(f->code.tag, f->cfg.code ? sizeof f->code.tag : 0),
-        .contact = f->cfg.contact,
     };
     return kith_share_rx_new(&cfg, kith_host_now(f->cfg.host));
 }

@@ -11,7 +11,6 @@
 #include "crypto/crypto.h"
 #include "host/share_scan.h"
 
-#define LIMIT_TICK_MS 50
 #define TRIM_EVERY 64 /* turns */
 
 struct kith_shared {
@@ -21,7 +20,6 @@ struct kith_shared {
     kith_share_grants grants;
     kith_share_source source; /* what the sessions see; the loop's thread only */
     uint64_t done;            /* times it was fetched */
-    uint64_t limit;           /* bytes per second; 0: none */
     bool paused, stopped, failed;
     kith_share_scan *scan;
     bool hashed;
@@ -53,10 +51,8 @@ struct kith_share_serve {
     kith_sink sink; /* of streams that have no session yet */
     kith_list sessions, shares;
     uint64_t ids;
-    size_t count, share_count;
-    bool serving, stopped;
-    uint64_t limit;    /* bytes per second; 0: none */
-    uv_timer_t *timer; /* closed by stop; frees itself */
+    size_t share_count;
+    bool stopped;
 };
 
 static void tell(kith_share_serve *v, kith_share_serve_event ev)
@@ -133,12 +129,13 @@ static void read_block(session *s, kith_share_block *b)
 
 /* ---- who is admitted ---- */
 
-static uint64_t active_of(const kith_shared *sh)
+/* Transfers that were admitted, of a share, or (NULL) of all. */
+static uint64_t active_of(const kith_share_serve *v, const kith_shared *sh)
 {
     uint64_t n = 0;
-    KITH_EACH (&sh->serve->sessions, k) {
+    KITH_EACH (&v->sessions, k) {
         const session *s = KITH_OF(k, session, link);
-        n += s->counted && s->pub.share == sh;
+        n += s->counted && (!sh || s->pub.share == sh);
     }
     return n;
 }
@@ -150,8 +147,8 @@ static kith_share_code refusal(const session *s)
         return KITH_SHARE_UNREADABLE;
     if (sh->cfg.times && sh->done >= sh->cfg.times)
         return KITH_SHARE_USED_UP;
-    if ((sh->cfg.times && sh->done + active_of(sh) >= sh->cfg.times) ||
-        s->serve->count > KITH_SHARE_RECEIVERS_MAX)
+    if ((sh->cfg.times && sh->done + active_of(s->serve, sh) >= sh->cfg.times) ||
+        active_of(s->serve, NULL) >= KITH_SHARE_RECEIVERS_MAX)
         return KITH_SHARE_BUSY;
     return kith_share_grant_refusal(s->grant, (uint64_t)time(NULL));
 }
@@ -171,8 +168,6 @@ static void admit(session *s)
     }
     s->counted = true;
     s->grant->active++;
-    if (v->limit || s->pub.share->limit)
-        kith_share_tx_allow(s->tx, 0, KITH_TREE_LEAF);
     kith_share_tx_admit(s->tx, kith_host_now(v->cfg.host), &s->pub.share->source);
     pause_session(s);
 }
@@ -184,9 +179,8 @@ static void asked(session *s, const kith_share_tx_event *ev)
         kith_shared *sh = KITH_OF(k, kith_shared, link);
         if (sh->stopped || s->grant)
             continue;
-        s->grant = ev->contact            ? kith_share_grants_find_contact(&sh->grants, &s->pub.peer)
-                   : ev->code_tag.len > 0 ? kith_share_grants_find_code(&sh->grants, ev->code_tag)
-                                          : kith_share_grants_find(&sh->grants, ev->capability, v->key);
+        s->grant = ev->code_tag.len > 0 ? kith_share_grants_find_code(&sh->grants, ev->code_tag)
+                                        : kith_share_grants_find(&sh->grants, ev->capability, v->key);
         if (s->grant)
             s->pub.share = sh;
     }
@@ -215,7 +209,7 @@ static void on_pake(session *s, const kith_share_tx_event *ev)
                                            ev->data, &s->pake, answer)
                         : KITH_ECLOSED;
         if (!err)
-            kith_share_tx_pake(s->tx, 2, kith_bytes_of(answer, sizeof answer));
+            kith_share_tx_pake(s->tx, kith_bytes_of(answer, sizeof answer));
     } else {
         err = kith_pake_check(s->pake, ev->data);
         kith_pake_free(s->pake);
@@ -334,7 +328,6 @@ static void on_session(void *ctx, kith_host *h, const kith_node_event *ev)
     s->counted = false;
     kith_pake_free(s->pake);
     s->pake = NULL;
-    v->count--;
     session_drop(s);
     if (sh && used_up(sh))
         tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_USED_UP, .share = sh});
@@ -360,7 +353,6 @@ static void on_new(void *ctx, kith_host *h, const kith_node_event *ev)
     kith_conn_facts_get(s->pub.conn, &f);
     s->pub.peer = f.peer;
     kith_list_push(&v->sessions, &s->link);
-    v->count++;
     kith_stream_set_user(ev->stream, &s->sink);
     on_session(s, h, ev);
 }
@@ -430,62 +422,6 @@ static void on_scan(void *ctx, kith_share_scan_kind kind, const char *text)
     }
 }
 
-/* ---- limits ---- */
-
-/* A tick's worth for each transfer of what is limited: the share's limit is parted among its own, the node's among all. */
-static uint64_t part(uint64_t limit, uint64_t of)
-{
-    return limit > 0 && of > 0 ? limit / of + 1 : 0;
-}
-
-static void on_limit(uv_timer_t *t)
-{
-    kith_share_serve *v = t->data;
-    uint64_t n = 0;
-    KITH_EACH (&v->sessions, k)
-        n += KITH_OF(k, session, link)->counted;
-    KITH_EACH (&v->sessions, k) {
-        session *s = KITH_OF(k, session, link);
-        if (!s->tx || !s->counted)
-            continue;
-        uint64_t own = part(s->pub.share->limit, active_of(s->pub.share)), all = part(v->limit, n);
-        uint64_t rate = own && (!all || own < all) ? own : all;
-        uint64_t bytes = rate * LIMIT_TICK_MS / 1000;
-        kith_share_tx_allow(s->tx, bytes, rate == 0 ? 0 : bytes > KITH_TREE_LEAF ? bytes : KITH_TREE_LEAF);
-        wake(s);
-    }
-    kith_host_kick(v->cfg.host);
-}
-
-static void limit_changed(kith_share_serve *v)
-{
-    if (v->timer || v->stopped)
-        return;
-    v->timer = malloc(sizeof *v->timer);
-    if (!v->timer)
-        return;
-    uv_timer_init(kith_host_loop(v->cfg.host), v->timer);
-    v->timer->data = v;
-    uv_timer_start(v->timer, on_limit, 0, LIMIT_TICK_MS);
-}
-
-void kith_share_serve_limit(kith_share_serve *v, uint64_t bytes_per_second)
-{
-    v->limit = bytes_per_second;
-    limit_changed(v);
-}
-
-void kith_shared_limit(kith_shared *s, uint64_t bytes_per_second)
-{
-    s->limit = bytes_per_second;
-    limit_changed(s->serve);
-}
-
-static void free_timer(uv_handle_t *h)
-{
-    free(h);
-}
-
 /* ---- life ---- */
 
 kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg)
@@ -506,8 +442,7 @@ kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg)
         .user = &v->sink,
         .streams_per_conn = KITH_SHARE_RECEIVERS_PER_CONN_MAX,
     };
-    v->serving = kith_node_serve(kith_host_node(cfg->host), kith_host_now(cfg->host), &row) == KITH_OK;
-    if (v->serving)
+    if (kith_node_serve(kith_host_node(cfg->host), kith_host_now(cfg->host), &row) == KITH_OK)
         return v;
     free(v);
     return NULL;
@@ -537,7 +472,7 @@ kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config 
     return sh;
 }
 
-void kith_shared_stop(kith_shared *s)
+static void stop_share(kith_shared *s)
 {
     if (s->stopped)
         return;
@@ -563,12 +498,9 @@ void kith_share_serve_stop(kith_share_serve *v)
         return;
     v->stopped = true;
     kith_host *h = v->cfg.host;
-    if (v->timer)
-        uv_close((uv_handle_t *)v->timer, free_timer);
-    v->timer = NULL;
     kith_node_unserve(kith_host_node(h), kith_host_now(h), kith_bytes_str(KITH_SHARE_ID));
     KITH_EACH (&v->shares, k)
-        kith_shared_stop(KITH_OF(k, kith_shared, link));
+        stop_share(KITH_OF(k, kith_shared, link));
     kith_host_kick(h);
 }
 
@@ -613,11 +545,6 @@ kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],
     return KITH_OK;
 }
 
-kith_err kith_shared_contact(kith_shared *s, const kith_peer_id *peer)
-{
-    return kith_share_grants_contact(&s->grants, peer) ? KITH_OK : KITH_ELIMIT;
-}
-
 uint32_t kith_shared_guesses(const kith_shared *s)
 {
     uint32_t n = 0;
@@ -626,21 +553,9 @@ uint32_t kith_shared_guesses(const kith_shared *s)
     return n;
 }
 
-void kith_shared_hashed(const kith_shared *s, uint64_t *done, uint64_t *total)
-{
-    const kith_share_src_progress p = kith_share_src_progress_of(s->cfg.src);
-    *done = p.hashed;
-    *total = p.bytes;
-}
-
 const uint8_t *kith_shared_id(const kith_shared *s)
 {
     return s->hashed ? s->source.id : NULL;
-}
-
-const kith_share_src *kith_shared_src(const kith_shared *s)
-{
-    return s->cfg.src;
 }
 
 kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at)

@@ -9,7 +9,7 @@
 #include "host/share_src.h"
 
 #define KITH_SHARES_MAX 64          /* in one node */
-#define KITH_SHARE_RECEIVERS_MAX 64 /* transfers at once */
+#define KITH_SHARE_RECEIVERS_MAX 64 /* transfers at once, of those that were admitted */
 #define KITH_SHARE_RECEIVERS_PER_CONN_MAX 4
 
 typedef struct kith_share_serve kith_share_serve;
@@ -69,36 +69,26 @@ typedef struct kith_shared_config {
 
 /* Starts walking, hashing and serving: a receiver that comes early waits. It admits nobody until it is told whom. NULL: no memory, or too many. */
 kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg);
-/* No more of it: its receivers are told. It is freed with the rest. */
-void kith_shared_stop(kith_shared *s);
 /* Nothing more of it is sent for now, or again. */
 void kith_shared_pause(kith_shared *s, bool on);
 
 /* Gives out a capability: c's limits count, tag, nonce and id are set. KITH_ELIMIT: KITH_SHARE_GRANTS_MAX. */
 KITH_CHECK kith_err kith_shared_issue(kith_shared *s, kith_capability *c, kith_wr *w);
 /* Whoever has the code is admitted, so many times (0: any number) and until then (seconds since 1970; 0: always); a burnt one admits nobody any
- * more. And a peer, by who it is. KITH_ELIMIT. */
+ * more. KITH_ELIMIT. */
 KITH_CHECK kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],
                                      const uint8_t secret[KITH_PAKE_SECRET_LEN], uint64_t times,
                                      uint64_t not_after);
-KITH_CHECK kith_err kith_shared_contact(kith_shared *s, const kith_peer_id *peer);
 /* Wrong guesses at the code so far. */
 uint32_t kith_shared_guesses(const kith_shared *s);
 
-/* Bytes hashed so far, of how many. */
-void kith_shared_hashed(const kith_shared *s, uint64_t *done, uint64_t *total);
 /* The share's id; NULL before HASHED. */
 const uint8_t *kith_shared_id(const kith_shared *s);
-const kith_share_src *kith_shared_src(const kith_shared *s);
 
 /* Walks the transfers that are under way: start with NULL. The answer is valid until the loop goes on. */
 kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at);
 /* Ends one, or pauses it, or lets it go on. */
 void kith_share_session_stop(kith_share_session *at);
 void kith_share_session_pause(kith_share_session *at, bool on);
-
-/* Bytes per second of content that go out, of all shares and of one, in even parts to the transfers that are under way; 0: no limit. */
-void kith_share_serve_limit(kith_share_serve *v, uint64_t bytes_per_second);
-void kith_shared_limit(kith_shared *s, uint64_t bytes_per_second);
 
 #endif

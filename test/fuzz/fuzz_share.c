@@ -332,7 +332,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             w.now += KITH_SEC(n);
             break;
         case 7:
-            switch (n % 10) {
+            switch (n % 9) {
             case 0:
                 if (!w.rx_over)
                     kith_share_rx_ops.eof(w.rx, w.now);
@@ -365,9 +365,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
             case 8:
                 kith_share_rx_pause(w.rx, w.now, op & 8);
-                break;
-            case 9:
-                kith_share_tx_allow(w.tx, n * 1000, op & 8 ? KITH_TREE_LEAF : 0);
                 break;
             }
             break;

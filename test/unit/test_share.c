@@ -281,31 +281,6 @@ static void either_side_may_pause(void **state)
     share_free(s);
 }
 
-static void no_more_goes_out_than_is_allowed(void **state)
-{
-    (void)state;
-    world_share *s = one_file(10 * KITH_TREE_LEAF);
-    pair *p = pair_new(s);
-    kith_share_tx_allow(p->tx, 0, KITH_TREE_LEAF);
-    run(p, 3);
-    assert_true(p->listed);
-    assert_int_equal(p->have[0], 0);
-    for (uint64_t n = 1; n <= 4; n++) { /* a leaf's worth each time */
-        kith_share_tx_allow(p->tx, KITH_TREE_LEAF, KITH_TREE_LEAF);
-        kith_share_tx_allow(p->tx, KITH_TREE_LEAF, KITH_TREE_LEAF); /* what is not used is not kept */
-        run(p, n);
-        uint64_t bytes, files;
-        kith_share_tx_progress(p->tx, &bytes, &files);
-        assert_int_equal(bytes, n * KITH_TREE_LEAF);
-        assert_int_equal(kith_share_tx_ops.deadline(p->tx), KITH_NEVER);
-    }
-    kith_share_tx_allow(p->tx, 0, 0);
-    run(p, 9);
-    ended_well(p);
-    pair_free(p);
-    share_free(s);
-}
-
 static void a_partial_source_gives_what_it_has(void **state)
 {
     (void)state;
@@ -540,7 +515,6 @@ int main(void)
         cmocka_unit_test(what_is_not_known_yet_may_not_be_asked_for),
         cmocka_unit_test(a_cancelled_request_ends_soon),
         cmocka_unit_test(either_side_may_pause),
-        cmocka_unit_test(no_more_goes_out_than_is_allowed),
         cmocka_unit_test(a_partial_source_gives_what_it_has),
         cmocka_unit_test(nodes_that_came_prove_the_same),
         cmocka_unit_test(either_side_may_stop_at_any_moment),
