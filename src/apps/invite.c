@@ -12,8 +12,6 @@
 #define LABEL "kith-invite-1"
 
 enum { V_PEER = 1, V_PQ = 2, V_SECRET = 3, V_EXPIRES = 4, V_ADDR = 5 };
-enum { WIRE_NUM = 0, WIRE_BYTES = 2 };
-
 /* Against mistakes in copying, not against people. */
 static void check_of(kith_bytes body, uint8_t out[CHECK_LEN])
 {
@@ -46,7 +44,7 @@ kith_err kith_invite_text(const kith_invite *v, kith_wr *w)
 
 static bool take_field(const kith_pb_field *f, kith_invite *v, bool *secret)
 {
-    bool is_bytes = f->wire == WIRE_BYTES;
+    bool is_bytes = f->wire == KITH_PB_BYTES;
     switch (f->tag) {
     case V_PEER:
         return is_bytes && kith_peer_id_parse(f->data, &v->peer) == KITH_OK;
@@ -60,7 +58,7 @@ static bool take_field(const kith_pb_field *f, kith_invite *v, bool *secret)
         return true;
     case V_EXPIRES:
         v->expires = f->num;
-        return f->wire == WIRE_NUM && f->num <= INT64_MAX;
+        return f->wire == KITH_PB_VARINT && f->num <= INT64_MAX;
     case V_ADDR:
         if (is_bytes && v->addr_count < KITH_INVITE_ADDRS_MAX &&
             kith_maddr_parse(f->data, &v->addrs[v->addr_count]) == KITH_OK)

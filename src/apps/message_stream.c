@@ -172,7 +172,7 @@ static bool parse_receipt(kith_bytes in, kith_bytes *id, uint64_t *code)
     while (kith_pb_next(&r, &f)) {
         if (f.tag > R_CODE)
             continue; /* a later version's */
-        if (seen >> f.tag & 1 || f.wire != (f.tag == R_ID ? 2 : 0))
+        if (seen >> f.tag & 1 || f.wire != (f.tag == R_ID ? KITH_PB_BYTES : KITH_PB_VARINT))
             return false;
         seen |= 1u << f.tag;
         if (f.tag == R_ID)

@@ -6,7 +6,6 @@
 
 #include "wire/pb.h"
 
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 enum { HEAD_BODY = 1 };
 enum { REQUEST_ID = 1, REQUEST_RANGE = 2 };
 enum { PEERS_PEER = 1, PEER_ID = 1, PEER_ADDR = 2 };
@@ -134,11 +133,11 @@ static bool has_ranges(kith_share_kind k)
 
 static bool set_field(const slot *s, const kith_pb_field *f)
 {
-    if (s->num && f->wire == WIRE_VARINT)
+    if (s->num && f->wire == KITH_PB_VARINT)
         *s->num = f->num;
-    else if (s->flag && f->wire == WIRE_VARINT)
+    else if (s->flag && f->wire == KITH_PB_VARINT)
         *s->flag = f->num != 0;
-    else if (s->data && f->wire == WIRE_BYTES)
+    else if (s->data && f->wire == KITH_PB_BYTES)
         *s->data = f->data;
     else
         return false;
@@ -224,7 +223,7 @@ static bool parse_message(kith_bytes in, kith_share_msg *m)
         m->peers = in;
     while (kith_pb_next(&r, &f)) {
         if (has_ranges(m->kind) && f.tag == range_tag) {
-            if (f.wire != WIRE_BYTES || !parse_range(m, f.data))
+            if (f.wire != KITH_PB_BYTES || !parse_range(m, f.data))
                 return false;
         } else if (f.tag <= n && !set_field(&slots[f.tag - 1], &f)) {
             return false;
@@ -241,11 +240,11 @@ kith_err kith_share_msg_parse(kith_bytes head, kith_share_msg *out)
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
         if (f.tag == HEAD_BODY) {
-            if (f.wire != WIRE_VARINT || f.num > KITH_TREE_SIZE_MAX)
+            if (f.wire != KITH_PB_VARINT || f.num > KITH_TREE_SIZE_MAX)
                 return KITH_EPROTO;
             out->body = f.num;
         } else if (f.tag >= KITH_SHARE_HELLO && f.tag <= KITH_SHARE_KIND_MAX) {
-            if (f.wire != WIRE_BYTES || out->kind != KITH_SHARE_OTHER)
+            if (f.wire != KITH_PB_BYTES || out->kind != KITH_SHARE_OTHER)
                 return KITH_EPROTO; /* one message per frame */
             out->kind = (kith_share_kind)f.tag;
             if (!parse_message(f.data, out))
@@ -263,12 +262,12 @@ bool kith_share_peers_next(kith_rd *r, kith_share_peer *out)
         if (f.tag != PEERS_PEER)
             continue;
         kith_rd in = kith_rd_of(f.data);
-        if (f.wire != WIRE_BYTES)
+        if (f.wire != KITH_PB_BYTES)
             r->bad = true;
         while (!r->bad && kith_pb_next(&in, &f)) {
             if (f.tag > PEER_ADDR)
                 continue;
-            if (f.wire != WIRE_BYTES)
+            if (f.wire != KITH_PB_BYTES)
                 r->bad = true;
             else if (f.tag == PEER_ID)
                 out->id = f.data;

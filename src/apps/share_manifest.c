@@ -17,8 +17,6 @@ enum {
     ENTRY_MTIME = 6,
     ENTRY_TARGET = 7
 };
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
-
 /* protobuf's sint64. */
 static uint64_t zigzag(int64_t v)
 {
@@ -64,7 +62,7 @@ size_t kith_manifest_entry_len(const kith_entry *e)
 
 void kith_manifest_put_entry(kith_wr *w, const kith_entry *e)
 {
-    kith_put_uvarint(w, MANIFEST_ENTRY << 3 | WIRE_BYTES);
+    kith_put_uvarint(w, MANIFEST_ENTRY << 3 | KITH_PB_BYTES);
     kith_put_uvarint(w, entry_fields(NULL, e));
     (void)entry_fields(w, e);
 }
@@ -80,7 +78,7 @@ static const char *entry_parse(kith_bytes in, kith_entry *e)
         bool data = f.tag == ENTRY_NAME || f.tag == ENTRY_TARGET;
         if (f.tag < ENTRY_DEPTH || f.tag > ENTRY_TARGET)
             continue; /* a later version's */
-        if (f.wire != (data ? WIRE_BYTES : WIRE_VARINT))
+        if (f.wire != (data ? KITH_PB_BYTES : KITH_PB_VARINT))
             return "a field has the wrong type";
         switch (f.tag) {
         case ENTRY_DEPTH:
@@ -261,7 +259,7 @@ kith_err kith_manifest_parse(const kith_env *env, kith_bytes in, bool portable, 
     for (size_t at = 0; !err && kith_pb_next(&r, &field); at = in.len - r.in.len) {
         if (field.tag != MANIFEST_ENTRY)
             continue;
-        why = field.wire == WIRE_BYTES ? entry_parse(field.data, &e) : "it is malformed";
+        why = field.wire == KITH_PB_BYTES ? entry_parse(field.data, &e) : "it is malformed";
         err = why ? KITH_EPROTO : add(&m, env, &w, portable ? &f : NULL, at, &e, &why);
     }
     if (!err && (r.bad || m.count == 0)) {

@@ -11,7 +11,7 @@
 enum { TICKET_PEER = 1, TICKET_CAPABILITY = 2, TICKET_ADDR = 3, TICKET_PQ = 4 };
 enum { SIGNED_BODY = 1, SIGNED_SIGNATURE = 2 };
 enum { CAP_TAG = 1, CAP_NONCE = 2, CAP_NOT_AFTER = 3, CAP_TIMES = 4, CAP_ID = 5, CAP_ONLY = 6 };
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2, CRC_LEN = 4 };
+enum { CRC_LEN = 4 };
 
 static const char domain[] = "kith share capability:"; /* before what is signed, so that it is nothing else */
 
@@ -60,7 +60,7 @@ static bool parse_signed(kith_bytes in, kith_bytes *body, kith_bytes *sig)
     while (kith_pb_next(&r, &f)) {
         if (f.tag > SIGNED_SIGNATURE)
             continue;
-        if (f.wire != WIRE_BYTES)
+        if (f.wire != KITH_PB_BYTES)
             return false;
         *(f.tag == SIGNED_BODY ? body : sig) = f.data;
     }
@@ -69,7 +69,7 @@ static bool parse_signed(kith_bytes in, kith_bytes *body, kith_bytes *sig)
 
 static bool copy_field(const kith_pb_field *f, uint8_t *out, size_t len)
 {
-    if (f->wire != WIRE_BYTES || f->data.len != len)
+    if (f->wire != KITH_PB_BYTES || f->data.len != len)
         return false;
     memcpy(out, f->data.p, len);
     return true;
@@ -84,14 +84,14 @@ static bool capability_field(const kith_pb_field *f, kith_capability *c, bool *t
         return *nonce = copy_field(f, c->nonce, sizeof c->nonce);
     case CAP_NOT_AFTER:
         c->not_after = f->num;
-        return f->wire == WIRE_VARINT;
+        return f->wire == KITH_PB_VARINT;
     case CAP_TIMES:
         c->times = f->num;
-        return f->wire == WIRE_VARINT;
+        return f->wire == KITH_PB_VARINT;
     case CAP_ID:
         return c->has_id = copy_field(f, c->id, sizeof c->id);
     case CAP_ONLY:
-        if (f->wire != WIRE_BYTES || c->only_count == KITH_CAPABILITY_ONLY_MAX)
+        if (f->wire != KITH_PB_BYTES || c->only_count == KITH_CAPABILITY_ONLY_MAX)
             return false; /* a limit that is passed over would be none */
         c->only[c->only_count++] = f->data;
         return true;
@@ -166,7 +166,7 @@ static const char *parse_body(kith_bytes body, kith_ticket *t)
     while (kith_pb_next(&r, &f)) {
         if (f.tag < TICKET_PEER || f.tag > TICKET_PQ)
             continue; /* a later version's */
-        if (f.wire != WIRE_BYTES)
+        if (f.wire != KITH_PB_BYTES)
             return bad;
         switch (f.tag) {
         case TICKET_PEER:

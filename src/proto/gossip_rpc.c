@@ -9,8 +9,6 @@
 #define SIGN_PREFIX "libp2p-pubsub:"
 #define TEST_EXTENSION 6492434 /* gossipsub v1.3, extensions.proto */
 
-enum { VARINT = 0, BYTES = 2 };
-
 /* The field numbers of the protobufs (pubsub README, gossipsub v1.0 to v1.3). */
 enum { RPC_SUB = 1, RPC_MSG = 2, RPC_CONTROL = 3 };
 enum { SUB_ON = 1, SUB_TOPIC = 2 };
@@ -46,7 +44,7 @@ bool kith_gossip_list_next(kith_gossip_kind kind, kith_bytes *list, kith_bytes *
     kith_pb_field f;
     uint32_t tag = list_tag(kind);
     while (kith_pb_next(&r, &f)) {
-        if (f.tag != tag || f.wire != BYTES)
+        if (f.tag != tag || f.wire != KITH_PB_BYTES)
             continue;
         *list = r.in;
         *out = f.data;
@@ -62,9 +60,9 @@ void kith_gossip_peer_info(kith_bytes info, kith_bytes *peer, kith_bytes *record
     kith_pb_field f;
     *peer = *record = (kith_bytes){0};
     while (kith_pb_next(&r, &f)) {
-        if (f.tag == PEER_ID && f.wire == BYTES)
+        if (f.tag == PEER_ID && f.wire == KITH_PB_BYTES)
             *peer = f.data;
-        else if (f.tag == PEER_RECORD && f.wire == BYTES)
+        else if (f.tag == PEER_RECORD && f.wire == KITH_PB_BYTES)
             *record = f.data;
     }
 }
@@ -78,11 +76,11 @@ static void parse_item(kith_gossip_item *out, kith_gossip_kind kind, kith_bytes 
     kith_rd r = kith_rd_of(body);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
-        uint8_t wire = BYTES;
+        uint8_t wire = KITH_PB_BYTES;
         switch (kind) {
         case KITH_GOSSIP_SUB:
             if (f.tag == SUB_ON)
-                out->on = f.num != 0, wire = VARINT;
+                out->on = f.num != 0, wire = KITH_PB_VARINT;
             else if (f.tag == SUB_TOPIC)
                 out->topic = f.data;
             else
@@ -108,7 +106,7 @@ static void parse_item(kith_gossip_item *out, kith_gossip_kind kind, kith_bytes 
             if (f.tag == PRUNE_TOPIC)
                 out->topic = f.data;
             else if (f.tag == PRUNE_BACKOFF)
-                out->backoff_s = f.num, wire = VARINT;
+                out->backoff_s = f.num, wire = KITH_PB_VARINT;
             else if (f.tag != PRUNE_PEER)
                 continue;
             break;
@@ -116,7 +114,7 @@ static void parse_item(kith_gossip_item *out, kith_gossip_kind kind, kith_bytes 
             if (f.tag != TEST_EXTENSION)
                 continue;
             out->on = f.num != 0;
-            wire = VARINT;
+            wire = KITH_PB_VARINT;
             break;
         case KITH_GOSSIP_MSG:
         case KITH_GOSSIP_TEST:
@@ -142,7 +140,7 @@ static bool next_item(kith_gossip_reader *r, kith_gossip_item *out, bool *bad)
         while (kith_pb_next(&r->control, &f)) {
             if (f.tag < CTL_IHAVE || f.tag > CTL_EXTENSIONS)
                 continue;
-            if (f.wire != BYTES) {
+            if (f.wire != KITH_PB_BYTES) {
                 *bad = true;
                 continue;
             }
@@ -158,9 +156,9 @@ static bool next_item(kith_gossip_reader *r, kith_gossip_item *out, bool *bad)
         if (!kith_pb_next(&r->rpc, &f))
             break;
         bool known = f.tag == RPC_SUB || f.tag == RPC_MSG || f.tag == RPC_CONTROL || f.tag == TEST_EXTENSION;
-        if (known && f.wire != BYTES)
+        if (known && f.wire != KITH_PB_BYTES)
             *bad = true;
-        if (!known || f.wire != BYTES)
+        if (!known || f.wire != KITH_PB_BYTES)
             continue;
         if (f.tag == RPC_CONTROL) {
             if (r->section == KITH_GOSSIP_CONTROL)
@@ -197,7 +195,7 @@ static bool peers_well_formed(const kith_gossip_item *it)
         kith_rd r = kith_rd_of(info);
         kith_pb_field f;
         while (kith_pb_next(&r, &f)) {
-            if ((f.tag == PEER_ID || f.tag == PEER_RECORD) && f.wire != BYTES)
+            if ((f.tag == PEER_ID || f.tag == PEER_RECORD) && f.wire != KITH_PB_BYTES)
                 return false;
         }
         if (r.bad)
@@ -245,7 +243,7 @@ kith_err kith_gossip_msg_parse(kith_bytes raw, kith_gossip_msg *out)
     while (kith_pb_next(&r, &f)) {
         if (f.tag < MSG_FROM || f.tag > MSG_KEY)
             continue;
-        if (f.wire != BYTES)
+        if (f.wire != KITH_PB_BYTES)
             return KITH_EPROTO;
         switch (f.tag) {
         case MSG_FROM:
@@ -355,7 +353,7 @@ kith_err kith_gossip_msg_put(kith_wr *w, const kith_signer *signer, uint64_t seq
 /* The head of a field of len bytes that the caller writes behind it. */
 static void put_head(kith_wr *w, uint32_t tag, size_t len)
 {
-    kith_put_uvarint(w, tag << 3 | BYTES);
+    kith_put_uvarint(w, tag << 3 | KITH_PB_BYTES);
     kith_put_uvarint(w, len);
 }
 

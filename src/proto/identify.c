@@ -324,7 +324,7 @@ static kith_err make_room(kith_identify *i)
     while (next_field(&c, &f)) {
         if (!known(f.tag))
             continue;
-        if (f.wire != 2)
+        if (f.wire != KITH_PB_BYTES)
             return fail(i, KITH_EPROTO, "a field of identify has the wrong type");
         protocols += f.tag == PROTOCOLS;
         addrs += f.tag == LISTEN_ADDRS;

@@ -7,7 +7,6 @@
 enum { F_TYPE = 1, F_KEY = 2, F_RECORD = 3 };
 enum { F_RECORD_KEY = 1, F_RECORD_VALUE = 2, F_RECORD_TIME = 5 };
 enum { F_PEER_ID = 1, F_PEER_ADDR = 2, F_PEER_CONNECTION = 3 };
-enum { WIRE_NUM = 0, WIRE_BYTES = 2 };
 enum { CONNECTED = 1 }; /* ConnectionType */
 
 static kith_err parse_record(kith_bytes in, kith_kad_msg *m)
@@ -18,7 +17,7 @@ static kith_err parse_record(kith_bytes in, kith_kad_msg *m)
     m->record_key = m->value = (kith_bytes){0};
     while (kith_pb_next(&r, &f)) {
         bool known = f.tag == F_RECORD_KEY || f.tag == F_RECORD_VALUE || f.tag == F_RECORD_TIME;
-        if (known && f.wire != WIRE_BYTES)
+        if (known && f.wire != KITH_PB_BYTES)
             return KITH_EPROTO;
         if (f.tag == F_RECORD_KEY)
             m->record_key = f.data;
@@ -35,9 +34,9 @@ static kith_err check_peer(kith_bytes in)
     kith_rd r = kith_rd_of(in);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
-        if ((f.tag == F_PEER_ID || f.tag == F_PEER_ADDR) && f.wire != WIRE_BYTES)
+        if ((f.tag == F_PEER_ID || f.tag == F_PEER_ADDR) && f.wire != KITH_PB_BYTES)
             return KITH_EPROTO;
-        if (f.tag == F_PEER_CONNECTION && f.wire != WIRE_NUM)
+        if (f.tag == F_PEER_CONNECTION && f.wire != KITH_PB_VARINT)
             return KITH_EPROTO;
     }
     return r.bad ? KITH_EPROTO : KITH_OK;
@@ -47,7 +46,7 @@ static kith_err take_field(const kith_pb_field *f, kith_kad_msg *m)
 {
     switch (f->tag) {
     case F_TYPE:
-        if (f->wire != WIRE_NUM)
+        if (f->wire != KITH_PB_VARINT)
             return KITH_EPROTO;
         if (f->num > KITH_KAD_PING)
             return KITH_EUNSUPPORTED;
@@ -55,12 +54,14 @@ static kith_err take_field(const kith_pb_field *f, kith_kad_msg *m)
         return KITH_OK;
     case F_KEY:
         m->key = f->data;
-        return f->wire != WIRE_BYTES ? KITH_EPROTO : f->data.len > KITH_KAD_KEY_MAX ? KITH_ELIMIT : KITH_OK;
+        return f->wire != KITH_PB_BYTES         ? KITH_EPROTO
+               : f->data.len > KITH_KAD_KEY_MAX ? KITH_ELIMIT
+                                                : KITH_OK;
     case F_RECORD:
-        return f->wire == WIRE_BYTES ? parse_record(f->data, m) : KITH_EPROTO;
+        return f->wire == KITH_PB_BYTES ? parse_record(f->data, m) : KITH_EPROTO;
     case KITH_KAD_CLOSER:
     case KITH_KAD_PROVIDERS:
-        return f->wire == WIRE_BYTES ? check_peer(f->data) : KITH_EPROTO;
+        return f->wire == KITH_PB_BYTES ? check_peer(f->data) : KITH_EPROTO;
     default:
         return KITH_OK; /* clusterLevelRaw, and what is not known */
     }
@@ -175,7 +176,7 @@ void kith_kad_put_record(kith_wr *w, kith_bytes key, kith_bytes value, uint64_t 
         put_time(&t, received);
         len += kith_pb_bytes_len(F_RECORD_TIME, t.len);
     }
-    kith_put_uvarint(w, F_RECORD << 3 | WIRE_BYTES);
+    kith_put_uvarint(w, F_RECORD << 3 | KITH_PB_BYTES);
     kith_put_uvarint(w, len);
     kith_pb_put_bytes(w, F_RECORD_KEY, key);
     kith_pb_put_bytes(w, F_RECORD_VALUE, value);
@@ -192,7 +193,7 @@ bool kith_kad_put_peer(kith_wr *w, kith_kad_list list, const kith_peer_id *id, k
         len += kith_pb_bytes_len(F_PEER_ADDR, kith_get_lp(&r).len);
     if (w->bad || kith_pb_bytes_len(list, len) > w->out.len - w->len)
         return false;
-    kith_put_uvarint(w, (uint64_t)list << 3 | WIRE_BYTES);
+    kith_put_uvarint(w, (uint64_t)list << 3 | KITH_PB_BYTES);
     kith_put_uvarint(w, len);
     kith_pb_put_bytes(w, F_PEER_ID, kith_peer_id_bytes(id));
     r = kith_rd_of(addrs);

@@ -488,7 +488,7 @@ static bool get_payload(kith_bytes in, fields *out)
                                             : NULL;
         if (!to)
             continue;
-        if (f.wire != 2 || seen[f.tag])
+        if (f.wire != KITH_PB_BYTES || seen[f.tag])
             return false;
         seen[f.tag] = true;
         *to = f.data;
@@ -501,7 +501,7 @@ static bool next_name(kith_rd *r, uint32_t tag, kith_bytes *out)
 {
     kith_pb_field f;
     while (kith_pb_next(r, &f)) {
-        if (f.tag == tag && f.wire == 2) {
+        if (f.tag == tag && f.wire == KITH_PB_BYTES) {
             *out = f.data;
             return true;
         }
@@ -635,7 +635,7 @@ static bool measure_successors(step *s)
     kith_pb_field f;
     size_t count = 0;
     while (kith_pb_next(&r, &f)) {
-        if (f.tag != KITH_NOISE_EXT_SUCCESSOR || f.wire != 2)
+        if (f.tag != KITH_NOISE_EXT_SUCCESSOR || f.wire != KITH_PB_BYTES)
             continue;
         s->successors_len += kith_pb_bytes_len(f.tag, f.data.len);
         if (++count > KITH_SUCCESSORS_MAX || s->successors_len > KITH_NOISE_SUCCESSORS_MAX)
@@ -862,7 +862,7 @@ static kith_err keep_successors(kith_noise *n, const step *s)
     n->successors_len = s->successors_len;
     kith_wr w = kith_wr_of(kith_span_of(n->successors, n->successors_len));
     while (kith_pb_next(&r, &f)) {
-        if (f.tag == KITH_NOISE_EXT_SUCCESSOR && f.wire == 2)
+        if (f.tag == KITH_NOISE_EXT_SUCCESSOR && f.wire == KITH_PB_BYTES)
             kith_pb_put_bytes(&w, f.tag, f.data);
     }
     assert(!w.bad && w.len == n->successors_len);

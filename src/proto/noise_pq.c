@@ -42,7 +42,7 @@ static kith_err find(kith_bytes ext, kith_bytes *key, kith_bytes *sig)
         kith_bytes *to = f.tag == KITH_NOISE_EXT_PQ_KEY ? key : f.tag == KITH_NOISE_EXT_PQ_SIG ? sig : NULL;
         if (!to)
             continue;
-        if (f.wire != 2 || to->p)
+        if (f.wire != KITH_PB_BYTES || to->p)
             return KITH_EPROTO;
         *to = f.data;
     }
@@ -54,7 +54,7 @@ static void put_channels(kith_wr *w, kith_bytes ext)
     kith_rd r = kith_rd_of(ext);
     kith_pb_field f;
     while (kith_pb_next(&r, &f)) {
-        if (f.tag == KITH_NOISE_EXT_CHANNEL && f.wire == 2)
+        if (f.tag == KITH_NOISE_EXT_CHANNEL && f.wire == KITH_PB_BYTES)
             kith_put_noise_pq_channel(w, f.data);
     }
 }

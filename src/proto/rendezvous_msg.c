@@ -108,12 +108,12 @@ kith_err kith_rdv_parse(kith_bytes in, kith_rdv_msg *out)
     uint64_t type = 0;
     while (kith_pb_next(&r, &f)) {
         if (f.tag == TYPE) {
-            if (f.wire != 0)
+            if (f.wire != KITH_PB_VARINT)
                 return KITH_EPROTO;
             type = f.num;
             typed = true;
         } else if (f.tag >= REGISTER && f.tag <= DISCOVER_RESPONSE) {
-            if (f.wire != 2 || there[f.tag - REGISTER])
+            if (f.wire != KITH_PB_BYTES || there[f.tag - REGISTER])
                 return KITH_EPROTO;
             bodies[f.tag - REGISTER] = f.data;
             there[f.tag - REGISTER] = true;

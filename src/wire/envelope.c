@@ -37,7 +37,7 @@ kith_err kith_envelope_parse(kith_bytes in, kith_envelope *out)
             to = &env.sig;
         if (!to)
             continue;
-        if (f.wire != 2 || to->p)
+        if (f.wire != KITH_PB_BYTES || to->p)
             return KITH_EFORMAT;
         /* An empty field's view has no address; it must still count as seen. */
         *to = f.data.len ? f.data : kith_bytes_of(in.p, 0);
@@ -110,7 +110,7 @@ static kith_err parse_addr(kith_bytes in, kith_bytes *out)
     kith_pb_field f;
     kith_bytes addr = {0};
     while (kith_pb_next(&r, &f)) {
-        if (f.tag == REC_ADDR_MULTIADDR && f.wire == 2)
+        if (f.tag == REC_ADDR_MULTIADDR && f.wire == KITH_PB_BYTES)
             addr = f.data;
     }
     if (r.bad)
@@ -126,12 +126,12 @@ static kith_err parse_record(kith_bytes payload, kith_peer_record *out)
     kith_pb_field f;
     kith_bytes addr;
     while (kith_pb_next(&r, &f)) {
-        if (f.tag == REC_PEER && f.wire == 2) {
+        if (f.tag == REC_PEER && f.wire == KITH_PB_BYTES) {
             if (kith_peer_id_parse(f.data, &rec.peer) != KITH_OK)
                 return KITH_EFORMAT;
-        } else if (f.tag == REC_SEQ && f.wire == 0) {
+        } else if (f.tag == REC_SEQ && f.wire == KITH_PB_VARINT) {
             rec.seq = f.num;
-        } else if (f.tag == REC_ADDR && f.wire == 2) {
+        } else if (f.tag == REC_ADDR && f.wire == KITH_PB_BYTES) {
             if (parse_addr(f.data, &addr) != KITH_OK)
                 return KITH_EFORMAT;
             if (addr.len > 0 && rec.addr_count < KITH_RECORD_ADDRS_MAX)

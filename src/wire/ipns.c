@@ -31,7 +31,7 @@ static kith_err get_fields(kith_bytes in, fields *out)
     while (kith_pb_next(&r, &f)) {
         if (f.tag >= FIELDS)
             continue;
-        if (f.wire != (is_number(f.tag) ? 0 : 2))
+        if (f.wire != (is_number(f.tag) ? KITH_PB_VARINT : KITH_PB_BYTES))
             return KITH_EFORMAT;
         out->num[f.tag] = f.num;
         out->data[f.tag] = f.data;

@@ -50,7 +50,7 @@ static bool take_id(uint8_t out[KITH_MESSAGE_ID_LEN], const kith_pb_field *f)
 static bool take_field(kith_message *m, const kith_pb_field *f)
 {
     bool number = f->tag >= TIME && f->tag <= PRIORITY;
-    if (f->wire != (number || f->tag == TEXT ? 0 : 2))
+    if (f->wire != (number || f->tag == TEXT ? KITH_PB_VARINT : KITH_PB_BYTES))
         return false;
     switch (f->tag) {
     case ID:
@@ -153,7 +153,7 @@ kith_err kith_message_parse(kith_bytes in, kith_message *out)
     if (in.len > KITH_MESSAGE_MAX)
         return KITH_ELIMIT;
     while (kith_pb_next(&r, &f)) {
-        if (f.tag > PQ_SIG || f.wire != 2 || f.data.len == 0 || parts[f.tag]->len)
+        if (f.tag > PQ_SIG || f.wire != KITH_PB_BYTES || f.data.len == 0 || parts[f.tag]->len)
             return KITH_EFORMAT; /* nothing may travel beside what is signed */
         *parts[f.tag] = f.data;
     }

@@ -43,13 +43,13 @@ bool kith_pb_next(kith_rd *r, kith_pb_field *out)
     if (f.tag == 0 || key >> 32)
         r->bad = true;
     switch (f.wire) {
-    case 0:
+    case KITH_PB_VARINT:
         f.num = get_varint(r);
         break;
-    case 1:
+    case KITH_PB_FIXED64:
         f.num = get_fixed(r, 8);
         break;
-    case 2: {
+    case KITH_PB_BYTES: {
         uint64_t n = get_varint(r);
         if (n > r->in.len)
             r->bad = true;
@@ -57,7 +57,7 @@ bool kith_pb_next(kith_rd *r, kith_pb_field *out)
             f.data = kith_get_bytes(r, (size_t)n);
         break;
     }
-    case 5:
+    case KITH_PB_FIXED32:
         f.num = get_fixed(r, 4);
         break;
     default: /* groups (3, 4) and what is not assigned */

@@ -6,11 +6,14 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
+/* Wire types. */
+enum { KITH_PB_VARINT = 0, KITH_PB_FIXED64 = 1, KITH_PB_BYTES = 2, KITH_PB_FIXED32 = 5 };
+
 typedef struct kith_pb_field {
     uint32_t tag;    /* field number, 1..2^29-1 */
-    uint8_t wire;    /* 0 varint, 1 fixed64, 2 bytes, 5 fixed32 */
-    uint64_t num;    /* wire 0, 1, 5 */
-    kith_bytes data; /* wire 2; view into the input */
+    uint8_t wire;    /* KITH_PB_... */
+    uint64_t num;    /* not of BYTES */
+    kith_bytes data; /* BYTES: view into the input */
 } kith_pb_field;
 
 /* Next field, or false at the end or at a malformed one (then r->bad). Unknown tags are for the caller to skip. Varints of up to ten

@@ -45,7 +45,7 @@ static bool take_algorithm(kith_peer_info *info, kith_bytes in)
 static bool take_number(const kith_pb_field *f, uint64_t *out)
 {
     *out = f->num;
-    return f->wire == 0 && f->num >> 63 == 0;
+    return f->wire == KITH_PB_VARINT && f->num >> 63 == 0;
 }
 
 /* False: it is not what it should be. */
@@ -53,18 +53,18 @@ static bool take_field(kith_peer_info *info, const kith_pb_field *f)
 {
     switch (f->tag) {
     case ID:
-        return f->wire == 2 && kith_peer_id_parse(f->data, &info->peer) == KITH_OK;
+        return f->wire == KITH_PB_BYTES && kith_peer_id_parse(f->data, &info->peer) == KITH_OK;
     case SEQ:
         return take_number(f, &info->seq);
     case TIME:
         return take_number(f, &info->time);
     case NAME:
         info->name = f->data;
-        return f->wire == 2 && kith_peer_name_ok(f->data);
+        return f->wire == KITH_PB_BYTES && kith_peer_name_ok(f->data);
     case ADDRS:
-        return f->wire == 2 && take_addr(info, f->data);
+        return f->wire == KITH_PB_BYTES && take_addr(info, f->data);
     case ALGORITHMS:
-        return f->wire == 2 && take_algorithm(info, f->data);
+        return f->wire == KITH_PB_BYTES && take_algorithm(info, f->data);
     }
     return true;
 }

@@ -59,25 +59,25 @@ static bool take_field(kith_successor *s, const kith_pb_field *f)
     switch (f->tag) {
     case PEER_KEY:
         s->peer_key = f->data;
-        return f->wire == 2;
+        return f->wire == KITH_PB_BYTES;
     case OLD_KEY:
         s->old_key = f->data;
-        return f->wire == 2;
+        return f->wire == KITH_PB_BYTES;
     case NEW_KEY:
         s->new_key = f->data;
-        return f->wire == 2;
+        return f->wire == KITH_PB_BYTES;
     case SEQ:
         s->seq = f->num;
-        return f->wire == 0 && f->num > 0;
+        return f->wire == KITH_PB_VARINT && f->num > 0;
     case TIME:
         s->time = f->num;
-        return f->wire == 0;
+        return f->wire == KITH_PB_VARINT;
     case SIG:
         s->sig = f->data;
-        return f->wire == 2;
+        return f->wire == KITH_PB_BYTES;
     case PQ_SIG:
         s->pq_sig = f->data;
-        return f->wire == 2;
+        return f->wire == KITH_PB_BYTES;
     }
     return false;
 }
