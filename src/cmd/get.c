@@ -56,6 +56,10 @@ typedef struct get {
     job *job;
     char what[SHARE_TEXT_NAME_MAX]; /* names of the top entries */
     bool pq, stopped, paused;
+    sums *sums;                  /* NULL: none are wanted, or all are said */
+    kith_time summing_from;      /* 0: not yet */
+    kith_share_fetch_event last; /* that is told when they are said */
+    char last_text[1024];
 } get;
 
 static bool lines(const get *c)
@@ -211,6 +215,10 @@ static void on_list(get *c)
         get_list_json(c->fetch);
     else
         get_list_print(c->fetch);
+    if (c->o.sums)
+        c->sums = sums_of_fetch(&c->s, c->fetch, c->o.dest, c->o.sums);
+    if (c->o.sums && !c->sums)
+        cmd_warn("no memory for the sums");
     if (c->o.yes)
         kith_share_fetch_accept(c->fetch);
     else
@@ -317,16 +325,15 @@ static bool on_vain(get *c, const kith_share_fetch_event *ev)
     return true;
 }
 
-static void on_end(get *c, const kith_share_fetch_event *ev)
+static void finish(get *c, const kith_share_fetch_event *ev)
 {
-    if (on_vain(c, ev))
-        return;
     kith_share_fetch_progress p = {0};
     char size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], before[2 * SHARE_TEXT_MAX];
     if (c->fetch)
         kith_share_fetch_progress_get(c->fetch, &p);
     /* what the person waited for, until everything was in place; and of it the transfer alone */
-    kith_time took = p.began ? kith_host_now(c->s.host) - p.began : 0;
+    kith_time now = c->summing_from ? c->summing_from : kith_host_now(c->s.host),
+              took = p.began ? now - p.began : 0;
     kith_time transfer = p.ended ? p.ended - p.began : took;
     c->ended = true;
     if (p.began)
@@ -338,11 +345,13 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
         say_end_json(c, ev, p.here, (double)took / 1e9, (double)transfer / 1e9);
     } else {
         if (!ev->why || ev->why == KITH_FETCH_CHANGED)
-            printf("%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s%s\n",
-                   share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
-                   share_text_size(ev->sum.bytes, size), c->o.dest, (double)took / 1e9,
-                   (double)transfer / 1e9, share_text_speed(p.verified - p.here, transfer, speed), c->path,
-                   c->channel, before_text(ev->sum.equal, p.here, before));
+            /* behind sums it would be one more line to be checked */
+            fprintf(c->summing_from ? stderr : stdout,
+                    "%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s%s\n",
+                    share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
+                    share_text_size(ev->sum.bytes, size), c->o.dest, (double)took / 1e9,
+                    (double)transfer / 1e9, share_text_speed(p.verified - p.here, transfer, speed), c->path,
+                    c->channel, before_text(ev->sum.equal, p.here, before));
         fflush(stdout);
         if (ev->why)
             say_why(c, ev, p.began > 0);
@@ -350,6 +359,35 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     if (c->made_dest && ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
         (void)rmdir(c->o.dest); /* ours, and empty */
     session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
+}
+
+static void on_summed(void *ctx)
+{
+    get *c = ctx;
+    c->sums = NULL;
+    if (!kith_host_stopping(c->s.host))
+        finish(c, &c->last);
+}
+
+static void on_end(get *c, const kith_share_fetch_event *ev)
+{
+    if (on_vain(c, ev))
+        return;
+    if (!c->sums || c->s.interrupted || (ev->why && ev->why != KITH_FETCH_CHANGED)) {
+        finish(c, ev);
+        return;
+    }
+    c->ended = true;
+    c->last = *ev;
+    if (ev->text) {
+        (void)snprintf(c->last_text, sizeof c->last_text, "%s", ev->text);
+        c->last.text = c->last_text;
+    }
+    c->summing_from = kith_host_now(c->s.host);
+    if (sums_start(c->sums, on_summed, c))
+        return;
+    cmd_warn("no memory for the sums");
+    on_summed(c);
 }
 
 static void on_wait(get *c, const kith_share_fetch_event *ev)
@@ -415,6 +453,8 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
         break;
     case KITH_FETCH_FILE_LOST: {
         const char *path = get_list_path(kith_share_fetch_manifest(c->fetch), ev->entry);
+        if (c->sums)
+            sums_lost(c->sums, ev->entry);
         if (c->s.json)
             session_print(json_pack("{s:s, s:o, s:s}", "event", "file_lost", "file", kith_json_text(path),
                                     "text", ev->text));
@@ -508,7 +548,9 @@ static void on_timer(uv_timer_t *t)
 static void on_interrupt(void *ctx)
 {
     get *c = ctx;
-    if (c->fetch)
+    if (c->sums && c->summing_from)
+        sums_stop(c->sums);
+    else if (c->fetch)
         kith_share_fetch_stop(c->fetch, "stopped");
     else
         session_end(&c->s, EXIT_INTERRUPTED);
@@ -551,7 +593,9 @@ static const char *on_cancelled(void *ctx, uint64_t n)
     if (n > 0)
         return no_receivers;
     c->stopped = true;
-    if (c->fetch)
+    if (c->sums && c->summing_from)
+        sums_stop(c->sums);
+    else if (c->fetch)
         kith_share_fetch_stop(c->fetch, "it was cancelled");
     else
         session_end(&c->s, EXIT_INTERRUPTED);
@@ -588,6 +632,8 @@ static void on_stop(void *ctx)
     question_close(&c->question);
     get_code_done(c->search);
     c->search = NULL;
+    if (c->sums && c->summing_from)
+        sums_stop(c->sums);
     if (c->fetch && !c->ended) /* its timer must end before the loop does */
         kith_share_fetch_stop(c->fetch, "stopped");
     job_close(c->job);
@@ -745,6 +791,7 @@ static int run(const cmd_args *args)
     else
         pin_and_fetch(&c);
     code = session_run(&c.s);
+    sums_free(c.sums);
     kith_share_fetch_free(c.fetch);
     for (size_t i = 0; i < c.vain_count; i++)
         kith_share_fetch_free(c.vain[i]);
@@ -778,6 +825,9 @@ static const cmd_option options[] = {
     {.name = "durability",
      .arg = "HOW",
      .help = "none, batch (default) or strict: how much is paid so that a power cut loses little"},
+    {.name = "sha256",
+     .help = "also print the SHA-256 of each file when all are in place, as sha256sum does"},
+    {.name = "blake3", .help = "the same with BLAKE3, as b3sum does: without reading them again"},
     {.name = "discard", .help = "remove the partial content of all shares in DIR"},
     {.name = "limit",
      .arg = "UP/DOWN",
@@ -796,7 +846,7 @@ const cmd cmd_get = {
     .usage =
         "[CODE | TICKET | STRING | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
         "           [--also TICKET]... [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict]\n"
-        "           [--wait SECONDS] [--code-fd N] [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
+        "           [--sha256 | --blake3] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
         "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"
@@ -811,6 +861,7 @@ const cmd cmd_get = {
                 "  kith get kith1CiYAJAgB...\n"
                 "  kith get kith1CiYAJAgB... -o ~/Downloads -y\n"
                 "  kith get kith1CiYAJAgB... --only 'photos/' --exclude '*.raw'\n"
+                "  kith get P7YE-G9L8-KD9V -y --sha256 | sha256sum -c\n"
                 "  kith get - -y < ticket.txt\n"
                 "  kith get --discard -o ~/Downloads\n",
     .options = options,

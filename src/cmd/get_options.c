@@ -103,6 +103,8 @@ int get_options_read(const cmd_args *args, get_options *o)
         code = read_patterns(args, "exclude", o->select.exclude, &o->select.exclude_count);
     if (!code)
         code = read_durability(args, &o->durability);
+    if (!code)
+        code = sums_read_options(args, &o->sums);
     if (code)
         return code;
     o->discard = cmd_has(args, "discard");

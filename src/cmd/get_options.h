@@ -4,6 +4,7 @@
 #define KITH_CMD_GET_OPTIONS_H
 
 #include "cmd/cmd.h"
+#include "cmd/sums.h"
 #include "host/share_fetch.h"
 
 typedef struct get_options {
@@ -11,6 +12,7 @@ typedef struct get_options {
     bool yes;         /* take it unasked */
     bool ask;         /* about what is there already */
     bool discard, portable;
+    sums_kind sums; /* to be printed */
     kith_share_clash clash;
     kith_durability durability;
     kith_share_select select;

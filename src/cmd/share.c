@@ -18,6 +18,7 @@
 #include "cmd/qr.h"
 #include "cmd/session.h"
 #include "cmd/share_text.h"
+#include "cmd/sums.h"
 #include "crypto/crypto.h"
 #include "host/control.h"
 #include "host/json.h"
@@ -64,6 +65,8 @@ typedef struct share {
     job *job;
     guest guests[TO_MAX];
     size_t guest_count;
+    sums_kind sum;
+    sums *sums; /* that are being said */
 } share;
 
 static bool lines(const share *c)
@@ -360,6 +363,23 @@ static void on_ended(const share *c, const kith_share_serve_event *ev)
 
 static void leave(share *c, int code);
 
+static void on_summed(void *ctx)
+{
+    ((share *)ctx)->sums = NULL;
+}
+
+static void on_hashed(share *c)
+{
+    c->hashed = true;
+    if (c->s.json)
+        say_json_id(c);
+    if (!c->sum)
+        return;
+    c->sums = sums_of_share(&c->s, c->src, c->sum, on_summed, c);
+    if (!c->sums)
+        cmd_warn("no memory for the sums");
+}
+
 static void on_event(void *ctx, const kith_share_serve_event *ev)
 {
     share *c = ctx;
@@ -378,9 +398,7 @@ static void on_event(void *ctx, const kith_share_serve_event *ev)
             session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
         break;
     case KITH_SHARE_SERVE_HASHED:
-        c->hashed = true;
-        if (c->s.json)
-            say_json_id(c);
+        on_hashed(c);
         break;
     case KITH_SHARE_SERVE_FAILED:
         session_end(&c->s, cmd_fail(EXIT_FAILED, "%s", ev->text));
@@ -445,7 +463,9 @@ static void on_timer(uv_timer_t *t)
     share *c = t->data;
     if (c->offer && kith_shared_guesses(c->shared) >= KITH_CODE_GUESSES)
         burn(c);
-    if (c->leaving)
+    if (c->leaving && c->sums)
+        uv_timer_start(t, on_timer, GOODBYE_MS, 0); /* they are said before we go */
+    else if (c->leaving)
         session_end(&c->s, c->s.code);
     else if (c->ends && kith_host_now(c->s.host) >= c->ends)
         expire(c);
@@ -472,12 +492,16 @@ static void on_interrupt(void *ctx)
     if (!c->s.json)
         fprintf(stderr, "stopped; fetched %llu time%s\n", (unsigned long long)c->delivered,
                 c->delivered == 1 ? "" : "s");
+    if (c->sums)
+        sums_stop(c->sums);
     leave(c, EXIT_OK);
 }
 
 static void on_stop(void *ctx)
 {
     share *c = ctx;
+    if (c->sums)
+        sums_stop(c->sums);
     offer_end(c->offer);
     c->offer = NULL;
     if (c->serve)
@@ -783,7 +807,9 @@ static int run(const cmd_args *args)
     kith_time t = 0;
     if (lasts && (!kith_parse_duration(lasts, &t) || t < KITH_SEC(1) || t > KITH_SEC(365 * 86400)))
         return cmd_fail(EXIT_USAGE, "share: --for: '%s' is not a time from 1s to 8760h", lasts);
-    int code = session_start(&c.s, args);
+    int code = sums_read_options(args, &c.sum);
+    if (!code)
+        code = session_start(&c.s, args);
     if (code)
         return code;
     session_open_book(&c.s);
@@ -826,6 +852,8 @@ static const cmd_option options[] = {
     {.name = "for",
      .arg = "TIME",
      .help = "let nobody in any more after so long, such as 2h or 90m, and stop"},
+    {.name = "sha256", .help = "also print the SHA-256 of each file, as sha256sum does"},
+    {.name = "blake3", .help = "also print the BLAKE3 hash of each file, as b3sum does"},
     {.name = "to",
      .arg = "NAME",
      .help = "for a known peer, who is told: no ticket; may be given several times",
@@ -842,7 +870,7 @@ const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
     .usage = "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N]\n"
-             "             [--for TIME] [--limit UP/DOWN] [--nice] [--json]",
+             "             [--for TIME] [--sha256 | --blake3] [--limit UP/DOWN] [--nice] [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
         "early waits. Whoever has the code can fetch everything with 'kith get CODE' while this command runs. Half of\n"

@@ -399,7 +399,7 @@ static bool tree_get(kith_hash_cache *c, const uint8_t root[KITH_BLAKE3_LEN], ui
 /* ---- files ---- */
 
 bool kith_hash_cache_get(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key, uint32_t now_s,
-                         kith_hash_value *out, int fd, uint64_t at)
+                         uint8_t root[KITH_BLAKE3_LEN], int fd, uint64_t at)
 {
     if (!c || !load(c, page, key))
         return false;
@@ -408,18 +408,15 @@ bool kith_hash_cache_get(kith_hash_cache *c, kith_hash_page *page, const kith_ha
         return false;
     uint8_t *slot = slot_at(page, i);
     uint64_t len = tree_len(key->size), next = 0, place = kith_load_le64(slot + SLOT_TREE);
-    kith_hash_value v = {.has_sha256 = (slot[SLOT_FLAGS] & FLAG_SHA256) != 0};
-    memcpy(v.root, slot + SLOT_ROOT, sizeof v.root);
-    memcpy(v.sha256, slot + SLOT_SHA256, sizeof v.sha256);
     bool stamp = slot_used(slot) + RENEW_S <= now_s;
     if (len > 0) {
-        if (!tree_get(c, v.root, len, place, fd, at)) {
+        if (!tree_get(c, slot + SLOT_ROOT, len, place, fd, at)) {
             memset(slot, 0, SLOT_LEN);
             changed(page, i);
             return false;
         }
         if (ring_next(c, &next) && next > place && next - place > c->ring_len / 2 &&
-            tree_put(c, v.root, len, fd, at, &place)) {
+            tree_put(c, slot + SLOT_ROOT, len, fd, at, &place)) {
             kith_store_le64(slot + SLOT_TREE, place);
             stamp = true;
         }
@@ -428,18 +425,18 @@ bool kith_hash_cache_get(kith_hash_cache *c, kith_hash_page *page, const kith_ha
         slot_stamp(slot, now_s);
         changed(page, i);
     }
-    *out = v;
+    memcpy(root, slot + SLOT_ROOT, KITH_BLAKE3_LEN);
     return true;
 }
 
 void kith_hash_cache_put(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key, int64_t began_ns,
-                         const kith_hash_value *value, int fd, uint64_t at)
+                         const uint8_t root[KITH_BLAKE3_LEN], int fd, uint64_t at)
 {
     int64_t sure = began_ns - KITH_HASH_CACHE_MARGIN_NS;
     if (!c || key->mtime_ns >= sure || key->ctime_ns >= sure || !load(c, page, key))
         return;
     uint64_t len = tree_len(key->size), place = 0;
-    if (len > 0 && !tree_put(c, value->root, len, fd, at, &place))
+    if (len > 0 && !tree_put(c, root, len, fd, at, &place))
         return;
     unsigned i = find(page, key);
     if (i == SLOTS)
@@ -451,11 +448,33 @@ void kith_hash_cache_put(kith_hash_cache *c, kith_hash_page *page, const kith_ha
     kith_store_le64(slot + SLOT_SIZE, key->size);
     kith_store_le64(slot + SLOT_MTIME, (uint64_t)key->mtime_ns);
     kith_store_le64(slot + SLOT_CTIME, (uint64_t)key->ctime_ns);
-    memcpy(slot + SLOT_ROOT, value->root, KITH_BLAKE3_LEN);
-    if (value->has_sha256)
-        memcpy(slot + SLOT_SHA256, value->sha256, KITH_SHA256_LEN);
+    memcpy(slot + SLOT_ROOT, root, KITH_BLAKE3_LEN);
     kith_store_le64(slot + SLOT_TREE, place);
-    slot[SLOT_FLAGS] = (uint8_t)(FLAG_SET | (value->has_sha256 ? FLAG_SHA256 : 0));
+    slot[SLOT_FLAGS] = FLAG_SET;
     slot_stamp(slot, (uint32_t)(began_ns / 1000000000));
+    changed(page, i);
+}
+
+bool kith_hash_cache_get_sha256(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key,
+                                uint8_t out[KITH_SHA256_LEN])
+{
+    unsigned i = c && load(c, page, key) ? find(page, key) : SLOTS;
+    if (i == SLOTS || !slot_of_content(slot_at(page, i), key) ||
+        !(slot_at(page, i)[SLOT_FLAGS] & FLAG_SHA256))
+        return false;
+    memcpy(out, slot_at(page, i) + SLOT_SHA256, KITH_SHA256_LEN);
+    return true;
+}
+
+void kith_hash_cache_put_sha256(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key,
+                                const uint8_t sha256[KITH_SHA256_LEN])
+{
+    unsigned i = c && load(c, page, key) ? find(page, key) : SLOTS;
+    if (i == SLOTS || !slot_of_content(slot_at(page, i), key))
+        return;
+    uint8_t *slot = slot_at(page, i);
+    memcpy(slot + SLOT_SHA256, sha256, KITH_SHA256_LEN);
+    slot[SLOT_FLAGS] |= FLAG_SHA256;
+    slot_stamp(slot, slot_used(slot));
     changed(page, i);
 }

@@ -34,12 +34,6 @@ typedef struct kith_hash_key {
 
 kith_hash_key kith_hash_key_of(const struct stat *st);
 
-typedef struct kith_hash_value {
-    uint8_t root[KITH_BLAKE3_LEN];
-    bool has_sha256;
-    uint8_t sha256[KITH_SHA256_LEN];
-} kith_hash_value;
-
 /* A bucket that is looked at or changed: one for each thread, zeroed at first, flushed at last. */
 typedef struct kith_hash_page {
     uint64_t bucket;   /* and one; 0: none */
@@ -55,11 +49,17 @@ void kith_hash_cache_close(kith_hash_cache *c); /* NULL is fine */
 /* What is known of a file. False: nothing. A file of more than one leaf is known only with its tree, which is then written to fd at
  * offset `at`: kith_tree_nodes(size) nodes. now_s: seconds since 1970. c may be NULL. */
 bool kith_hash_cache_get(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key, uint32_t now_s,
-                         kith_hash_value *out, int fd, uint64_t at);
+                         uint8_t root[KITH_BLAKE3_LEN], int fd, uint64_t at);
 /* Remembers a file whose hashing began at began_ns (of CLOCK_REALTIME) and whose key was the same before and after; not if that was
  * within the margin. Its tree, if it has more than one leaf, is read from fd at offset `at`. c may be NULL. */
 void kith_hash_cache_put(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key, int64_t began_ns,
-                         const kith_hash_value *value, int fd, uint64_t at);
+                         const uint8_t root[KITH_BLAKE3_LEN], int fd, uint64_t at);
+/* The SHA-256 of a file that is remembered. False: it is not known. c may be NULL. */
+bool kith_hash_cache_get_sha256(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key,
+                                uint8_t out[KITH_SHA256_LEN]);
+/* Adds it to what is remembered of a file; of one that is not, nothing is. c may be NULL. */
+void kith_hash_cache_put_sha256(kith_hash_cache *c, kith_hash_page *page, const kith_hash_key *key,
+                                const uint8_t sha256[KITH_SHA256_LEN]);
 /* Writes what is changed in the page. */
 void kith_hash_cache_flush(kith_hash_cache *c, kith_hash_page *page);
 

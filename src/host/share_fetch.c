@@ -549,6 +549,11 @@ const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f)
     return f->dir;
 }
 
+const uint8_t *kith_share_fetch_root(const kith_share_fetch *f, size_t entry)
+{
+    return f->roots.p + entry * KITH_BLAKE3_LEN;
+}
+
 void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_progress *out)
 {
     *out = f->progress;

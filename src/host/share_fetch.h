@@ -93,6 +93,8 @@ KITH_CHECK kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_tick
 /* After LIST. */
 const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
+/* Once everything has come: the hash of a file, KITH_BLAKE3_LEN bytes; zeros for what is no file or is empty. */
+const uint8_t *kith_share_fetch_root(const kith_share_fetch *f, size_t entry);
 /* In answer to CLASHES: what to do about them, and not KITH_SHARE_CLASH_FAIL. LIST follows, or END. */
 void kith_share_fetch_resolve(kith_share_fetch *f, kith_share_clash how);
 /* In answer to LIST. */

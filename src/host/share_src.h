@@ -12,6 +12,8 @@
 #ifndef KITH_HOST_SHARE_SRC_H
 #define KITH_HOST_SHARE_SRC_H
 
+#include <stdatomic.h>
+
 #include "apps/share_tx.h"
 #include "host/hash_cache.h"
 
@@ -89,5 +91,10 @@ void kith_share_src_trim(const kith_share_src *s);
 /* Fills a block from the files, setting codes where that is not possible: CHANGED when a file is not the one that was found (by device,
  * inode, size or times). What is all zero is said to be and not filled in. On any thread, several at once. */
 void kith_share_src_read(kith_share_src *s, kith_share_block *b);
+
+/* SHA-256 of a file, from the cache or by reading it once more: for a worker thread, after seal. False: it cannot be read, has changed, or
+ * *stop was set. */
+bool kith_share_src_sha256(kith_share_src *s, size_t entry, const atomic_bool *stop,
+                           uint8_t out[KITH_SHA256_LEN], char why[KITH_SHARE_SRC_WHY_MAX]);
 
 #endif

@@ -212,9 +212,7 @@ static kith_err finish_file(desk *d, size_t i, const kith_hash_key *key, int64_t
                             const uint8_t root[KITH_BLAKE3_LEN])
 {
     kith_share_src *s = d->s;
-    kith_hash_value v = {0};
-    memcpy(v.root, root, KITH_BLAKE3_LEN);
-    kith_hash_cache_put(s->cache, &d->page, key, began_ns, &v, s->trees.fd, kith_src_tree_at(s, i));
+    kith_hash_cache_put(s->cache, &d->page, key, began_ns, root, s->trees.fd, kith_src_tree_at(s, i));
     return put_root(d, i, root);
 }
 

@@ -158,12 +158,12 @@ static kith_err push(walk *w, const struct stat *st, const char *name, const cha
         return FAIL(w, KITH_ELIMIT, "cannot share %s: together it is more than 1 PiB", HERE(w));
     const kith_hash_key key = kith_hash_key_of(st);
     uint64_t stamp = kith_src_stamp(&key);
-    kith_hash_value v = {0};
-    if (leaves > 0 && kith_hash_cache_get(s->cache, &w->page, &key, w->now_s, &v, s->trees.fd,
+    uint8_t root[KITH_BLAKE3_LEN];
+    if (leaves > 0 && kith_hash_cache_get(s->cache, &w->page, &key, w->now_s, root, s->trees.fd,
                                           (uint64_t)2 * KITH_BLAKE3_LEN * m->leaves))
         atomic_fetch_add(&s->hashed, e.size);
     else
-        memset(v.root, 0, sizeof v.root);
+        memset(root, 0, sizeof root);
     kith_err err = push_place(w, parent);
     if (err)
         return err;
@@ -171,7 +171,7 @@ static kith_err push(walk *w, const struct stat *st, const char *name, const cha
     if (!sys)
         sys = kith_scratch_append(&s->stamps, &stamp, sizeof stamp);
     if (!sys)
-        sys = kith_scratch_append(&s->roots, v.root, sizeof v.root);
+        sys = kith_scratch_append(&s->roots, root, sizeof root);
     if (sys)
         return no_room(w, sys);
     m->dirs += dir;

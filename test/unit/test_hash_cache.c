@@ -71,14 +71,10 @@ static kith_hash_key key_of(uint64_t ino, uint64_t size)
         .dev = 7, .ino = ino, .size = size, .mtime_ns = OLD_NS + (int64_t)ino, .ctime_ns = OLD_NS - 5};
 }
 
-/* A value that belongs to a key and to no other. */
-static kith_hash_value value_of(const kith_hash_key *key)
+/* A root that belongs to a key and to no other. */
+static void root_of(const kith_hash_key *key, uint8_t out[KITH_BLAKE3_LEN])
 {
-    kith_hash_value v = {.has_sha256 = key->ino % 2 == 0};
-    kith_blake3_hash(kith_bytes_of(key, sizeof *key), v.root);
-    if (v.has_sha256)
-        kith_sha256(kith_bytes_of(key, sizeof *key), v.sha256);
-    return v;
+    kith_blake3_hash(kith_bytes_of(key, sizeof *key), out);
 }
 
 /* A tree that belongs to a key, in our file at offset 0. */
@@ -98,9 +94,10 @@ static size_t write_tree(const kith_hash_key *key)
 static void put_at(uint64_t ino, uint64_t size, int64_t now_ns)
 {
     kith_hash_key key = key_of(ino, size);
-    kith_hash_value v = value_of(&key);
+    uint8_t root[KITH_BLAKE3_LEN];
+    root_of(&key, root);
     (void)write_tree(&key);
-    kith_hash_cache_put(cache, &page, &key, now_ns, &v, fd, 0);
+    kith_hash_cache_put(cache, &page, &key, now_ns, root, fd, 0);
 }
 
 static void put(uint64_t ino, uint64_t size)
@@ -112,14 +109,12 @@ static void put(uint64_t ino, uint64_t size)
 static bool known_at(uint64_t ino, uint64_t size, uint32_t now_s)
 {
     kith_hash_key key = key_of(ino, size);
-    kith_hash_value v, want = value_of(&key);
+    uint8_t root[KITH_BLAKE3_LEN], want[KITH_BLAKE3_LEN];
+    root_of(&key, want);
     size_t n = size > KITH_TREE_LEAF ? write_tree(&key) : 0;
-    if (!kith_hash_cache_get(cache, &page, &key, now_s, &v, fd, 1 << 20))
+    if (!kith_hash_cache_get(cache, &page, &key, now_s, root, fd, 1 << 20))
         return false;
-    assert_memory_equal(v.root, want.root, sizeof v.root);
-    assert_int_equal(v.has_sha256, want.has_sha256);
-    if (v.has_sha256)
-        assert_memory_equal(v.sha256, want.sha256, sizeof v.sha256);
+    assert_memory_equal(root, want, sizeof root);
     if (n > 0) {
         uint8_t *both = malloc(2 * n);
         assert_non_null(both);
@@ -158,8 +153,9 @@ static void another_key_is_another_content(void **state)
 {
     (void)state;
     kith_hash_key key = key_of(4, 10);
-    kith_hash_value v = value_of(&key);
-    kith_hash_cache_put(cache, &page, &key, NOW_NS, &v, -1, 0);
+    uint8_t root[KITH_BLAKE3_LEN];
+    root_of(&key, root);
+    kith_hash_cache_put(cache, &page, &key, NOW_NS, root, -1, 0);
     for (int i = 0; i < 5; i++) {
         kith_hash_key other = key;
         other.dev += i == 0;
@@ -167,10 +163,36 @@ static void another_key_is_another_content(void **state)
         other.size += i == 2;
         other.mtime_ns += i == 3;
         other.ctime_ns += i == 4;
-        assert_false(kith_hash_cache_get(cache, &page, &other, NOW_S, &v, -1, 0));
+        assert_false(kith_hash_cache_get(cache, &page, &other, NOW_S, root, -1, 0));
     }
-    assert_true(kith_hash_cache_get(cache, &page, &key, NOW_S, &v, -1, 0));
-    assert_false(kith_hash_cache_get(NULL, &page, &key, NOW_S, &v, -1, 0));
+    assert_true(kith_hash_cache_get(cache, &page, &key, NOW_S, root, -1, 0));
+    assert_false(kith_hash_cache_get(NULL, &page, &key, NOW_S, root, -1, 0));
+}
+
+static void a_sha_256_is_known_with_its_file_alone(void **state)
+{
+    (void)state;
+    uint8_t sum[KITH_SHA256_LEN], got[KITH_SHA256_LEN];
+    const kith_hash_key key = key_of(4, 10), other = key_of(5, 10), later = key_of(4, 11);
+    kith_sha256(kith_bytes_of(&key, sizeof key), sum);
+    kith_hash_cache_put_sha256(cache, &page, &key, sum);
+    assert_false(kith_hash_cache_get_sha256(cache, &page, &key, got)); /* there is no such file */
+    put(4, 10);
+    put(5, 10);
+    assert_false(kith_hash_cache_get_sha256(cache, &page, &key, got));
+    kith_hash_cache_put_sha256(cache, &page, &later, sum);
+    assert_false(kith_hash_cache_get_sha256(cache, &page, &key, got)); /* that was another content */
+    kith_hash_cache_put_sha256(cache, &page, &key, sum);
+    reopen(CAP);
+    assert_true(kith_hash_cache_get_sha256(cache, &page, &key, got));
+    assert_memory_equal(got, sum, sizeof sum);
+    assert_false(kith_hash_cache_get_sha256(cache, &page, &other, got));
+    assert_false(kith_hash_cache_get_sha256(cache, &page, &later, got));
+    assert_true(known(4, 10));
+    put(4, 11); /* takes its place */
+    assert_false(kith_hash_cache_get_sha256(cache, &page, &later, got));
+    assert_false(kith_hash_cache_get_sha256(NULL, &page, &key, got));
+    kith_hash_cache_put_sha256(NULL, &page, &key, sum);
 }
 
 static void a_file_that_changed_is_put_over_its_old_self(void **state)
@@ -197,9 +219,10 @@ static void a_file_that_changed_a_moment_ago_is_not_believed(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         kith_hash_key key = {
             .ino = 100 + i, .size = 5, .mtime_ns = cases[i].mtime, .ctime_ns = cases[i].ctime};
-        kith_hash_value v = value_of(&key);
-        kith_hash_cache_put(cache, &page, &key, NOW_NS, &v, -1, 0);
-        assert_int_equal(kith_hash_cache_get(cache, &page, &key, NOW_S, &v, -1, 0), cases[i].stored);
+        uint8_t root[KITH_BLAKE3_LEN];
+        root_of(&key, root);
+        kith_hash_cache_put(cache, &page, &key, NOW_NS, root, -1, 0);
+        assert_int_equal(kith_hash_cache_get(cache, &page, &key, NOW_S, root, -1, 0), cases[i].stored);
     }
 }
 
@@ -386,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_put_is_found_by_the_next_process, setup, teardown),
         cmocka_unit_test_setup_teardown(another_key_is_another_content, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sha_256_is_known_with_its_file_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_changed_is_put_over_its_old_self, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_changed_a_moment_ago_is_not_believed, setup, teardown),
         cmocka_unit_test_setup_teardown(full_buckets_drop_what_was_not_used_for_longest, setup, teardown),

@@ -602,6 +602,34 @@ static void a_folder_for_temporary_files_that_is_none_is_named(void **state)
     assert_non_null(strstr(why, "/nonexistent"));
 }
 
+/* It is read once; then it is known, until the file is another. */
+static void a_sha_256_comes_from_the_cache_the_next_time(void **state)
+{
+    (void)state;
+    uint8_t content[1000], want[KITH_SHA256_LEN], got[KITH_SHA256_LEN];
+    atomic_bool stop = true;
+    write_file("f", sizeof content, 3);
+    FILE *f = fopen(path("f"), "r");
+    assert_non_null(f);
+    assert_int_equal(fread(content, 1, sizeof content, f), sizeof content);
+    (void)fclose(f);
+    kith_sha256(kith_bytes_of(content, sizeof content), want);
+    assert_int_equal(share("f"), KITH_OK);
+    assert_false(kith_share_src_sha256(src, 0, &stop, got, why)); /* would have to be read */
+    stop = false;
+    assert_true(kith_share_src_sha256(src, 0, &stop, got, why));
+    assert_memory_equal(got, want, sizeof want);
+    assert_int_equal(share("f"), KITH_OK);
+    stop = true;
+    memset(got, 0, sizeof got);
+    assert_true(kith_share_src_sha256(src, 0, &stop, got, why));
+    assert_memory_equal(got, want, sizeof want);
+    stop = false;
+    write_file("f", sizeof content + 1, 3);
+    assert_false(kith_share_src_sha256(src, 0, &stop, got, why));
+    assert_non_null(strstr(why, "has changed"));
+}
+
 static int group_setup(void **state)
 {
     (void)state;
@@ -626,6 +654,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(several_paths_stand_in_the_order_of_their_names, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_ends_walk_and_hashing_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_for_temporary_files_that_is_none_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sha_256_comes_from_the_cache_the_next_time, setup, teardown),
     };
     return cmocka_run_group_tests_name("share_src", tests, group_setup, NULL);
 }
