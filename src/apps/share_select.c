@@ -247,3 +247,36 @@ kith_err kith_share_select_run(const kith_env *env, const kith_share_select *s, 
     }
     return KITH_OK;
 }
+
+/* ---- while a list is made ---- */
+
+struct kith_share_sieve {
+    const kith_env *env;
+    size_t count;
+    track tracks[];
+};
+
+kith_share_sieve *kith_share_sieve_new(const kith_env *env, const char *const *patterns, size_t count)
+{
+    if (count > KITH_SIEVE_PATTERNS)
+        return NULL;
+    kith_share_sieve *s = kith_mem_new(env, sizeof *s + count * sizeof s->tracks[0]);
+    if (!s)
+        return NULL;
+    s->env = env;
+    s->count = count;
+    for (size_t i = 0; i < count; i++)
+        track_begin(&s->tracks[i], patterns[i]);
+    return s;
+}
+
+void kith_share_sieve_free(kith_share_sieve *s)
+{
+    if (s)
+        kith_mem_free(s->env, s, sizeof *s + s->count * sizeof s->tracks[0]);
+}
+
+bool kith_share_sieve_holds(kith_share_sieve *s, const kith_entry *e)
+{
+    return any_matches(s->tracks, s->count, e);
+}

@@ -36,4 +36,17 @@ bool kith_share_pattern_matches(const char *pattern, kith_bytes path, bool folde
 KITH_CHECK kith_err kith_share_select_run(const kith_env *env, const kith_share_select *s,
                                           const kith_manifest *m, uint8_t *unwanted);
 
+/* ---- while a list is made: kith share --exclude ---- */
+
+#define KITH_SIEVE_PATTERNS 256
+
+typedef struct kith_share_sieve kith_share_sieve;
+
+/* Patterns without a fault, copied: 5 KiB each. NULL: no memory, or more than KITH_SIEVE_PATTERNS. */
+kith_share_sieve *kith_share_sieve_new(const kith_env *env, const char *const *patterns, size_t count);
+void kith_share_sieve_free(kith_share_sieve *s); /* NULL is fine */
+/* Whether an entry (its type, name and depth < KITH_MANIFEST_DEPTH_MAX) matches one of them. It is asked in pre-order, and what lies in a
+ * folder that does is not asked. */
+bool kith_share_sieve_holds(kith_share_sieve *s, const kith_entry *e);
+
 #endif

@@ -17,6 +17,7 @@
 #include "cmd/offer.h"
 #include "cmd/qr.h"
 #include "cmd/session.h"
+#include "cmd/share_exclude.h"
 #include "cmd/share_text.h"
 #include "cmd/sums.h"
 #include "crypto/crypto.h"
@@ -122,9 +123,10 @@ static void say_json_ticket(const share *c, const char *text, uint64_t bytes, si
         kith_maddr_text(&c->ticket.addrs[i], addr);
         json_array_append_new(list, json_string(addr));
     }
-    session_print(json_pack("{s:s, s:s, s:s, s:O, s:I, s:I, s:I, s:I}", "event", "ticket", "ticket", text,
-                            "peer", peer, "addrs", list, "files", (json_int_t)files, "folders",
-                            (json_int_t)dirs, "links", (json_int_t)links, "bytes", (json_int_t)bytes));
+    session_print(json_pack("{s:s, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:I}", "event", "ticket", "ticket",
+                            text, "peer", peer, "addrs", list, "files", (json_int_t)files, "folders",
+                            (json_int_t)dirs, "links", (json_int_t)links, "bytes", (json_int_t)bytes,
+                            "left_out", (json_int_t)kith_share_src_progress_of(c->src).excluded));
     json_decref(list);
 }
 
@@ -147,15 +149,26 @@ static void say_how_long(const share *c)
                           : "");
 }
 
+/* " (3 left out)", or nothing. */
+static const char *left_out(const share *c, char out[SHARE_TEXT_MAX])
+{
+    uint64_t n = kith_share_src_progress_of(c->src).excluded;
+    *out = 0;
+    if (n > 0)
+        (void)snprintf(out, SHARE_TEXT_MAX, " (%llu left out)", (unsigned long long)n);
+    return out;
+}
+
 /* What is shared, and what to type elsewhere to have it; drawn: as a QR code. */
 static void say_way_in(const share *c, const char *what, const char *text, const char *drawn)
 {
-    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], out[SHARE_TEXT_MAX];
     uint64_t bytes;
     size_t files, dirs, links;
     kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
-    fprintf(stderr, "sharing %s, %s; on the other machine: kith get %s\n",
-            share_text_counts(files, dirs, links, counts), share_text_size(bytes, size), what);
+    fprintf(stderr, "sharing %s, %s%s; on the other machine: kith get %s\n",
+            share_text_counts(files, dirs, links, counts), share_text_size(bytes, size), left_out(c, out),
+            what);
     puts(text);
     if (c->qr)
         qr_print(drawn);
@@ -165,7 +178,7 @@ static void say_way_in(const share *c, const char *what, const char *text, const
 
 static void say_ticket(share *c)
 {
-    char *text = c->text, size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    char *text = c->text, size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], out[SHARE_TEXT_MAX];
     uint64_t bytes;
     size_t files, dirs, links;
     kith_wr w = kith_wr_of(kith_span_of(text, sizeof c->text - 1));
@@ -183,8 +196,8 @@ static void say_ticket(share *c)
         say_json_ticket(c, c->guest_count ? "" : text, bytes, files, dirs, links);
     if (c->guest_count > 0) {
         if (!c->s.json)
-            fprintf(stderr, "sharing %s, %s, until Ctrl-C\n", share_text_counts(files, dirs, links, counts),
-                    share_text_size(bytes, size));
+            fprintf(stderr, "sharing %s, %s%s, until Ctrl-C\n", share_text_counts(files, dirs, links, counts),
+                    share_text_size(bytes, size), left_out(c, out));
         tell_guests(c);
         return;
     }
@@ -719,10 +732,10 @@ static void name_it(share *c)
 /* ---- running ---- */
 
 /* Where hashes are kept between runs, and while we run. Both can be done without. */
-static kith_share_src *new_src(const share *c)
+static kith_share_src *new_src(const share *c, const share_exclude *exclude)
 {
     char dir[KITH_PATH_MAX];
-    kith_share_src_config cfg = {0};
+    kith_share_src_config cfg = {.exclude = exclude->patterns, .exclude_count = exclude->count};
     if (c->s.config.share_cache > 0 && kith_path_make(KITH_PLACE_CACHE) == 0 &&
         kith_path(KITH_PLACE_CACHE, "", dir)) {
         cfg.scratch = dir;
@@ -737,7 +750,13 @@ static kith_share_src *new_src(const share *c)
 static int collect(share *c, const cmd_args *args)
 {
     char why[KITH_SHARE_SRC_WHY_MAX];
-    c->src = new_src(c);
+    share_exclude exclude = {0};
+    int code = share_exclude_read(args, &exclude);
+    if (!code)
+        c->src = new_src(c, &exclude);
+    share_exclude_free(&exclude);
+    if (code)
+        return code;
     kith_err e = c->src ? KITH_OK : KITH_ENOMEM;
     why[0] = 0;
     for (size_t i = 0; i < args->rest_count && !e; i++)
@@ -852,6 +871,14 @@ static const cmd_option options[] = {
     {.name = "for",
      .arg = "TIME",
      .help = "let nobody in any more after so long, such as 2h or 90m, and stop"},
+    {.name = "exclude",
+     .arg = "PATTERN",
+     .many = true,
+     .help = "leave out what matches, such as '*.o' or 'build/', unread; may be given again"},
+    {.name = "exclude-from",
+     .arg = "FILE",
+     .many = true,
+     .help = "the same with the patterns of a file, one a line; # begins a comment"},
     {.name = "sha256", .help = "also print the SHA-256 of each file, as sha256sum does"},
     {.name = "blake3", .help = "also print the BLAKE3 hash of each file, as b3sum does"},
     {.name = "to",
@@ -870,6 +897,7 @@ const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
     .usage = "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N]\n"
+             "             [--exclude PATTERN]... [--exclude-from FILE]...\n"
              "             [--for TIME] [--sha256 | --blake3] [--limit UP/DOWN] [--nice] [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
@@ -882,6 +910,7 @@ const cmd cmd_share = {
     .examples = "  kith share holiday/\n"
                 "  kith share holiday/ --words\n"
                 "  kith share report.pdf photos/ --once --qr\n"
+                "  kith share project --exclude build/ --exclude '*.o'\n"
                 "  kith share --to alice holiday/ --limit 5M/\n"
                 "  kith share -- -odd-name-\n",
     .options = options,

@@ -82,6 +82,10 @@ static size_t put_path(const sums *u, size_t entry, char *out, size_t size)
     return w.len;
 }
 
+#if KITH_SUM_WHY_MAX != KITH_SHARE_SRC_WHY_MAX
+#error one line for both
+#endif
+
 /* ---- on a worker thread ---- */
 
 static bool sum_fetched(const sums *u, size_t entry, const atomic_bool *stop, uint8_t out[KITH_SUM_LEN],
@@ -111,7 +115,6 @@ static bool sum_fetched(const sums *u, size_t entry, const atomic_bool *stop, ui
 static bool on_sum(void *ctx, size_t entry, const atomic_bool *stop, uint8_t out[KITH_SUM_LEN],
                    char why[KITH_SUM_WHY_MAX])
 {
-    _Static_assert((int)KITH_SUM_WHY_MAX == (int)KITH_SHARE_SRC_WHY_MAX, "one line for both");
     const sums *u = ctx;
     if (u->kind == SUMS_BLAKE3) { /* known, and what content was compared with */
         const uint8_t *root = u->src ? kith_share_src_source(u->src).roots + entry * KITH_BLAKE3_LEN

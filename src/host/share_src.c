@@ -41,14 +41,18 @@ kith_share_src *kith_share_src_new(const kith_share_src_config *cfg)
 {
     kith_share_src *s = calloc(1, sizeof *s);
     char *scratch = cfg->scratch ? strdup(cfg->scratch) : NULL;
-    if (!s || (cfg->scratch && !scratch)) {
+    kith_share_sieve *sieve =
+        cfg->exclude_count ? kith_share_sieve_new(kith_host_env(), cfg->exclude, cfg->exclude_count) : NULL;
+    if (!s || (cfg->scratch && !scratch) || (cfg->exclude_count && !sieve)) {
         kith_hash_cache_close(cfg->cache);
+        kith_share_sieve_free(sieve);
         free(scratch);
         free(s);
         return NULL;
     }
     s->cache = cfg->cache;
     s->scratch = scratch;
+    s->sieve = sieve;
     s->clock_ns = cfg->clock_ns ? cfg->clock_ns : system_clock_ns;
     kith_scratch_init(&s->list);
     kith_scratch_init(&s->stamps);
@@ -78,6 +82,7 @@ void kith_share_src_free(kith_share_src *s)
     kith_scratch_close(&s->roots);
     kith_scratch_close(&s->trees);
     kith_hash_cache_close(s->cache);
+    kith_share_sieve_free(s->sieve);
     pthread_mutex_destroy(&s->lock);
     free(s->scratch);
     free(s->tops);
@@ -214,6 +219,7 @@ kith_share_src_progress kith_share_src_progress_of(const kith_share_src *s)
         .entries = atomic_load(&s->found),
         .bytes = atomic_load(&s->found_bytes),
         .hashed = atomic_load(&s->hashed),
+        .excluded = atomic_load(&s->excluded),
         .walked = atomic_load(&s->walked),
     };
 }

@@ -4,7 +4,7 @@
  *     new -> add (each PATH) -> begin -> walk -> hash (by slices) -> seal -> source, read
  *                                        '----- on worker threads, by share_scan.h -----'
  *
- * What makes no sense for others is left out with a warning: sockets, devices and pipes, links that lead out of the share, folders of
+ * What the user wants left out is not looked into. What makes no sense for others is left out with a warning: sockets, devices and pipes, links that lead out of the share, folders of
  * unfinished transfers. What cannot be read, or has a name that no receiver would take, is an error: a share is whole or not at all.
  *
  * Memory does not grow with the content: 12 bytes for each entry, the names of the folders that are being read, and what is looked at of
@@ -26,6 +26,8 @@ typedef struct kith_share_src_config {
     kith_hash_cache *cache; /* taken over by new, also on failure; NULL: none */
     const char
         *scratch; /* folder for the files without a name, borrowed for the call; NULL: $TMPDIR or /tmp */
+    const char *const *exclude; /* patterns (share_select.h) of what is left out, borrowed for the call */
+    size_t exclude_count;
     int64_t (*clock_ns)(
         void); /* since 1970, by the clock that files get their times from; NULL: the system's. For tests */
 } kith_share_src_config;
@@ -73,6 +75,7 @@ void kith_share_src_seal(kith_share_src *s);
 typedef struct kith_share_src_progress {
     uint64_t entries, bytes; /* found so far; of files */
     uint64_t hashed;         /* bytes whose hashes are known */
+    uint64_t excluded;       /* files, links and folders that a pattern has left out; a folder counts once */
     bool walked;
 } kith_share_src_progress;
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "apps/share_select.h"
 #include "host/scratch.h"
 #include "host/share_src.h"
 
@@ -33,10 +34,11 @@ struct kith_share_src {
     kith_hash_cache *cache;
     char *scratch;
     int64_t (*clock_ns)(void);
-    kith_src_top *tops; /* by name */
+    kith_share_sieve *sieve; /* NULL: nothing is left out */
+    kith_src_top *tops;      /* by name */
     size_t top_count, top_cap;
     atomic_bool stop, walked;
-    atomic_uint_least64_t found, found_bytes, hashed;
+    atomic_uint_least64_t found, found_bytes, hashed, excluded;
     /* by the walk, then fixed */
     kith_manifest m; /* its list has no roots */
     kith_scratch list;

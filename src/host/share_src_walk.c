@@ -201,6 +201,18 @@ static kith_err push_link(walk *w, int at, const char *name, const struct stat *
     return KITH_OK;
 }
 
+/* By the user's patterns, which may also name what nobody could receive. */
+static bool is_excluded(const walk *w, const struct stat *st, const char *name, size_t depth)
+{
+    const kith_entry e = {.type = S_ISDIR(st->st_mode) ? KITH_ENTRY_DIR : KITH_ENTRY_FILE,
+                          .depth = (uint8_t)depth,
+                          .name = kith_bytes_str(name)};
+    bool holds = w->s->sieve && kith_share_sieve_holds(w->s->sieve, &e);
+    if (holds)
+        atomic_fetch_add_explicit(&w->s->excluded, 1, memory_order_relaxed);
+    return holds;
+}
+
 /* Adds what is called `name` in the folder at. follow: the user named it, so a link stands for what it leads to. */
 static kith_err walk_one(walk *w, int at, const char *name, const char *shown_as, size_t path_len,
                          uint32_t parent, size_t depth, bool follow)
@@ -208,15 +220,17 @@ static kith_err walk_one(walk *w, int at, const char *name, const char *shown_as
     struct stat st;
     if (atomic_load(&w->s->stop))
         return FAIL(w, KITH_ECLOSED, "stopped");
-    const char *bad = kith_name_fault(kith_bytes_str(shown_as), false);
-    if (bad)
-        return FAIL(w, KITH_EFORMAT, "cannot share %s: %s; no receiver would take that name, rename it first",
-                    HERE(w), bad);
     if (depth >= KITH_MANIFEST_DEPTH_MAX)
         return FAIL(w, KITH_ELIMIT, "cannot share %s: folders are nested more than %d deep", HERE(w),
                     KITH_MANIFEST_DEPTH_MAX);
     if (fstatat(at, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW))
         return FAIL(w, KITH_EIO, "cannot share %s: %s", HERE(w), strerror(errno));
+    if (is_excluded(w, &st, shown_as, depth))
+        return KITH_OK;
+    const char *bad = kith_name_fault(kith_bytes_str(shown_as), false);
+    if (bad)
+        return FAIL(w, KITH_EFORMAT, "cannot share %s: %s; no receiver would take that name, rename it first",
+                    HERE(w), bad);
     if (S_ISLNK(st.st_mode))
         return push_link(w, at, name, &st, shown_as, parent, depth);
     if (S_ISREG(st.st_mode))

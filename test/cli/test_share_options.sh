@@ -52,5 +52,26 @@ for line in sys.stdin:
     exits 2 && said "either --sha256 or --blake3"
 }
 
-check sums_are_those_of_sha256sum sums_of_blake3_need_no_reading
+what_is_excluded_is_neither_read_nor_sent() {
+    mkdir -p p/build/deep p/src/build p/docs "p/bad"$'\n'"name"
+    echo 1 >p/build/deep/x; echo 2 >p/src/build/y; echo 3 >p/src/a.c; echo 4 >p/src/a.o; echo 5 >p/docs/a.html; echo 6 >p/docs/a.md
+    echo secret >p/unreadable; chmod 0 p/unreadable p/build
+    printf '# what nobody needs\n\n*.o \r\np/docs/*.html\nbad*\nunread*' >patterns
+    share_start left p --exclude build/ --exclude-from patterns || return 1
+    chmod 700 p/build
+    grep -qF 'sharing 2 files and 3 folders, 4 bytes (6 left out); on the other' "$work/left.err" || { cat "$work/left.err"; return 1; }
+    get "$ticket" -o out
+    exits 0 && [ "$(cd out && find . | LC_ALL=C sort | tr '\n' ' ')" = ". ./p ./p/docs ./p/docs/a.md ./p/src ./p/src/a.c " ] || { find out; return 1; }
+    local bad
+    for bad in '--exclude=/p' '--exclude=!x' '--exclude-from=none' '--exclude-from=bad'; do
+        printf 'fine\n[x\n' >bad
+        KITH_HOME=$work/home-left2 timeout 20 "$kith" share p "$bad" >"$work/get.out" 2>"$work/get.err" </dev/null; code=$?
+        exits 2 || return 1
+    done
+    said 'bad:2: its [ has no ]'
+    KITH_HOME=$work/home-left2 timeout 20 "$kith" share p --exclude p >"$work/get.out" 2>"$work/get.err" </dev/null; code=$?
+    exits 1 && said 'there is nothing to share'
+}
+
+check sums_are_those_of_sha256sum sums_of_blake3_need_no_reading what_is_excluded_is_neither_read_nor_sent
 summary

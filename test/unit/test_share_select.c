@@ -248,6 +248,68 @@ static void lists_agree_with_paths(void **state)
     support_heap_check(&heap);
 }
 
+/* Asked name by name while it is found, and not about what lies in a folder that is left out, it leaves out the same. */
+static void a_sieve_leaves_out_what_a_selection_would(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"a/b", "**/c/", "[x-z]*", "a/**/e"};
+    static uint8_t list[1 << 12];
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    kith_wr w = kith_wr_of(kith_span_of(list, sizeof list));
+    for (const char *a = "ac"; *a; a++) {
+        add(&w, KITH_ENTRY_DIR, 0, (char[]){*a, 0});
+        for (const char *b = "bcdx"; *b; b++) {
+            add(&w, *b == 'd' || *a == 'a' ? KITH_ENTRY_DIR : KITH_ENTRY_FILE, 1, (char[]){*b, 0});
+            for (const char *c = "cefy"; *c && (*b == 'd' || *a == 'a'); c++)
+                add(&w, KITH_ENTRY_FILE, 2, (char[]){*c, 0});
+        }
+    }
+    kith_manifest m;
+    kith_manifest_fault fault;
+    uint8_t unwanted[64];
+    assert_int_equal(kith_manifest_parse(env, kith_wr_bytes(&w), false, &m, &fault), KITH_OK);
+    kith_share_select s = {.exclude_count = 4};
+    memcpy(s.exclude, patterns, sizeof patterns);
+    assert_int_equal(kith_share_select_run(env, &s, &m, unwanted), KITH_OK);
+    kith_share_sieve *sieve = kith_share_sieve_new(env, patterns, 4);
+    assert_non_null(sieve);
+    size_t held = 0, passed = 0;
+    bool out[64];
+    for (size_t i = 0; i < m.count; i++) {
+        const kith_entry e = kith_manifest_entry(&m, i);
+        uint32_t up = m.places[i].parent;
+        out[i] = (up != KITH_ENTRY_TOP && out[up]) || kith_share_sieve_holds(sieve, &e);
+        assert_int_equal(out[i], unwanted[i] != 0);
+        held += out[i];
+        passed += !out[i];
+    }
+    assert_true(held > 10 && passed == 4);
+    kith_share_sieve_free(sieve);
+    kith_manifest_fini(&m, env);
+    support_heap_check(&heap);
+}
+
+static void a_sieve_takes_so_many_patterns_and_no_more(void **state)
+{
+    (void)state;
+    const char *patterns[KITH_SIEVE_PATTERNS + 1];
+    support_heap heap;
+    const kith_env *env = support_env(&heap);
+    for (size_t i = 0; i <= KITH_SIEVE_PATTERNS; i++)
+        patterns[i] = i + 1 == KITH_SIEVE_PATTERNS ? "b" : "a";
+    const kith_entry b = {.type = KITH_ENTRY_FILE, .name = kith_bytes_str("b")};
+    kith_share_sieve *s = kith_share_sieve_new(env, patterns, KITH_SIEVE_PATTERNS);
+    assert_non_null(s);
+    assert_true(kith_share_sieve_holds(s, &b));
+    kith_share_sieve_free(s);
+    assert_null(kith_share_sieve_new(env, patterns, KITH_SIEVE_PATTERNS + 1));
+    heap.fail_at = heap.calls + 1;
+    assert_null(kith_share_sieve_new(env, patterns, 1));
+    kith_share_sieve_free(NULL);
+    support_heap_check(&heap);
+}
+
 /* Long paths are no more work than their names: asked path by path, this would take minutes. */
 static void deep_lists_end(void **state)
 {
@@ -285,11 +347,18 @@ static void deep_lists_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_match_anywhere),      cmocka_unit_test(paths_match_from_the_top),
-        cmocka_unit_test(two_stars_match_any_depth), cmocka_unit_test(a_slash_at_the_end_is_for_folders),
-        cmocka_unit_test(classes_and_escapes),       cmocka_unit_test(faults_are_named),
-        cmocka_unit_test(hostile_patterns_end),      cmocka_unit_test(lists_are_chosen_from),
-        cmocka_unit_test(lists_agree_with_paths),    cmocka_unit_test(deep_lists_end),
+        cmocka_unit_test(names_match_anywhere),
+        cmocka_unit_test(paths_match_from_the_top),
+        cmocka_unit_test(two_stars_match_any_depth),
+        cmocka_unit_test(a_slash_at_the_end_is_for_folders),
+        cmocka_unit_test(classes_and_escapes),
+        cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(hostile_patterns_end),
+        cmocka_unit_test(lists_are_chosen_from),
+        cmocka_unit_test(lists_agree_with_paths),
+        cmocka_unit_test(deep_lists_end),
+        cmocka_unit_test(a_sieve_leaves_out_what_a_selection_would),
+        cmocka_unit_test(a_sieve_takes_so_many_patterns_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
