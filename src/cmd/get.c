@@ -655,12 +655,12 @@ static int make_dest(get *c)
                     errno == EEXIST ? "it is a file" : strerror(errno));
 }
 
-static void fetch(get *c, bool also)
+static void fetch(get *c)
 {
     c->fetch = kith_share_fetch_new(&c->cfg);
     if (!c->fetch)
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
-    for (size_t i = 0; c->fetch && also && i < c->o.also_count; i++) {
+    for (size_t i = 0; c->fetch && i < c->o.also_count; i++) {
         kith_err e = kith_share_fetch_source(c->fetch, &c->o.also[i]);
         if (e)
             cmd_warn("one of the other tickets is not used: %s",
@@ -680,7 +680,7 @@ static void on_pinned(void *ctx, kith_err err, const char *why)
     else if (err)
         session_end(&c->s, cmd_fail(EXIT_REFUSED, "the ticket names another key than is known: %s", why));
     if (!err || err == KITH_EIO)
-        fetch(c, !err);
+        fetch(c);
 }
 
 /* The tickets' word about the sharers' keys counts before the first byte. */
@@ -694,7 +694,7 @@ static void pin_and_fetch(get *c)
             edits[n++] = (kith_trust_edit){.act = KITH_TRUST_PIN, .peer = t->peer, .pq = t->pq};
     }
     if (n == 0)
-        fetch(c, true);
+        fetch(c);
     else if (kith_trust_edit_all(c->s.trust, edits, n, on_pinned, c))
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
 }
@@ -715,7 +715,7 @@ static void on_candidate(void *ctx, const kith_code_candidate *found, const kith
     if (c->s.json)
         session_print(json_pack("{s:s, s:s, s:o}", "event", "candidate", "source",
                                 kith_code_source_name(found->source), "peer", kith_json_peer(&found->peer)));
-    fetch(c, false);
+    fetch(c);
 }
 
 static void search(get *c, unsigned long long wait_s)

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/ticket_arg.h"
+
 #define WAIT_S 120 /* that a sharer is looked for */
 
 /* Tickets of others who share the same. */
@@ -17,6 +19,7 @@ static int read_also(get_options *o, const cmd_args *args)
             return cmd_fail(EXIT_USAGE, "get: --also may be given %zu times", o->also_count);
         if (kith_ticket_parse(kith_bytes_str(text), &o->also[o->also_count++], &why))
             return cmd_fail(EXIT_DAMAGED, "the ticket of --also cannot be used: %s", why);
+        ticket_arg_scrub(text);
     }
     return EXIT_OK;
 }

@@ -25,10 +25,10 @@ static void add(text *t, const char *s, size_t n)
     t->len += n < room ? n : room;
 }
 
-/* Out of what `ps` and /proc show: the strings are the process's own, and may be written to. */
-static void scrub(const char *s)
+/* The strings are the process's own, and may be written to. */
+void ticket_arg_scrub(const char *arg)
 {
-    kith_wipe((void *)(uintptr_t)s, strlen(s));
+    kith_wipe((void *)(uintptr_t)arg, strlen(arg));
 }
 
 static void from_args(const cmd_args *args, text *t)
@@ -36,7 +36,7 @@ static void from_args(const cmd_args *args, text *t)
     for (size_t i = 0; i < args->rest_count; i++) {
         add(t, args->rest[i], strlen(args->rest[i]));
         add(t, " ", 1);
-        scrub(args->rest[i]);
+        ticket_arg_scrub(args->rest[i]);
     }
 }
 
@@ -70,7 +70,7 @@ static int gather(const cmd_args *args, text *t)
         from_args(args, t);
     } else if (env) {
         add(t, env, strlen(env));
-        scrub(env);
+        ticket_arg_scrub(env);
         unsetenv("KITH_CODE");
     } else if (isatty(STDIN_FILENO)) {
         fputs("code or ticket: ", stderr);

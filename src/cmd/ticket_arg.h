@@ -21,5 +21,7 @@ typedef struct ticket_arg {
  * answer to a question. What stood in the arguments and in the environment is wiped there, so that `ps` does not show it. Says what was put
  * right. EXIT_OK, or it has complained. The caller wipes *out. */
 int ticket_arg_read(const cmd_args *args, ticket_arg *out);
+/* Takes an argument out of what `ps` and /proc show. */
+void ticket_arg_scrub(const char *arg);
 
 #endif

@@ -180,10 +180,11 @@ a_file_that_the_last_sharer_cannot_give_is_lost() {
     (cd one && share_start lost1 src && echo "$share_pid" >pid) || return 1
     (cd two && share_start lost2 src --limit 64K/ && echo "$share_pid" >pid) || return 1
     echo more >>one/src/f
-    KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$(head -n 1 "$work/lost1.ticket")" \
+    KITH_HOME=$work/home-get $there "$kith" get "$(head -n 1 "$work/lost1.ticket")" \
         --also "$(head -n 1 "$work/lost2.ticket")" -o out -y --json >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
     wait_until 20 grep -qF '"bytes":30000000' "$work/get.out" || { cat "$work/get.out"; return 1; }
+    ! grep -q kith1 "/proc/$pid/cmdline" || { echo "    a ticket is in sight of others"; return 1; }
     kill -9 "$(cat two/pid)"
     wait $pid; code=$?
     exits 13 && cmp one/src/a out/src/a && [ ! -e out/src/f ]
@@ -400,6 +401,7 @@ cases=(
     another_share_of_the_same_peer_is_refused
     a_stopped_receiver_says_how_to_go_on
     two_sharers_of_the_same_share_the_work
+    a_file_that_the_last_sharer_cannot_give_is_lost
     a_killed_receiver_can_start_again
     a_killed_receiver_and_a_new_sharer_go_on
     a_killed_sender_is_reported
