@@ -7,8 +7,9 @@
  *        |                 |--------------use-------------------^ |                 |
  *        +-----------------+--- breach, stop, lost, silence ------+-----------------+--> ENDING (says ERROR) --> (reset)
  *
- * Memory: 24 KiB, what is known of a partial source's leaves, and blocks: what is being put together, and what the owner has not given
- * back, of which the stream's receive window is the bound. */
+ * Memory: 24 KiB, what is known of a partial source's leaves, and blocks of 275 KiB: one that is put together, and what the owner has not
+ * given back. Content in them is bounded by the stream's receive window; blocks of zeros, or with little in them, by what the owner asks
+ * for: it does not while it has many. */
 #ifndef KITH_APPS_SHARE_RX_H
 #define KITH_APPS_SHARE_RX_H
 

@@ -116,6 +116,7 @@ static void job_after(uv_work_t *w, int status)
     (void)status;
     f->job = JOB_NONE;
     give_back(f, &f->writing);
+    share_links_ask(f);
     if (job == JOB_SURVEY) {
         surveyed(f);
     } else if (f->job_err) {

@@ -9,6 +9,8 @@
 #include "crypto/crypto.h"
 
 #define TICK_MS 200
+#define LENT_MAX \
+    64 /* blocks that the disk has not taken, while more is asked for: 17 MiB, as large as the stream's window */
 
 static void wake(share_link *l)
 {
@@ -64,7 +66,8 @@ static void ask_one(share_link *l)
     if (facts.rtt)
         kith_share_plan_rtt(f->plan, l->source, facts.rtt);
     kith_share_plan_limit(f->plan, l->source, limit_of(l));
-    while ((n = kith_share_plan_next(f->plan, now, l->source, l->next_id, ranges)) > 0) {
+    while (l->lent < LENT_MAX &&
+           (n = kith_share_plan_next(f->plan, now, l->source, l->next_id, ranges)) > 0) {
         uint64_t id;
         if (kith_share_rx_request(l->rx, now, ranges, n, &id)) {
             kith_share_plan_ended(f->plan, l->source, l->next_id);
