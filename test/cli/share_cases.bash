@@ -330,25 +330,6 @@ several_receivers_at_once_and_a_count() {
     wait "$share_pid"; [ $? -eq 0 ] || return 1
 }
 
-hostile_shares_write_nothing() {
-    [ -x "$tools/tool_hostile_sharer" ] || { echo "skipped: hostile shares write nothing: tool_hostile_sharer was not built"; return 77; }
-    local mode want pid
-    while read -r mode want; do
-        mkdir -p "$mode/in"
-        $here "$tools/tool_hostile_sharer" "$mode" "$listen" >"$mode/ticket" 2>"$mode/err" &
-        pid=$!; pids+=("$pid")
-        wait_until 10 test -s "$mode/ticket" || { cat "$mode/err"; return 1; }
-        get "$(cat "$mode/ticket")" -o "$mode/in/out"
-        kill $pid
-        exits "$want" || { echo "    in mode $mode"; return 1; }
-        # a block that was right before the one that was wrong is kept
-        [ "$mode" != wrong_end ] || rm -rf "$mode/in/out/.kith-partial"
-        [ -z "$(find "$mode/in" -mindepth 1 -not -name out)" ] || { echo "    mode $mode left:"; find "$mode/in"; return 1; }
-        [ ! -e /tmp/kith-evil ] && [ ! -e evil ] && [ ! -e "$mode/evil" ] || { echo "    mode $mode escaped"; return 1; }
-        ! LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/get.err" || { echo "    mode $mode reached the terminal"; return 1; }
-    done < <("$tools/tool_hostile_sharer" --modes)
-}
-
 what_cannot_be_shared_is_named() {
     local out
     try() { out=$(KITH_HOME=$work/home-try $here timeout 20 "$kith" share --listen "$listen" "$@" 2>&1 >/dev/null </dev/null); code=$?; }
@@ -412,7 +393,6 @@ cases=(
     a_file_that_changes_while_it_is_shared_is_named
     a_slow_reader_gets_everything
     several_receivers_at_once_and_a_count
-    hostile_shares_write_nothing
     what_cannot_be_shared_is_named
     json_says_everything
     without_a_terminal_yes_is_needed

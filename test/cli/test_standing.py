@@ -11,7 +11,7 @@ from kith_cli import LOOPBACK, TOOLS, Up, homes, kith, run, start
 @contextlib.contextmanager
 def ticket_of(process):
     try:
-        yield process.stdout.readline().decode().strip()
+        yield json.loads(process.stdout.readline())["ticket"]
     finally:
         process.kill()
         process.wait()
@@ -28,10 +28,9 @@ def who_sends_wrong_content_is_banned_and_who_does_not_is_worth_more():
         return
     with homes("a", "b", "out") as (a, b, out):
         (b.parent / "file").write_bytes(b"as it was promised\n" * 1000)
-        bad = subprocess.Popen([TOOLS / "tool_hostile_sharer", "wrong_content", LOOPBACK], stdout=subprocess.PIPE)
+        bad = subprocess.Popen([TOOLS / "tool_hostile_sharer", LOOPBACK, str(out), "data_wrong"], stdout=subprocess.PIPE)
         good = start(b, "share", b.parent / "file", "--ticket", "--listen", LOOPBACK, "--mdns", "off", "--json")
-        with ticket_of(bad) as wrong, ticket_of(good) as line:
-            ticket = json.loads(line)["ticket"]
+        with ticket_of(bad) as wrong, ticket_of(good) as ticket:
             # One note is left while no node runs, the others while one does.
             failed = kith(a, "get", wrong, "-y", "--json", "-o", out, code=11).lines()[-1]
             with Up(a) as up:

@@ -1,232 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A sharer that means harm: `kith share` refuses to make such shares, so this does. It speaks the whole protocol over a real node, with
- * a list or content that breaks the rules, and prints its ticket.
+/* A sharer that means harm: `kith share` refuses to make such shares, so this does. It gives out a hundred and more of them (hostile_lists.c,
+ * hostile_words.c), each by a ticket of its own, and prints a line of JSON for each.
  *
- *   hostile_sharer MODE ADDR   serves until it is killed
- *   hostile_sharer --modes     prints MODE and the exit code that `kith get` must end with, one pair a line */
+ *   hostile_sharer ADDR DIR [NAME]   serves until it is killed; `kith get` puts share NAME into DIR/NAME/out */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "apps/share_ticket.h"
-#include "apps/share_tx.h"
+#include "cli/hostile.h"
 #include "crypto/crypto.h"
 #include "host/host.h"
+#include "wire/pb.h"
 
-enum { UNSAFE = 12, DAMAGED = 11 };
+hostile_share share;
 
-static kith_entry entries[3000];
-static kith_manifest_place places[3000];
-static size_t count;
-static uint8_t content[2 * KITH_TREE_LEAF + 10], nodes[5 * 32], some_root[32], roots[3000 * 32];
-
-static kith_entry *add(kith_entry_type type, size_t depth, const char *name)
-{
-    kith_entry *e = &entries[count++];
-    *e = (kith_entry){.type = type, .depth = (uint8_t)depth, .name = kith_bytes_str(name)};
-    if (type == KITH_ENTRY_FILE) {
-        e->size = 5;
-        e->mode = 0644;
-        kith_blake3_hash(kith_bytes_of("hello", 5), some_root);
-        memcpy(roots + 32 * (count - 1), some_root, 32);
-    } else if (type == KITH_ENTRY_DIR) {
-        e->mode = 0755;
-    }
-    return e;
-}
-
-static void add_link(size_t depth, const char *name, const char *target)
-{
-    add(KITH_ENTRY_LINK, depth, name)->target = kith_bytes_str(target);
-}
-
-static void dotdot(void)
-{
-    add(KITH_ENTRY_FILE, 0, "..");
-}
-
-static void dotdot_folder(void)
-{
-    add(KITH_ENTRY_DIR, 0, "..");
-    add(KITH_ENTRY_FILE, 1, "evil");
-}
-
-static void slash(void)
-{
-    add(KITH_ENTRY_FILE, 0, "../evil");
-}
-
-static void absolute(void)
-{
-    add(KITH_ENTRY_FILE, 0, "/tmp/kith-evil");
-}
-
-static void empty_name(void)
-{
-    add(KITH_ENTRY_FILE, 0, "");
-}
-
-static void backslash(void)
-{
-    add(KITH_ENTRY_FILE, 0, "..\\evil");
-}
-
-static void nul(void)
-{
-    add(KITH_ENTRY_FILE, 0, "")->name = kith_bytes_of("evil\0.txt", 9);
-}
-
-static void escape_codes(void)
-{
-    add(KITH_ENTRY_FILE, 0, "\x1b[2J\x1b[31mevil");
-}
-
-static void turned_text(void)
-{
-    add(KITH_ENTRY_FILE, 0,
-        "gpj.\xe2\x80\xae"
-        "exe");
-}
-
-static void not_utf8(void)
-{
-    add(KITH_ENTRY_FILE, 0, "\xff\xfe");
-}
-
-static void link_absolute(void)
-{
-    add_link(0, "evil", "/etc/passwd");
-}
-
-static void link_out(void)
-{
-    add_link(0, "evil", "../evil");
-}
-
-static void link_zigzag(void)
-{
-    add(KITH_ENTRY_DIR, 0, "a");
-    add_link(1, "b", "c/../../../evil");
-}
-
-/* Write through a link: the link and a folder of its name. OnionShare 2.6.4 and croc had flaws of this kind. */
-static void through_link(void)
-{
-    add_link(0, "evil", "a");
-    add(KITH_ENTRY_FILE, 1, "written");
-}
-
-static void file_and_folder(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil");
-    add(KITH_ENTRY_DIR, 0, "evil");
-    add(KITH_ENTRY_FILE, 1, "x");
-}
-
-static void twice(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil");
-    add(KITH_ENTRY_FILE, 0, "evil");
-}
-
-static void out_of_order(void)
-{
-    add(KITH_ENTRY_FILE, 0, "b");
-    add(KITH_ENTRY_FILE, 0, "a");
-}
-
-static void mode_setuid(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil")->mode = 04755;
-}
-
-static void device(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil")->type = (kith_entry_type)3;
-}
-
-static void too_deep(void)
-{
-    for (size_t i = 0; i < 100; i++)
-        add(KITH_ENTRY_DIR, i, "d");
-}
-
-static void own_folder(void)
-{
-    add(KITH_ENTRY_DIR, 0, ".kith-partial");
-    add(KITH_ENTRY_FILE, 1, "0.part");
-}
-
-/* A list without a fault, and content that is not what it says. */
-static void wrong_content(void)
-{
-    kith_entry *e = add(KITH_ENTRY_FILE, 0, "evil");
-    e->size = sizeof content;
-}
-
-/* The same, wrong only in the last leaf. */
-static void wrong_end(void)
-{
-    wrong_content();
-}
-
-static void small_wrong_content(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil")->size = 6;
-}
-
-static void malformed(void)
-{
-}
-
-/* A good share, and not the one that the ticket stands for. */
-static void another_id(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil");
-}
-
-static void endless(void)
-{
-    add(KITH_ENTRY_FILE, 0, "evil");
-}
-
-static const struct mode {
-    const char *name;
-    int code;
-    void (*make)(void);
-} modes[] = {
-    {"dotdot", UNSAFE, dotdot},
-    {"dotdot_folder", UNSAFE, dotdot_folder},
-    {"slash", UNSAFE, slash},
-    {"absolute", UNSAFE, absolute},
-    {"empty_name", UNSAFE, empty_name},
-    {"backslash", UNSAFE, backslash},
-    {"nul", UNSAFE, nul},
-    {"escape_codes", UNSAFE, escape_codes},
-    {"turned_text", UNSAFE, turned_text},
-    {"not_utf8", UNSAFE, not_utf8},
-    {"link_absolute", UNSAFE, link_absolute},
-    {"link_out", UNSAFE, link_out},
-    {"link_zigzag", UNSAFE, link_zigzag},
-    {"through_link", UNSAFE, through_link},
-    {"file_and_folder", UNSAFE, file_and_folder},
-    {"twice", UNSAFE, twice},
-    {"out_of_order", UNSAFE, out_of_order},
-    {"setuid", UNSAFE, mode_setuid},
-    {"device", UNSAFE, device},
-    {"too_deep", UNSAFE, too_deep},
-    {"own_folder", UNSAFE, own_folder},
-    {"malformed", UNSAFE, malformed},
-    {"wrong_content", DAMAGED, wrong_content},
-    {"wrong_end", DAMAGED, wrong_end},
-    {"small_wrong_content", DAMAGED, small_wrong_content},
-    {"endless", DAMAGED, endless},
-    {"another_id", DAMAGED, another_id},
-};
-
-static const struct mode *mode;
-static kith_share_source source;
-static kith_manifest manifest; /* what the machine needs to know of sizes */
-static uint8_t list[1 << 20];
+static uint8_t content[HOSTILE_BIG], nodes[5 * KITH_BLAKE3_LEN];
+static const char *dir;
 static kith_host *host;
 
 static int die(const char *why)
@@ -235,71 +25,227 @@ static int die(const char *why)
     return 1;
 }
 
-static const uint8_t *nodes_of(const void *ctx, size_t entry)
-{
-    (void)ctx, (void)entry;
-    return nodes;
-}
+/* ---- making a share ---- */
 
-static void make_list(void)
+hostile_entry *add(uint64_t depth, uint64_t type, const char *name)
 {
-    kith_wr w = kith_wr_of(kith_span_of(list, sizeof list));
-    mode->make();
-    for (size_t i = 0; i < sizeof content; i++)
-        content[i] = (uint8_t)(i * 7);
-    for (size_t l = 0; l < 3; l++)
-        kith_tree_leaf(nodes, sizeof content, l,
-                       kith_bytes_of(content + l * KITH_TREE_LEAF, l == 2 ? 10 : KITH_TREE_LEAF));
-    kith_tree_join(nodes, sizeof content);
-    uint32_t leaf = 0;
-    for (size_t i = 0; i < count; i++) {
-        places[i] = (kith_manifest_place){.at = (uint32_t)w.len, .parent = KITH_ENTRY_TOP, .leaf = leaf};
-        leaf += (uint32_t)kith_manifest_leaves_of(entries[i].size);
-        kith_manifest_put_entry(&w, &entries[i]);
+    hostile_entry *e = &share.entries[share.count++];
+    *e = (hostile_entry){.depth = depth, .type = type, .name = kith_bytes_str(name)};
+    if (type == KITH_ENTRY_FILE) {
+        e->size = 5;
+        e->mode = 0644;
+    } else if (type == KITH_ENTRY_DIR) {
+        e->mode = 0755;
     }
-    if (mode->make == wrong_content || mode->make == wrong_end)
-        memcpy(roots, nodes, 32);
-    if (mode->make == malformed)
-        kith_put_bytes(&w, kith_bytes_of("\x0a\xff\xff\xff\xff\x0f evil", 11));
-    manifest = (kith_manifest){.list = kith_wr_bytes(&w), .places = places, .count = count, .leaves = leaf};
-    source = (kith_share_source){.manifest = &manifest, .roots = roots, .known = count, .nodes = nodes_of};
-    kith_blake3_hash(manifest.list, source.list_root);
-    if (mode->make == endless) /* a list that is longer than any may be */
-        manifest.list.len = KITH_MANIFEST_MAX + 1ull;
+    return e;
 }
 
-static void fill(kith_share_block *b)
+void list_put(const void *p, size_t n)
 {
-    for (size_t i = 0; i < b->count; i++) {
-        const kith_share_item *it = &b->items[i];
-        memcpy(b->buf + it->at, content + it->offset, it->len);
-        if (mode->make != wrong_end || it->offset + it->len == sizeof content)
-            b->buf[it->at + it->len - 1] ^= 1;
+    share.list = realloc(share.list, share.list_len + n);
+    if (!share.list)
+        abort();
+    memcpy(share.list + share.list_len, p, n);
+    share.list_len += n;
+}
+
+void list_entry(const hostile_entry *e)
+{
+    uint8_t inner[8192], outer[8192 + 16];
+    kith_wr i = kith_wr_of(kith_span_of(inner, sizeof inner)),
+            o = kith_wr_of(kith_span_of(outer, sizeof outer));
+    const uint64_t nums[] = {0, e->depth, 0, e->type, e->size, e->mode};
+    for (uint32_t tag = 1; tag <= 7; tag++) {
+        kith_bytes data = tag == 2 ? e->name : tag == 7 ? e->target : (kith_bytes){0};
+        if (data.len > 0)
+            kith_pb_put_bytes(&i, tag, data);
+        else if (tag <= 5 && nums[tag] > 0)
+            kith_pb_put_num(&i, tag, nums[tag]);
+    }
+    kith_pb_put_bytes(&o, 1, kith_wr_bytes(&i));
+    if (o.bad || i.bad)
+        abort();
+    list_put(outer, o.len);
+}
+
+static uint8_t *root_of(size_t entry)
+{
+    return share.roots + KITH_BLAKE3_LEN * entry;
+}
+
+static kith_bytes content_of(const hostile_entry *e)
+{
+    return e->size == 5   ? RAW("hello")
+           : e->size == 6 ? RAW("hello!")
+                          : kith_bytes_of(content, e->size <= sizeof content ? (size_t)e->size : 0);
+}
+
+static void make(const hostile_case *c)
+{
+    free(share.list);
+    share = (hostile_share){.c = c};
+    (void)snprintf(share.dir, sizeof share.dir, "%s/%s", dir, c->name);
+    if (c->make) {
+        c->make();
+    } else if (c->target.len > 0) {
+        if (c->deep)
+            add(0, KITH_ENTRY_DIR, "d");
+        add(c->deep, KITH_ENTRY_LINK, "evil")->target = c->target;
+    } else if (c->raw.len > 0) {
+        list_put(c->raw.p, c->raw.len);
+    } else {
+        add(0, KITH_ENTRY_FILE, "good");
+        if (c->file.len > 0)
+            share.entries[0].name = c->file;
+    }
+    bool by_hand = share.list_len > 0;
+    if (by_hand)
+        share.entries[0].size = 5;
+    for (size_t i = 0; i < share.count && !by_hand; i++)
+        list_entry(&share.entries[i]);
+    for (size_t i = 0; i < share.count; i++) {
+        const hostile_entry *e = &share.entries[i];
+        if (e->size == HOSTILE_BIG)
+            memcpy(root_of(i), nodes, KITH_BLAKE3_LEN);
+        else if (e->size > 0)
+            kith_blake3_hash(content_of(e), root_of(i));
+    }
+    kith_blake3_hash(kith_bytes_of(share.list, share.list_len), share.list_root);
+}
+
+/* ---- giving it out ---- */
+
+void say_offer(raw_share *x)
+{
+    raw_say(x, &(kith_share_msg){.kind = KITH_SHARE_OFFER,
+                                 .root = kith_bytes_of(share.list_root, KITH_BLAKE3_LEN),
+                                 .list_size = share.list_len});
+}
+
+void say_list(raw_share *x)
+{
+    for (size_t at = 0, n; at < share.list_len; at += n) {
+        n = share.list_len - at < KITH_SHARE_BODY_MAX ? share.list_len - at : KITH_SHARE_BODY_MAX;
+        raw_say_body(x, &(kith_share_msg){.kind = KITH_SHARE_LIST, .offset = at, .body = n},
+                     kith_bytes_of(share.list + at, n));
     }
 }
 
-static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
+void say_roots(raw_share *x)
 {
-    kith_share_tx *x = kith_stream_machine(ev->stream);
-    kith_share_tx_event e;
-    (void)ctx;
-    if (ev->kind == KITH_NODE_STREAM_GONE)
+    raw_say_body(x, &(kith_share_msg){.kind = KITH_SHARE_ROOTS, .body = share.count * KITH_BLAKE3_LEN},
+                 kith_bytes_of(share.roots, share.count * KITH_BLAKE3_LEN));
+}
+
+static void say_data(raw_share *x, uint64_t id, uint64_t leaf, kith_bytes pairs, kith_bytes body)
+{
+    kith_share_msg m = {.kind = KITH_SHARE_DATA, .id = id, .leaf = leaf, .pairs = pairs};
+    bool say = !share.c->data || share.c->data(x, &m, &body);
+    share.frames++;
+    m.body = body.len;
+    if (say)
+        raw_say_body(x, &m, body);
+}
+
+/* The part of a range that lies in one file, which begins with leaf `from`. */
+static void answer_file(raw_share *x, uint64_t id, const hostile_entry *e, uint64_t from, kith_leaf_range g)
+{
+    kith_tree_prover p;
+    uint64_t leaf = g.first > from ? g.first : from, to = (g.end - from) * KITH_TREE_LEAF, a, b;
+    kith_bytes all = content_of(e);
+    if (all.len == 0) { /* only of such as no receiver should ask for */
+        x->fin = true;
         return;
-    while (kith_share_tx_next(x, &e)) {
-        if (e.kind == KITH_SHARE_TX_ASKED) {
-            kith_share_tx_admit(x, kith_host_now(h), &source);
-        } else if (e.kind == KITH_SHARE_TX_READ) {
-            fill(e.block);
-            kith_share_tx_filled(x, kith_host_now(h), e.block);
+    }
+    kith_tree_prove(&p, nodes, e->size, (leaf - from) * KITH_TREE_LEAF, to < e->size ? to : e->size);
+    for (;; leaf++) {
+        uint8_t pairs[KITH_TREE_PROOF_MAX];
+        kith_wr w = kith_wr_of(kith_span_of(pairs, sizeof pairs));
+        if (!kith_tree_prove_next(&p, &w, &a, &b))
+            return;
+        say_data(x, id, leaf, kith_wr_bytes(&w), kith_bytes_of(all.p + a, (size_t)(b - a)));
+    }
+}
+
+static void answer(raw_share *x, const kith_share_msg *m)
+{
+    for (size_t r = 0; r < m->range_count; r++) {
+        uint64_t from = 0;
+        for (size_t i = 0; i < share.count; i++) {
+            const hostile_entry *e = &share.entries[i];
+            uint64_t to = from + kith_manifest_leaves_of(e->size);
+            if (from < m->ranges[r].end && to > m->ranges[r].first)
+                answer_file(x, m->id, e, from, m->ranges[r]);
+            from = to;
         }
     }
-    kith_node_wake(kith_host_node(h), kith_host_now(h), ev->stream);
+    share.requests++;
+}
+
+void hostile_honest(raw_share *x, const kith_share_msg *m)
+{
+    if (m->kind == KITH_SHARE_HELLO)
+        say_offer(x);
+    else if (m->kind == KITH_SHARE_GET_LIST)
+        say_list(x);
+    else if (m->kind == KITH_SHARE_GET_ROOTS)
+        say_roots(x);
+    else if (m->kind == KITH_SHARE_REQUEST)
+        answer(x, m);
+}
+
+/* ---- the network ---- */
+
+static const hostile_case *nth(size_t n)
+{
+    size_t lists = 0;
+    while (hostile_lists[lists].name)
+        lists++;
+    return n < lists ? &hostile_lists[n] : &hostile_words[n - lists];
+}
+
+static void on_msg(raw_share *x, const kith_share_msg *m)
+{
+    kith_capability cap;
+    if (m->kind == KITH_SHARE_HELLO && !kith_capability_parse(m->capability, &cap))
+        make(nth((size_t)cap.tag[0] << 8 | cap.tag[1]));
+    if (share.c && !(share.c->on && share.c->on(x, m)))
+        hostile_honest(x, m);
 }
 
 static void *on_accept(void *ctx, const kith_stream_info *info)
 {
     (void)ctx, (void)info;
-    return kith_share_tx_new(kith_host_env(), kith_host_now(host));
+    raw_share *x = raw_share_new();
+    x->on = on_msg;
+    return x;
+}
+
+static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
+{
+    (void)ctx, (void)h, (void)ev;
+}
+
+static int say_case(const hostile_case *c, size_t n, kith_ticket *ticket, const kith_signer *signer)
+{
+    static char text[KITH_TICKET_TEXT_MAX + 1];
+    kith_capability cap = {.tag = {(uint8_t)(n >> 8), (uint8_t)n},
+                           .has_id = strstr(c->name, "another_id") != NULL}; /* the id of nothing at all */
+    kith_wr w = kith_wr_of(kith_span_of(ticket->capability, sizeof ticket->capability));
+    if (kith_capability_put(&cap, signer, &w))
+        return die("no capability");
+    ticket->capability_len = w.len;
+    w = kith_wr_of(kith_span_of(text, sizeof text - 1));
+    if (kith_ticket_text(ticket, &w))
+        return die("the ticket is too long");
+    text[w.len] = 0;
+    json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:s, s:s}", "name", c->name, "code", c->code, "says", c->says,
+                          "left", c->left ? c->left : "", "args", c->args ? c->args : "", "ticket", text);
+    if (!o || json_dumpf(o, stdout, JSON_COMPACT))
+        return die("no JSON");
+    json_decref(o);
+    puts("");
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -307,14 +253,15 @@ int main(int argc, char **argv)
     static kith_sink sink = {.event = on_stream};
     static kith_ticket ticket;
     const char *why = "";
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        if (argc == 2 && strcmp(argv[1], "--modes") == 0)
-            printf("%s %d\n", modes[i].name, modes[i].code);
-        else if (argc == 3 && strcmp(argv[1], modes[i].name) == 0)
-            mode = &modes[i];
-    }
-    if (!mode)
-        return argc == 2 && strcmp(argv[1], "--modes") == 0 ? 0 : die("which mode?");
+    if (argc != 3 && argc != 4)
+        return die("which address, which folder?");
+    dir = argv[2];
+    for (size_t i = 0; i < sizeof content; i++)
+        content[i] = (uint8_t)(i * 7 + i / 300);
+    for (size_t l = 0; l < 3; l++)
+        kith_tree_leaf(nodes, sizeof content, l,
+                       kith_bytes_of(content + l * KITH_TREE_LEAF, l == 2 ? 10 : KITH_TREE_LEAF));
+    kith_tree_join(nodes, sizeof content);
     if (kith_crypto_init())
         return die("no crypto");
     uint8_t seed[32];
@@ -328,26 +275,26 @@ int main(int argc, char **argv)
     if (!host)
         return die(why);
     kith_maddr a;
-    if (kith_maddr_from_text(kith_bytes_str(argv[2]), &a, &why) ||
+    if (kith_maddr_from_text(kith_bytes_str(argv[1]), &a, &why) ||
         kith_host_listen(host, &a, &ticket.addrs[0]))
         return die("cannot listen");
-    make_list();
     ticket.addr_count = 1;
     ticket.peer = *kith_node_id(kith_host_node(host));
-    const kith_capability cap = {.has_id = mode->make == another_id}; /* the id of nothing at all */
-    kith_wr c = kith_wr_of(kith_span_of(ticket.capability, sizeof ticket.capability));
-    if (kith_capability_put(&cap, cfg.node.signer, &c))
-        return die("no capability");
-    ticket.capability_len = c.len;
     const kith_protocol row = {
-        .id = kith_bytes_str(KITH_SHARE_ID), .ops = &kith_share_tx_ops, .accept = on_accept, .user = &sink};
+        .id = kith_bytes_str(KITH_SHARE_ID), .ops = &raw_share_ops, .accept = on_accept, .user = &sink};
     if (kith_node_serve(kith_host_node(host), kith_host_now(host), &row))
         return die("cannot serve");
-    static char text[KITH_TICKET_TEXT_MAX + 1];
-    kith_wr w = kith_wr_of(kith_span_of(text, sizeof text - 1));
-    if (kith_ticket_text(&ticket, &w))
-        return die("the ticket is too long");
-    puts(text);
+    size_t n = 0, said = 0;
+    for (const hostile_case *c; (c = nth(n))->name; n++) {
+        if (argc == 4 && strcmp(argv[3], c->name) != 0)
+            continue;
+        said++;
+        if (say_case(c, n, &ticket, cfg.node.signer))
+            return 1;
+    }
+    if (argc == 4 && said != 1)
+        return die("no such share, or two of that name");
+    puts("");
     fflush(stdout);
     kith_host_run(host);
     return 0;
