@@ -302,6 +302,13 @@ kith_entry kith_manifest_entry(const kith_manifest *m, size_t i)
     return e;
 }
 
+void kith_manifest_leaves(const kith_manifest *m, size_t i, uint32_t *first, uint32_t *end)
+{
+    assert(i < m->count);
+    *first = m->places[i].leaf;
+    *end = i + 1 < m->count ? m->places[i + 1].leaf : (uint32_t)m->leaves;
+}
+
 size_t kith_manifest_leaf(const kith_manifest *m, uint64_t leaf, uint64_t *offset)
 {
     size_t lo = 0,

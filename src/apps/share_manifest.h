@@ -79,6 +79,8 @@ void kith_manifest_fini(kith_manifest *m, const kith_env *env);
 
 /* Entry i < count. Its views live as long as the list. */
 kith_entry kith_manifest_entry(const kith_manifest *m, size_t i);
+/* The leaves of entry i: [*first, *end), none but of a file with content. */
+void kith_manifest_leaves(const kith_manifest *m, size_t i, uint32_t *first, uint32_t *end);
 /* The file that leaf < m->leaves lies in, and where in it. */
 size_t kith_manifest_leaf(const kith_manifest *m, uint64_t leaf, uint64_t *offset);
 /* Leaves of a file of `size` bytes; 0 for an empty one, unlike kith_tree_leaves. */

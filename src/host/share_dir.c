@@ -78,7 +78,7 @@ uint64_t kith_share_dir_bytes(const kith_share_dir *d)
             uint64_t offset;
             size_t entry = kith_manifest_leaf(d->m, leaf, &offset);
             uint32_t first, end;
-            kith_share_leaves_of(d->m, entry, &first, &end);
+            kith_manifest_leaves(d->m, entry, &first, &end);
             uint64_t size = kith_manifest_entry(d->m, entry).size;
             end = end < d->here.ranges[i].end ? end : d->here.ranges[i].end;
             uint64_t to = (uint64_t)(end - first) * KITH_TREE_LEAF;
@@ -246,7 +246,7 @@ static kith_err check_claims(kith_share_dir *d, const kith_leaves *claimed)
             uint64_t offset;
             uint32_t first, end, last = claimed->ranges[i].end;
             size_t entry = kith_manifest_leaf(d->m, leaf, &offset);
-            kith_share_leaves_of(d->m, entry, &first, &end);
+            kith_manifest_leaves(d->m, entry, &first, &end);
             uint64_t size = kith_manifest_entry(d->m, entry).size;
             last = last < end ? last : end;
             uint64_t to = (uint64_t)(last - first) * KITH_TREE_LEAF;
@@ -268,7 +268,7 @@ static kith_err complete_parts(kith_share_dir *d, kith_share_dir_fault *fault)
     for (size_t i = 0; i < d->m->count && !err; i++) {
         uint32_t first, end;
         char name[32];
-        kith_share_leaves_of(d->m, i, &first, &end);
+        kith_manifest_leaves(d->m, i, &first, &end);
         if (!(d->known[i] & BEGUN) || !kith_leaves_has(&d->here, first, end))
             continue;
         kith_share_part_name(i, name);

@@ -129,8 +129,6 @@ int kith_share_open_there(kith_share_dir *d, size_t i);
 
 /* ---- content ---- */
 
-/* Leaves of entry i: [*first, *end). */
-void kith_share_leaves_of(const kith_manifest *m, size_t i, uint32_t *first, uint32_t *end);
 /* Hashes a file of `size` bytes. False: it cannot be read, or has another size. */
 bool kith_share_hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[KITH_BLAKE3_LEN]);
 /* A part has all its leaves: its mode, size and time. */

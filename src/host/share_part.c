@@ -10,13 +10,6 @@
 
 #define WRITEBACK (8u << 20) /* a large file goes to the disk every so many bytes, not all at once */
 
-void kith_share_leaves_of(const kith_manifest *m, size_t i, uint32_t *first, uint32_t *end)
-{
-    const kith_entry e = kith_manifest_entry(m, i);
-    *first = m->places[i].leaf;
-    *end = *first + (e.type == KITH_ENTRY_FILE ? (uint32_t)kith_manifest_leaves_of(e.size) : 0);
-}
-
 /* ---- open parts ---- */
 
 static void close_part(kith_share_open_part *p)
@@ -164,7 +157,7 @@ static kith_err took(kith_share_dir *d, kith_share_open_part *p, const kith_entr
                      uint64_t to, kith_share_dir_fault *fault)
 {
     uint32_t first, end;
-    kith_share_leaves_of(d->m, p->entry, &first, &end);
+    kith_manifest_leaves(d->m, p->entry, &first, &end);
     if (p->to != from)
         p->from = from;
     p->to = to;
@@ -201,7 +194,7 @@ static kith_err drop_part(kith_share_dir *d, size_t entry, kith_share_dir_fault 
         if (d->open[i].fd >= 0 && d->open[i].entry == entry)
             close_part(&d->open[i]);
     }
-    kith_share_leaves_of(d->m, entry, &first, &end);
+    kith_manifest_leaves(d->m, entry, &first, &end);
     uv_mutex_lock(&d->lock);
     bool some = kith_leaves_count(&d->here, first, end) > 0;
     if (some && (kith_leaves_add(&gone, env, first, end) || kith_leaves_remove(&d->here, env, first, end) ||

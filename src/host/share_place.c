@@ -211,7 +211,7 @@ static void forget_placed(kith_share_dir *d)
 {
     for (size_t i = 0; i < d->m->count; i++) {
         uint32_t first, end;
-        kith_share_leaves_of(d->m, i, &first, &end);
+        kith_manifest_leaves(d->m, i, &first, &end);
         if (d->known[i] & PLACED && kith_leaves_remove(&d->here, kith_host_env(), first, end))
             return; /* the next one to go on sees it for itself */
     }

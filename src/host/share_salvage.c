@@ -113,7 +113,7 @@ static bool find_matches(salvage *s, older *o)
         uint32_t first, end;
         struct stat st;
         char name[32];
-        kith_share_leaves_of(&o->m, i, &first, &end);
+        kith_manifest_leaves(&o->m, i, &first, &end);
         if (first == end || !kith_leaves_has(&o->st.here, first, end) ||
             !kith_share_kept_root(o->fd, i, root))
             continue;
@@ -138,7 +138,7 @@ static void take_over(kith_share_dir *d, const older *o)
         uint32_t first, end;
         kith_share_part_name(o->matches[k].from, from);
         kith_share_part_name(o->matches[k].to, to);
-        kith_share_leaves_of(d->m, o->matches[k].to, &first, &end);
+        kith_manifest_leaves(d->m, o->matches[k].to, &first, &end);
         d->known[o->matches[k].to] &= (uint16_t)~BEGUN;
         (void)unlinkat(d->parts, to, 0);
         if (renameat(o->fd, from, d->parts, to))

@@ -70,9 +70,11 @@ const char *kith_src_shown(const char *path, char *out, size_t size);
 void kith_src_warn(kith_share_src *s, const char *path, const char *why);
 
 /* Leaves of entry i. */
-static inline uint64_t kith_src_leaves(const kith_share_src *s, size_t i)
+static inline uint32_t kith_src_leaves(const kith_share_src *s, size_t i)
 {
-    return (i + 1 < s->m.count ? s->m.places[i + 1].leaf : s->m.leaves) - s->m.places[i].leaf;
+    uint32_t first, end;
+    kith_manifest_leaves(&s->m, i, &first, &end);
+    return end - first;
 }
 
 /* Where the tree of entry i lies: a file has at most two nodes for each leaf. */

@@ -265,7 +265,7 @@ static kith_err sum_up(kith_share_dir *d)
         if (d->skips[i])
             continue;
         uint32_t from, to;
-        kith_share_leaves_of(d->m, i, &from, &to);
+        kith_manifest_leaves(d->m, i, &from, &to);
         uint64_t size = kith_manifest_entry(d->m, i).size;
         uint64_t here = (uint64_t)kith_leaves_count(&st.here, from, to) * KITH_TREE_LEAF;
         d->needed += size > here ? size - here : 0;

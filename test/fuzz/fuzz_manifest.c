@@ -18,7 +18,9 @@ static void check_entry(const kith_manifest *m, size_t i)
         assert(parent < i && p.type == KITH_ENTRY_DIR && p.depth + 1 == e.depth);
     }
     uint64_t offset, leaves = e.type == KITH_ENTRY_FILE ? kith_manifest_leaves_of(e.size) : 0;
-    assert((i + 1 < m->count ? m->places[i + 1].leaf : m->leaves) == m->places[i].leaf + leaves);
+    uint32_t first, end;
+    kith_manifest_leaves(m, i, &first, &end);
+    assert(first == m->places[i].leaf && end == first + leaves && end <= m->leaves);
     for (uint64_t k = 0; k<leaves; k += leaves> 1 ? leaves - 1 : 1)
         assert(kith_manifest_leaf(m, m->places[i].leaf + k, &offset) == i && offset == k * KITH_TREE_LEAF);
     assert((e.type == KITH_ENTRY_LINK) == (e.target.len > 0));

@@ -173,6 +173,13 @@ static void every_leaf_is_found(void **state)
         assert_int_equal(kith_manifest_leaf(&m, i, &offset), want[i].entry);
         assert_int_equal(offset, want[i].offset);
     }
+    const uint32_t ends[] = {0, 0, 1, 2, 2, 6, 6, 7, 7};
+    for (size_t i = 0; i < m.count; i++) {
+        uint32_t first = 99, end = 99;
+        kith_manifest_leaves(&m, i, &first, &end);
+        assert_int_equal(first, i > 0 ? ends[i - 1] : 0);
+        assert_int_equal(end, ends[i]);
+    }
     kith_manifest_fini(&m, &env);
 }
 
@@ -185,6 +192,10 @@ static void leaves_have_a_cap(void **state)
     kith_manifest_fault f;
     assert_int_equal(kith_manifest_parse(&env, list_of(e, 2), false, &m, &f), KITH_OK);
     assert_int_equal(m.leaves, KITH_MANIFEST_LEAVES_MAX);
+    uint32_t first, end;
+    kith_manifest_leaves(&m, 1, &first, &end);
+    assert_int_equal(first, KITH_MANIFEST_LEAVES_MAX - 1);
+    assert_int_equal(end, KITH_MANIFEST_LEAVES_MAX);
     kith_manifest_fini(&m, &env);
     assert_int_equal(kith_manifest_parse(&env, list_of(e, 3), false, &m, &f), KITH_ELIMIT);
 }
