@@ -130,8 +130,15 @@ static bool find_matches(salvage *s, older *o)
     return o->match_count > 0;
 }
 
-static void take_over(kith_share_dir *d, const older *o)
+/* Their journal forgets the files first. False: it cannot, and they stay there. */
+static bool take_over(kith_share_dir *d, const older *o)
 {
+    kith_journal j;
+    /* what is not synced there will be, with the first batch here */
+    bool given =
+        kith_journal_begin(&j, o->fd, o->list_root, &o->st, d->durability != KITH_DURABILITY_NONE) == 0;
+    if (given)
+        kith_journal_close(&j);
     for (size_t k = 0; k < o->match_count; k++) {
         kith_share_dir_fault unused;
         char from[32], to[32];
@@ -140,6 +147,8 @@ static void take_over(kith_share_dir *d, const older *o)
         kith_share_part_name(o->matches[k].to, to);
         kith_manifest_leaves(d->m, o->matches[k].to, &first, &end);
         d->known[o->matches[k].to] &= (uint16_t)~BEGUN;
+        if (!given)
+            continue;
         (void)unlinkat(d->parts, to, 0);
         if (renameat(o->fd, from, d->parts, to))
             continue;
@@ -152,6 +161,7 @@ static void take_over(kith_share_dir *d, const older *o)
         if (fd >= 0)
             (void)close(fd);
     }
+    return given;
 }
 
 static void look_into(void *ctx, int partials, const char *name)
@@ -159,7 +169,6 @@ static void look_into(void *ctx, int partials, const char *name)
     salvage *s = ctx;
     kith_share_dir *d = s->d;
     older o = {.fd = -1};
-    kith_journal j = {.fd = -1};
     uint8_t run[KITH_JOURNAL_RUN_LEN];
     if (strcmp(name, d->id) == 0 || !kith_share_is_id(name, o.list_root) || (!s->wanted && !list_wanted(s)))
         return;
@@ -168,15 +177,9 @@ static void look_into(void *ctx, int partials, const char *name)
     if (o.fd >= 0 && flock(o.fd, LOCK_EX | LOCK_NB) == 0 &&
         kith_journal_load(o.fd, o.list_root, &o.st) == 0 &&
         (o.st.durability != KITH_DURABILITY_NONE || memcmp(run, o.st.run, sizeof run) == 0) &&
-        read_list(&o) && find_matches(s, &o)) {
-        /* what is not synced there will be, with the first batch here */
-        if (kith_journal_begin(&j, o.fd, o.list_root, &o.st, d->durability != KITH_DURABILITY_NONE) == 0)
-            take_over(d, &o);
-        kith_journal_close(&j);
-        if (o.st.here.count == 0) {
-            kith_share_partial_empty(o.fd);
-            (void)unlinkat(partials, name, AT_REMOVEDIR);
-        }
+        read_list(&o) && find_matches(s, &o) && take_over(d, &o) && o.st.here.count == 0) {
+        kith_share_partial_empty(o.fd);
+        (void)unlinkat(partials, name, AT_REMOVEDIR);
     }
     free(o.matches);
     free(o.list);

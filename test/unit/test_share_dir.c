@@ -742,6 +742,35 @@ static void files_of_older_partial_content_are_taken_over(void **state)
     assert_false(exists(".kith-partial")); /* of the older nothing was left */
 }
 
+/* Its journal cannot be written anew: then nothing of it is taken, and it stays as it is. */
+static void older_partial_content_stays_when_it_cannot_be_taken_over(void **state)
+{
+    (void)state;
+    folder f;
+    big_sample(&f);
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    for (size_t i = 0; i < BIG_LEAVES; i++)
+        assert_int_equal(write_leaf(&f, i, false), KITH_OK);
+    assert_int_equal(close_dir(&f), BIG);
+    run("cd dest/.kith-partial/* && mkdir journal.new");
+    folder g;
+    big_sample(&g);
+    add(&g, KITH_ENTRY_FILE, 0, "c", "hello");
+    begin_again(&g, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(kith_share_dir_here(g.d)->total, 0);
+    for (size_t i = 0; i < BIG_LEAVES; i++)
+        assert_int_equal(write_leaf(&g, i, false), KITH_OK);
+    assert_int_equal(write_some(&g, 1), KITH_OK);
+    assert_int_equal(write_some(&g, 2), KITH_OK);
+    assert_int_equal(finish(&g), KITH_OK);
+    close_dir(&g);
+    run("rmdir dest/.kith-partial/*/journal.new && rm dest/?");
+    big_sample(&f);
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(kith_share_dir_here(f.d)->total, BIG_LEAVES);
+    close_dir(&f);
+}
+
 static void leaves_of_the_file_that_is_replaced_are_taken(void **state)
 {
     (void)state;
@@ -921,6 +950,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_not_selected_is_not_looked_at, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_older_partial_content_are_taken_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(older_partial_content_stays_when_it_cannot_be_taken_over, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(leaves_of_the_file_that_is_replaced_are_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(partial_content_is_discarded_by_age_and_on_demand, setup, teardown),
         cmocka_unit_test_setup_teardown(content_of_another_root_is_not_gone_on_with, setup, teardown),
