@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "apps/share_tree.h"
+#include "host/clock.h"
 
 #define HEADER_LEN 4096
 #define BUCKET_LEN 4096
@@ -58,8 +59,8 @@ kith_hash_key kith_hash_key_of(const struct stat *st)
         .dev = (uint64_t)st->st_dev,
         .ino = (uint64_t)st->st_ino,
         .size = (uint64_t)st->st_size,
-        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
-        .ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec,
+        .mtime_ns = kith_ns_of(st->st_mtim),
+        .ctime_ns = kith_ns_of(st->st_ctim),
     };
 }
 

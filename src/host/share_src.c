@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/clock.h"
 #include "host/host.h"
 
 kith_err kith_src_fail(char why[KITH_SHARE_SRC_WHY_MAX], kith_err err, const char *fmt, ...)
@@ -34,7 +35,7 @@ static int64_t system_clock_ns(void)
 {
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return kith_ns_of(t);
 }
 
 kith_share_src *kith_share_src_new(const kith_share_src_config *cfg)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "host/clock.h"
 #include "host/host.h"
 #include "host/share_dir.h"
 #include "host/share_src_impl.h"
@@ -146,7 +147,7 @@ static kith_err push(walk *w, const struct stat *st, const char *name, const cha
         .target = kith_bytes_str(target ? target : ""),
         .size = dir || link ? 0 : (uint64_t)st->st_size,
         .mode = link ? 0 : (uint16_t)(st->st_mode & 0777),
-        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .mtime_ns = kith_ns_of(st->st_mtim),
     };
     kith_wr wr = kith_wr_of(kith_span_of(buf, sizeof buf));
     kith_manifest_put_entry(&wr, &e);

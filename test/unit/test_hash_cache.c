@@ -404,9 +404,32 @@ static int group_setup(void **state)
     return kith_crypto_init() ? -1 : 0;
 }
 
+/* 1677 and 2262 are the ends of an int64_t of nanoseconds; file systems go further. */
+static void times_beyond_what_can_be_said_are_the_ends_of_it(void **state)
+{
+    (void)state;
+    struct stat st = {.st_mtim = {.tv_sec = INT64_MAX, .tv_nsec = 999999999},
+                      .st_ctim = {.tv_sec = INT64_MIN, .tv_nsec = 0}};
+    kith_hash_key key = kith_hash_key_of(&st);
+    assert_true(key.mtime_ns == INT64_MAX && key.ctime_ns == INT64_MIN);
+    st.st_mtim = (struct timespec){.tv_sec = 9223372036, .tv_nsec = 999999999};
+    st.st_ctim = (struct timespec){.tv_sec = -9223372037, .tv_nsec = 0};
+    key = kith_hash_key_of(&st);
+    assert_true(key.mtime_ns == INT64_MAX && key.ctime_ns == INT64_MIN);
+    st.st_mtim.tv_sec = 9223372035;
+    st.st_ctim.tv_sec = -9223372035;
+    key = kith_hash_key_of(&st);
+    assert_int_equal(key.mtime_ns, INT64_C(9223372035999999999));
+    assert_int_equal(key.ctime_ns, INT64_C(-9223372035000000000));
+    st.st_mtim = (struct timespec){.tv_sec = -2, .tv_nsec = 5};
+    key = kith_hash_key_of(&st);
+    assert_int_equal(key.mtime_ns, -1999999995);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_beyond_what_can_be_said_are_the_ends_of_it),
         cmocka_unit_test_setup_teardown(what_was_put_is_found_by_the_next_process, setup, teardown),
         cmocka_unit_test_setup_teardown(another_key_is_another_content, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sha_256_is_known_with_its_file_alone, setup, teardown),
