@@ -643,8 +643,9 @@ static void give_way(const uv_tcp_t *t)
     const int le = DSCP_LE;
     if (uv_fileno((const uv_handle_t *)t, &fd))
         return;
-    if (setsockopt(fd, IPPROTO_IP, IP_TOS, &le, sizeof le))
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &le, sizeof le);
+    /* an IPv6 socket may speak IPv4, and takes both; the other kind refuses the second */
+    (void)setsockopt(fd, IPPROTO_IP, IP_TOS, &le, sizeof le);
+    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &le, sizeof le);
 #ifdef SO_PRIORITY
     const int filler =
         1; /* TC_PRIO_FILLER: the last band of this machine's own queues; after IP_TOS, which sets it too */

@@ -213,9 +213,10 @@ static void what_goes_over_connections_can_be_limited_both_ways(void **state)
     stop(&b);
 }
 
-/* Of the sockets of this process that are connected over TCP: how many say that they give way. */
-static unsigned marked(void)
+/* Of the sockets of this process that are connected over TCP of a family: how many say that they give way. */
+static unsigned marked(sa_family_t family)
 {
+    const bool v6 = family == AF_INET6;
     unsigned n = 0;
     int probe = socket(AF_INET, SOCK_STREAM, 0);
     bool lp = setsockopt(probe, IPPROTO_TCP, TCP_CONGESTION, "lp", 2) == 0;
@@ -225,10 +226,11 @@ static unsigned marked(void)
         socklen_t len = sizeof peer;
         int tos = 0, priority = 0;
         char congestion[16] = "";
-        if (getpeername(fd, (struct sockaddr *)&peer, &len) || peer.ss_family != AF_INET)
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) || peer.ss_family != family)
             continue;
         len = sizeof tos;
-        assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_TOS, &tos, &len), 0);
+        assert_int_equal(
+            getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos, &len), 0);
         len = sizeof priority;
         assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, &len), 0);
         len = sizeof congestion;
@@ -245,17 +247,21 @@ static unsigned marked(void)
 static void connections_of_a_host_in_the_background_give_way(void **state)
 {
     (void)state;
-    end a, b;
-    join(&a, &b, "/ip4/127.0.0.1/tcp/0");
-    assert_int_equal(marked(), 0);
-    stop(&a);
-    stop(&b);
-    background = true;
-    join(&a, &b, "/ip4/127.0.0.1/tcp/0");
-    background = false;
-    assert_int_equal(marked(), 2); /* both ends */
-    stop(&a);
-    stop(&b);
+    for (int v6 = 0; v6 < 2; v6++) {
+        const char *at = v6 ? "/ip6/::1/tcp/0" : "/ip4/127.0.0.1/tcp/0";
+        const sa_family_t family = v6 ? AF_INET6 : AF_INET;
+        end a, b;
+        join(&a, &b, at);
+        assert_int_equal(marked(family), 0);
+        stop(&a);
+        stop(&b);
+        background = true;
+        join(&a, &b, at);
+        background = false;
+        assert_int_equal(marked(family), 2); /* both ends */
+        stop(&a);
+        stop(&b);
+    }
 }
 
 static void a_closed_port_is_refused(void **state)
