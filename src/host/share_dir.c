@@ -203,7 +203,8 @@ const uint8_t *kith_share_root(const kith_share_dir *d, size_t entry)
 
 void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known)
 {
-    d->roots = roots;
+    if (d->roots != roots) /* else a worker may be reading it */
+        d->roots = roots;
     atomic_store(&d->roots_known, known);
 }
 

@@ -237,6 +237,8 @@ void kith_share_src_counts(const kith_share_src *s, uint64_t *bytes, size_t *fil
 
 void kith_share_src_trim(const kith_share_src *s)
 {
+    if (!atomic_load(&s->walked))
+        return; /* they are still being mapped */
     kith_scratch_trim(&s->list);
     kith_scratch_trim(&s->stamps);
     kith_scratch_trim(&s->roots);

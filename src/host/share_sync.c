@@ -116,7 +116,8 @@ kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
     kith_leaves taken;
     int e = 0;
     uv_mutex_lock(&d->lock);
-    taken = d->dirty;
+    taken = d->dirty; /* dropping a file takes its leaves out, under the lock */
+    const bool some = taken.count > 0;
     d->dirty = (kith_leaves){0};
     d->syncing = &taken;
     count = d->dirty_count;
@@ -126,13 +127,13 @@ kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
     d->dirty_many = false;
     d->dirty_bytes = 0;
     uv_mutex_unlock(&d->lock);
-    if (taken.count > 0 && durable)
+    if (some && durable)
         e = kith_share_parts_sync(d, parts, count, many);
-    if (!e && taken.count > 0)
+    if (!e && some)
         e = keep_roots(d, durable);
-    if (!e && taken.count > 0 && !d->folders_synced)
+    if (!e && some && !d->folders_synced)
         e = sync_folders(d, durable);
-    else if (!e && taken.count > 0 && durable && fsync(d->parts)) /* names of new parts */
+    else if (!e && some && durable && fsync(d->parts)) /* names of new parts */
         e = errno;
     uv_mutex_lock(&d->lock);
     d->syncing = NULL;
@@ -144,7 +145,7 @@ kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
         d->dirty_many = true;
     }
     uv_mutex_unlock(&d->lock);
-    if (!e && taken.count > 0 && durable)
+    if (!e && some && durable)
         e = kith_journal_sync(&d->journal);
     kith_leaves_fini(&taken, env);
     errno = e;

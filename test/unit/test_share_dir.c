@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -34,6 +37,7 @@ typedef struct folder {
     kith_share_dir_sum sum;
     size_t clashes, first;
     kith_durability durability;
+    atomic_bool stop;
     uint8_t root[KITH_BLAKE3_LEN];
     uint8_t list[4096];
 } folder;
@@ -472,6 +476,53 @@ static void a_lost_file_is_left_out(void **state)
     assert_false(exists("d/f"));
     assert_true(holds("g", "hello") && exists("d/z"));
     assert_false(exists(".kith-partial"));
+}
+
+static void *sync_some(void *arg)
+{
+    folder *f = arg;
+    kith_share_dir_fault fault;
+    while (!atomic_load(&f->stop))
+        assert_int_equal(kith_share_dir_sync(f->d, &fault), KITH_OK);
+    return NULL;
+}
+
+/* What tests with the thread sanitizer look at; and files are dropped that are being synced. */
+static void syncing_goes_on_beside_writing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    folder f = {0};
+    pthread_t t;
+    kith_share_block *b = kith_share_block_new(kith_host_env());
+    assert_non_null(b);
+    for (size_t i = 0; i < COUNT; i++)
+        add(&f, KITH_ENTRY_FILE, 0, names[i], "hello");
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(pthread_create(&t, NULL, sync_some, &f), 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        kith_share_dir_roots(f.d, f.roots[0], i + 1);
+        assert_int_equal(write_some(&f, i), KITH_OK);
+        while (kith_share_dir_unsynced(f.d) > 0)
+            sched_yield(); /* until it has been taken */
+        if (i >= COUNT / 2)
+            continue;
+        b->count = 1;
+        b->items[0] = (kith_share_item){.entry = i, .code = KITH_SHARE_CHANGED};
+        assert_int_equal(kith_share_dir_write(f.d, b, &f.fault), KITH_OK);
+    }
+    atomic_store(&f.stop, true);
+    assert_int_equal(pthread_join(t, NULL), 0);
+    kith_share_block_free(b);
+    assert_int_equal(close_dir(&f), 5 * COUNT / 2);
+    f.count = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        add(&f, KITH_ENTRY_FILE, 0, names[i], "hello");
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_true(kith_leaves_has(kith_share_dir_here(f.d), COUNT / 2, COUNT));
+    assert_int_equal(kith_share_dir_here(f.d)->total, COUNT / 2);
+    close_dir(&f);
 }
 
 /* ---- going on, out of order, and what is here already ---- */
@@ -940,6 +991,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_name_is_one_that_is_free_everywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(skipping_keeps_what_is_there_and_what_lies_in_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_file_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(syncing_goes_on_beside_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_come_in_any_order, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_in_the_journal_is_gone_on_with, setup, teardown),
         cmocka_unit_test_setup_teardown(a_part_that_is_gone_or_short_is_not_believed, setup, teardown),

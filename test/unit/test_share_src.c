@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -99,8 +101,8 @@ static void hash_file(const char *name, uint8_t out[KITH_BLAKE3_LEN])
     free(buf);
 }
 
-/* Up to the walk. */
-static kith_err walk(const char *name)
+/* Up to where the walk may begin. */
+static kith_err begin(const char *name)
 {
     const kith_share_src_config cfg = {.cache = cached ? kith_hash_cache_open(path("cache"), 1 << 20) : NULL,
                                        .scratch = top,
@@ -111,6 +113,12 @@ static kith_err walk(const char *name)
     kith_err e = kith_share_src_add(src, path(name), why);
     if (!e)
         e = kith_share_src_begin(src, why);
+    return e;
+}
+
+static kith_err walk(const char *name)
+{
+    kith_err e = begin(name);
     return e ? e : kith_share_src_walk(src, why);
 }
 
@@ -292,6 +300,33 @@ static void threads_that_hash_make_one_whole(void **state)
     seal();
     expect_roots();
     free(slices);
+}
+
+static void *trim_thread(void *arg)
+{
+    atomic_int *runs = arg;
+    for (*runs = 1; atomic_load(runs);)
+        kith_share_src_trim(src);
+    return NULL;
+}
+
+/* Receivers may be waiting for a walk's end. What tests with the thread sanitizer look at. */
+static void memory_is_let_go_of_beside_a_walk(void **state)
+{
+    (void)state;
+    atomic_int runs = 0;
+    pthread_t t;
+    write_file("f", 3 * LEAF, 1);
+    assert_int_equal(begin("f"), KITH_OK);
+    assert_int_equal(pthread_create(&t, NULL, trim_thread, &runs), 0);
+    while (!atomic_load(&runs))
+        sched_yield();
+    assert_int_equal(kith_share_src_walk(src, why), KITH_OK);
+    assert_int_equal(hash(), KITH_OK);
+    atomic_store(&runs, 0);
+    assert_int_equal(pthread_join(t, NULL), 0);
+    seal();
+    expect_roots();
 }
 
 /* What the walk gives is what a receiver will accept, and the ids are what a receiver computes. */
@@ -643,6 +678,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_mixture_is_listed_in_order_and_hashed, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_that_hash_make_one_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_is_let_go_of_beside_a_walk, setup, teardown),
         cmocka_unit_test_setup_teardown(the_list_passes_as_a_receiver_reads_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_known_is_not_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_just_written_is_read_again, setup, teardown),
