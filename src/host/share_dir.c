@@ -44,7 +44,7 @@ kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
     d->known = calloc(m->count, sizeof *d->known);
     d->buf = malloc(KITH_TREE_LEAF);
     d->hash = kith_blake3_new();
-    d->partials = d->parts = d->journal.fd = d->old_fd = -1;
+    d->partials = d->parts = d->roots_fd = d->journal.fd = d->old_fd = -1;
     for (size_t i = 0; i < KITH_SHARE_OPEN_MAX; i++)
         d->open[i].fd = -1;
     d->durability = durability;
@@ -89,6 +89,15 @@ uint64_t kith_share_dir_bytes(const kith_share_dir *d)
     return n;
 }
 
+/* After a sync that failed. */
+static uint64_t journaled_bytes(kith_share_dir *d)
+{
+    kith_err err = KITH_OK;
+    for (size_t i = 0; i < d->dirty.count && !err; i++)
+        err = kith_leaves_remove(&d->here, kith_host_env(), d->dirty.ranges[i].first, d->dirty.ranges[i].end);
+    return kith_share_dir_bytes(d);
+}
+
 uint64_t kith_share_dir_close(kith_share_dir *d)
 {
     uint64_t kept = 0;
@@ -103,7 +112,7 @@ uint64_t kith_share_dir_close(kith_share_dir *d)
         kith_share_dir_fault unused;
         kept = d->finished ? 0 : kith_share_dir_bytes(d);
         if (kept > 0 && kith_share_dir_sync(d, &unused))
-            kept = kith_share_dir_bytes(d); /* as far as it came: the next one sees */
+            kept = journaled_bytes(d);
         kith_journal_close(&d->journal);
         if (kept == 0) {
             kith_share_partial_empty(d->parts);
@@ -111,6 +120,8 @@ uint64_t kith_share_dir_close(kith_share_dir *d)
         }
         (void)close(d->parts); /* and with it the lock */
     }
+    if (d->roots_fd >= 0)
+        (void)close(d->roots_fd);
     if (d->partials >= 0) {
         (void)close(d->partials);
         (void)unlinkat(d->dest, KITH_SHARE_PARTIAL, AT_REMOVEDIR); /* stays when there is something in it */
@@ -208,14 +219,11 @@ void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known)
     atomic_store(&d->roots_known, known);
 }
 
-bool kith_share_kept_root(int parts, size_t entry, uint8_t out[KITH_BLAKE3_LEN])
+bool kith_share_kept_root(int fd, size_t entry, uint8_t out[KITH_BLAKE3_LEN])
 {
     static const uint8_t none[KITH_BLAKE3_LEN];
-    int fd = openat(parts, KITH_SHARE_ROOTS_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : pread(fd, out, KITH_BLAKE3_LEN, (off_t)entry * KITH_BLAKE3_LEN);
-    if (fd >= 0)
-        (void)close(fd);
-    return n == KITH_BLAKE3_LEN && memcmp(out, none, sizeof none) != 0;
+    return pread(fd, out, KITH_BLAKE3_LEN, (off_t)entry * KITH_BLAKE3_LEN) == KITH_BLAKE3_LEN &&
+           memcmp(out, none, sizeof none) != 0;
 }
 
 /* Whether what is here of a file was verified against the root that it must have. */
@@ -223,7 +231,7 @@ static bool same_root(const kith_share_dir *d, size_t entry)
 {
     uint8_t kept[KITH_BLAKE3_LEN];
     const uint8_t *root = kith_share_root(d, entry);
-    return root && kith_share_kept_root(d->parts, entry, kept) && memcmp(kept, root, sizeof kept) == 0;
+    return root && kith_share_kept_root(d->roots_fd, entry, kept) && memcmp(kept, root, sizeof kept) == 0;
 }
 
 /* Whether the part of an entry holds what the journal says: leaves up to `end` bytes. */
@@ -328,6 +336,24 @@ static kith_err go_on(kith_share_dir *d, kith_share_dir_fault *fault)
     return err;
 }
 
+/* The file for the roots is there from the start: on a disk that is full what has come could not be kept without it. */
+static kith_err open_roots(kith_share_dir *d, kith_share_dir_fault *fault)
+{
+    d->roots_fd =
+        openat(d->parts, KITH_SHARE_ROOTS_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    return d->roots_fd < 0 ? kith_share_dir_fail(fault, "write the hashes in", SIZE_MAX) : KITH_OK;
+}
+
+static void leave_parts(kith_share_dir *d)
+{
+    struct stat st;
+    if (d->roots_fd >= 0 && fstat(d->roots_fd, &st) == 0 && st.st_size == 0)
+        (void)unlinkat(d->parts, KITH_SHARE_ROOTS_NAME, 0);
+    (void)unlinkat(d->partials, d->id, AT_REMOVEDIR); /* stays when there is something in it */
+    (void)close(d->parts);
+    d->parts = -1;
+}
+
 /* ---- partial content that nobody goes on with ---- */
 
 typedef struct discard {
@@ -386,10 +412,11 @@ kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
         return err;
     }
     d->parts = fd;
-    kith_err err = go_on(d, fault);
-    if (err) { /* nothing of what is there is lost by this */
-        (void)close(d->parts);
-        d->parts = -1;
+    kith_err err = open_roots(d, fault);
+    if (!err)
+        err = go_on(d, fault);
+    if (err) {
+        leave_parts(d);
         return err;
     }
     kith_share_salvage(d);

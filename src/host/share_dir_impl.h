@@ -69,7 +69,8 @@ struct kith_share_dir {
     uint64_t lost;
     const uint8_t *roots; /* borrowed: KITH_BLAKE3_LEN per entry; NULL: none is known */
     atomic_size_t roots_known;
-    size_t roots_kept; /* in the file */
+    int roots_fd;      /* of KITH_SHARE_ROOTS_NAME in parts, or -1 */
+    size_t roots_kept; /* in it */
     int old_fd;        /* of a file that is to be replaced; -1: none */
     size_t old_entry;
 
@@ -149,8 +150,8 @@ kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, c
 
 /* The root that a file must have; NULL: not known. */
 const uint8_t *kith_share_root(const kith_share_dir *d, size_t entry);
-/* The root that content of an entry was verified against, as it was kept. False: none was. */
-bool kith_share_kept_root(int parts, size_t entry, uint8_t out[KITH_BLAKE3_LEN]);
+/* The root that content of an entry was verified against, as it was kept in KITH_SHARE_ROOTS_NAME. False: none was. */
+bool kith_share_kept_root(int fd, size_t entry, uint8_t out[KITH_BLAKE3_LEN]);
 /* Whether a name is one that such a folder has; then *list_root. */
 bool kith_share_is_id(const char *name, uint8_t list_root[KITH_BLAKE3_LEN]);
 /* Opens one, if nobody else may write into it: what its journal says is believed. < 0: errno. */

@@ -24,7 +24,7 @@ typedef struct match {
 
 /* Older partial content. */
 typedef struct older {
-    int fd;
+    int fd, roots_fd;
     uint8_t list_root[KITH_BLAKE3_LEN];
     uint8_t *list;
     size_t list_len;
@@ -115,7 +115,7 @@ static bool find_matches(salvage *s, older *o)
         char name[32];
         kith_manifest_leaves(&o->m, i, &first, &end);
         if (first == end || !kith_leaves_has(&o->st.here, first, end) ||
-            !kith_share_kept_root(o->fd, i, root))
+            !kith_share_kept_root(o->roots_fd, i, root))
             continue;
         size_t to = find_wanted(s, root);
         kith_share_part_name(i, name);
@@ -168,13 +168,15 @@ static void look_into(void *ctx, int partials, const char *name)
 {
     salvage *s = ctx;
     kith_share_dir *d = s->d;
-    older o = {.fd = -1};
+    older o = {.fd = -1, .roots_fd = -1};
     uint8_t run[KITH_JOURNAL_RUN_LEN];
     if (strcmp(name, d->id) == 0 || !kith_share_is_id(name, o.list_root) || (!s->wanted && !list_wanted(s)))
         return;
     o.fd = kith_share_open_own(partials, name);
+    if (o.fd >= 0)
+        o.roots_fd = openat(o.fd, KITH_SHARE_ROOTS_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     kith_journal_run(run);
-    if (o.fd >= 0 && flock(o.fd, LOCK_EX | LOCK_NB) == 0 &&
+    if (o.roots_fd >= 0 && flock(o.fd, LOCK_EX | LOCK_NB) == 0 &&
         kith_journal_load(o.fd, o.list_root, &o.st) == 0 &&
         (o.st.durability != KITH_DURABILITY_NONE || memcmp(run, o.st.run, sizeof run) == 0) &&
         read_list(&o) && find_matches(s, &o) && take_over(d, &o) && o.st.here.count == 0) {
@@ -185,6 +187,8 @@ static void look_into(void *ctx, int partials, const char *name)
     free(o.list);
     kith_manifest_fini(&o.m, kith_host_env());
     kith_journal_state_fini(&o.st, kith_host_env());
+    if (o.roots_fd >= 0)
+        (void)close(o.roots_fd);
     if (o.fd >= 0)
         (void)close(o.fd);
 }

@@ -38,7 +38,7 @@ int kith_share_parts_sync(kith_share_dir *d, const size_t *entries, size_t count
     return e;
 }
 
-/* The list, for salvage by another share. Not needed to go on: who resumes has been given it again. */
+/* The list, for salvage by another share. */
 static int keep_list(kith_share_dir *d, bool sync)
 {
     struct stat st;
@@ -70,19 +70,16 @@ static int keep_roots(kith_share_dir *d, bool sync)
     size_t known = d->roots ? atomic_load(&d->roots_known) : 0;
     if (known <= d->roots_kept)
         return 0;
-    int fd = openat(d->parts, KITH_SHARE_ROOTS_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600),
-        e = fd < 0 ? errno : 0;
+    int e = 0;
     for (size_t at = d->roots_kept * KITH_BLAKE3_LEN; at < known * KITH_BLAKE3_LEN && !e;) {
-        ssize_t n = pwrite(fd, d->roots + at, known * KITH_BLAKE3_LEN - at, (off_t)at);
+        ssize_t n = pwrite(d->roots_fd, d->roots + at, known * KITH_BLAKE3_LEN - at, (off_t)at);
         if (n < 0)
             e = errno == EINTR ? 0 : errno;
         else
             at += (size_t)n;
     }
-    if (!e && sync && fdatasync(fd))
+    if (!e && sync && fdatasync(d->roots_fd))
         e = errno;
-    if (fd >= 0)
-        (void)close(fd);
     if (!e)
         d->roots_kept = known;
     return e;
@@ -91,8 +88,10 @@ static int keep_roots(kith_share_dir *d, bool sync)
 /* The folders that lead to the parts: once. A transfer that is shorter than a batch never gets here. */
 static int sync_folders(kith_share_dir *d, bool sync)
 {
-    int e = keep_list(d, sync);
-    if (!e && sync && (fsync(d->parts) || fsync(d->partials) || fsync(d->dest)))
+    int e = 0;
+    if (keep_list(d, sync)) /* who goes on with this has been given it again */
+        (void)unlinkat(d->parts, KITH_SHARE_LIST_NAME, 0);
+    if (sync && (fsync(d->parts) || fsync(d->partials) || fsync(d->dest)))
         e = errno;
     d->folders_synced = !e;
     return e;

@@ -285,6 +285,50 @@ static void giving_up_keeps_it_also_without_descriptors(void **state)
     kith_manifest_fini(&f.m, kith_host_env());
 }
 
+static void a_beginning_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    folder f;
+    struct rlimit before, some;
+    sample(&f);
+    open_dir(&f);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_FAIL), KITH_OK);
+    take_all_descriptors(&before);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &some), 0);
+    some.rlim_cur += 2; /* for the folders, not for what is in them */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &some), 0);
+    assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_EIO);
+    assert_int_equal(f.fault.err, EMFILE);
+    assert_true(exists(".kith-partial"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(close_dir(&f), 0);
+    assert_false(exists(".kith-partial"));
+}
+
+/* What is not in the journal will not be gone on with, and is not said to be kept. */
+static void what_could_not_be_journaled_is_not_kept(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        folder f;
+        sample(&f);
+        begin_again(&f, KITH_SHARE_CLASH_FAIL);
+        assert_int_equal(first ? write_some(&f, 2) : KITH_OK, KITH_OK);
+        assert_int_equal(kith_share_dir_sync(f.d, &f.fault), KITH_OK);
+        assert_int_equal(write_some(&f, 5), KITH_OK);
+        int null = open("/dev/null", O_RDONLY); /* not to be written to */
+        assert_int_equal(dup2(null, f.d->journal.fd), f.d->journal.fd);
+        close(null);
+        assert_int_equal(close_dir(&f), first ? 5 : 0);
+        assert_int_equal(exists(".kith-partial"), first);
+    }
+    folder f;
+    sample(&f);
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(kith_share_dir_here(f.d)->total, 1);
+    close_dir(&f);
+}
+
 static void a_file_that_appears_after_the_survey_is_kept(void **state)
 {
     (void)state;
@@ -981,6 +1025,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(giving_up_before_content_came_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_up_keeps_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_up_keeps_it_also_without_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_could_not_be_journaled_is_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_beginning_that_fails_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_appears_after_the_survey_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_link_that_appears_after_the_survey_is_not_followed, setup,
                                         teardown),
