@@ -8,9 +8,10 @@
  *     DEST/.kith-partial/<list root>/N.part     content of entry N, at its place: leaves come in any order
  *                                    journal    which leaves have been verified and are on the disk (share_journal.h)
  *                                    list       the manifest
+ *                                    roots      what the content was verified against, by entry
  *
  * and renamed into place when all of it is there, never over anything that was not seen before. What a transfer that ended early leaves
- * in that folder is what the next one of the same list goes on with; one of another list takes files and leaves that are the same.
+ * in that folder is what the next one of the same list goes on with; one of another list takes files that are the same.
  *
  * Nothing of these functions may be called for the same folder by two threads at once, but for sync, which may run beside write. */
 #ifndef KITH_HOST_SHARE_DIR_H

@@ -132,7 +132,7 @@ int kith_share_open_there(kith_share_dir *d, size_t i);
 
 /* Hashes a file of `size` bytes. False: it cannot be read, or has another size. */
 bool kith_share_hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[KITH_BLAKE3_LEN]);
-/* A part has all its leaves: its mode, size and time. */
+/* A part has all its leaves: its mode and time. */
 kith_err kith_share_part_done(kith_share_dir *d, int fd, size_t entry, kith_share_dir_fault *fault);
 /* Notes that a part has content that is not synced, and leaves that are not in the journal. Under the lock. */
 kith_err kith_share_part_dirty(kith_share_dir *d, size_t entry, uint32_t first, uint32_t end,

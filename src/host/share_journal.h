@@ -72,7 +72,7 @@ int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith
  * the journal are on the disk when this returns. */
 int kith_journal_begin(kith_journal *j, int folder, const uint8_t list_root[KITH_BLAKE3_LEN],
                        const kith_journal_state *st, bool sync);
-/* Appends. After an error nothing of it counts, and the next call writes over it. */
+/* Appends, KITH_JOURNAL_RANGES at a time. After an error those before it count, the others do not, and the next call goes on behind those. */
 int kith_journal_put(kith_journal *j, kith_journal_kind kind, const kith_leaves *ranges);
 int kith_journal_sync(kith_journal *j);
 void kith_journal_close(kith_journal *j);

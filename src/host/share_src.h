@@ -45,7 +45,7 @@ KITH_CHECK kith_err kith_share_src_begin(kith_share_src *s, char why[KITH_SHARE_
 
 /* ---- on worker threads ---- */
 
-/* Finds everything. Takes seconds for a million files. KITH_ECANCELED after stop. */
+/* Finds everything. Takes seconds for a million files. KITH_ECLOSED after stop. */
 KITH_CHECK kith_err kith_share_src_walk(kith_share_src *s, char why[KITH_SHARE_SRC_WHY_MAX]);
 /* Has the walk and all hashing end early. Any thread. */
 void kith_share_src_stop(kith_share_src *s);

@@ -82,7 +82,8 @@ uint64_t kith_src_next_data(int fd, uint64_t at)
 
 /* ---- large files, which stay open: the system reads ahead for a descriptor that goes on ---- */
 
-/* Takes a descriptor of the entry out of those kept open. NULL: none is free; it can be put into *place, or there is no place (NULL). */
+/* Takes a place among the descriptors that are kept open: the entry's, or one (fd -1) that a descriptor of it can be put into. NULL: all
+ * are being read from. */
 static kith_src_open_file *take(kith_share_src *s, size_t i)
 {
     kith_src_open_file *oldest = NULL, *got = NULL;
