@@ -62,7 +62,7 @@ static int read_durability(const cmd_args *args, kith_durability *out)
 int get_discard(const char *dest)
 {
     size_t busy = 0;
-    int n = kith_share_discard(dest, NULL, 0, &busy);
+    int n = kith_share_discard(dest, &busy);
     if (n < 0)
         return cmd_fail(EXIT_DISK, "cannot look into %s: %s", dest, strerror(-n));
     if (busy > 0)

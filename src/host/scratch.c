@@ -75,7 +75,7 @@ int kith_scratch_read(const kith_scratch *s, void *p, size_t n, uint64_t at)
     return 0;
 }
 
-int kith_scratch_flush(kith_scratch *s)
+static int flush(kith_scratch *s)
 {
     int e = s->buf_len > 0 ? kith_scratch_write(s, s->buf, s->buf_len, s->len - s->buf_len) : 0;
     if (!e)
@@ -89,7 +89,7 @@ int kith_scratch_append(kith_scratch *s, const void *p, size_t n)
     if (!s->buf && !(s->buf = malloc(KITH_SCRATCH_BUFFER)))
         return ENOMEM;
     if (n > KITH_SCRATCH_BUFFER - s->buf_len)
-        e = kith_scratch_flush(s);
+        e = flush(s);
     if (!e && n > KITH_SCRATCH_BUFFER)
         e = kith_scratch_write(s, p, n, s->len);
     else if (!e) {
@@ -103,7 +103,7 @@ int kith_scratch_append(kith_scratch *s, const void *p, size_t n)
 
 int kith_scratch_map(kith_scratch *s, uint64_t len)
 {
-    int e = kith_scratch_flush(s);
+    int e = flush(s);
     if (e || len == 0)
         return e;
     if (len > SIZE_MAX)

@@ -27,8 +27,6 @@ void kith_scratch_close(kith_scratch *s);
 
 /* Appends, by way of a buffer. 0, or an errno. */
 int kith_scratch_append(kith_scratch *s, const void *p, size_t n);
-/* Writes the buffer. 0, or an errno. */
-int kith_scratch_flush(kith_scratch *s);
 /* Writes anywhere. Different threads may, at different places. 0, or an errno. */
 int kith_scratch_write(const kith_scratch *s, const void *p, size_t n, uint64_t at);
 /* Reads what was written; what never was is zero. 0, or an errno. */

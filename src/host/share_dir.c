@@ -15,6 +15,8 @@
 #include "host/host.h"
 #include "host/share_dir_impl.h"
 
+#define DAY (24 * 3600) /* seconds */
+
 /* ---- opening and closing ---- */
 
 static void free_dir(kith_share_dir *d)
@@ -44,7 +46,7 @@ kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
     d->known = calloc(m->count, sizeof *d->known);
     d->buf = malloc(KITH_TREE_LEAF);
     d->hash = kith_blake3_new();
-    d->partials = d->parts = d->roots_fd = d->journal.fd = d->old_fd = -1;
+    d->partials = d->parts = d->roots_fd = d->journal.fd = -1;
     for (size_t i = 0; i < KITH_SHARE_OPEN_MAX; i++)
         d->open[i].fd = -1;
     d->durability = durability;
@@ -106,8 +108,6 @@ uint64_t kith_share_dir_close(kith_share_dir *d)
     kith_share_parts_close(d);
     if (d->spare >= 0)
         (void)close(d->spare);
-    if (d->old_fd >= 0)
-        (void)close(d->old_fd);
     if (d->parts >= 0) {
         kith_share_dir_fault unused;
         kept = d->finished ? 0 : kith_share_dir_bytes(d);
@@ -357,8 +357,7 @@ static void leave_parts(kith_share_dir *d)
 /* ---- partial content that nobody goes on with ---- */
 
 typedef struct discard {
-    const char *only; /* NULL: all */
-    time_t older;     /* than this */
+    time_t older; /* than this, or not */
     int removed;
     size_t busy;
 } discard;
@@ -380,7 +379,7 @@ static void discard_one(void *ctx, int partials, const char *name)
     discard *c = ctx;
     struct stat st;
     uint8_t list_root[KITH_BLAKE3_LEN];
-    if (!kith_share_is_id(name, list_root) || (c->only && strcmp(c->only, name) != 0))
+    if (!kith_share_is_id(name, list_root))
         return;
     int fd = kith_share_open_folder(partials, name);
     if (fd < 0)
@@ -420,7 +419,7 @@ kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
         return err;
     }
     kith_share_salvage(d);
-    discard old = {.older = time(NULL) - (time_t)KITH_SHARE_PARTIAL_DAYS * 24 * 3600};
+    discard old = {.older = time(NULL) - (time_t)KITH_SHARE_PARTIAL_DAYS * DAY};
     kith_share_each_name(d->partials, discard_one, &old);
     return KITH_OK;
 }
@@ -430,16 +429,10 @@ const kith_leaves *kith_share_dir_here(const kith_share_dir *d)
     return &d->here;
 }
 
-int kith_share_discard(const char *dest, const uint8_t *list_root, unsigned days, size_t *busy)
+int kith_share_discard(const char *dest, size_t *busy)
 {
-    char id[2 * KITH_BLAKE3_LEN + 1] = "";
-    discard c = {.older = time(NULL) - (time_t)days * 24 * 3600};
+    discard c = {.older = time(NULL) + DAY}; /* the clock that files get their times from may be ahead */
     *busy = 0;
-    if (list_root) {
-        kith_wr w = kith_wr_of(kith_span_of(id, sizeof id - 1));
-        kith_put_hex(&w, kith_bytes_of(list_root, KITH_BLAKE3_LEN));
-        c.only = id;
-    }
     int fd = open(dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;

@@ -87,9 +87,6 @@ KITH_CHECK kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault
 /* After begin, while nothing is being written: the leaves that are here. */
 const kith_leaves *kith_share_dir_here(const kith_share_dir *d);
 uint64_t kith_share_dir_bytes(const kith_share_dir *d); /* of them */
-/* Offers the chaining value that leaf `leaf` must have (the leaf's node in its file's tree). True: a file that is to be replaced has that
- * very leaf at the same place; it was copied and is here now. For a worker thread, like write. */
-bool kith_share_dir_have_leaf(kith_share_dir *d, uint32_t leaf, const uint8_t cv[KITH_BLAKE3_LEN]);
 
 /* ---- content ---- */
 
@@ -116,8 +113,8 @@ KITH_CHECK kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum 
 
 /* ---- partial content that nobody goes on with ---- */
 
-/* Removes partial content from DEST, but what another process is using: that of one list, or (NULL) all of it that nothing was added to
- * for `days`. Returns how many lists' was removed, and in *busy how many were in use; < 0: -errno. */
-int kith_share_discard(const char *dest, const uint8_t *list_root, unsigned days, size_t *busy);
+/* Removes all partial content from DEST, but what another process is using. Returns how many lists' was removed, and in *busy how many were
+ * in use; < 0: -errno. */
+int kith_share_discard(const char *dest, size_t *busy);
 
 #endif

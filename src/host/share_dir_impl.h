@@ -71,8 +71,6 @@ struct kith_share_dir {
     atomic_size_t roots_known;
     int roots_fd;      /* of KITH_SHARE_ROOTS_NAME in parts, or -1 */
     size_t roots_kept; /* in it */
-    int old_fd;        /* of a file that is to be replaced; -1: none */
-    size_t old_entry;
 
     /* writing and syncing may go on at the same time: */
     uv_mutex_t lock;
@@ -125,13 +123,9 @@ kith_err kith_share_walk_up(kith_share_walk *w, size_t depth,
 int kith_share_walk_down(kith_share_walk *w, size_t i, const char *name);
 /* First entry after i that does not lie in it. */
 size_t kith_share_after(const kith_manifest *m, size_t i);
-/* Opens the file of entry i where it was there before us. < 0: errno. */
-int kith_share_open_there(kith_share_dir *d, size_t i);
 
 /* ---- content ---- */
 
-/* Hashes a file of `size` bytes. False: it cannot be read, or has another size. */
-bool kith_share_hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[KITH_BLAKE3_LEN]);
 /* A part has all its leaves: its mode and time. */
 kith_err kith_share_part_done(kith_share_dir *d, int fd, size_t entry, kith_share_dir_fault *fault);
 /* Notes that a part has content that is not synced, and leaves that are not in the journal. Under the lock. */

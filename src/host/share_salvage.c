@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What is here already in another place: files of older partial content, and leaves of files that are to be replaced. */
+/* What is here already in another place: files of older partial content. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,8 +10,6 @@
 #include "host/share_dir_impl.h"
 
 #define LIST_MAX (64u << 20) /* bytes of an older list that are read */
-
-/* ---- whole files of older partial content ---- */
 
 typedef struct wanted {
     uint8_t root[8]; /* its beginning */
@@ -198,33 +196,4 @@ void kith_share_salvage(kith_share_dir *d)
     salvage s = {.d = d};
     kith_share_each_name(d->partials, look_into, &s);
     free(s.wanted);
-}
-
-/* ---- leaves of files that are to be replaced ---- */
-
-bool kith_share_dir_have_leaf(kith_share_dir *d, uint32_t leaf, const uint8_t cv[KITH_BLAKE3_LEN])
-{
-    uint64_t offset;
-    uint8_t own[KITH_BLAKE3_LEN];
-    kith_share_dir_fault unused;
-    size_t entry = kith_manifest_leaf(d->m, leaf, &offset);
-    uint64_t size = kith_manifest_entry(d->m, entry).size;
-    size_t len = size - offset < KITH_TREE_LEAF ? (size_t)(size - offset) : KITH_TREE_LEAF;
-    if (!(d->known[entry] & THERE) || d->known[entry] & (SKIPPED | EQUAL | LOST | COMPLETE) ||
-        d->policy != KITH_SHARE_CLASH_OVERWRITE)
-        return false;
-    if (d->old_fd < 0 || d->old_entry != entry) {
-        if (d->old_fd >= 0)
-            (void)close(d->old_fd);
-        d->old_fd = kith_share_open_there(d, entry);
-        d->old_entry = entry;
-    }
-    if (d->old_fd < 0 || pread(d->old_fd, d->buf, len, (off_t)offset) != (ssize_t)len)
-        return false;
-    if (size <= KITH_TREE_LEAF)
-        kith_blake3_hash(kith_bytes_of(d->buf, len), own);
-    else
-        kith_blake3_subtree(kith_bytes_of(d->buf, len), offset / KITH_BLAKE3_CHUNK, own);
-    return memcmp(own, cv, sizeof own) == 0 &&
-           kith_share_part_put(d, entry, offset, d->buf, len, &unused) == KITH_OK;
 }

@@ -98,7 +98,8 @@ static kith_err look(kith_share_dir *d, size_t *clashes, size_t *first, kith_sha
     return err;
 }
 
-bool kith_share_hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[KITH_BLAKE3_LEN])
+/* False: it cannot be read, or has another size. */
+static bool hash_file(kith_share_dir *d, int fd, uint64_t size, uint8_t out[KITH_BLAKE3_LEN])
 {
     uint64_t at = 0;
     kith_blake3_reset(d->hash);
@@ -121,8 +122,8 @@ static bool same_content(kith_share_dir *d, size_t i, int at, const char *name, 
 {
     uint8_t hash[KITH_BLAKE3_LEN];
     int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool same = fd >= 0 && kith_share_hash_file(d, fd, size, hash) &&
-                memcmp(hash, kith_share_root(d, i), sizeof hash) == 0;
+    bool same =
+        fd >= 0 && hash_file(d, fd, size, hash) && memcmp(hash, kith_share_root(d, i), sizeof hash) == 0;
     if (fd >= 0)
         (void)close(fd);
     return same;

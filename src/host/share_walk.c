@@ -127,24 +127,3 @@ size_t kith_share_after(const kith_manifest *m, size_t i)
     while (i < m->count && kith_manifest_entry(m, i).depth > depth);
     return i;
 }
-
-int kith_share_open_there(kith_share_dir *d, size_t i)
-{
-    uint32_t chain[KITH_MANIFEST_DEPTH_MAX];
-    size_t depth = 0;
-    char name[KITH_NAME_MAX + 1];
-    int at = d->dest, fd, err;
-    for (uint32_t up = d->m->places[i].parent; up != KITH_ENTRY_TOP; up = d->m->places[up].parent)
-        chain[depth++] = up;
-    do {
-        kith_share_c_name(kith_manifest_entry(d->m, depth > 0 ? chain[depth - 1] : i).name, name);
-        fd = depth > 0 ? kith_share_open_folder(at, name)
-                       : openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        err = errno;
-        if (at != d->dest)
-            (void)close(at);
-        errno = err;
-        at = fd;
-    } while (fd >= 0 && depth-- > 0);
-    return fd;
-}
