@@ -14,6 +14,7 @@
 
 #include "apps/share_tree.h"
 #include "host/clock.h"
+#include "host/io.h"
 
 #define HEADER_LEN 4096
 #define BUCKET_LEN 4096
@@ -68,28 +69,12 @@ kith_hash_key kith_hash_key_of(const struct stat *st)
 
 static bool read_at(int fd, void *out, size_t n, uint64_t at)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t got = pread(fd, (uint8_t *)out + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        done += (size_t)got;
-    }
-    return true;
+    return kith_io_read(fd, out, n, at) == (ssize_t)n;
 }
 
 static bool write_at(int fd, const void *in, size_t n, uint64_t at)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t put = pwrite(fd, (const uint8_t *)in + done, n - done, (off_t)(at + done));
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        done += (size_t)put;
-    }
-    return true;
+    return kith_io_write(fd, in, n, at) == 0;
 }
 
 static void header_of(const char magic[9], uint64_t number, uint8_t out[HEAD_LEN])

@@ -12,6 +12,7 @@
 
 #include "crypto/crypto.h"
 #include "host/identity_impl.h"
+#include "host/io.h"
 #include "host/secret_file.h"
 
 #define PATH_ROOM 4096
@@ -56,17 +57,6 @@ kith_err kith_identity_read(const char *path, kith_identity **out, const char **
 
 /* ---- writing ---- */
 
-static bool write_all(int fd, kith_bytes b)
-{
-    while (b.len > 0) {
-        ssize_t n = write(fd, b.p, b.len);
-        if (n < 0 && errno != EINTR)
-            return false;
-        b = kith_bytes_skip(b, n > 0 ? (size_t)n : 0);
-    }
-    return true;
-}
-
 /* A file of its own with the identity in it, on the disk. */
 static kith_err write_new(const char *path, const kith_identity *id, const char **why)
 {
@@ -79,19 +69,18 @@ static kith_err write_new(const char *path, const kith_identity *id, const char 
     kith_identity_put(id, &w);
     (void)unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool ok = fd >= 0 && write_all(fd, kith_wr_bytes(&w)) && fsync(fd) == 0;
-    int error = errno;
-    if (fd >= 0 && close(fd) && ok) {
-        ok = false;
-        error = errno;
-    }
+    int e = fd < 0 ? errno : kith_io_write(fd, text.p, w.len, 0);
+    if (!e && fsync(fd))
+        e = errno;
+    if (fd >= 0 && close(fd) && !e)
+        e = errno;
     text.len = w.len;
     kith_secret_drop(text);
-    if (ok)
+    if (!e)
         return KITH_OK;
     if (fd >= 0)
         (void)unlink(path);
-    errno = error;
+    errno = e;
     return io_error(why);
 }
 

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "host/io.h"
+
 void kith_scratch_init(kith_scratch *s)
 {
     *s = (kith_scratch){.fd = -1};
@@ -47,31 +49,15 @@ void kith_scratch_close(kith_scratch *s)
 
 int kith_scratch_write(const kith_scratch *s, const void *p, size_t n, uint64_t at)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t put = pwrite(s->fd, (const uint8_t *)p + done, n - done, (off_t)(at + done));
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return put < 0 ? errno : EIO;
-        done += (size_t)put;
-    }
-    return 0;
+    return kith_io_write(s->fd, p, n, at);
 }
 
 int kith_scratch_read(const kith_scratch *s, void *p, size_t n, uint64_t at)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t got = pread(s->fd, (uint8_t *)p + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return errno;
-        if (got == 0) {
-            memset((uint8_t *)p + done, 0, n - done);
-            return 0;
-        }
-        done += (size_t)got;
-    }
+    ssize_t got = kith_io_read(s->fd, p, n, at);
+    if (got < 0)
+        return (int)-got;
+    memset((uint8_t *)p + got, 0, n - (size_t)got);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "host/io.h"
 
 static kith_err io_error(const char **why)
 {
@@ -37,13 +38,12 @@ kith_err kith_secret_read(int fd, size_t max, const char *exposed, kith_span *ou
         *why = "there is no memory";
         return KITH_ENOMEM;
     }
-    ssize_t n;
-    while ((n = pread(fd, text.p + text.len, (size_t)st.st_size - text.len, (off_t)text.len)) > 0)
-        text.len += (size_t)n;
+    ssize_t n = kith_io_read(fd, text.p, (size_t)st.st_size, 0);
+    text.len = (size_t)(n < 0 ? st.st_size : n);
     if (n < 0) {
-        kith_err e = io_error(why);
         kith_secret_drop(text);
-        return e;
+        errno = (int)-n;
+        return io_error(why);
     }
     *out = text;
     return KITH_OK;

@@ -13,6 +13,7 @@
 #include "base/crc32c.h"
 #include "crypto/crypto.h"
 #include "host/host.h"
+#include "host/io.h"
 
 #define NEW_NAME KITH_JOURNAL_NAME ".new"
 
@@ -99,19 +100,6 @@ void kith_journal_state_fini(kith_journal_state *st, const kith_env *env)
     kith_leaves_fini(&st->made, env);
 }
 
-static int read_all(int fd, uint8_t *p, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        ssize_t n = read(fd, p + at, len - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : EIO;
-        at += (size_t)n;
-    }
-    return 0;
-}
-
 int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith_journal_state *out)
 {
     struct stat st;
@@ -128,8 +116,9 @@ int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith
         e = ENOENT;
     else if (!(bytes = malloc((size_t)st.st_size)))
         e = ENOMEM;
-    if (!e)
-        e = read_all(fd, bytes, (size_t)st.st_size);
+    ssize_t got = e ? 0 : kith_io_read(fd, bytes, (size_t)st.st_size, 0);
+    if (!e && got < st.st_size)
+        e = got < 0 ? (int)-got : EIO;
     if (!e) {
         kith_err err =
             kith_journal_parse(kith_host_env(), kith_bytes_of(bytes, (size_t)st.st_size), list_root, out);
@@ -144,20 +133,6 @@ int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith
 
 /* ---- writing ---- */
 
-static int write_at(int fd, kith_bytes b, uint64_t at)
-{
-    while (b.len > 0) {
-        ssize_t n = pwrite(fd, b.p, b.len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        b = kith_bytes_skip(b, (size_t)n);
-        at += (uint64_t)n;
-    }
-    return 0;
-}
-
 static int append(kith_journal *j, uint8_t kind, kith_bytes body)
 {
     uint8_t record[RECORD_MAX];
@@ -167,7 +142,7 @@ static int append(kith_journal *j, uint8_t kind, kith_bytes body)
     kith_put_bytes(&w, body);
     kith_put_be32(&w, sum_of(j->list_root, j->end, kith_wr_bytes(&w)));
     assert(!w.bad);
-    int e = write_at(j->fd, kith_wr_bytes(&w), j->end);
+    int e = kith_io_write(j->fd, record, w.len, j->end);
     if (!e)
         j->end += w.len;
     return e;

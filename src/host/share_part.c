@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/io.h"
 #include "host/share_dir_impl.h"
 
 #define WRITEBACK (8u << 20) /* a large file goes to the disk every so many bytes, not all at once */
@@ -83,44 +84,29 @@ static kith_share_open_part *part_of(kith_share_dir *d, size_t entry, const kith
 
 /* ---- bytes ---- */
 
-static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
-{
-    while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        p += n;
-        len -= (size_t)n;
-        at += (uint64_t)n;
-    }
-    return 0;
-}
-
-/* Makes [from, to) read as zeros: a hole, where the file system has them. */
+/* Makes [from, to) read as zeros: a hole, where the file system has them. 0, or an errno. */
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
     static const uint8_t zeros[64 * 1024];
     struct stat st;
     if (fstat(fd, &st))
-        return -1;
+        return errno;
     if ((uint64_t)st.st_size <= from)
-        return ftruncate(fd, (off_t)to);
+        return ftruncate(fd, (off_t)to) ? errno : 0;
 #ifdef __linux__
     if ((uint64_t)st.st_size < to && ftruncate(fd, (off_t)to))
-        return -1;
+        return errno;
     if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return -1;
+        return errno;
 #endif
-    for (size_t n; from < to; from += n) {
+    int e = 0;
+    for (size_t n; from < to && !e; from += n) {
         n = to - from < sizeof zeros ? (size_t)(to - from) : sizeof zeros;
-        if (write_all(fd, zeros, n, from))
-            return -1;
+        e = kith_io_write(fd, zeros, n, from);
     }
-    return 0;
+    return e;
 }
 
 kith_err kith_share_part_done(kith_share_dir *d, int fd, size_t entry, kith_share_dir_fault *fault)
@@ -227,7 +213,8 @@ kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, c
     kith_share_open_part *part = part_of(d, entry, &e, fault);
     if (!part)
         return KITH_EIO;
-    if (p ? write_all(part->fd, p, (size_t)len, offset) : write_zeros(part->fd, offset, offset + len))
+    errno = p ? kith_io_write(part->fd, p, (size_t)len, offset) : write_zeros(part->fd, offset, offset + len);
+    if (errno)
         return kith_share_dir_fail(fault, "write", entry);
 #ifdef __linux__
     uint64_t end = offset + len;

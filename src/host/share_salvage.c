@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/io.h"
 #include "host/share_dir_impl.h"
 
 #define LIST_MAX (64u << 20) /* bytes of an older list that are read */
@@ -91,7 +92,7 @@ static bool read_list(older *o)
         fd >= 0 && fstat(fd, &st) == 0 && kith_share_is_ours(&st) && st.st_size > 0 && st.st_size <= LIST_MAX;
     o->list_len = ok ? (size_t)st.st_size : 0;
     o->list = ok ? malloc(o->list_len) : NULL;
-    ok = o->list && read(fd, o->list, o->list_len) == (ssize_t)o->list_len;
+    ok = o->list && kith_io_read(fd, o->list, o->list_len, 0) == (ssize_t)o->list_len;
     if (fd >= 0)
         (void)close(fd);
     if (!ok)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "host/io.h"
 #include "host/share_src_impl.h"
 
 #define ZEROS_MIN 4096 /* bytes; fewer are sent as they are */
@@ -59,17 +60,12 @@ int kith_src_open(const kith_share_src *s, kith_src_folder *folder, size_t i, ki
 
 kith_share_code kith_src_read_exactly(int fd, uint8_t *out, size_t n, uint64_t offset)
 {
-    for (size_t at = 0; at < n;) {
-        ssize_t got = pread(fd, out + at, n - at, (off_t)(offset + at));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return KITH_SHARE_UNREADABLE;
-        if (got == 0)
-            return KITH_SHARE_CHANGED; /* it is shorter than it was */
-        at += (size_t)got;
+    ssize_t got = kith_io_read(fd, out, n, offset);
+    if (got < 0) {
+        errno = (int)-got;
+        return KITH_SHARE_UNREADABLE;
     }
-    return KITH_SHARE_NONE;
+    return (size_t)got < n ? KITH_SHARE_CHANGED : KITH_SHARE_NONE; /* shorter than it was */
 }
 
 uint64_t kith_src_next_data(int fd, uint64_t at)

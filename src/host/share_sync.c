@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/io.h"
 #include "host/share_dir_impl.h"
 
 static int sync_part(kith_share_dir *d, size_t entry)
@@ -42,21 +43,14 @@ int kith_share_parts_sync(kith_share_dir *d, const size_t *entries, size_t count
 static int keep_list(kith_share_dir *d, bool sync)
 {
     struct stat st;
-    kith_bytes b = d->m->list;
+    const kith_bytes b = d->m->list;
     if (fstatat(d->parts, KITH_SHARE_LIST_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && kith_share_is_ours(&st) &&
         (uint64_t)st.st_size == b.len)
         return 0;
     (void)unlinkat(d->parts, KITH_SHARE_LIST_NAME, 0);
     int fd =
         openat(d->parts, KITH_SHARE_LIST_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int e = fd < 0 ? errno : 0;
-    while (b.len > 0 && !e) {
-        ssize_t n = write(fd, b.p, b.len);
-        if (n < 0)
-            e = errno == EINTR ? 0 : errno;
-        else
-            b = kith_bytes_skip(b, (size_t)n);
-    }
+    int e = fd < 0 ? errno : kith_io_write(fd, b.p, b.len, 0);
     if (!e && sync && fdatasync(fd))
         e = errno;
     if (fd >= 0)
@@ -70,14 +64,8 @@ static int keep_roots(kith_share_dir *d, bool sync)
     size_t known = d->roots ? atomic_load(&d->roots_known) : 0;
     if (known <= d->roots_kept)
         return 0;
-    int e = 0;
-    for (size_t at = d->roots_kept * KITH_BLAKE3_LEN; at < known * KITH_BLAKE3_LEN && !e;) {
-        ssize_t n = pwrite(d->roots_fd, d->roots + at, known * KITH_BLAKE3_LEN - at, (off_t)at);
-        if (n < 0)
-            e = errno == EINTR ? 0 : errno;
-        else
-            at += (size_t)n;
-    }
+    size_t at = d->roots_kept * KITH_BLAKE3_LEN;
+    int e = kith_io_write(d->roots_fd, d->roots + at, known * KITH_BLAKE3_LEN - at, at);
     if (!e && sync && fdatasync(d->roots_fd))
         e = errno;
     if (!e)

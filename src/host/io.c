@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Bytes of files, all of them. */
+#include "host/io.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+ssize_t kith_io_read(int fd, void *out, size_t n, uint64_t at)
+{
+    size_t done = 0;
+    while (done < n) {
+        ssize_t got = pread(fd, (uint8_t *)out + done, n - done, (off_t)(at + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
+int kith_io_write(int fd, const void *in, size_t n, uint64_t at)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t put = pwrite(fd, (const uint8_t *)in + done, n - done, (off_t)(at + done));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? errno : EIO;
+        done += (size_t)put;
+    }
+    return 0;
+}

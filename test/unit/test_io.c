@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Bytes of files, from a system that is in no hurry: this program's own pread and pwrite move a few at a time and are interrupted. */
+#undef _FORTIFY_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/io.h"
+#include "support.h"
+
+static size_t most; /* bytes that one call moves */
+static int fault;   /* what a call ends with when that is 0; 0: with nothing */
+static unsigned calls;
+
+static bool interrupted(void)
+{
+    errno = EINTR;
+    return calls++ % 2 == 0;
+}
+
+ssize_t pread(int fd, void *p, size_t n, off_t at)
+{
+    if (interrupted())
+        return -1;
+    errno = fault;
+    return most > 0 ? syscall(SYS_pread64, fd, p, n < most ? n : most, at) : fault ? -1 : 0;
+}
+
+ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    if (interrupted())
+        return -1;
+    errno = fault;
+    return most > 0 ? syscall(SYS_pwrite64, fd, p, n < most ? n : most, at) : fault ? -1 : 0;
+}
+
+static void all_is_written_and_read_and_the_end_is_told(void **state)
+{
+    (void)state;
+    char out[16] = "";
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    int fd = fileno(f);
+    for (most = 1; most < 12; most++) {
+        memset(out, '.', sizeof out);
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_int_equal(kith_io_write(fd, "hello world", 11, 3), 0);
+        assert_int_equal(kith_io_read(fd, out, 11, 3), 11);
+        assert_memory_equal(out, "hello world.", 12);
+        assert_int_equal(kith_io_read(fd, out, 16, 9), 5);
+        assert_memory_equal(out, "world world.", 12);
+        assert_int_equal(kith_io_read(fd, out, 5, 14), 0);
+        assert_int_equal(kith_io_read(fd, out, 0, 0), 0);
+        assert_int_equal(kith_io_write(fd, "", 0, 0), 0);
+    }
+    fclose(f);
+}
+
+static void what_does_not_go_on_is_an_error(void **state)
+{
+    (void)state;
+    char out[4];
+    most = 0;
+    fault = ENOSPC;
+    assert_int_equal(kith_io_write(1, "abcd", 4, 0), ENOSPC);
+    fault = EIO;
+    assert_int_equal(kith_io_read(1, out, 4, 0), -EIO);
+    fault = 0;
+    assert_int_equal(kith_io_write(1, "abcd", 4, 0), EIO); /* nothing written is no reason to try for ever */
+    assert_int_equal(kith_io_read(1, out, 4, 0), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_is_written_and_read_and_the_end_is_told),
+        cmocka_unit_test(what_does_not_go_on_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
