@@ -525,8 +525,8 @@ void kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t le
     request *q = answered(p, s, id);
     uint64_t offset;
     size_t e = kith_manifest_leaf(p->m, leaf, &offset);
-    uint32_t first = p->m->places[e].leaf;
-    uint32_t end = first + (uint32_t)kith_manifest_leaves_of(kith_manifest_entry(p->m, e).size);
+    uint32_t first, end;
+    kith_manifest_leaves(p->m, e, &first, &end);
     add(p, &s->cannot, first, end);
     add(p, &p->refused, first, end);
     if (q) {
@@ -554,13 +554,13 @@ bool kith_share_plan_lost(const kith_share_plan *p, size_t *entry)
         while (kith_leaves_next(&p->missing, true, gap.end, run.end, &gap)) {
             for (uint32_t leaf = gap.first; leaf < gap.end;) {
                 uint64_t offset;
+                uint32_t first;
                 size_t e = kith_manifest_leaf(p->m, leaf, &offset);
                 if (!somebody_may(p, leaf)) {
                     *entry = e;
                     return true;
                 }
-                leaf = p->m->places[e].leaf +
-                       (uint32_t)kith_manifest_leaves_of(kith_manifest_entry(p->m, e).size);
+                kith_manifest_leaves(p->m, e, &first, &leaf);
             }
         }
     }

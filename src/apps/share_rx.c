@@ -262,9 +262,10 @@ static void begin_file(kith_share_rx *x, kith_leaf_range g)
     const kith_manifest *m = x->view->manifest;
     x->due_entry = kith_manifest_leaf(m, x->due_leaf, &x->due_offset);
     uint64_t size = kith_manifest_entry(m, x->due_entry).size;
-    uint64_t first = m->places[x->due_entry].leaf, last = first + kith_manifest_leaves_of(size);
-    x->due_end = last < g.end ? (uint32_t)last : g.end;
-    uint64_t to = (x->due_end - first) * KITH_TREE_LEAF;
+    uint32_t first, end;
+    kith_manifest_leaves(m, x->due_entry, &first, &end);
+    x->due_end = end < g.end ? end : g.end;
+    uint64_t to = (uint64_t)(x->due_end - first) * KITH_TREE_LEAF;
     kith_tree_check(&x->checker, x->view->roots + x->due_entry * KITH_BLAKE3_LEN, size, x->due_offset,
                     to < size ? to : size);
     if (x->view->nodes)

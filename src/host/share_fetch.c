@@ -432,10 +432,12 @@ static void want(kith_share_fetch *f)
     const uint8_t *skips = kith_share_dir_skips(f->dir);
     uint32_t from = 0;
     for (size_t i = 0; i < f->manifest.count; i++) {
+        uint32_t first, end;
         if (!skips[i])
             continue;
-        kith_share_plan_want(f->plan, from, f->manifest.places[i].leaf);
-        from = i + 1 < f->manifest.count ? f->manifest.places[i + 1].leaf : (uint32_t)f->manifest.leaves;
+        kith_manifest_leaves(&f->manifest, i, &first, &end);
+        kith_share_plan_want(f->plan, from, first);
+        from = end;
     }
     kith_share_plan_want(f->plan, from, (uint32_t)f->manifest.leaves);
     const kith_leaves *here = kith_share_dir_here(f->dir);

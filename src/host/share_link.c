@@ -250,9 +250,9 @@ static void lose_files(kith_share_fetch *f)
     kith_share_block *b = NULL;
     size_t e;
     while (f->plan && !share_fetch_failed(f) && kith_share_plan_lost(f->plan, &e)) {
-        uint32_t first = f->manifest.places[e].leaf;
-        uint64_t size = kith_manifest_entry(&f->manifest, e).size;
-        kith_share_plan_settle(f->plan, first, first + (uint32_t)kith_manifest_leaves_of(size));
+        uint32_t first, end;
+        kith_manifest_leaves(&f->manifest, e, &first, &end);
+        kith_share_plan_settle(f->plan, first, end);
         if (!b)
             b = kith_share_block_new(kith_host_env());
         if (!b) {
