@@ -55,7 +55,8 @@ typedef struct share {
     size_t addr_count;
     char text[KITH_TICKET_TEXT_MAX + 1]; /* of the ticket */
     offer *offer;                        /* NULL: no code, or it is burnt */
-    bool qr, words, copy, tty, hashed, leaving, paused;
+    bool qr, words, copy, tty, walked, hashed, leaving, paused;
+    bool open;          /* what lets others in has been said */
     uint64_t not_after; /* seconds since 1970, of --for; 0: until Ctrl-C */
     kith_time ends;     /* the same for our clock */
     bool with_code, with_string;
@@ -113,8 +114,7 @@ static void rank_addrs(share *c)
     }
 }
 
-static void say_json_ticket(const share *c, const char *text, uint64_t bytes, size_t files, size_t dirs,
-                            size_t links)
+static void say_json_ticket(const share *c, const char *text)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1], addr[KITH_MADDR_TEXT_MAX + 1];
     json_t *list = json_array();
@@ -123,11 +123,8 @@ static void say_json_ticket(const share *c, const char *text, uint64_t bytes, si
         kith_maddr_text(&c->ticket.addrs[i], addr);
         json_array_append_new(list, json_string(addr));
     }
-    session_print(json_pack("{s:s, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:I}", "event", "ticket", "ticket",
-                            text, "peer", peer, "addrs", list, "files", (json_int_t)files, "folders",
-                            (json_int_t)dirs, "links", (json_int_t)links, "bytes", (json_int_t)bytes,
-                            "left_out", (json_int_t)kith_share_src_progress_of(c->src).excluded));
-    json_decref(list);
+    session_print(
+        json_pack("{s:s, s:s, s:s, s:o}", "event", "ticket", "ticket", text, "peer", peer, "addrs", list));
 }
 
 static void tell_guests(share *c);
@@ -149,26 +146,51 @@ static void say_how_long(const share *c)
                           : "");
 }
 
-/* " (3 left out)", or nothing. */
-static const char *left_out(const share *c, char out[SHARE_TEXT_MAX])
+/* "2 files and 1 folder, 30.5 MiB (3 left out)"; before all is found: "1000 files and folders so far, 5 GiB". */
+static const char *what_is_shared(const share *c, char out[4 * SHARE_TEXT_MAX])
 {
-    uint64_t n = kith_share_src_progress_of(c->src).excluded;
-    *out = 0;
-    if (n > 0)
-        (void)snprintf(out, SHARE_TEXT_MAX, " (%llu left out)", (unsigned long long)n);
+    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
+    uint64_t bytes;
+    size_t files, dirs, links;
+    const kith_share_src_progress p = kith_share_src_progress_of(c->src);
+    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
+    if (!c->walked)
+        (void)snprintf(out, 4 * SHARE_TEXT_MAX, "%llu files and folders so far, %s",
+                       (unsigned long long)p.entries, share_text_size(p.bytes, size));
+    else if (p.excluded > 0)
+        (void)snprintf(out, 4 * SHARE_TEXT_MAX, "%s, %s (%llu left out)",
+                       share_text_counts(files, dirs, links, counts), share_text_size(bytes, size),
+                       (unsigned long long)p.excluded);
+    else
+        (void)snprintf(out, 4 * SHARE_TEXT_MAX, "%s, %s", share_text_counts(files, dirs, links, counts),
+                       share_text_size(bytes, size));
     return out;
+}
+
+/* Everything is found, after others were let in. */
+static void say_walked(const share *c)
+{
+    char text[4 * SHARE_TEXT_MAX];
+    if (!c->s.json)
+        fprintf(stderr, "all found: %s\n", what_is_shared(c, text));
+}
+
+static void say_json_walked(const share *c)
+{
+    uint64_t bytes;
+    size_t files, dirs, links;
+    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
+    session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "event", "walked", "files", (json_int_t)files,
+                            "folders", (json_int_t)dirs, "links", (json_int_t)links, "bytes",
+                            (json_int_t)bytes, "left_out",
+                            (json_int_t)kith_share_src_progress_of(c->src).excluded));
 }
 
 /* What is shared, and what to type elsewhere to have it; drawn: as a QR code. */
 static void say_way_in(const share *c, const char *what, const char *text, const char *drawn)
 {
-    char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], out[SHARE_TEXT_MAX];
-    uint64_t bytes;
-    size_t files, dirs, links;
-    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
-    fprintf(stderr, "sharing %s, %s%s; on the other machine: kith get %s\n",
-            share_text_counts(files, dirs, links, counts), share_text_size(bytes, size), left_out(c, out),
-            what);
+    char shared[4 * SHARE_TEXT_MAX];
+    fprintf(stderr, "sharing %s; on the other machine: kith get %s\n", what_is_shared(c, shared), what);
     puts(text);
     if (c->qr)
         qr_print(drawn);
@@ -178,9 +200,7 @@ static void say_way_in(const share *c, const char *what, const char *text, const
 
 static void say_ticket(share *c)
 {
-    char *text = c->text, size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX], out[SHARE_TEXT_MAX];
-    uint64_t bytes;
-    size_t files, dirs, links;
+    char *text = c->text, shared[4 * SHARE_TEXT_MAX];
     kith_wr w = kith_wr_of(kith_span_of(text, sizeof c->text - 1));
     kith_wr cap = kith_wr_of(kith_span_of(c->ticket.capability, sizeof c->ticket.capability));
     kith_capability limits = {.times = c->times, .not_after = c->not_after};
@@ -191,13 +211,11 @@ static void say_ticket(share *c)
         return;
     }
     text[w.len] = 0;
-    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
     if (c->s.json)
-        say_json_ticket(c, c->guest_count ? "" : text, bytes, files, dirs, links);
+        say_json_ticket(c, c->guest_count ? "" : text);
     if (c->guest_count > 0) {
         if (!c->s.json)
-            fprintf(stderr, "sharing %s, %s%s, until Ctrl-C\n", share_text_counts(files, dirs, links, counts),
-                    share_text_size(bytes, size), left_out(c, out));
+            fprintf(stderr, "sharing %s, until Ctrl-C\n", what_is_shared(c, shared));
         tell_guests(c);
         return;
     }
@@ -210,8 +228,6 @@ static void say_string(share *c)
 {
     static char text[KITH_SHARE_STRING_MAX + 1];
     uint8_t tag[KITH_PAKE_TAG_LEN], secret[KITH_PAKE_SECRET_LEN];
-    uint64_t bytes;
-    size_t files, dirs, links;
     const kith_rand os = kith_random_os();
     kith_code name;
     kith_share_string s = {.peer = c->ticket.peer, .addr_count = c->ticket.addr_count};
@@ -231,13 +247,10 @@ static void say_string(share *c)
         return;
     }
     text[w.len] = 0;
-    kith_share_src_counts(c->src, &bytes, &files, &dirs, &links);
-    if (c->s.json) {
-        session_print(json_pack("{s:s, s:s, s:I, s:I}", "event", "share_string", "share_string", text,
-                                "files", (json_int_t)files, "bytes", (json_int_t)bytes));
-    } else {
+    if (c->s.json)
+        session_print(json_pack("{s:s, s:s}", "event", "share_string", "share_string", text));
+    else
         say_way_in(c, "STRING", text, text);
-    }
     kith_wipe(text, sizeof text);
 }
 
@@ -393,6 +406,20 @@ static void on_hashed(share *c)
         cmd_warn("no memory for the sums");
 }
 
+/* Says what lets others in. */
+static void open_up(share *c)
+{
+    c->open = true;
+    if (lines(c))
+        share_text_clear();
+    if (c->with_string)
+        say_string(c);
+    else if (!c->with_code || c->s.json)
+        say_ticket(c);
+    if (c->with_code && !draw_code(c))
+        session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+}
+
 static void on_event(void *ctx, const kith_share_serve_event *ev)
 {
     share *c = ctx;
@@ -403,12 +430,13 @@ static void on_event(void *ctx, const kith_share_serve_event *ev)
         cmd_warn("%s", ev->text);
         break;
     case KITH_SHARE_SERVE_WALKED:
-        if (c->with_string)
-            say_string(c);
-        else if (!c->with_code || c->s.json)
-            say_ticket(c);
-        if (c->with_code && !draw_code(c))
-            session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
+        c->walked = true;
+        if (c->open)
+            say_walked(c);
+        else
+            open_up(c);
+        if (c->s.json)
+            say_json_walked(c);
         break;
     case KITH_SHARE_SERVE_HASHED:
         on_hashed(c);
@@ -482,6 +510,8 @@ static void on_timer(uv_timer_t *t)
         session_end(&c->s, c->s.code);
     else if (c->ends && kith_host_now(c->s.host) >= c->ends)
         expire(c);
+    else if (!c->open && c->guest_count == 0 && !kith_host_stopping(c->s.host))
+        open_up(c); /* it takes long to find everything: nobody has to wait for that */
     else if (lines(c))
         show_progress(c);
 }

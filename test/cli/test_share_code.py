@@ -11,6 +11,7 @@ import pty
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
 import kith_net
@@ -133,6 +134,23 @@ def a_code_is_not_in_sight_of_others():
             assert b"P7YE" not in seen and b"KD9V" not in seen, seen
 
 
+def a_code_does_not_wait_until_all_files_are_found():
+    """A walk that takes longer than half a second is overtaken by the ticket and the code."""
+    ram = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with homes("a") as a, tempfile.TemporaryDirectory(dir=ram) as top:
+        for i in range(150000):
+            os.mknod(f"{top}/{i}")
+        began, at = time.monotonic(), {}
+        p = start(a, "share", "--json", "--listen", LOOPBACK, "--mdns", "off", "--dht", "off", top, text=True)
+        for line in p.stdout:
+            at[json.loads(line)["event"]] = time.monotonic() - began
+            if {"ticket", "code", "walked"} <= set(at):
+                break
+        p.terminate()
+        p.communicate(timeout=PATIENCE * SLOW)
+        assert at["walked"] < 0.5 or at["ticket"] < at["code"] < at["walked"], at
+
+
 def what_is_no_code_is_said():
     with homes("b") as b:
         kith(b, "get", "-y", "P7YE-G9L8-KD9W", code=2, err="this is no code: a symbol is wrong, or two have changed places")
@@ -177,4 +195,4 @@ def at_a_terminal_it_is_copied_and_asked_for():
 if why := kith_net.missing():
     skip(why)
 run(by_multicast_dns_alone_however_it_is_typed, by_a_private_dht_of_five_nodes_alone, three_wrong_codes_burn_it, a_code_is_not_in_sight_of_others,
-    what_is_no_code_is_said, at_a_terminal_it_is_copied_and_asked_for)
+    a_code_does_not_wait_until_all_files_are_found, what_is_no_code_is_said, at_a_terminal_it_is_copied_and_asked_for)
