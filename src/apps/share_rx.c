@@ -575,7 +575,8 @@ static kith_bytes take_body(kith_share_rx *x, kith_bytes in)
 static kith_err rx_recv(void *m, kith_time now, kith_bytes in)
 {
     kith_share_rx *x = m;
-    x->heard_at = now;
+    if (x->state < LEAVING) /* who drips bytes then would hold us for ever */
+        x->heard_at = now;
     while (in.len > 0 && x->state < LEAVING) {
         if (x->skip > 0) {
             size_t n = x->skip < in.len ? (size_t)x->skip : in.len;

@@ -441,7 +441,8 @@ static void on_msg(kith_share_tx *x, const kith_share_msg *m)
 static kith_err tx_recv(void *m, kith_time now, kith_bytes in)
 {
     kith_share_tx *x = m;
-    x->last_at = now;
+    const enum state was = x->state;
+    const bool paused = x->paused_by_peer, pake = x->ev_pake, idle = was == SERVING && x->block_count == 0;
     while (in.len > 0 && x->state != ENDING && x->state != DONE) {
         if (x->skip > 0) {
             size_t n = x->skip < in.len ? (size_t)x->skip : in.len;
@@ -464,6 +465,9 @@ static kith_err tx_recv(void *m, kith_time now, kith_bytes in)
         x->skip = msg.body;
         on_msg(x, &msg);
     }
+    /* Bytes alone are no progress: who drips them would hold a place for ever. */
+    if (x->state != was || x->paused_by_peer != paused || x->ev_pake != pake || idle)
+        x->last_at = now;
     return KITH_OK;
 }
 

@@ -436,6 +436,23 @@ static void silence_fails_at_the_deadlines(void **state)
     share_free(s);
 }
 
+/* What comes after the end is not for us, and does not keep us. */
+static void an_end_is_not_put_off_by_what_still_comes(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    pair *p = pair_new(s);
+    (void)kith_share_rx_ops.recv(p->rx, p->now, kith_bytes_of("\x01\xff", 2)); /* malformed */
+    kith_time at = kith_share_rx_ops.deadline(p->rx);
+    assert_int_equal(at, p->now + KITH_SHARE_GOODBYE_TIMEOUT);
+    (void)kith_share_rx_ops.recv(p->rx, at - 1, kith_bytes_of("\0", 1));
+    assert_int_equal(kith_share_rx_ops.deadline(p->rx), at);
+    kith_share_rx_ops.tick(p->rx, at);
+    assert_int_equal(kith_share_rx_ops.want(p->rx), KITH_STREAM_RESET);
+    pair_free(p);
+    share_free(s);
+}
+
 /* The connection stays and nothing comes any more: neither side waits for ever. */
 static void silence_at_any_moment_fails_at_a_deadline(void **state)
 {
@@ -520,6 +537,7 @@ int main(void)
         cmocka_unit_test(either_side_may_stop_at_any_moment),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(silence_fails_at_the_deadlines),
+        cmocka_unit_test(an_end_is_not_put_off_by_what_still_comes),
         cmocka_unit_test(silence_at_any_moment_fails_at_a_deadline),
         cmocka_unit_test(a_lost_connection_is_told),
     };

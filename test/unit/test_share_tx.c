@@ -165,6 +165,44 @@ static void a_receiver_that_never_reads_costs_a_bounded_amount(void **state)
     share_free(s);
 }
 
+/* A byte now and then is no hello, and later versions' messages are no reading. */
+static void dripped_bytes_put_no_deadline_off(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, false);
+    const kith_time began = l->p->now;
+    uint64_t rnd = 1;
+    for (int i = 0; i < 3; i++) { /* of a head of 100 bytes */
+        l->p->now += KITH_SHARE_HELLO_TIMEOUT / 4;
+        (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_bytes_of("d", 1));
+        assert_int_equal(kith_share_tx_ops.deadline(l->p->tx), began + KITH_SHARE_HELLO_TIMEOUT);
+    }
+    lab_free(l);
+
+    l = tx_lab(s, true);
+    put_msg(l, (kith_share_msg){
+                   .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{0, (uint32_t)s->manifest.leaves}}});
+    assert_int_equal(tx_lab_run(l, 0), KITH_OK);
+    while (l->p->read_count > 0)
+        (void)tx_events(l->p, &rnd);
+    const kith_time at = kith_share_tx_ops.deadline(l->p->tx);
+    l->p->now += KITH_SHARE_STALL_TIMEOUT / 2;
+    (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_bytes_of("\0", 1)); /* an empty message */
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_CANCEL, .id = 77});
+    (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_wr_bytes(&l->w));
+    assert_int_equal(kith_share_tx_ops.deadline(l->p->tx), at);
+    kith_share_tx_ops.tick(l->p->tx, at);
+    (void)tx_events(l->p, &rnd);
+    assert_int_equal(l->p->tx_failed.err, KITH_ETIMEOUT);
+    /* nor are any bytes after the end of it */
+    const kith_time end = kith_share_tx_ops.deadline(l->p->tx);
+    (void)kith_share_tx_ops.recv(l->p->tx, at + KITH_SEC(1), kith_bytes_of("\0", 1));
+    assert_int_equal(kith_share_tx_ops.deadline(l->p->tx), end);
+    lab_free(l);
+    share_free(s);
+}
+
 static void what_comes_out_of_turn_is_refused(void **state)
 {
     (void)state;
@@ -382,6 +420,7 @@ int main(void)
         cmocka_unit_test(who_has_all_and_is_not_done_costs_no_blocks_and_has_its_time),
         cmocka_unit_test(a_flood_of_requests_is_refused_at_the_cap),
         cmocka_unit_test(a_receiver_that_never_reads_costs_a_bounded_amount),
+        cmocka_unit_test(dripped_bytes_put_no_deadline_off),
         cmocka_unit_test(what_comes_out_of_turn_is_refused),
         cmocka_unit_test(what_a_later_version_says_is_skipped_with_its_body),
         cmocka_unit_test(malformed_messages_are_refused),
