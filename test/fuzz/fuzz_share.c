@@ -20,6 +20,7 @@ typedef struct both {
     size_t read_count;
     kith_list disk;
     bool stored, rx_over, tx_over;
+    bool by_code, answered, proved; /* the sharer's answer is out; the receiver has seen it */
     kith_time now;
     /* the sharer's owner: the share becomes known bit by bit */
     kith_share_source source;
@@ -104,8 +105,33 @@ static void rx_listed(both *w)
     kith_share_rx_get_roots(w->rx, w->now, w->roots, 0);
 }
 
+/* What the two say for the proof of a code. It is theirs to judge: here they compare. */
+static const uint8_t pake_first[65] = {1}, pake_answer[97] = {2}, pake_confirmation[32] = {3};
+#define PAKE(x) kith_bytes_of((x), sizeof(x))
+
+static void rx_pake(both *w, const kith_share_rx_event *ev)
+{
+    w->proved = kith_bytes_eq(ev->data, PAKE(pake_answer));
+    if (w->proved)
+        kith_share_rx_pake(w->rx, PAKE(pake_confirmation));
+    else
+        kith_share_rx_stop(w->rx, KITH_SHARE_STOPPED);
+}
+
+static void tx_pake(both *w, const kith_share_tx_event *ev)
+{
+    if (!w->answered && kith_bytes_eq(ev->data, PAKE(pake_first)))
+        kith_share_tx_pake(w->tx, PAKE(pake_answer));
+    else if (w->answered && kith_bytes_eq(ev->data, PAKE(pake_confirmation)))
+        kith_share_tx_admit(w->tx, w->now, &w->source);
+    else
+        kith_share_tx_stop(w->tx, KITH_SHARE_REFUSED);
+    w->answered = true;
+}
+
 static void rx_offered(both *w, const kith_share_rx_event *ev)
 {
+    assert(!w->by_code || w->proved);
     if (w->list || memcmp(ev->root.p, the_share.source.list_root, KITH_BLAKE3_LEN) != 0 ||
         ev->list_size > 1 << 20) {
         kith_share_rx_stop(w->rx, KITH_SHARE_DECLINED); /* another share: the owner looks at that */
@@ -161,7 +187,9 @@ static void rx_events(both *w, unsigned op)
     bool over = false;
     kith_share_rx_check(w->rx);
     while (kith_share_rx_next(w->rx, &ev)) {
-        if (ev.kind == KITH_SHARE_RX_OFFER) {
+        if (ev.kind == KITH_SHARE_RX_PAKE) {
+            rx_pake(w, &ev);
+        } else if (ev.kind == KITH_SHARE_RX_OFFER) {
             rx_offered(w, &ev);
         } else if (ev.kind == KITH_SHARE_RX_LIST) {
             rx_listed(w);
@@ -191,8 +219,10 @@ static void tx_events(both *w, unsigned op)
     kith_share_tx_event ev;
     kith_share_tx_check(w->tx);
     while (kith_share_tx_next(w->tx, &ev)) {
-        if (ev.kind == KITH_SHARE_TX_ASKED)
+        if (ev.kind == KITH_SHARE_TX_ASKED && ev.code_tag.len == 0)
             kith_share_tx_admit(w->tx, w->now, &w->source);
+        else if (ev.kind == KITH_SHARE_TX_PAKE)
+            tx_pake(w, &ev);
         else if (ev.kind == KITH_SHARE_TX_READ)
             w->reads[w->read_count++] = ev.block;
     }
@@ -291,6 +321,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.rx = kith_share_rx_new(&cfg, w.now);
     w.tx = kith_share_tx_new(&env, w.now);
     assert((w.rx && w.tx) || heap.fail_at);
+    w.by_code = cfg.code_tag.len > 0;
+    if (w.rx && w.by_code)
+        kith_share_rx_pake(w.rx, PAKE(pake_first));
     for (int steps = 0; w.rx && w.tx && r.in.len > 0 && steps < 400; steps++) {
         unsigned op = kith_get_u8(&r);
         size_t n = r.in.len ? (size_t)kith_get_u8(&r) << (op >> 4 & 7) : 0;
@@ -332,7 +365,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             w.now += KITH_SEC(n);
             break;
         case 7:
-            switch (n % 9) {
+            switch (n % 10) {
             case 0:
                 if (!w.rx_over)
                     kith_share_rx_ops.eof(w.rx, w.now);
@@ -365,6 +398,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
             case 8:
                 kith_share_rx_pause(w.rx, w.now, op & 8);
+                break;
+            case 9: /* each tells of others */
+                kith_share_tx_peers(w.tx, kith_bytes_str("\x0a\x04\x0a\x02id"));
+                kith_share_rx_peers(w.rx, kith_bytes_str("\x0a\x04\x0a\x02id"));
                 break;
             }
             break;
