@@ -121,9 +121,8 @@ int kith_share_walk_down(kith_share_walk *w, size_t i, const char *name)
 
 size_t kith_share_after(const kith_manifest *m, size_t i)
 {
-    size_t depth = kith_manifest_entry(m, i).depth;
-    do
-        i++;
-    while (i < m->count && kith_manifest_entry(m, i).depth > depth);
-    return i;
+    size_t end = i + 1; /* what lies in it is under i, or under something between i and itself */
+    while (end < m->count && m->places[end].parent >= i && m->places[end].parent != KITH_ENTRY_TOP)
+        end++;
+    return end;
 }

@@ -207,6 +207,21 @@ static void everything_is_put_in_place_and_nothing_left(void **state)
     assert_int_equal(st.st_mtim.tv_nsec, 123456789);
 }
 
+static void what_comes_after_an_entry_does_not_lie_in_it(void **state)
+{
+    (void)state;
+    folder f;
+    sample(&f);
+    f.entries[f.count - 1].type = KITH_ENTRY_DIR; /* g/ { x "hello" } */
+    f.entries[f.count - 1].size = 0;
+    add(&f, KITH_ENTRY_FILE, 1, "x", "hello");
+    open_dir(&f);
+    static const size_t want[] = {5, 2, 3, 4, 5, 7, 7};
+    for (size_t i = 0; i < f.m.count; i++)
+        assert_int_equal(kith_share_after(&f.m, i), want[i]);
+    close_dir(&f);
+}
+
 static void giving_up_before_content_came_leaves_nothing(void **state)
 {
     (void)state;
@@ -1011,6 +1026,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(everything_is_put_in_place_and_nothing_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_comes_after_an_entry_does_not_lie_in_it, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_up_before_content_came_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_up_keeps_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_up_keeps_it_also_without_descriptors, setup, teardown),
