@@ -318,9 +318,9 @@ static kith_err go_on(kith_share_dir *d, kith_share_dir_fault *fault)
     }
     kith_share_each_name(d->parts, remove_unknown, d);
     err = complete_parts(d, fault);
-    const bool durable = d->durability != KITH_DURABILITY_NONE;
+    const bool durable = kith_share_is_durable(d);
     /* what was written without syncs is claimed from now on as if it had been synced */
-    if (!err && d->here.count > 0 && !synced && durable && kith_share_parts_sync(d, NULL, 0, true))
+    if (!err && d->here.count > 0 && !synced && durable && kith_share_sync_all(d->parts))
         err = kith_share_dir_fail(fault, "sync the partial content in", SIZE_MAX);
     if (!err) {
         kith_leaves made = st.made;

@@ -86,6 +86,12 @@ struct kith_share_dir {
     uint64_t clock;
 };
 
+/* Whether anything is synced. */
+static inline bool kith_share_is_durable(const kith_share_dir *d)
+{
+    return d->durability != KITH_DURABILITY_NONE;
+}
+
 kith_err kith_share_dir_fail(kith_share_dir_fault *f, const char *what, size_t entry); /* by errno */
 
 /* ---- single components ---- */
@@ -133,8 +139,8 @@ kith_err kith_share_part_dirty(kith_share_dir *d, size_t entry, uint32_t first, 
                                kith_share_dir_fault *fault);
 /* Closes parts that are open. */
 void kith_share_parts_close(kith_share_dir *d);
-/* Syncs the content of parts; many: of all. 0, or an errno. */
-int kith_share_parts_sync(kith_share_dir *d, const size_t *entries, size_t count, bool many);
+/* Syncs all of the file system that a folder lies on, and the folder. < 0: errno. */
+int kith_share_sync_all(int fd);
 
 /* Writes verified bytes of a file; p NULL: zeros. */
 kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, const uint8_t *p, uint64_t len,

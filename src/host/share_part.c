@@ -189,7 +189,7 @@ static kith_err drop_part(kith_share_dir *d, size_t entry, kith_share_dir_fault 
         e = ENOMEM;
     if (some && !e)
         e = kith_journal_put(&d->journal, KITH_JOURNAL_GONE, &gone);
-    if (some && !e && d->durability != KITH_DURABILITY_NONE)
+    if (some && !e && kith_share_is_durable(d))
         e = kith_journal_sync(&d->journal);
     uv_mutex_unlock(&d->lock);
     kith_leaves_fini(&gone, env);
@@ -218,7 +218,7 @@ kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, c
         return kith_share_dir_fail(fault, "write", entry);
 #ifdef __linux__
     uint64_t end = offset + len;
-    if (p && offset / WRITEBACK != end / WRITEBACK && d->durability != KITH_DURABILITY_NONE) {
+    if (p && offset / WRITEBACK != end / WRITEBACK && kith_share_is_durable(d)) {
         uint64_t from = offset / WRITEBACK * WRITEBACK;
         (void)sync_file_range(part->fd, (off_t)from, (off_t)(end - from),
                               SYNC_FILE_RANGE_WRITE); /* does not wait */

@@ -12,15 +12,10 @@
 #define ONE_BY_ONE \
     KITH_SHARE_DIRTY_MAX /* entries: up to as many are synced one by one, more by syncing the file system */
 
-static bool durable(const kith_share_dir *d)
-{
-    return d->durability != KITH_DURABILITY_NONE;
-}
-
 /* Files are synced before they get their names, and folders when they are left. */
 static bool one_by_one(const kith_share_dir *d)
 {
-    return d->durability == KITH_DURABILITY_STRICT || (durable(d) && d->m->count <= ONE_BY_ONE);
+    return d->durability == KITH_DURABILITY_STRICT || (kith_share_is_durable(d) && d->m->count <= ONE_BY_ONE);
 }
 
 /* Moves a part to its place; replace: over a file that is there. */
@@ -41,16 +36,9 @@ static int move_part(int from, const char *part, int to, const char *name, bool 
 /* Everything done so far is on the disk when this returns, as far as the system can be asked for it. */
 static int sync_all(const kith_share_dir *d)
 {
-    if (!durable(d))
+    if (!kith_share_is_durable(d))
         return 0;
-    if (one_by_one(d))
-        return fsync(d->dest);
-#ifdef __linux__
-    return syncfs(d->dest);
-#else
-    sync();
-    return fsync(d->dest);
-#endif
+    return one_by_one(d) ? fsync(d->dest) : kith_share_sync_all(d->dest);
 }
 
 static kith_err leave_folder(kith_share_dir *d, int fd, size_t i, kith_share_dir_fault *fault)
@@ -199,7 +187,7 @@ static kith_err note_folders(kith_share_dir *d, kith_share_dir_fault *fault)
             err = kith_leaves_add(&made, env, (uint32_t)i, (uint32_t)i + 1);
     }
     int e = err ? ENOMEM : made.count == 0 ? 0 : kith_journal_put(&d->journal, KITH_JOURNAL_MADE, &made);
-    if (!e && made.count > 0 && durable(d))
+    if (!e && made.count > 0 && kith_share_is_durable(d))
         e = kith_journal_sync(&d->journal);
     kith_leaves_fini(&made, env);
     errno = e;

@@ -135,7 +135,7 @@ static bool take_over(kith_share_dir *d, const older *o)
     kith_journal j;
     /* what is not synced there will be, with the first batch here */
     bool given =
-        kith_journal_begin(&j, o->fd, o->list_root, &o->st, d->durability != KITH_DURABILITY_NONE) == 0;
+        kith_journal_begin(&j, o->fd, o->list_root, &o->st, kith_share_is_durable(d)) == 0;
     if (given)
         kith_journal_close(&j);
     for (size_t k = 0; k < o->match_count; k++) {

@@ -8,13 +8,23 @@
 #include "host/io.h"
 #include "host/share_dir_impl.h"
 
+int kith_share_sync_all(int fd)
+{
+#ifdef __linux__
+    return syncfs(fd);
+#else
+    sync();
+    return fsync(fd);
+#endif
+}
+
 static int sync_part(kith_share_dir *d, size_t entry)
 {
     char name[32];
     kith_share_part_name(entry, name);
     int fd = openat(d->parts, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && errno == EACCES) /* complete, and its mode does not let us in any more */
-        return kith_share_parts_sync(d, NULL, 0, true);
+        return kith_share_sync_all(d->parts) ? errno : 0;
     if (fd < 0)
         return errno == ENOENT ? 0 : errno; /* dropped meanwhile */
     int e = fdatasync(fd) ? errno : 0;
@@ -22,18 +32,12 @@ static int sync_part(kith_share_dir *d, size_t entry)
     return e;
 }
 
-int kith_share_parts_sync(kith_share_dir *d, const size_t *entries, size_t count, bool many)
+/* Syncs the content of parts; many: of all. 0, or an errno. */
+static int sync_parts(kith_share_dir *d, const size_t *entries, size_t count, bool many)
 {
-#ifdef __linux__
-    if (many)
-        return syncfs(d->parts) ? errno : 0;
-#else
-    if (many) {
-        sync();
-        return 0;
-    }
-#endif
     int e = 0;
+    if (many)
+        return kith_share_sync_all(d->parts) ? errno : 0;
     for (size_t i = 0; i < count && !e; i++)
         e = sync_part(d, entries[i]);
     return e;
@@ -99,7 +103,7 @@ kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
 {
     const kith_env *env = kith_host_env();
     size_t parts[KITH_SHARE_DIRTY_MAX], count;
-    const bool durable = d->durability != KITH_DURABILITY_NONE;
+    const bool durable = kith_share_is_durable(d);
     kith_leaves taken;
     int e = 0;
     uv_mutex_lock(&d->lock);
@@ -115,7 +119,7 @@ kith_err kith_share_dir_sync(kith_share_dir *d, kith_share_dir_fault *fault)
     d->dirty_bytes = 0;
     uv_mutex_unlock(&d->lock);
     if (some && durable)
-        e = kith_share_parts_sync(d, parts, count, many);
+        e = sync_parts(d, parts, count, many);
     if (!e && some)
         e = keep_roots(d, durable);
     if (!e && some && !d->folders_synced)
