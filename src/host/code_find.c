@@ -15,8 +15,8 @@
 
 typedef struct sought {
     kith_code_find *owner;
-    uint8_t hash[2 + KITH_CODE_KEY_LEN]; /* the key as a multihash, sha2-256 */
-    uint64_t op;                         /* in the DHT; 0: none */
+    uint8_t hash[KITH_CODE_HASH_LEN];
+    uint64_t op; /* in the DHT; 0: none */
     kith_time ask_at, retry;
 } sought;
 
@@ -141,8 +141,8 @@ static void turn(kith_code_find *f)
     f->seek = (kith_lan_seek){.count = KEYS, .found = on_lan, .ctx = f};
     for (size_t i = 0; i < KEYS; i++) { /* the likely one first; no matter what the one before 1970 is */
         sought *k = &f->keys[i];
-        *k = (sought){.owner = f, .hash = {0x12, KITH_CODE_KEY_LEN}, .retry = RETRY_MIN};
-        kith_code_key(f->cfg.place, bucket + (i == 1 ? UINT64_MAX : i / 2), k->hash + 2);
+        *k = (sought){.owner = f, .retry = RETRY_MIN};
+        kith_code_hash(f->cfg.place, bucket + (i == 1 ? UINT64_MAX : i / 2), k->hash);
         memcpy(f->seek.keys[i], k->hash + 2, KITH_CODE_KEY_LEN);
     }
     if (f->cfg.lan)

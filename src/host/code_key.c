@@ -7,6 +7,7 @@
 #include "crypto/argon2.h"
 #include "crypto/crypto.h"
 #include "crypto/hash.h"
+#include "wire/multihash.h"
 
 #define PLACE_SALT "kith code place"
 #define TAG_LABEL "kith code tag"
@@ -68,6 +69,14 @@ void kith_code_key(const uint8_t place[KITH_CODE_PLACE_LEN], uint64_t bucket, ui
     kith_put_be64(&w, bucket);
     kith_sha256(kith_wr_bytes(&w), out);
     kith_wipe(in, sizeof in);
+}
+
+void kith_code_hash(const uint8_t place[KITH_CODE_PLACE_LEN], uint64_t bucket,
+                    uint8_t out[KITH_CODE_HASH_LEN])
+{
+    out[0] = KITH_MH_SHA2_256;
+    out[1] = KITH_CODE_KEY_LEN;
+    kith_code_key(place, bucket, out + 2);
 }
 
 /* ---- on the worker pool ---- */

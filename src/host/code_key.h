@@ -18,6 +18,7 @@
 #define KITH_CODE_BUCKET_S 1800 /* seconds that a key is in use */
 #define KITH_CODE_PLACE_LEN 32
 #define KITH_CODE_KEY_LEN KITH_MDNS_KEY_LEN
+#define KITH_CODE_HASH_LEN (2 + KITH_CODE_KEY_LEN)
 
 /* The caller wipes it. */
 typedef struct kith_code_keys {
@@ -33,6 +34,9 @@ KITH_CHECK kith_err kith_code_secret(const kith_code *c, kith_code_keys *k);
 
 uint64_t kith_code_bucket(uint64_t unix_seconds);
 void kith_code_key(const uint8_t place[KITH_CODE_PLACE_LEN], uint64_t bucket, uint8_t out[KITH_CODE_KEY_LEN]);
+/* The same as a multihash, sha2-256, which the DHT's servers want: the key is its end. */
+void kith_code_hash(const uint8_t place[KITH_CODE_PLACE_LEN], uint64_t bucket,
+                    uint8_t out[KITH_CODE_HASH_LEN]);
 
 /* Both halves on the worker pool, one after the other, so that the search can begin with the first. */
 typedef struct kith_code_work kith_code_work;

@@ -15,7 +15,7 @@
 typedef struct published {
     kith_code_publish *owner;
     uint64_t bucket;
-    uint8_t key[2 + KITH_CODE_KEY_LEN]; /* as a multihash, sha2-256; the DHT's servers want one */
+    uint8_t hash[KITH_CODE_HASH_LEN];
     bool used, on_lan, in_dht, told;
     uint64_t op; /* under way; 0: none */
     kith_time retry_at, retry;
@@ -30,7 +30,7 @@ struct kith_code_publish {
 
 static kith_bytes multihash(const published *k)
 {
-    return kith_bytes_of(k->key, sizeof k->key);
+    return kith_bytes_of(k->hash, sizeof k->hash);
 }
 
 static void plan(kith_code_publish *p);
@@ -65,10 +65,9 @@ static void provide(published *k)
 
 static void begin(kith_code_publish *p, published *k, uint64_t bucket)
 {
-    *k = (published){
-        .owner = p, .used = true, .bucket = bucket, .key = {0x12, KITH_CODE_KEY_LEN}, .retry = RETRY_MIN};
-    kith_code_key(p->cfg.place, bucket, k->key + 2);
-    k->on_lan = p->cfg.lan && kith_lan_publish(p->cfg.lan, k->key + 2);
+    *k = (published){.owner = p, .used = true, .bucket = bucket, .retry = RETRY_MIN};
+    kith_code_hash(p->cfg.place, bucket, k->hash);
+    k->on_lan = p->cfg.lan && kith_lan_publish(p->cfg.lan, k->hash + 2);
     if (p->cfg.dht)
         provide(k);
 }
@@ -77,7 +76,7 @@ static void end(kith_code_publish *p, published *k)
 {
     kith_kad *kad = k->in_dht ? kith_dht_kad(p->cfg.dht) : NULL;
     if (k->on_lan)
-        kith_lan_unpublish(p->cfg.lan, k->key + 2);
+        kith_lan_unpublish(p->cfg.lan, k->hash + 2);
     if (k->op)
         kith_dht_cancel(p->cfg.dht, k->op);
     if (kad)

@@ -26,12 +26,17 @@ static kith_err io_error(const char **why)
 
 /* ---- reading ---- */
 
+static kith_err read_text(int fd, kith_span *out, const char **why)
+{
+    return kith_secret_read(
+        fd, KITH_IDENTITY_TEXT_MAX,
+        "other users can read it; run 'chmod 600' on it, or delete it to get a new identity", out, why);
+}
+
 static kith_err read_identity(int fd, kith_identity **out, const char **why)
 {
     kith_span text = {0};
-    kith_err e = kith_secret_read(
-        fd, KITH_IDENTITY_TEXT_MAX,
-        "other users can read it; run 'chmod 600' on it, or delete it to get a new identity", &text, why);
+    kith_err e = read_text(fd, &text, why);
     if (!e)
         e = kith_identity_parse(kith_span_bytes(text), out, why);
     if (!e)
@@ -167,9 +172,7 @@ static kith_err unchanged(int fd, const kith_identity *was, const char **why)
 {
     kith_span text = {0};
     uint8_t now[KITH_SHA256_LEN];
-    kith_err e = kith_secret_read(
-        fd, KITH_IDENTITY_TEXT_MAX,
-        "other users can read it; run 'chmod 600' on it, or delete it to get a new identity", &text, why);
+    kith_err e = read_text(fd, &text, why);
     if (e)
         return e;
     kith_sha256(kith_span_bytes(text), now);

@@ -23,6 +23,11 @@ struct kith_jobs {
     char path[PATH_MAX_LEN];
 };
 
+static bool path_of(const char *folder, long pid, bool up, char out[PATH_MAX_LEN])
+{
+    return snprintf(out, PATH_MAX_LEN, "%s/%ld.%s", folder, pid, up ? "up" : "down") < PATH_MAX_LEN;
+}
+
 /* ---- this process's ---- */
 
 kith_jobs *kith_jobs_open(uv_loop_t *loop, const char *folder, bool up, const kith_rpc_method *methods,
@@ -33,8 +38,7 @@ kith_jobs *kith_jobs_open(uv_loop_t *loop, const char *folder, bool up, const ki
     if (!j)
         return NULL;
     int e = UV_ENAMETOOLONG;
-    if (snprintf(j->path, sizeof j->path, "%s/%ld.%s", folder, (long)getpid(), up ? "up" : "down") <
-        (int)sizeof j->path)
+    if (path_of(folder, (long)getpid(), up, j->path))
         e = kith_control_open(loop, j->path, methods, ctx, &j->control);
     if (!e)
         return j;
@@ -93,11 +97,6 @@ static size_t read_folder(const char *folder, found out[KITH_JOBS_MAX])
     return n;
 }
 
-static bool path_of(const char *folder, const found *f, char out[PATH_MAX_LEN])
-{
-    return snprintf(out, PATH_MAX_LEN, "%s/%ld.%s", folder, f->pid, f->up ? "up" : "down") < PATH_MAX_LEN;
-}
-
 static bool gone(long pid)
 {
     return kill((pid_t)pid, 0) && errno == ESRCH;
@@ -116,7 +115,7 @@ size_t kith_jobs_each(const char *folder, kith_jobs_fn fn, void *ctx)
     char path[PATH_MAX_LEN];
     size_t n = read_folder(folder, all), there = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!path_of(folder, &all[i], path))
+        if (!path_of(folder, all[i].pid, all[i].up, path))
             continue;
         int fd = kith_control_connect(path);
         if (fd == -ECONNREFUSED && stale(path, &all[i]))
@@ -136,7 +135,7 @@ size_t kith_jobs_moving(const char *folder, bool up)
     struct stat st;
     size_t n = read_folder(folder, all), there = 0;
     for (size_t i = 0; i < n; i++)
-        there += all[i].up == up && path_of(folder, &all[i], path) && stat(path, &st) == 0 &&
+        there += all[i].up == up && path_of(folder, all[i].pid, up, path) && stat(path, &st) == 0 &&
                  st.st_mode & S_IXUSR && !gone(all[i].pid);
     return there;
 }
@@ -164,9 +163,7 @@ static bool say(int fd, const char *method, json_t *params)
 
 static uint64_t now_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return uv_hrtime() / 1000000;
 }
 
 /* A line, without its newline. NULL: none came. */

@@ -15,9 +15,12 @@ static const kith_code sample = {.locator = 0x2a5f31c7, .secret = 0x1234567};
 static void keys_change_with_the_half_hour(void **state)
 {
     (void)state;
-    uint8_t place[KITH_CODE_PLACE_LEN], key[KITH_CODE_KEY_LEN];
+    uint8_t place[KITH_CODE_PLACE_LEN], key[KITH_CODE_KEY_LEN], hash[KITH_CODE_HASH_LEN];
     unhex(PLACE, place, sizeof place);
     kith_code_key(place, kith_code_bucket(1800000000), key);
+    kith_code_hash(place, kith_code_bucket(1800000000), hash);
+    assert_true(hash[0] == 0x12 && hash[1] == 32); /* a multihash, sha2-256 */
+    assert_memory_equal(hash + 2, key, sizeof key);
     support_assert_hex(kith_bytes_of(key, sizeof key),
                        "521609356608ce4e34bcd1e6dcc46a16f171a8ffd672b623b9f6481e5a509923");
     assert_int_equal(kith_code_bucket(1800000000 + 1799), 1000000);
