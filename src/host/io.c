@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Bytes of files, all of them. */
+/* Bytes of files, all of them, and names in folders. */
 #include "host/io.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 ssize_t kith_io_read(int fd, void *out, size_t n, uint64_t at)
@@ -32,4 +35,23 @@ int kith_io_write(int fd, const void *in, size_t n, uint64_t at)
         done += (size_t)put;
     }
     return 0;
+}
+
+int kith_io_each_name(int fd, bool (*each)(void *ctx, int fd, const char *name), void *ctx)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *e;
+    if (!dir) {
+        int err = errno;
+        if (copy >= 0)
+            (void)close(copy);
+        return err;
+    }
+    bool on = true;
+    while (on && (errno = 0, (e = readdir(dir)) != NULL))
+        on = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || each(ctx, fd, e->d_name);
+    int err = on ? errno : 0;
+    (void)closedir(dir);
+    return err;
 }

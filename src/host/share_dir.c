@@ -2,7 +2,6 @@
 /* The receiving folder: opening it, the folder for partial content in it, and what becomes of that. */
 #include "host/share_dir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/io.h"
 #include "host/share_dir_impl.h"
 
 #define DAY (24 * 3600) /* seconds */
@@ -158,47 +158,34 @@ static int make_own(int at, const char *name)
     return fd;
 }
 
-void kith_share_each_name(int fd, void (*each)(void *ctx, int fd, const char *name), void *ctx)
-{
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    if (!dir && copy >= 0)
-        (void)close(copy);
-    if (!dir)
-        return;
-    for (struct dirent *e; (e = readdir(dir));) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            each(ctx, fd, e->d_name);
-    }
-    (void)closedir(dir);
-}
-
-static void remove_one(void *ctx, int fd, const char *name)
+static bool remove_one(void *ctx, int fd, const char *name)
 {
     (void)ctx;
     (void)unlinkat(fd, name, 0);
+    return true;
 }
 
 void kith_share_partial_empty(int fd)
 {
-    kith_share_each_name(fd, remove_one, NULL);
+    (void)kith_io_each_name(fd, remove_one, NULL);
 }
 
 /* Removes what the journal says nothing of. */
-static void remove_unknown(void *ctx, int fd, const char *name)
+static bool remove_unknown(void *ctx, int fd, const char *name)
 {
     kith_share_dir *d = ctx;
     char *end, part[32];
     if (strcmp(name, KITH_JOURNAL_NAME) == 0 || strcmp(name, KITH_SHARE_LIST_NAME) == 0 ||
         strcmp(name, KITH_SHARE_ROOTS_NAME) == 0)
-        return;
+        return true;
     unsigned long long entry = strtoull(name, &end, 10);
     if (end != name && entry < d->m->count && d->known[entry] & BEGUN) {
         kith_share_part_name((size_t)entry, part);
         if (strcmp(part, name) == 0)
-            return;
+            return true;
     }
     (void)unlinkat(fd, name, 0);
+    return true;
 }
 
 const uint8_t *kith_share_root(const kith_share_dir *d, size_t entry)
@@ -316,7 +303,7 @@ static kith_err go_on(kith_share_dir *d, kith_share_dir_fault *fault)
         errno = ENOMEM;
         return kith_share_dir_fail(fault, "read the journal in", SIZE_MAX);
     }
-    kith_share_each_name(d->parts, remove_unknown, d);
+    (void)kith_io_each_name(d->parts, remove_unknown, d);
     err = complete_parts(d, fault);
     const bool durable = kith_share_is_durable(d);
     /* what was written without syncs is claimed from now on as if it had been synced */
@@ -374,16 +361,16 @@ bool kith_share_is_id(const char *name, uint8_t list_root[KITH_BLAKE3_LEN])
     return true;
 }
 
-static void discard_one(void *ctx, int partials, const char *name)
+static bool discard_one(void *ctx, int partials, const char *name)
 {
     discard *c = ctx;
     struct stat st;
     uint8_t list_root[KITH_BLAKE3_LEN];
     if (!kith_share_is_id(name, list_root))
-        return;
+        return true;
     int fd = kith_share_open_folder(partials, name);
     if (fd < 0)
-        return;
+        return true;
     if (fstatat(fd, KITH_JOURNAL_NAME, &st, AT_SYMLINK_NOFOLLOW) && fstat(fd, &st))
         st.st_mtime = 0;
     if (st.st_mtime <= c->older) {
@@ -395,6 +382,7 @@ static void discard_one(void *ctx, int partials, const char *name)
         }
     }
     (void)close(fd);
+    return true;
 }
 
 kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
@@ -420,7 +408,7 @@ kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
     }
     kith_share_salvage(d);
     discard old = {.older = time(NULL) - (time_t)KITH_SHARE_PARTIAL_DAYS * DAY};
-    kith_share_each_name(d->partials, discard_one, &old);
+    (void)kith_io_each_name(d->partials, discard_one, &old);
     return KITH_OK;
 }
 
@@ -438,7 +426,7 @@ int kith_share_discard(const char *dest, size_t *busy)
         return -errno;
     int partials = kith_share_open_folder(fd, KITH_SHARE_PARTIAL);
     if (partials >= 0) {
-        kith_share_each_name(partials, discard_one, &c);
+        (void)kith_io_each_name(partials, discard_one, &c);
         (void)close(partials);
         (void)unlinkat(fd, KITH_SHARE_PARTIAL, AT_REMOVEDIR); /* stays when there is something in it */
     } else if (errno != ENOENT) {

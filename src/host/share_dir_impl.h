@@ -158,8 +158,6 @@ bool kith_share_is_id(const char *name, uint8_t list_root[KITH_BLAKE3_LEN]);
 int kith_share_open_own(int at, const char *name);
 /* Removes all files in one; nothing else is ever in it. */
 void kith_share_partial_empty(int fd);
-/* Calls each with the names in a folder. The descriptor stays open. */
-void kith_share_each_name(int fd, void (*each)(void *ctx, int fd, const char *name), void *ctx);
 /* Takes over what older partial content in DEST has of this share. */
 void kith_share_salvage(kith_share_dir *d);
 

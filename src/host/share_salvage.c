@@ -134,8 +134,7 @@ static bool take_over(kith_share_dir *d, const older *o)
 {
     kith_journal j;
     /* what is not synced there will be, with the first batch here */
-    bool given =
-        kith_journal_begin(&j, o->fd, o->list_root, &o->st, kith_share_is_durable(d)) == 0;
+    bool given = kith_journal_begin(&j, o->fd, o->list_root, &o->st, kith_share_is_durable(d)) == 0;
     if (given)
         kith_journal_close(&j);
     for (size_t k = 0; k < o->match_count; k++) {
@@ -163,14 +162,14 @@ static bool take_over(kith_share_dir *d, const older *o)
     return given;
 }
 
-static void look_into(void *ctx, int partials, const char *name)
+static bool look_into(void *ctx, int partials, const char *name)
 {
     salvage *s = ctx;
     kith_share_dir *d = s->d;
     older o = {.fd = -1, .roots_fd = -1};
     uint8_t run[KITH_JOURNAL_RUN_LEN];
     if (strcmp(name, d->id) == 0 || !kith_share_is_id(name, o.list_root) || (!s->wanted && !list_wanted(s)))
-        return;
+        return true;
     o.fd = kith_share_open_own(partials, name);
     if (o.fd >= 0)
         o.roots_fd = openat(o.fd, KITH_SHARE_ROOTS_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -190,11 +189,12 @@ static void look_into(void *ctx, int partials, const char *name)
         (void)close(o.roots_fd);
     if (o.fd >= 0)
         (void)close(o.fd);
+    return true;
 }
 
 void kith_share_salvage(kith_share_dir *d)
 {
     salvage s = {.d = d};
-    kith_share_each_name(d->partials, look_into, &s);
+    (void)kith_io_each_name(d->partials, look_into, &s);
     free(s.wanted);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Walking what is shared: the list, written to a file as it is found. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "host/clock.h"
 #include "host/host.h"
+#include "host/io.h"
 #include "host/share_dir.h"
 #include "host/share_src_impl.h"
 
@@ -75,32 +75,28 @@ static bool names_sort(names *n)
     return true;
 }
 
+typedef struct reading {
+    const walk *w;
+    names *out;
+    bool room;
+} reading;
+
+static bool take_name(void *ctx, int fd, const char *name)
+{
+    reading *r = ctx;
+    (void)fd;
+    r->room = names_push(r->out, name);
+    return r->room && !atomic_load(&r->w->s->stop) && r->out->count <= KITH_MANIFEST_ENTRIES_MAX;
+}
+
 /* The names in the folder fd. */
 static kith_err names_read(const walk *w, int fd, names *out)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!dir) {
-        int e = errno;
-        if (copy >= 0)
-            (void)close(copy);
+    reading r = {.w = w, .out = out, .room = true};
+    int e = kith_io_each_name(fd, take_name, &r);
+    if (e)
         return FAIL(w, KITH_EIO, "cannot read the folder %s: %s", HERE(w), strerror(e));
-    }
-    bool room = true, stop = false;
-    struct dirent *e;
-    while (room && !stop && (errno = 0, (e = readdir(dir)) != NULL)) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        stop = atomic_load(&w->s->stop) || out->count > KITH_MANIFEST_ENTRIES_MAX;
-        room = names_push(out, e->d_name);
-    }
-    int err = errno;
-    (void)closedir(dir);
-    if (!room || !names_sort(out))
-        return FAIL(w, KITH_ENOMEM, "no memory for the list of files");
-    if (!stop && err)
-        return FAIL(w, KITH_EIO, "cannot read the folder %s: %s", HERE(w), strerror(err));
-    return KITH_OK;
+    return r.room && names_sort(out) ? KITH_OK : FAIL(w, KITH_ENOMEM, "no memory for the list of files");
 }
 
 /* ---- entries ---- */

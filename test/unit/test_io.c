@@ -2,7 +2,9 @@
 /* Bytes of files, from a system that is in no hurry: this program's own pread and pwrite move a few at a time and are interrupted. */
 #undef _FORTIFY_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -71,11 +73,48 @@ static void what_does_not_go_on_is_an_error(void **state)
     assert_int_equal(kith_io_read(1, out, 4, 0), 0);
 }
 
+/* So many names are enough; none comes twice. */
+typedef struct some {
+    size_t enough, count;
+    bool seen[3];
+} some;
+
+static bool take(void *ctx, int fd, const char *name)
+{
+    some *s = ctx;
+    struct stat st;
+    assert_int_equal(fstatat(fd, name, &st, 0), 0);
+    assert_true(name[0] >= 'a' && name[0] <= 'c' && name[1] == 0 && !s->seen[name[0] - 'a']);
+    s->seen[name[0] - 'a'] = true;
+    return ++s->count < s->enough;
+}
+
+static void names_come_until_there_are_enough(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/kith-test-io-XXXXXX";
+    assert_non_null(mkdtemp(top));
+    int fd = open(top, O_RDONLY | O_DIRECTORY);
+    for (char name[] = "a"; name[0] <= 'c'; name[0]++)
+        assert_int_equal(mkdirat(fd, name, 0700), 0);
+    for (size_t enough = 1; enough <= 4; enough++) { /* each time from the beginning */
+        some s = {.enough = enough};
+        assert_int_equal(kith_io_each_name(fd, take, &s), 0);
+        assert_int_equal(s.count, enough < 3 ? enough : 3);
+    }
+    for (char name[] = "a"; name[0] <= 'c'; name[0]++)
+        assert_int_equal(unlinkat(fd, name, AT_REMOVEDIR), 0);
+    assert_int_equal(rmdir(top), 0);
+    close(fd);
+    assert_int_equal(kith_io_each_name(fd, take, NULL), EBADF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_written_and_read_and_the_end_is_told),
         cmocka_unit_test(what_does_not_go_on_is_an_error),
+        cmocka_unit_test(names_come_until_there_are_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
