@@ -285,18 +285,13 @@ static kith_err complete_parts(kith_share_dir *d, kith_share_dir_fault *fault)
 static kith_err go_on(kith_share_dir *d, kith_share_dir_fault *fault)
 {
     kith_journal_state st;
-    uint8_t run[KITH_JOURNAL_RUN_LEN];
-    kith_journal_run(run);
     int e = kith_journal_load(d->parts, d->list_root, &st);
     if (e && e != ENOENT) {
         errno = e;
         return kith_share_dir_fail(fault, "read the journal in", SIZE_MAX);
     }
-    const bool old = !e, same_run = memcmp(st.run, run, sizeof run) == 0;
-    const bool synced = st.durability != KITH_DURABILITY_NONE;
-    kith_err err = KITH_OK;
-    if (old && (synced || same_run))
-        err = check_claims(d, &st.here);
+    const bool old = !e, synced = st.durability != KITH_DURABILITY_NONE;
+    kith_err err = check_claims(d, &st.here);
     kith_leaves_fini(&st.here, kith_host_env());
     if (err) {
         kith_journal_state_fini(&st, kith_host_env());
@@ -312,7 +307,7 @@ static kith_err go_on(kith_share_dir *d, kith_share_dir_fault *fault)
     if (!err) {
         kith_leaves made = st.made;
         st = (kith_journal_state){.durability = d->durability, .here = d->here, .made = made};
-        memcpy(st.run, run, sizeof run);
+        kith_journal_run(st.run);
         errno = kith_journal_begin(&d->journal, d->parts, d->list_root, &st, durable && old);
         if (errno)
             err = kith_share_dir_fail(fault, "write the journal in", SIZE_MAX);

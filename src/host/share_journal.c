@@ -100,6 +100,14 @@ void kith_journal_state_fini(kith_journal_state *st, const kith_env *env)
     kith_leaves_fini(&st->made, env);
 }
 
+/* What was never synced is there for as long as the system runs. */
+static bool believed(const kith_journal_state *st)
+{
+    uint8_t run[KITH_JOURNAL_RUN_LEN];
+    kith_journal_run(run);
+    return st->durability != KITH_DURABILITY_NONE || memcmp(run, st->run, sizeof run) == 0;
+}
+
 int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith_journal_state *out)
 {
     struct stat st;
@@ -122,10 +130,12 @@ int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith
     if (!e) {
         kith_err err =
             kith_journal_parse(kith_host_env(), kith_bytes_of(bytes, (size_t)st.st_size), list_root, out);
-        e = err == KITH_ENOMEM ? ENOMEM : err ? ENOENT : 0;
+        e = err == KITH_ENOMEM ? ENOMEM : err || !believed(out) ? ENOENT : 0;
     }
-    if (e)
+    if (e) {
         kith_journal_state_fini(out, kith_host_env());
+        *out = (kith_journal_state){0};
+    }
     free(bytes);
     (void)close(fd);
     return e;

@@ -66,7 +66,8 @@ void kith_journal_run(uint8_t out[KITH_JOURNAL_RUN_LEN]);
 
 /* The functions that follow return 0, or an errno.
  *
- * Reads the journal in a folder (read-only: of it nothing is changed). ENOENT: there is none, or none that can be used. */
+ * Reads the journal in a folder (read-only: of it nothing is changed). ENOENT: there is none, or none that can be believed: it is damaged, or
+ * what it says was never synced and the system has been started since. */
 int kith_journal_load(int folder, const uint8_t list_root[KITH_BLAKE3_LEN], kith_journal_state *out);
 /* Writes a new journal that says what `st` does, in place of the one that is there, and keeps it open. sync: the folder and what is in
  * the journal are on the disk when this returns. */

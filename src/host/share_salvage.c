@@ -167,17 +167,14 @@ static bool look_into(void *ctx, int partials, const char *name)
     salvage *s = ctx;
     kith_share_dir *d = s->d;
     older o = {.fd = -1, .roots_fd = -1};
-    uint8_t run[KITH_JOURNAL_RUN_LEN];
     if (strcmp(name, d->id) == 0 || !kith_share_is_id(name, o.list_root) || (!s->wanted && !list_wanted(s)))
         return true;
     o.fd = kith_share_open_own(partials, name);
     if (o.fd >= 0)
         o.roots_fd = openat(o.fd, KITH_SHARE_ROOTS_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    kith_journal_run(run);
     if (o.roots_fd >= 0 && flock(o.fd, LOCK_EX | LOCK_NB) == 0 &&
-        kith_journal_load(o.fd, o.list_root, &o.st) == 0 &&
-        (o.st.durability != KITH_DURABILITY_NONE || memcmp(run, o.st.run, sizeof run) == 0) &&
-        read_list(&o) && find_matches(s, &o) && take_over(d, &o) && o.st.here.count == 0) {
+        kith_journal_load(o.fd, o.list_root, &o.st) == 0 && read_list(&o) && find_matches(s, &o) &&
+        take_over(d, &o) && o.st.here.count == 0) {
         kith_share_partial_empty(o.fd);
         (void)unlinkat(partials, name, AT_REMOVEDIR);
     }

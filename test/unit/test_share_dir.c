@@ -732,6 +732,7 @@ static void pretend_another_run(kith_share_dir *d)
 static void without_syncs_a_power_cut_takes_all(void **state)
 {
     (void)state;
+    uint64_t available, needed[2];
     for (int cut = 0; cut < 2; cut++) {
         folder f;
         big_sample(&f);
@@ -744,10 +745,12 @@ static void without_syncs_a_power_cut_takes_all(void **state)
         big_sample(&f);
         begin_again(&f, KITH_SHARE_CLASH_FAIL);
         assert_int_equal(kith_share_dir_here(f.d)->total, cut ? 0 : 1);
+        kith_share_dir_space(f.d, &available, &needed[cut]);
         kith_share_dir_close(f.d);
         run("rm -rf dest/.kith-partial");
         kith_manifest_fini(&f.m, kith_host_env());
     }
+    assert_int_equal(needed[1] - needed[0], KITH_TREE_LEAF);
 }
 
 static void a_folder_that_others_can_write_to_is_not_used(void **state)
