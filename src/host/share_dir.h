@@ -90,7 +90,7 @@ uint64_t kith_share_dir_bytes(const kith_share_dir *d); /* of them */
 
 /* ---- content ---- */
 
-/* Writes verified content: bytes of a leaf in order, leaves in any. An item with a code drops its file. */
+/* Writes verified content: whole leaves, in any order. An item with a code drops its file. */
 KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b,
                                          kith_share_dir_fault *fault);
 /* Content that is not in the journal yet and not being synced: bytes, roughly. From the thread that starts write and sync. */

@@ -37,11 +37,10 @@ typedef struct kith_share_new_name {
     char name[KITH_NAME_MAX + 1];
 } kith_share_new_name;
 
-/* A part that is open. Content of it comes in order, or whole leaves in any order; [from, to) is the run that the last bytes ended. */
+/* A part that is open. */
 typedef struct kith_share_open_part {
     int fd; /* -1: free */
     size_t entry;
-    uint64_t from, to;
     uint64_t used; /* when, by kith_share_dir.clock */
 } kith_share_open_part;
 
@@ -141,10 +140,6 @@ kith_err kith_share_part_dirty(kith_share_dir *d, size_t entry, uint32_t first, 
 void kith_share_parts_close(kith_share_dir *d);
 /* Syncs all of the file system that a folder lies on, and the folder. < 0: errno. */
 int kith_share_sync_all(int fd);
-
-/* Writes verified bytes of a file; p NULL: zeros. */
-kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, const uint8_t *p, uint64_t len,
-                             kith_share_dir_fault *fault);
 
 /* ---- folders of partial content ---- */
 

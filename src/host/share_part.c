@@ -138,23 +138,16 @@ kith_err kith_share_part_dirty(kith_share_dir *d, size_t entry, uint32_t first, 
     return KITH_OK;
 }
 
-/* Leaves that the bytes [from, to) of a part complete are here; a part that has all of its leaves is complete. */
-static kith_err took(kith_share_dir *d, kith_share_open_part *p, const kith_entry *e, uint64_t from,
-                     uint64_t to, kith_share_dir_fault *fault)
+/* A leaf has been written; a part that has all of its leaves is complete. */
+static kith_err took(kith_share_dir *d, kith_share_open_part *p, const kith_share_item *it,
+                     kith_share_dir_fault *fault)
 {
     uint32_t first, end;
     kith_manifest_leaves(d->m, p->entry, &first, &end);
-    if (p->to != from)
-        p->from = from;
-    p->to = to;
-    uint64_t a = (p->from + KITH_TREE_LEAF - 1) / KITH_TREE_LEAF;
-    uint64_t b = to == e->size ? end - first : to / KITH_TREE_LEAF;
-    if (a >= b)
-        return KITH_OK;
-    p->from = b * KITH_TREE_LEAF;
+    const uint32_t leaf = first + (uint32_t)(it->offset / KITH_TREE_LEAF);
     uv_mutex_lock(&d->lock);
-    kith_err err = kith_share_part_dirty(d, p->entry, first + (uint32_t)a, first + (uint32_t)b, fault);
-    d->dirty_bytes += (b - a) * KITH_TREE_LEAF < e->size ? (b - a) * KITH_TREE_LEAF : e->size;
+    kith_err err = kith_share_part_dirty(d, p->entry, leaf, leaf + 1, fault);
+    d->dirty_bytes += it->len;
     bool whole = !err && kith_leaves_has(&d->here, first, end);
     uv_mutex_unlock(&d->lock);
     if (whole) {
@@ -203,37 +196,39 @@ static kith_err drop_part(kith_share_dir *d, size_t entry, kith_share_dir_fault 
     return KITH_OK;
 }
 
-kith_err kith_share_part_put(kith_share_dir *d, size_t entry, uint64_t offset, const uint8_t *p, uint64_t len,
-                             kith_share_dir_fault *fault)
+/* ---- what came ---- */
+
+static kith_err put_leaf(kith_share_dir *d, const kith_share_item *it, const uint8_t *p,
+                         kith_share_dir_fault *fault)
 {
-    const kith_entry e = kith_manifest_entry(d->m, entry);
-    assert(offset <= e.size && len <= e.size - offset);
-    if (d->known[entry] & (LOST | COMPLETE | EQUAL | SKIPPED))
+    const kith_entry e = kith_manifest_entry(d->m, it->entry);
+    const uint64_t end = it->offset + it->len;
+    assert(it->offset % KITH_TREE_LEAF == 0 && end <= e.size && (it->len == KITH_TREE_LEAF || end == e.size));
+    if (d->known[it->entry] & (LOST | COMPLETE | EQUAL | SKIPPED))
         return KITH_OK; /* it came twice, or too late */
-    kith_share_open_part *part = part_of(d, entry, &e, fault);
+    kith_share_open_part *part = part_of(d, it->entry, &e, fault);
     if (!part)
         return KITH_EIO;
-    errno = p ? kith_io_write(part->fd, p, (size_t)len, offset) : write_zeros(part->fd, offset, offset + len);
+    errno =
+        it->zeros ? write_zeros(part->fd, it->offset, end) : kith_io_write(part->fd, p, it->len, it->offset);
     if (errno)
-        return kith_share_dir_fail(fault, "write", entry);
+        return kith_share_dir_fail(fault, "write", it->entry);
 #ifdef __linux__
-    uint64_t end = offset + len;
-    if (p && offset / WRITEBACK != end / WRITEBACK && kith_share_is_durable(d)) {
-        uint64_t from = offset / WRITEBACK * WRITEBACK;
+    if (!it->zeros && it->offset / WRITEBACK != end / WRITEBACK && kith_share_is_durable(d)) {
+        uint64_t from = it->offset / WRITEBACK * WRITEBACK;
         (void)sync_file_range(part->fd, (off_t)from, (off_t)(end - from),
                               SYNC_FILE_RANGE_WRITE); /* does not wait */
     }
 #endif
-    return took(d, part, &e, offset, offset + len, fault);
+    return took(d, part, it, fault);
 }
 
 kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b, kith_share_dir_fault *fault)
 {
     kith_err err = KITH_OK;
-    for (size_t i = 0; i < b->count && !err; i++)
-        err = b->items[i].code ? drop_part(d, (&b->items[i])->entry, fault)
-                               : kith_share_part_put(d, (&b->items[i])->entry, b->items[i].offset,
-                                                     b->items[i].zeros ? NULL : b->buf + b->items[i].at,
-                                                     b->items[i].len, fault);
+    for (size_t i = 0; i < b->count && !err; i++) {
+        const kith_share_item *it = &b->items[i];
+        err = it->code ? drop_part(d, it->entry, fault) : put_leaf(d, it, b->buf + it->at, fault);
+    }
     return err || d->durability != KITH_DURABILITY_STRICT ? err : kith_share_dir_sync(d, fault);
 }
