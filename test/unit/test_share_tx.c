@@ -181,8 +181,9 @@ static void dripped_bytes_put_no_deadline_off(void **state)
     lab_free(l);
 
     l = tx_lab(s, true);
-    put_msg(l, (kith_share_msg){
-                   .kind = KITH_SHARE_REQUEST, .range_count = 1, .ranges = {{0, (uint32_t)s->manifest.leaves}}});
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_REQUEST,
+                                .range_count = 1,
+                                .ranges = {{0, (uint32_t)s->manifest.leaves}}});
     assert_int_equal(tx_lab_run(l, 0), KITH_OK);
     while (l->p->read_count > 0)
         (void)tx_events(l->p, &rnd);
