@@ -232,13 +232,13 @@ static bool alone(const kith_share_plan *p)
     return n <= 1;
 }
 
-static uint64_t window(const source *s)
+static uint64_t window(const source *s, uint64_t least)
 {
     const uint64_t most = 3 * RUN_BYTES;
     double seconds = 2 * (double)s->rtt / 1e9;
     double w = s->rate * (seconds > 1 ? seconds : 1);
-    if (w <= KITH_PLAN_WINDOW_MIN)
-        return KITH_PLAN_WINDOW_MIN;
+    if (w <= (double)least)
+        return least;
     return w < (double)most ? (uint64_t)w : most;
 }
 
@@ -276,8 +276,19 @@ static uint32_t fitting(const kith_share_plan *p, kith_leaf_range run, uint64_t 
     return end;
 }
 
-/* The next run from `from` on, below `to`, that is open and that the source has. */
-static bool open_run(const kith_share_plan *p, const source *s, uint32_t from, uint32_t to,
+/* Cuts a run down to the first part of it that no partial source has. False: *r is all had by one. */
+static bool rare_part(const kith_share_plan *p, kith_leaf_range *r)
+{
+    for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {
+        const source *o = &p->sources[i];
+        if (o->used && o->have && !kith_leaves_next(o->have, false, r->first, r->end, r))
+            return false;
+    }
+    return true;
+}
+
+/* The next run from `from` on, below `to`, that is open and that the source has; rare: and nobody who has only some. */
+static bool open_run(const kith_share_plan *p, const source *s, uint32_t from, uint32_t to, bool rare,
                      kith_leaf_range *out)
 {
     kith_leaf_range a = {.end = from}, b = {0};
@@ -290,6 +301,10 @@ static bool open_run(const kith_share_plan *p, const source *s, uint32_t from, u
         }
         if (!kith_leaves_next(&s->cannot, false, a.first, a.end, &b))
             continue;
+        if (rare && !rare_part(p, &b)) {
+            a.end = b.end;
+            continue;
+        }
         *out = b;
         return true;
     }
@@ -302,7 +317,7 @@ static void collect(kith_share_plan *p, source *s, request *q, uint32_t from, ui
 {
     kith_leaf_range run;
     while (q->range_count < KITH_SHARE_RANGES && q->bytes<budget && * leaves> 0 && !p->no_memory &&
-           open_run(p, s, from, to, &run)) {
+           open_run(p, s, from, to, false, &run)) {
         uint64_t bytes = budget - q->bytes;
         uint32_t end = fitting(p, run, &bytes, *leaves);
         q->ranges[q->range_count++] = (kith_leaf_range){run.first, end};
@@ -311,6 +326,44 @@ static void collect(kith_share_plan *p, source *s, request *q, uint32_t from, ui
         take_out(p, &p->open, run.first, end);
         from = s->cursor = end;
     }
+}
+
+static bool some_have_parts(const kith_share_plan *p)
+{
+    bool some = false;
+    for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++)
+        some |= p->sources[i].used && p->sources[i].have;
+    return some;
+}
+
+/* Some who has a part is quicker. */
+static bool is_outrun(const kith_share_plan *p, const source *s)
+{
+    for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {
+        const source *o = &p->sources[i];
+        if (o->used && o->have && !o->paused && o->rate > s->rate)
+            return true;
+    }
+    return false;
+}
+
+/* One run of what nobody else has, where the last one ended; or, where somebody has come meanwhile, at another random place: those who
+ * help each other should not all ask for the same. */
+static void collect_rare(kith_share_plan *p, source *s, request *q, uint64_t budget, uint32_t leaves)
+{
+    kith_leaf_range run;
+    uint32_t from = s->cursor;
+    if (s->limit == 0)
+        return;
+    if (from >= s->limit || !open_run(p, s, from, from + 1, true, &run))
+        from = (uint32_t)kith_rand_below(&p->env, s->limit);
+    if (!open_run(p, s, from, s->limit, true, &run) && !open_run(p, s, 0, from, true, &run))
+        return;
+    uint32_t end = fitting(p, run, &budget, leaves);
+    q->ranges[q->range_count++] = (kith_leaf_range){run.first, end};
+    q->bytes += budget;
+    take_out(p, &p->open, run.first, end);
+    s->cursor = end;
 }
 
 /* When a source will have answered everything, from now: nanoseconds. */
@@ -424,32 +477,41 @@ size_t kith_share_plan_next(kith_share_plan *p, kith_time now, int i, uint64_t i
 {
     source *s = at(p, i);
     uint64_t busy = outstanding(s), budget = RUN_BYTES;
+    const bool well = p->spread && !s->have, shared = well && some_have_parts(p);
     if (s->paused || s->count == KITH_PLAN_REQUESTS || p->no_memory)
         return 0;
-    if (alone(p)) {
+    if (!p->spread && alone(p)) {
         if (s->count >= ALONE_REQUESTS)
             return 0;
     } else {
-        uint64_t w = window(s);
+        uint64_t w = window(s, well ? PIECE_MIN : KITH_PLAN_WINDOW_MIN);
         if (busy >= w)
             return 0;
-        budget = w / 4 > PIECE_MIN ? w / 4 : PIECE_MIN;
+        budget = w / 4 > PIECE_MIN || well ? w / 4 : PIECE_MIN;
     }
     request *q = nth(s, s->count);
     q->range_count = 0;
     q->bytes = 0;
     q->second = q->cancelled = q->tell = false;
     uint32_t leaves = KITH_SHARE_REQUEST_LEAVES, from = s->cursor < s->limit ? s->cursor : 0;
-    collect(p, s, q, from, s->limit, budget, &leaves);
+    if (shared)
+        collect_rare(p, s, q, budget, leaves);
+    if (q->range_count == 0 && shared && is_outrun(p, s)) {
+        if (busy > 0)
+            return 0;
+        budget = PIECE_MIN;
+    }
+    if (q->range_count == 0)
+        collect(p, s, q, from, s->limit, budget, &leaves);
     if (q->range_count == 0)
         collect(p, s, q, 0, from, budget, &leaves);
     if (q->range_count == 0 && busy == 0)
         help(p, now, s, q);
     if (q->range_count == 0 || p->no_memory)
         return 0;
-    if (busy == 0) {
-        s->since = s->last = now;
-        s->measured = 0;
+    if (busy == 0) { /* the time in which it had nothing to do does not count */
+        s->since += now - s->last;
+        s->last = now;
     }
     q->id = id;
     q->at = 0;
@@ -483,21 +545,32 @@ static request *answered(kith_share_plan *p, source *s, uint64_t id)
     return s->count > 0 ? nth(s, 0) : NULL;
 }
 
-/* Everything of a request before `leaf` is answered; what was passed over did not come. */
-static void advance(kith_share_plan *p, source *s, request *q, uint32_t leaf)
+/* The range that a leaf is still to come in, which need not be the first that has a greater one: ranges may be in any order. */
+static size_t range_of(const request *q, uint32_t leaf)
 {
-    while (q->at < q->range_count) {
-        kith_leaf_range left = left_of(q, q->at);
-        if (leaf <= left.first)
-            return;
-        q->leaf = leaf < left.end ? leaf : left.end;
-        reopen(p, (kith_leaf_range){left.first, q->leaf});
-        if (q->leaf < left.end)
-            return;
-        if (++q->at < q->range_count)
-            q->leaf = q->ranges[q->at].first;
+    for (size_t k = q->at; k < q->range_count; k++) {
+        kith_leaf_range left = left_of(q, k);
+        if (leaf >= left.first && leaf < left.end)
+            return k;
     }
-    pop(p, s);
+    return q->range_count;
+}
+
+/* Everything of a request up to `end` in range k is answered; what was passed over did not come. */
+static void advance(kith_share_plan *p, source *s, request *q, size_t k, uint32_t end)
+{
+    if (k == q->range_count)
+        return;
+    while (q->at < k) {
+        reopen(p, left_of(q, q->at));
+        q->leaf = q->ranges[++q->at].first;
+    }
+    reopen(p, (kith_leaf_range){left_of(q, k).first, end});
+    q->leaf = end;
+    if (end == q->ranges[k].end && ++q->at < q->range_count)
+        q->leaf = q->ranges[q->at].first;
+    if (q->at == q->range_count)
+        pop(p, s);
 }
 
 bool kith_share_plan_got(kith_share_plan *p, kith_time now, int i, uint64_t id, uint32_t leaf, uint32_t bytes)
@@ -512,7 +585,7 @@ bool kith_share_plan_got(kith_share_plan *p, kith_time now, int i, uint64_t id, 
     request *q = answered(p, s, id);
     if (q) {
         q->bytes -= bytes < q->bytes ? bytes : q->bytes;
-        advance(p, s, q, leaf + 1);
+        advance(p, s, q, range_of(q, leaf), leaf + 1);
     }
     if (p->second > 0)
         look_for_cancels(p);
@@ -530,18 +603,20 @@ void kith_share_plan_refused(kith_share_plan *p, int i, uint64_t id, uint32_t le
     add(p, &s->cannot, first, end);
     add(p, &p->refused, first, end);
     if (q) {
-        uint32_t last = q->at < q->range_count && q->ranges[q->at].end < end ? q->ranges[q->at].end : end;
-        advance(p, s, q, last);
+        size_t k = range_of(q, leaf);
+        advance(p, s, q, k, k < q->range_count && q->ranges[k].end < end ? q->ranges[k].end : end);
     }
 }
 
-/* Whether somebody who is there has not refused it. */
+/* Whether somebody who is there has not refused it. Those who have a part count with what they have: else all would wait for each other. */
 static bool somebody_may(const kith_share_plan *p, uint32_t leaf)
 {
     bool any = false, may = false;
     for (size_t k = 0; k < KITH_PLAN_SOURCES_MAX && !may; k++) {
-        any |= p->sources[k].used;
-        may = p->sources[k].used && !kith_leaves_has(&p->sources[k].cannot, leaf, leaf + 1);
+        const source *s = &p->sources[k];
+        any |= s->used;
+        may = s->used && !kith_leaves_has(&s->cannot, leaf, leaf + 1) &&
+              (!s->have || kith_leaves_has(s->have, leaf, leaf + 1));
     }
     return may || !any;
 }

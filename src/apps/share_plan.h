@@ -7,6 +7,10 @@
  * for, a source with nothing to do takes over the end of what the one that would take longest has still to bring; whoever brings a leaf
  * first wins, and the other's request is cancelled as soon as nothing in it is missing any more.
  *
+ * With `spread`, for receivers that help each other, a source that has everything is asked for what no partial one has as long as there is
+ * such, at random places: so it gives each part about once, and the receivers the rest. What partial ones have it is asked for if it is not
+ * slower than them, and else a piece at a time.
+ *
  * Memory: 16 KiB per source, and 8 bytes for each gap between runs of leaves that are missing. */
 #ifndef KITH_APPS_SHARE_PLAN_H
 #define KITH_APPS_SHARE_PLAN_H

@@ -359,6 +359,40 @@ static void what_a_source_refuses_is_asked_of_others_or_lost(void **state)
     net_free(n);
 }
 
+/* Who fetches it too, and has not got it either, is not waited for. */
+static void what_is_refused_is_lost_beside_others_who_do_not_have_it(void **state)
+{
+    (void)state;
+    size_t lost;
+    kith_leaf_range r[KITH_SHARE_RANGES];
+    net *n = net_new(8, true);
+    link_of *whole = join(n, 0, 1000000, KITH_MS(1), false), *part = join(n, 1, 1000000, KITH_MS(1), true);
+    assert_int_equal(kith_leaves_add(&part->have, &env, 0, 8), KITH_OK);
+    assert_true(kith_share_plan_next(n->plan, n->now, whole->source, 1, r) > 0);
+    kith_share_plan_refused(n->plan, whole->source, 1, r[0].first);
+    assert_false(kith_share_plan_lost(n->plan, &lost)); /* the other one has it */
+    assert_int_equal(kith_leaves_remove(&part->have, &env, 0, 8), KITH_OK);
+    assert_true(kith_share_plan_lost(n->plan, &lost));
+    net_free(n);
+}
+
+/* The ranges of one request need not be in order: what was taken over from another source is as that was asked for it. */
+static void ranges_in_any_order_are_followed(void **state)
+{
+    (void)state;
+    for (uint64_t round = 1; round <= 40; round++) {
+        net *n = net_new(60, true);
+        seed = round;
+        for (size_t i = 0; i < 3; i++)
+            join(n, i, 10000000, KITH_MS(10), false);
+        for (int i = 0; i < 20 && step(n); i++)
+            ;
+        leave(n, &n->links[1]);
+        run(n);
+        net_free(n);
+    }
+}
+
 static void what_the_last_one_refused_is_lost_when_the_others_leave(void **state)
 {
     (void)state;
@@ -424,6 +458,8 @@ int main(void)
         cmocka_unit_test(partial_sources_are_asked_for_what_they_have),
         cmocka_unit_test(nothing_is_asked_for_above_the_limit),
         cmocka_unit_test(what_a_source_refuses_is_asked_of_others_or_lost),
+        cmocka_unit_test(what_is_refused_is_lost_beside_others_who_do_not_have_it),
+        cmocka_unit_test(ranges_in_any_order_are_followed),
         cmocka_unit_test(what_the_last_one_refused_is_lost_when_the_others_leave),
         cmocka_unit_test(there_is_a_cap_on_sources),
         cmocka_unit_test(any_allocation_may_fail),
