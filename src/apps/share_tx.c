@@ -20,6 +20,8 @@ typedef struct request {
     uint64_t id;
     uint64_t planned, sent; /* items of blocks */
     bool all_planned, cancelled;
+    bool answered; /* for the receiver: all of it, though our cursors may still be in it */
+    uint64_t leaves;
     size_t range_count;
     kith_leaf_range ranges[KITH_SHARE_RANGES];
 } request;
@@ -308,9 +310,12 @@ static void on_request(kith_share_tx *x, const kith_share_msg *m)
     request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_REQUESTS];
     q->id = m->id;
     q->planned = q->sent = 0;
-    q->all_planned = q->cancelled = false;
+    q->all_planned = q->cancelled = q->answered = false;
     q->range_count = m->range_count;
     memcpy(q->ranges, m->ranges, m->range_count * sizeof q->ranges[0]);
+    q->leaves = 0;
+    for (size_t i = 0; i < m->range_count; i++)
+        q->leaves += m->ranges[i].end - m->ranges[i].first;
     if (x->request_plan == x->request_count) {
         x->plan_range = 0;
         x->plan_new = true;
@@ -325,7 +330,7 @@ static void on_cancel(kith_share_tx *x, uint64_t id)
 {
     for (size_t i = 0; i < x->request_count; i++) {
         request *q = &x->requests[(x->request_first + i) % KITH_SHARE_REQUESTS];
-        if (q->id == id)
+        if (q->id == id && !q->answered)
             q->cancelled = true;
     }
     plan(x);
@@ -569,6 +574,8 @@ static bool next_answer(kith_share_tx *x)
         if (x->skipping || q->cancelled)
             continue;
         begin_item(x, b, it);
+        uint64_t passed_over = it->code ? kith_manifest_leaves_of(it->to - it->offset - it->len) : 0;
+        q->answered = q->sent + passed_over == q->leaves;
         return true;
     }
     plan(x);

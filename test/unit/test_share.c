@@ -249,6 +249,54 @@ static void a_cancelled_request_ends_soon(void **state)
     share_free(s);
 }
 
+/* However the end of an answer and a cancel cross, the receiver hears of an end just when it still waits. */
+static void a_cancel_may_cross_the_end_of_the_answer(void **state)
+{
+    (void)state;
+    world_share *s = one_file(40 * KITH_TREE_LEAF);
+    static uint8_t buf[1 << 20];
+    for (int broken = 0; broken < 2; broken++) {
+        for (size_t before = 0;; before++) { /* bytes of the answer that are not yet out */
+            pair *p = pair_new(s);
+            uint64_t rnd = before, id;
+            size_t n = 0, all = 0;
+            p->hold = true;
+            run(p, 3);
+            if (broken) { /* the answer is that it cannot be had: its last frame is a short one */
+                p->break_entry = 0;
+                p->break_code = KITH_SHARE_CHANGED;
+            }
+            kith_leaf_range two = {4, 6}, more = {20, 22};
+            assert_int_equal(kith_share_rx_request(p->rx, p->now, &two, 1, &id), KITH_OK);
+            all = kith_share_rx_ops.send(p->rx, p->now, kith_span_of(buf, sizeof buf));
+            assert_int_equal(kith_share_tx_ops.recv(p->tx, p->now, kith_bytes_of(buf, all)), KITH_OK);
+            while (tx_events(p, &rnd) || p->read_count > 0)
+                ;
+            all = broken ? 12 : 2 * KITH_TREE_LEAF;
+            size_t want = all > before ? all - before + (broken ? 0 : 400) : 0;
+            for (size_t got; n < want; n += got) {
+                got = kith_share_tx_ops.send(p->tx, p->now, kith_span_of(buf + n, want - n));
+                (void)tx_events(p, &rnd);
+                if (got == 0)
+                    break;
+            }
+            p->rx_bytes += n;
+            (void)kith_share_rx_ops.recv(p->rx, p->now, kith_bytes_of(buf, n / 2));
+            kith_share_rx_cancel(p->rx, id); /* it has half of what is on the way */
+            (void)kith_share_rx_ops.recv(p->rx, p->now, kith_bytes_of(buf + n / 2, n - n / 2));
+            p->break_entry = SIZE_MAX;
+            assert_int_equal(kith_share_rx_request(p->rx, p->now, &more, 1, &id), KITH_OK);
+            run(p, before);
+            assert_int_equal(p->rx_failed.kind, KITH_SHARE_RX_DONE);
+            assert_int_equal(p->tx_failed.kind, KITH_SHARE_TX_ASKED);
+            pair_free(p);
+            if (want == 0 || before == 600)
+                break;
+        }
+    }
+    share_free(s);
+}
+
 static void either_side_may_pause(void **state)
 {
     (void)state;
@@ -531,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_share_that_is_still_hashed_arrives_as_it_becomes_known),
         cmocka_unit_test(what_is_not_known_yet_may_not_be_asked_for),
         cmocka_unit_test(a_cancelled_request_ends_soon),
+        cmocka_unit_test(a_cancel_may_cross_the_end_of_the_answer),
         cmocka_unit_test(either_side_may_pause),
         cmocka_unit_test(a_partial_source_gives_what_it_has),
         cmocka_unit_test(nodes_that_came_prove_the_same),
