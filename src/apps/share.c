@@ -113,6 +113,9 @@ static size_t slots_of(kith_share_msg *m, uint64_t *code, slot out[FIELDS_MAX])
     case KITH_SHARE_PAKE:
         NUM(m->step), DATA(m->data);
         break;
+    case KITH_SHARE_PASS:
+        DATA(m->capability);
+        break;
     case KITH_SHARE_HAVE:
     case KITH_SHARE_PEERS:
     case KITH_SHARE_OTHER:
@@ -188,6 +191,8 @@ static bool limits_ok(const kith_share_msg *m)
         return m->text.len <= KITH_SHARE_TEXT_MAX;
     case KITH_SHARE_PAKE:
         return m->step >= 1 && m->step <= 3 && m->data.len > 0 && m->data.len <= KITH_SHARE_TOKEN_MAX;
+    case KITH_SHARE_PASS:
+        return m->capability.len > 0 && m->capability.len <= KITH_SHARE_TOKEN_MAX;
     case KITH_SHARE_HAVE:
         return m->range_count > 0;
     case KITH_SHARE_PEERS: {

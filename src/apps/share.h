@@ -93,15 +93,16 @@ typedef enum kith_share_kind {
     KITH_SHARE_HAVE = 16,
     KITH_SHARE_PEERS = 17,
     KITH_SHARE_PAKE = 18,
+    KITH_SHARE_PASS = 19,
 } kith_share_kind;
-#define KITH_SHARE_KIND_MAX KITH_SHARE_PAKE
+#define KITH_SHARE_KIND_MAX KITH_SHARE_PASS
 
 /* Views are into the head. What a kind does not have is zero. */
 typedef struct kith_share_msg {
     kith_share_kind kind;
     uint64_t body;         /* raw bytes after the head */
     uint64_t version;      /* HELLO */
-    kith_bytes capability; /* HELLO: one of these two */
+    kith_bytes capability; /* HELLO: one of these two; PASS */
     kith_bytes code_tag;
     bool swarm;          /* HELLO: this receiver gives to others what it has */
     kith_bytes root;     /* OFFER: the list's */

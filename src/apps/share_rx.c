@@ -77,8 +77,10 @@ struct kith_share_rx {
 
     bool
         said_error; /* our FIN follows, and the stream is reset only if the peer does not answer with its own */
-    bool ev_pake, ev_wait, ev_offer, ev_list, ev_roots, ev_have, ev_peers, ev_paused, ev_done, ev_failed;
+    bool ev_pake, ev_wait, ev_offer, ev_list, ev_roots, ev_have, ev_peers, ev_pass, ev_paused, ev_done,
+        ev_failed;
     kith_buf data; /* of ev_pake or ev_peers */
+    kith_buf pass; /* of ev_pass */
     uint64_t wait_done, wait_total;
     uint64_t ended[KITH_SHARE_REQUESTS];
     size_t ended_count;
@@ -104,6 +106,7 @@ kith_share_rx *kith_share_rx_new(const kith_share_rx_config *cfg, kith_time now)
     x->fail_entry = SIZE_MAX;
     kith_buf_init(&x->out, OUT_MAX);
     kith_buf_init(&x->data, KITH_SHARE_HEAD_MAX);
+    kith_buf_init(&x->pass, KITH_SHARE_TOKEN_MAX);
     kith_list_init(&x->full);
     kith_list_init(&x->spare);
     say(x, &(kith_share_msg){
@@ -134,6 +137,7 @@ static void rx_free(void *m)
     kith_env env = x->env;
     drop_out(x);
     kith_buf_fini(&x->data, &env);
+    kith_buf_fini(&x->pass, &env);
     kith_leaves_fini(&x->have, &env);
     kith_share_block_free(x->block);
     kith_share_blocks_free(&x->full);
@@ -148,7 +152,7 @@ static void end(kith_share_rx *x, kith_err err, kith_share_code tell, const char
         return;
     flush_block(x); /* what is verified is not lost */
     x->state = ENDING;
-    x->ev_pake = x->ev_wait = x->ev_offer = x->ev_list = x->ev_roots = x->ev_have = x->ev_peers =
+    x->ev_pake = x->ev_wait = x->ev_offer = x->ev_list = x->ev_roots = x->ev_have = x->ev_peers = x->ev_pass =
         x->ev_paused = false; /* too late for an answer */
     x->ended_count = 0;
     x->body = BODY_NONE;
@@ -477,10 +481,10 @@ static void on_have(kith_share_rx *x, const kith_share_msg *m)
     }
 }
 
-static bool keep(kith_share_rx *x, kith_bytes data)
+static bool keep(kith_share_rx *x, kith_buf *in, kith_bytes data)
 {
-    kith_buf_fini(&x->data, &x->env);
-    if (data.len == 0 || kith_buf_put(&x->data, &x->env, data) == KITH_OK)
+    kith_buf_fini(in, &x->env);
+    if (data.len == 0 || kith_buf_put(in, &x->env, data) == KITH_OK)
         return true;
     no_memory(x);
     return false;
@@ -490,7 +494,7 @@ static void on_pake(kith_share_rx *x, const kith_share_msg *m)
 {
     if (x->state != ASKING || !x->asked || x->proved || x->ev_pake || m->step != 2) {
         breach(x, "a message out of turn");
-    } else if (keep(x, m->data)) {
+    } else if (keep(x, &x->data, m->data)) {
         x->ev_pake = true;
     }
 }
@@ -530,8 +534,12 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
         on_have(x, m);
         return;
     case KITH_SHARE_PEERS:
-        if (x->state == READY && keep(x, m->peers))
+        if (x->state > ASKING && keep(x, &x->data, m->peers))
             x->ev_peers = true;
+        return;
+    case KITH_SHARE_PASS:
+        if (x->state > ASKING && keep(x, &x->pass, m->capability))
+            x->ev_pass = true;
         return;
     case KITH_SHARE_PAUSE:
         if (x->state == ASKING) {
@@ -682,7 +690,7 @@ static bool rx_pending(const void *m)
 {
     const kith_share_rx *x = m;
     return x->ev_pake || x->ev_wait || x->ev_offer || x->ev_list || x->ev_roots || x->ev_have ||
-           x->ev_peers || x->ev_paused || x->ev_done || x->ev_failed || x->ended_count > 0 ||
+           x->ev_peers || x->ev_pass || x->ev_paused || x->ev_done || x->ev_failed || x->ended_count > 0 ||
            !kith_list_empty(&x->full);
 }
 
@@ -721,6 +729,10 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
         return true;
     if (next_flag(&x->ev_peers, ev, KITH_SHARE_RX_PEERS)) {
         ev->data = kith_buf_view(&x->data);
+        return true;
+    }
+    if (next_flag(&x->ev_pass, ev, KITH_SHARE_RX_PASS)) {
+        ev->data = kith_buf_view(&x->pass);
         return true;
     }
     if (next_flag(&x->ev_paused, ev, KITH_SHARE_RX_PAUSED)) {

@@ -47,6 +47,7 @@ typedef enum kith_share_rx_event_kind {
     KITH_SHARE_RX_ROOTS,  /* hashes have come: kith_share_rx_roots says how many */
     KITH_SHARE_RX_HAVE,   /* kith_share_rx_have has grown */
     KITH_SHARE_RX_PEERS,  /* data: others who have some of it; for kith_share_peers_next */
+    KITH_SHARE_RX_PASS,   /* data: a capability that admits us at those others */
     KITH_SHARE_RX_PAUSED, /* on: the sharer's person pauses, or goes on */
     KITH_SHARE_RX_BLOCK,  /* verified content: give the block back when it is stored */
     KITH_SHARE_RX_ENDED,  /* id: the request was cancelled, and nothing more of it comes */
@@ -56,7 +57,7 @@ typedef enum kith_share_rx_event_kind {
 
 typedef struct kith_share_rx_event {
     kith_share_rx_event_kind kind;
-    kith_bytes data;      /* PAKE, PEERS; views in events are valid until the next call */
+    kith_bytes data;      /* PAKE, PEERS, PASS; views in events are valid until the next call */
     uint64_t done, total; /* WAIT */
     kith_bytes root;      /* OFFER: the list's */
     kith_bytes share_id;  /* OFFER: empty: not known yet */

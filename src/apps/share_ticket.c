@@ -10,7 +10,15 @@
 
 enum { TICKET_PEER = 1, TICKET_CAPABILITY = 2, TICKET_ADDR = 3, TICKET_PQ = 4 };
 enum { SIGNED_BODY = 1, SIGNED_SIGNATURE = 2 };
-enum { CAP_TAG = 1, CAP_NONCE = 2, CAP_NOT_AFTER = 3, CAP_TIMES = 4, CAP_ID = 5, CAP_ONLY = 6 };
+enum {
+    CAP_TAG = 1,
+    CAP_NONCE = 2,
+    CAP_NOT_AFTER = 3,
+    CAP_TIMES = 4,
+    CAP_ID = 5,
+    CAP_ONLY = 6,
+    CAP_HOLDER = 7
+};
 enum { CRC_LEN = 4 };
 
 static const char domain[] = "kith share capability:"; /* before what is signed, so that it is nothing else */
@@ -41,6 +49,8 @@ kith_err kith_capability_put(const kith_capability *c, const kith_signer *signer
         kith_pb_put_bytes(&b, CAP_ID, kith_bytes_of(c->id, sizeof c->id));
     for (size_t i = 0; i < c->only_count; i++)
         kith_pb_put_bytes(&b, CAP_ONLY, c->only[i]);
+    if (c->holder.len)
+        kith_pb_put_bytes(&b, CAP_HOLDER, kith_peer_id_bytes(&c->holder));
     if (b.bad || kith_pb_bytes_len(SIGNED_BODY, b.len) + kith_pb_bytes_len(SIGNED_SIGNATURE, sizeof sig) >
                      KITH_CAPABILITY_MAX)
         return KITH_ESPACE;
@@ -95,6 +105,8 @@ static bool capability_field(const kith_pb_field *f, kith_capability *c, bool *t
             return false; /* a limit that is passed over would be none */
         c->only[c->only_count++] = f->data;
         return true;
+    case CAP_HOLDER:
+        return f->wire == KITH_PB_BYTES && kith_peer_id_parse(f->data, &c->holder) == KITH_OK;
     default: /* a later version's */
         return true;
     }
@@ -127,6 +139,16 @@ kith_err kith_capability_verify(kith_bytes in, const uint8_t key[KITH_ED25519_PU
         return KITH_EFORMAT;
     return kith_verify(KITH_KEY_ED25519, kith_bytes_of(key, KITH_ED25519_PUB_LEN), signed_text(body, text),
                        sig);
+}
+
+bool kith_pass_admits(kith_bytes in, const uint8_t key[KITH_ED25519_PUB_LEN],
+                      const uint8_t tag[KITH_CAPABILITY_TAG_LEN], const kith_peer_id *peer, uint64_t now_s)
+{
+    kith_capability c;
+    return kith_capability_parse(in, &c) == KITH_OK && peer->len > 0 && kith_peer_id_eq(&c.holder, peer) &&
+           memcmp(c.tag, tag, sizeof c.tag) == 0 && c.not_after > now_s &&
+           c.not_after <= now_s + KITH_PASS_LASTS_S + KITH_PASS_SLACK_S &&
+           kith_capability_verify(in, key) == KITH_OK;
 }
 
 /* ---- tickets ---- */

@@ -28,6 +28,8 @@
 #define KITH_CAPABILITY_TAG_LEN 16
 #define KITH_CAPABILITY_NONCE_LEN 16
 #define KITH_CAPABILITY_ONLY_MAX 8 /* patterns */
+#define KITH_PASS_LASTS_S 600u     /* from the signing of a pass to its not_after, by the sharer's clock */
+#define KITH_PASS_SLACK_S 60u      /* that one may seem to have been signed in the future */
 
 /* What its holder may do. */
 typedef struct kith_capability {
@@ -39,6 +41,8 @@ typedef struct kith_capability {
     uint8_t id[KITH_BLAKE3_LEN]; /* the share's, when it was known: then it may be fetched from others too */
     size_t only_count;
     kith_bytes only[KITH_CAPABILITY_ONLY_MAX]; /* patterns of what it is for; none: everything. Views */
+    /* len > 0: a pass. It admits this peer alone, and not at the sharer but at those who fetch the same and give what they have: share.md, 4 */
+    kith_peer_id holder;
 } kith_capability;
 
 /* Writes a signed capability. KITH_ESPACE: it is longer than KITH_CAPABILITY_MAX, or than w. */
@@ -47,6 +51,10 @@ KITH_CHECK kith_err kith_capability_put(const kith_capability *c, const kith_sig
 KITH_CHECK kith_err kith_capability_parse(kith_bytes in, kith_capability *out);
 /* KITH_ECRYPTO: it is not signed with the key. KITH_EFORMAT. */
 KITH_CHECK kith_err kith_capability_verify(kith_bytes in, const uint8_t key[KITH_ED25519_PUB_LEN]);
+
+/* Whether a pass admits: it is signed with the sharer's key, for this share and this peer, and has not ended. now_s: by the sharer's clock. */
+bool kith_pass_admits(kith_bytes in, const uint8_t key[KITH_ED25519_PUB_LEN],
+                      const uint8_t tag[KITH_CAPABILITY_TAG_LEN], const kith_peer_id *peer, uint64_t now_s);
 
 typedef struct kith_ticket {
     kith_peer_id peer;

@@ -158,6 +158,13 @@ void kith_tree_check(kith_tree_checker *c, const uint8_t root[KITH_BLAKE3_LEN], 
     memcpy(c->stack[0].cv, root, KITH_BLAKE3_LEN);
 }
 
+/* A node that is there already is not written again: another thread may be reading it. */
+static void keep(uint8_t *node, const uint8_t *cv)
+{
+    if (memcmp(node, cv, KITH_BLAKE3_LEN) != 0)
+        memcpy(node, cv, KITH_BLAKE3_LEN);
+}
+
 kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs, uint64_t *from, uint64_t *to)
 {
     if (c->depth == 0 || pairs.len % KITH_TREE_PAIR_LEN != 0)
@@ -177,8 +184,8 @@ kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs, uint64_t 
         kith_tree_node l = {.from = n->from, .to = n->from + left, .pos = n->pos + 1};
         memcpy(l.cv, lcv, KITH_BLAKE3_LEN);
         if (c->nodes && !is_leaf(n->from, n->to)) {
-            memcpy(c->nodes + l.pos * KITH_BLAKE3_LEN, lcv, KITH_BLAKE3_LEN);
-            memcpy(c->nodes + r.pos * KITH_BLAKE3_LEN, rcv, KITH_BLAKE3_LEN);
+            keep(c->nodes + l.pos * KITH_BLAKE3_LEN, lcv);
+            keep(c->nodes + r.pos * KITH_BLAKE3_LEN, rcv);
         }
         if (!touches(l.from, l.to, c->from, c->to)) {
             *n = r;

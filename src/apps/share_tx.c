@@ -56,7 +56,7 @@ struct kith_share_tx {
 
     /* what is to be said */
     kith_buf out;
-    kith_buf peers;
+    kith_buf peers, pass;
     uint64_t list_at, list_to; /* LIST frames to come */
     bool want_roots;
     size_t roots_at; /* the next that the receiver does not have */
@@ -95,6 +95,7 @@ kith_share_tx *kith_share_tx_new(const kith_env *env, kith_time now)
     kith_buf_init(&x->token, KITH_SHARE_HEAD_MAX);
     kith_buf_init(&x->out, OUT_MAX);
     kith_buf_init(&x->peers, PEERS_BYTES_MAX);
+    kith_buf_init(&x->pass, KITH_SHARE_TOKEN_MAX);
     kith_list_init(&x->blocks);
     kith_list_init(&x->spare);
     return x;
@@ -122,6 +123,7 @@ static void tx_free(void *m)
     kith_env env = x->env;
     kith_buf_fini(&x->out, &env);
     kith_buf_fini(&x->peers, &env);
+    kith_buf_fini(&x->pass, &env);
     kith_leaves_fini(&x->told, &env);
     KITH_FREE(&env, x);
 }
@@ -438,6 +440,7 @@ static void on_msg(kith_share_tx *x, const kith_share_msg *m)
     case KITH_SHARE_ROOTS:
     case KITH_SHARE_ENDED:
     case KITH_SHARE_HAVE:
+    case KITH_SHARE_PASS:
         breach(x, "a sharer's message from a receiver");
         return;
     }
@@ -646,6 +649,11 @@ static bool next_part(kith_share_tx *x)
 /* Makes the next frame. False: there is nothing to say now. */
 static bool next_frame(kith_share_tx *x)
 {
+    if (x->pass.len > 0 && x->state == SERVING) {
+        put_head(x, &(kith_share_msg){.kind = KITH_SHARE_PASS, .capability = kith_buf_view(&x->pass)});
+        kith_buf_fini(&x->pass, &x->env);
+        return true;
+    }
     if (x->peers.len > 0 && x->state == SERVING) {
         put_head(x, &(kith_share_msg){.kind = KITH_SHARE_PEERS, .peers = kith_buf_view(&x->peers)});
         kith_buf_fini(&x->peers, &x->env);
@@ -893,6 +901,13 @@ void kith_share_tx_update(kith_share_tx *x, kith_time now)
 {
     if (x->source && x->source->have && x->have_at && now >= x->have_at + KITH_SHARE_HAVE_EVERY)
         x->have_at = 0;
+}
+
+void kith_share_tx_pass(kith_share_tx *x, kith_bytes capability)
+{
+    kith_buf_fini(&x->pass, &x->env);
+    if (kith_buf_put(&x->pass, &x->env, capability))
+        return; /* they can do without */
 }
 
 void kith_share_tx_stop(kith_share_tx *x, kith_share_code code)

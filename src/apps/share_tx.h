@@ -81,6 +81,9 @@ void kith_share_tx_pause(kith_share_tx *x, kith_time now, bool on);
 /* Tells the receiver of others who have some of the share: peers as kith_share_peers_put writes them, copied; at most 3 KiB. One at a time: a
  * newer list takes the place of one that is not yet sent. */
 void kith_share_tx_peers(kith_share_tx *x, kith_bytes peers);
+/* What admits the receiver at others who have some of the share (share_ticket.h: a capability with a holder); copied. A newer one takes the
+ * place of one that is not yet sent. */
+void kith_share_tx_pass(kith_share_tx *x, kith_bytes capability);
 
 /* Gives a block back: every item holds its bytes, or is zeros, or has a code. */
 void kith_share_tx_filled(kith_share_tx *x, kith_time now, kith_share_block *b);

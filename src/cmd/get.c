@@ -13,6 +13,7 @@
 #include "cmd/get_code.h"
 #include "cmd/get_list.h"
 #include "cmd/get_options.h"
+#include "cmd/get_swarm.h"
 #include "cmd/job.h"
 #include "cmd/question.h"
 #include "cmd/session.h"
@@ -54,6 +55,8 @@ typedef struct get {
     uint64_t line_bytes;
     double rate; /* bytes per nanosecond, smoothed */
     job *job;
+    get_swarm *swarm;               /* NULL: without --swarm */
+    int result;                     /* once it stays for others: what it ends with */
     char what[SHARE_TEXT_NAME_MAX]; /* names of the top entries */
     bool pq, stopped, paused;
     sums *sums;                  /* NULL: none are wanted, or all are said */
@@ -241,6 +244,10 @@ static void say_end_json(const get *c, const kith_share_fetch_event *ev, uint64_
                   kith_json_text(c->o.dest), "peer", kith_json_peer(&c->ticket.peer));
     for (size_t i = 0; c->facts && i < sizeof keys / sizeof keys[0]; i++)
         json_object_set(o, keys[i], json_object_get(c->facts, keys[i]));
+    size_t receivers;
+    json_object_set_new(o, "from", get_swarm_from(c->fetch));
+    if (c->swarm)
+        json_object_set_new(o, "given", json_integer((json_int_t)get_swarm_given(c->swarm, &receivers)));
     if (ev->text)
         json_object_set_new(o, "text", kith_json_text(ev->text));
     session_print(o);
@@ -256,6 +263,43 @@ static const char *before_text(uint64_t equal, uint64_t here, char out[2 * SHARE
         (void)snprintf(b, sizeof b, "; %s of it from before", share_text_size(here, size));
     (void)snprintf(out, 2 * SHARE_TEXT_MAX, "%s%s", n, b);
     return out;
+}
+
+/* What the others did for us, and we for them. */
+static void say_swarm(const get *c)
+{
+    char got[SHARE_TEXT_MAX], gave[SHARE_TEXT_MAX];
+    size_t members, receivers;
+    uint64_t n = get_swarm_got(c->fetch, &members);
+    fprintf(stderr, "%s came from %zu other receiver%s, %s %s given to others\n", share_text_size(n, got),
+            members, members == 1 ? "" : "s", share_text_size(get_swarm_given(c->swarm, &receivers), gave),
+            c->o.seed ? "so far were" : "were");
+}
+
+/* All of it is here, and others may want it. */
+static void seeded(void *ctx)
+{
+    get *c = ctx;
+    char size[SHARE_TEXT_MAX];
+    size_t receivers;
+    uint64_t given = get_swarm_given(c->swarm, &receivers);
+    if (c->s.json)
+        session_print(json_pack("{s:s, s:I}", "event", "seeded", "given", (json_int_t)given));
+    else
+        fprintf(stderr, "%s given to others\n", share_text_size(given, size));
+    get_swarm_stop(c->swarm);
+    session_end(&c->s, c->result);
+}
+
+static void seed(get *c, int code)
+{
+    c->result = code;
+    get_swarm_stay(c->swarm, c->o.seed, seeded, c);
+    if (c->s.json)
+        session_print(json_pack("{s:s}", "event", "seeding"));
+    else
+        fprintf(stderr, "giving it to others until %s\n",
+                c->o.seed == KITH_NEVER ? "Ctrl-C" : "the time of --seed is over, or Ctrl-C");
 }
 
 /* Why it failed, what is there now (what was in place before stays there), and how to go on. */
@@ -355,9 +399,16 @@ static void finish(get *c, const kith_share_fetch_event *ev)
         fflush(stdout);
         if (ev->why)
             say_why(c, ev, p.began > 0);
+        if (c->swarm && !ev->why)
+            say_swarm(c);
     }
     if (c->made_dest && ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
         (void)rmdir(c->o.dest); /* ours, and empty */
+    if (c->o.seed && (!ev->why || ev->why == KITH_FETCH_CHANGED)) {
+        seed(c, code_of(ev->why));
+        return;
+    }
+    get_swarm_stop(c->swarm);
     session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
 }
 
@@ -409,8 +460,10 @@ static void on_source(const get *c, const kith_share_fetch_event *ev)
     bool lost = ev->kind == KITH_FETCH_SOURCE_LOST;
     kith_peer_id_text(ev->peer, peer);
     if (c->s.json)
-        session_print(json_pack("{s:s, s:s, s:s?}", "event", lost ? "source_lost" : "source", "peer", peer,
-                                "text", lost ? ev->text : NULL));
+        session_print(json_pack("{s:s, s:s, s:b, s:s?}", "event", lost ? "source_lost" : "source", "peer",
+                                peer, "member", (int)ev->member, "text", lost ? ev->text : NULL));
+    else if (ev->member && ev->conduct == KITH_CONDUCTS)
+        ; /* others come and go */
     else if (lost)
         cmd_warn("%s gives nothing any more: %s", peer, ev->text);
     else
@@ -526,29 +579,36 @@ static void on_timer(uv_timer_t *t)
     c->line_at = now;
     c->line_bytes = p.verified;
     double left = c->rate > 0 ? (double)(p.wanted - p.verified) / c->rate : 0;
+    size_t receivers;
+    uint64_t given = get_swarm_given(c->swarm, &receivers);
     if (c->s.json) {
-        session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "event", "progress", "bytes",
+        session_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "event", "progress", "bytes",
                                 (json_int_t)p.verified, "here", (json_int_t)p.here, "total",
                                 (json_int_t)p.wanted, "files", (json_int_t)p.files, "bytes_per_second",
-                                c->rate * 1e9));
+                                c->rate * 1e9, "sources", (json_int_t)p.sources, "given", (json_int_t)given));
     } else if (c->tty) {
         if (p.ended) {
             share_text_line("putting everything into place");
             return;
         }
-        char bar[SHARE_TEXT_MAX];
+        char bar[SHARE_TEXT_MAX], many[SHARE_TEXT_MAX] = "";
+        if (p.sources > 1 || receivers > 0)
+            (void)snprintf(many, sizeof many, "  from %zu, to %zu", p.sources, receivers);
         share_text_line(
-            "%s %3.0f %%  %s of %s  %s  %s left  %s  %s", share_text_bar(p.verified, p.wanted, bar),
+            "%s %3.0f %%  %s of %s  %s  %s left  %s  %s%s", share_text_bar(p.verified, p.wanted, bar),
             p.wanted ? (double)p.verified * 100 / (double)p.wanted : 100.0, share_text_size(p.verified, done),
             share_text_size(p.wanted, all), share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
-            share_text_time((kith_time)left, eta), c->path, c->pq ? "post-quantum" : "NOT post-quantum");
+            share_text_time((kith_time)left, eta), c->path, c->pq ? "post-quantum" : "NOT post-quantum",
+            many);
     }
 }
 
 static void on_interrupt(void *ctx)
 {
     get *c = ctx;
-    if (c->sums && c->summing_from)
+    if (get_swarm_stays(c->swarm))
+        seeded(c);
+    else if (c->sums && c->summing_from)
         sums_stop(c->sums);
     else if (c->fetch)
         kith_share_fetch_stop(c->fetch, "stopped");
@@ -560,11 +620,12 @@ static void on_interrupt(void *ctx)
 
 static const char *state_of(const get *c, const kith_share_fetch_progress *p)
 {
-    return c->ended            ? "ended"
-           : p->ended          ? "placing"
-           : p->began          ? c->paused ? "paused" : "fetching"
-           : c->question.asked ? "asking"
-                               : "connecting";
+    return get_swarm_stays(c->swarm) ? "seeding"
+           : c->ended                ? "ended"
+           : p->ended                ? "placing"
+           : p->began                ? c->paused ? "paused" : "fetching"
+           : c->question.asked       ? "asking"
+                                     : "connecting";
 }
 
 static json_t *on_list_asked(void *ctx)
@@ -576,13 +637,16 @@ static json_t *on_list_asked(void *ctx)
         kith_share_fetch_progress_get(c->fetch, &p);
         m = kith_share_fetch_manifest(c->fetch);
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b, s:b, s:I}",
-                     "kind", "get", "what", *c->what ? c->what : "?", "state", state_of(c, &p), "peer",
-                     kith_json_peer(&c->ticket.peer), "name", job_name(&c->s, &c->ticket.peer), "into",
-                     kith_json_text(c->o.dest), "files", (json_int_t)m->files, "folders", (json_int_t)m->dirs,
-                     "links", (json_int_t)m->links, "bytes", (json_int_t)p.verified, "total",
-                     (json_int_t)p.wanted, "bytes_per_second", c->rate * 1e9, "path", c->path, "pq",
-                     (int)c->pq, "paused", (int)c->paused, "sources", (json_int_t)p.sources);
+    size_t receivers;
+    uint64_t given = get_swarm_given(c->swarm, &receivers);
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b, s:b, s:I, s:I, s:I}", "kind",
+        "get", "what", *c->what ? c->what : "?", "state", state_of(c, &p), "peer",
+        kith_json_peer(&c->ticket.peer), "name", job_name(&c->s, &c->ticket.peer), "into",
+        kith_json_text(c->o.dest), "files", (json_int_t)m->files, "folders", (json_int_t)m->dirs, "links",
+        (json_int_t)m->links, "bytes", (json_int_t)p.verified, "total", (json_int_t)p.wanted,
+        "bytes_per_second", c->rate * 1e9, "path", c->path, "pq", (int)c->pq, "paused", (int)c->paused,
+        "sources", (json_int_t)p.sources, "receivers", (json_int_t)receivers, "given", (json_int_t)given);
 }
 
 static const char no_receivers[] = "it has no receivers";
@@ -593,7 +657,9 @@ static const char *on_cancelled(void *ctx, uint64_t n)
     if (n > 0)
         return no_receivers;
     c->stopped = true;
-    if (c->sums && c->summing_from)
+    if (get_swarm_stays(c->swarm))
+        seeded(c);
+    else if (c->sums && c->summing_from)
         sums_stop(c->sums);
     else if (c->fetch)
         kith_share_fetch_stop(c->fetch, "it was cancelled");
@@ -636,6 +702,7 @@ static void on_stop(void *ctx)
         sums_stop(c->sums);
     if (c->fetch && !c->ended) /* its timer must end before the loop does */
         kith_share_fetch_stop(c->fetch, "stopped");
+    get_swarm_stop(c->swarm);
     job_close(c->job);
     uv_close((uv_handle_t *)&c->timer, NULL);
 }
@@ -784,6 +851,12 @@ static int run(const cmd_args *args)
         .ctx = &c,
     };
     c.job = job_open(&c.s, args, false, &ops, &c, &code);
+    if (!code && c.o.swarm)
+        c.swarm = get_swarm_new(&c.s, &code);
+    if (c.swarm) {
+        c.cfg.serve = get_swarm_serve(c.swarm);
+        job_gives(c.job);
+    }
     if (code)
         session_end(&c.s, code);
     else if (c.by_code)
@@ -792,6 +865,7 @@ static int run(const cmd_args *args)
         pin_and_fetch(&c);
     code = session_run(&c.s);
     sums_free(c.sums);
+    get_swarm_free(c.swarm);
     kith_share_fetch_free(c.fetch);
     for (size_t i = 0; i < c.vain_count; i++)
         kith_share_fetch_free(c.vain[i]);
@@ -822,6 +896,10 @@ static const cmd_option options[] = {
      .arg = "TICKET",
      .many = true,
      .help = "fetch from this one too, who shares the same; may be given again"},
+    {.name = "swarm", .help = "get parts from others who fetch the same, and give them what is here"},
+    {.name = "seed",
+     .arg = "TIME",
+     .help = "with all of it here, go on giving so long, such as 10m, or 'on': until Ctrl-C (means --swarm)"},
     {.name = "durability",
      .arg = "HOW",
      .help = "none, batch (default) or strict: how much is paid so that a power cut loses little"},
@@ -845,8 +923,9 @@ const cmd cmd_get = {
     .summary = "fetch a share by its code or ticket",
     .usage =
         "[CODE | TICKET | STRING | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
-        "           [--also TICKET]... [--only PATTERN]... [--exclude PATTERN]... [--durability none|batch|strict]\n"
-        "           [--sha256 | --blake3] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
+        "           [--also TICKET]... [--swarm] [--seed TIME] [--only PATTERN]... [--exclude PATTERN]...\n"
+        "           [--durability none|batch|strict] [--sha256 | --blake3] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN]\n"
+        "           [--nice] [--portable] [--json]\n"
         "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"
@@ -855,13 +934,16 @@ const cmd cmd_get = {
         "Every block is checked against its file's hash before it is written, and everything is put into place only\n"
         "when all of it has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection\n"
         "the same command goes on from there. Files that are there already, just as they would come, are not fetched.\n"
-        "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.",
+        "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.\n"
+        "With --swarm it helps others that do so too: the sharer tells them of each other, and each leaf is fetched from\n"
+        "whoever has it. They see this peer's id and addresses. It ends with the fetch, or when --seed says.",
     .examples = "  kith get P7YE-G9L8-KD9V\n"
                 "  kith get practice tower shy minimum provide model\n"
                 "  kith get kith1CiYAJAgB...\n"
                 "  kith get kith1CiYAJAgB... -o ~/Downloads -y\n"
                 "  kith get kith1CiYAJAgB... --only 'photos/' --exclude '*.raw'\n"
                 "  kith get P7YE-G9L8-KD9V -y --sha256 | sha256sum -c\n"
+                "  kith get P7YE-G9L8-KD9V --seed 30m\n"
                 "  kith get - -y < ticket.txt\n"
                 "  kith get --discard -o ~/Downloads\n",
     .options = options,

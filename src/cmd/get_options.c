@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd/ticket_arg.h"
+#include "host/config.h"
 
 #define WAIT_S 120 /* that a sharer is looked for */
 
@@ -97,6 +98,21 @@ static int read_clash(const cmd_args *args, kith_share_clash *out)
     return EXIT_OK;
 }
 
+/* How long others are helped when all of it is here. */
+static int read_seed(get_options *o, const cmd_args *args)
+{
+    const char *text = cmd_value(args, "seed");
+    o->swarm = cmd_has(args, "swarm") || cmd_has(args, "seed");
+    if (!cmd_has(args, "seed"))
+        return EXIT_OK;
+    if (strcmp(text, "on") == 0)
+        o->seed = KITH_NEVER;
+    else if (!kith_parse_duration(text, &o->seed) || o->seed < KITH_SEC(1) || o->seed > KITH_SEC(365 * 86400))
+        return cmd_fail(EXIT_USAGE,
+                        "get: --seed: '%s' is neither a time from 1s to 8760h nor 'on' (until Ctrl-C)", text);
+    return EXIT_OK;
+}
+
 int get_options_read(const cmd_args *args, get_options *o)
 {
     if (!cmd_number(args, "wait", WAIT_S, 1, 1u << 20, &o->wait_s))
@@ -108,6 +124,8 @@ int get_options_read(const cmd_args *args, get_options *o)
         code = read_durability(args, &o->durability);
     if (!code)
         code = sums_read_options(args, &o->sums);
+    if (!code)
+        code = read_seed(o, args);
     if (code)
         return code;
     o->discard = cmd_has(args, "discard");

@@ -23,7 +23,7 @@
 struct job {
     session *s;
     kith_jobs *socket; /* NULL: it is not seen */
-    bool up;
+    bool up, gives;
     const job_ops *ops;
     void *ctx;
     job_rates own, now; /* what was asked for; what holds */
@@ -94,10 +94,16 @@ static void look(job *j)
         kith_jobs_active(j->socket, moving);
     const kith_config *c = &j->s->config;
     /* What goes the other way is no more than answers, and is not shared out. */
-    uint64_t up = j->up ? part_of(j, c->share_limit_up, true, moving) : 0;
+    uint64_t up = j->up || j->gives ? part_of(j, c->share_limit_up, true, moving) : 0;
     uint64_t down = j->up ? 0 : part_of(j, c->share_limit_down, false, moving);
     j->now = (job_rates){least(j->own.up, up), least(j->own.down, down)};
     kith_host_limit(j->s->host, j->now.up, j->now.down);
+}
+
+void job_gives(job *j)
+{
+    if (j)
+        j->gives = true;
 }
 
 static void on_timer(uv_timer_t *t)

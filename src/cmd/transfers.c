@@ -97,6 +97,9 @@ static void print_job(const json_t *o)
            share_text_size((uint64_t)call_number(o, "total"), size), call_text(o, "state"));
     if (shares)
         printf(", fetched %lld times", call_number(o, "delivered"));
+    else if (call_number(o, "sources") > 1 || call_number(o, "given") > 0)
+        printf(", from %lld, to %lld (%s given)", call_number(o, "sources"), call_number(o, "receivers"),
+               share_text_size((uint64_t)call_number(o, "given"), size));
     print_limits(o);
     if (!shares)
         print_moving(o);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "host/share_swarm.h"
 
 void share_fetch_tell(kith_share_fetch *f, kith_share_fetch_event ev)
 {
@@ -115,6 +116,8 @@ static void job_after(uv_work_t *w, int status)
     enum job_kind job = f->job;
     (void)status;
     f->job = JOB_NONE;
+    if (job == JOB_WRITE && !f->job_err && f->swarm)
+        share_swarm_stored(f->swarm, &f->writing);
     give_back(f, &f->writing);
     share_links_ask(f);
     if (job == JOB_SURVEY) {
@@ -382,6 +385,8 @@ bool share_fetch_on_list(kith_share_fetch *f)
         return false;
     }
     kith_share_dir_roots(f->dir, f->roots.p, 0);
+    if (f->swarm)
+        share_swarm_listed(f->swarm);
     if (f->cfg.select && !select_some(f))
         return false;
     survey(f);
@@ -394,6 +399,8 @@ void share_fetch_on_roots(kith_share_fetch *f)
         return;
     kith_share_dir_roots(f->dir, f->roots.p, f->view.known);
     survey(f);
+    if (f->swarm)
+        share_swarm_ready(f->swarm);
 }
 
 static void surveyed(kith_share_fetch *f)
@@ -476,7 +483,8 @@ void kith_share_fetch_accept(kith_share_fetch *f)
 
 static void begun(kith_share_fetch *f)
 {
-    const kith_share_plan_config cfg = {.env = *kith_host_env(), .manifest = &f->manifest};
+    const kith_share_plan_config cfg = {
+        .env = *kith_host_env(), .manifest = &f->manifest, .spread = f->swarm != NULL};
     if (share_fetch_failed(f))
         return;
     f->progress.here = kith_share_dir_bytes(f->dir);
@@ -491,6 +499,9 @@ static void begun(kith_share_fetch *f)
         return;
     }
     want(f);
+    f->moved_at = kith_host_now(f->cfg.host);
+    if (f->swarm)
+        share_swarm_ready(f->swarm);
     share_links_ask(f);
 }
 
@@ -506,6 +517,13 @@ kith_share_fetch *kith_share_fetch_new(const kith_share_fetch_config *cfg)
     if (f->ticket.capability_len > 0 &&
         kith_capability_parse(kith_bytes_of(f->ticket.capability, f->ticket.capability_len), &f->cap))
         f->cap = (kith_capability){0}; /* the sharer will say so */
+    f->has_id = f->cap.has_id;
+    memcpy(f->id, f->cap.id, sizeof f->id);
+    f->swarm = cfg->serve ? share_swarm_new(f, cfg->serve) : NULL;
+    if (cfg->serve && !f->swarm) {
+        free(f);
+        return NULL;
+    }
     f->conduct = KITH_CONDUCTS;
     kith_list_init(&f->blocks);
     kith_list_init(&f->writing);
@@ -525,6 +543,7 @@ void kith_share_fetch_free(kith_share_fetch *f)
     kith_share_blocks_free(&f->writing);
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++)
         kith_pake_free(f->links[i].pake);
+    share_swarm_free(f->swarm);
     kith_share_plan_free(f->plan);
     kith_share_dir_close(f->dir);
     kith_manifest_fini(&f->manifest, kith_host_env());
@@ -567,4 +586,12 @@ void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_p
         kith_share_dir_hashed(f->dir, &out->hashed, &out->to_hash);
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++)
         out->sources += f->links[i].state == LINK_JOINED;
+}
+
+bool kith_share_fetch_gave(const kith_share_fetch *f, size_t i, kith_share_gave *out)
+{
+    if (i >= f->gave_count)
+        return false;
+    *out = f->gave[i];
+    return true;
 }

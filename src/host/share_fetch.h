@@ -17,6 +17,7 @@
 #include "mesh/reputation.h"
 
 #define KITH_FETCH_SOURCES_MAX 16 /* at once */
+#define KITH_FETCH_GAVE_MAX 96    /* whose part is noted */
 
 typedef struct kith_share_fetch kith_share_fetch;
 
@@ -54,6 +55,7 @@ typedef struct kith_share_fetch_event {
     size_t entry, clashes;
     kith_conn *conn;
     const kith_peer_id *peer;
+    bool member; /* SOURCE, SOURCE_LOST: it is another receiver */
     uint64_t done, total;
     kith_share_dir_sum sum; /* END: what is in place */
     uint64_t kept; /* END: bytes of content that are not in place, and that another time goes on with */
@@ -77,6 +79,8 @@ typedef struct kith_share_fetch_config {
     kith_durability durability;
     const kith_share_select *select; /* borrowed until the end; NULL: everything */
     bool portable;
+    struct kith_share_serve
+        *serve; /* takes part in a swarm, and gives what it has by this; NULL: it does not */
     void (*event)(void *ctx, const kith_share_fetch_event *ev);
     void *ctx;
 } kith_share_fetch_config;
@@ -103,6 +107,14 @@ void kith_share_fetch_accept(kith_share_fetch *f);
 void kith_share_fetch_pause(kith_share_fetch *f, bool on);
 /* Ends it: END follows with DECLINED and this text (static). */
 void kith_share_fetch_stop(kith_share_fetch *f, const char *text);
+
+/* Who has given how much: bytes of content that was new. Walks by i from 0 on. False: no more. */
+typedef struct kith_share_gave {
+    kith_peer_id peer;
+    uint64_t bytes;
+    bool member; /* another receiver */
+} kith_share_gave;
+bool kith_share_fetch_gave(const kith_share_fetch *f, size_t i, kith_share_gave *out);
 
 typedef struct kith_share_fetch_progress {
     uint64_t verified, wanted; /* bytes of content */

@@ -35,8 +35,10 @@ typedef struct share_link {
     size_t lent;      /* blocks that are being written */
     uint64_t next_id; /* of requests */
     bool brings_roots;
-    bool paused; /* by its person, perhaps before it is in the plan */
-    bool done;   /* has our receipt */
+    bool paused;   /* by its person, perhaps before it is in the plan */
+    bool done;     /* has our receipt */
+    bool member;   /* another receiver, which the swarm has found: it says nothing about what the share is */
+    size_t issuer; /* member: by whose pass it was called */
 } share_link;
 
 enum job_kind { JOB_NONE, JOB_SURVEY, JOB_BEGIN, JOB_WRITE, JOB_FINISH, JOB_CLEAN };
@@ -47,6 +49,12 @@ struct kith_share_fetch {
     kith_capability cap; /* views into ticket */
     kith_fetch_code code;
     share_link links[KITH_FETCH_SOURCES_MAX];
+    struct share_swarm *swarm; /* NULL: it takes part in none */
+    bool has_id; /* of the whole share: by the ticket, or by a sharer that has proven who it is */
+    uint8_t id[KITH_BLAKE3_LEN];
+    kith_time moved_at; /* when content came last */
+    size_t gave_count;
+    kith_share_gave gave[KITH_FETCH_GAVE_MAX];
     uv_timer_t *timer; /* closed at the end; frees itself */
     bool connected, listed, accepted, paused;
     /* the list: its own, so that it outlives the links */
@@ -117,6 +125,9 @@ bool share_links_done(const kith_share_fetch *f);
 /* Gives a block back to its link. */
 void share_link_stored(kith_share_fetch *f, kith_share_block *b);
 void share_links_wake(kith_share_fetch *f);
+/* Calls another receiver of the same. addrs may be none: it may be connected. */
+KITH_CHECK kith_err share_link_member(kith_share_fetch *f, const kith_peer_id *peer, const kith_maddr *addrs,
+                                      size_t count, size_t issuer, kith_bytes pass);
 void share_links_fini(kith_share_fetch *f);
 
 #endif

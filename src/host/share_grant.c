@@ -43,6 +43,15 @@ kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer
     return KITH_OK;
 }
 
+kith_err kith_share_grants_pass(const kith_share_grants *g, const kith_signer *signer, kith_capability *c,
+                                kith_wr *w)
+{
+    const kith_rand os = kith_random_os();
+    memcpy(c->tag, g->tag, sizeof c->tag);
+    os.fn(os.ctx, kith_span_of(c->nonce, sizeof c->nonce));
+    return kith_capability_put(c, signer, w);
+}
+
 kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag[KITH_PAKE_TAG_LEN],
                                          const uint8_t secret[KITH_PAKE_SECRET_LEN])
 {

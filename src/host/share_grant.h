@@ -37,6 +37,10 @@ void kith_share_grants_fini(kith_share_grants *g); /* wipes */
 /* Gives out a capability, written to w. c: its limits and id; tag and nonce are set here. KITH_ELIMIT, KITH_ESPACE. */
 KITH_CHECK kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer,
                                             kith_capability *c, kith_wr *w);
+/* Writes a pass (share_ticket.h: a capability with a holder). It is no way in here, and so does not count. c: holder and end; tag and nonce are set
+ * here. KITH_ESPACE. */
+KITH_CHECK kith_err kith_share_grants_pass(const kith_share_grants *g, const kith_signer *signer,
+                                           kith_capability *c, kith_wr *w);
 /* Has a code admit. NULL: too many. */
 kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag[KITH_PAKE_TAG_LEN],
                                          const uint8_t secret[KITH_PAKE_SECRET_LEN]);

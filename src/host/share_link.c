@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "crypto/crypto.h"
+#include "host/share_swarm.h"
 
 #define TICK_MS 200
 #define LENT_MAX \
@@ -27,11 +28,13 @@ void share_links_wake(kith_share_fetch *f)
     kith_host_kick(f->cfg.host);
 }
 
+/* Whether there is hope without it. A member that is still being called is none. */
 static bool others(const kith_share_fetch *f, const share_link *l)
 {
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) {
         const share_link *o = &f->links[i];
-        if (o != l && o->state != LINK_FREE && o->state != LINK_OVER)
+        if (o != l && o->state != LINK_FREE && o->state != LINK_OVER &&
+            (!o->member || o->state == LINK_JOINED))
             return true;
     }
     return false;
@@ -103,6 +106,8 @@ void share_links_ask(kith_share_fetch *f)
 static void on_timer(uv_timer_t *t)
 {
     kith_share_fetch *f = t->data;
+    if (f->swarm)
+        share_swarm_tick(f->swarm);
     share_links_ask(f);
     kith_host_kick(f->cfg.host);
 }
@@ -125,6 +130,8 @@ static void start_timer(kith_share_fetch *f)
 /* Which content a file has is for the first of the tickets to say, as long as its sharer is there; the others come after it in order. */
 static bool leads(const share_link *l)
 {
+    if (l->member && !l->fetch->has_id) /* nobody could tell whether they are the right ones */
+        return false;
     for (const share_link *o = l->fetch->links; o < l; o++) {
         if (o->state != LINK_FREE && o->state != LINK_OVER)
             return false;
@@ -149,10 +156,14 @@ static void join(share_link *l)
     kith_share_rx_pause(l->rx, kith_host_now(f->cfg.host), f->paused);
     get_roots(l);
     wake(l);
-    if (others(f, l)) {
+    if (f->swarm)
+        share_swarm_joined(f->swarm, l);
+    if (f->swarm || others(f, l))
         start_timer(f);
+    if (others(f, l)) {
         share_fetch_tell(
-            f, (kith_share_fetch_event){.kind = KITH_FETCH_SOURCE, .conn = l->conn, .peer = &l->peer});
+            f, (kith_share_fetch_event){
+                   .kind = KITH_FETCH_SOURCE, .conn = l->conn, .peer = &l->peer, .member = l->member});
     }
     share_links_ask(f);
 }
@@ -166,9 +177,11 @@ static void get_list(share_link *l)
 }
 
 /* What the ticket, and what was offered before, say about an offer. NULL: it is the same share. */
-static const char *judge_offer(kith_share_fetch *f, const kith_share_rx_event *ev)
+static const char *judge_offer(const share_link *l, const kith_share_rx_event *ev)
 {
-    if (f->cap.has_id && ev->share_id.len > 0 && memcmp(ev->share_id.p, f->cap.id, sizeof f->cap.id) != 0)
+    const kith_share_fetch *f = l->fetch;
+    if ((f->cap.has_id || (l->member && f->has_id)) && ev->share_id.len > 0 &&
+        memcmp(ev->share_id.p, f->id, sizeof f->id) != 0)
         return "what it offers is not what the ticket stands for";
     if (f->list.p &&
         (memcmp(ev->root.p, f->list_root, sizeof f->list_root) != 0 || ev->list_size != f->list.len))
@@ -194,7 +207,11 @@ static void list_from(share_link *l, size_t len)
 static void on_offer(share_link *l, const kith_share_rx_event *ev)
 {
     kith_share_fetch *f = l->fetch;
-    const char *why = judge_offer(f, ev);
+    const char *why = judge_offer(l, ev);
+    if (!why && !f->has_id && !l->member && leads(l) && ev->share_id.len > 0) {
+        f->has_id = true;
+        memcpy(f->id, ev->share_id.p, sizeof f->id);
+    }
     if (why) {
         drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_DECLINED, KITH_CONDUCTS, why);
     } else if (f->manifest.count > 0) {
@@ -227,12 +244,12 @@ static void on_roots(share_link *l)
     f->roots_have = kith_share_rx_roots(l->rx);
     if (f->roots_have == f->manifest.count)
         l->brings_roots = false;
-    if (f->cap.has_id) {
+    if (f->cap.has_id || l->member) {
         if (f->roots_have < f->manifest.count)
             return;
         kith_share_id(f->list_root, f->roots.p, f->manifest.count, id);
-        if (memcmp(id, f->cap.id, sizeof id) != 0) {
-            f->roots_have = 0;
+        if (memcmp(id, f->id, sizeof id) != 0) {
+            f->roots_have = f->view.known; /* those that counted before still do */
             drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_BAD_DATA, KITH_CONDUCT_CORRUPT,
                  "what it offers is not what the ticket stands for");
             return;
@@ -314,6 +331,15 @@ static void drop(share_link *l, kith_share_fetch_why why, kith_share_code code, 
     if (l->rx)
         kith_share_rx_stop(l->rx, code);
     wake(l);
+    bool bad = conduct != KITH_CONDUCTS, was_joined = l->state == LINK_JOINED;
+    if (f->swarm)
+        share_swarm_over(f->swarm, l, bad);
+    if (!l->member)
+        f->moved_at = kith_host_now(f->cfg.host);
+    if (l->member && !was_joined && !bad) { /* it may be another time */
+        over(l);
+        return;
+    }
     if (f->stored || share_fetch_failed(f)) {
         over(l);
         share_fetch_pump(f);
@@ -326,34 +352,37 @@ static void drop(share_link *l, kith_share_fetch_why why, kith_share_code code, 
         return;
     }
     over(l);
-    share_fetch_tell(
-        f,
-        (kith_share_fetch_event){
-            .kind = KITH_FETCH_SOURCE_LOST, .why = why, .peer = &l->peer, .text = text, .conduct = conduct});
+    share_fetch_tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_SOURCE_LOST,
+                                                 .why = why,
+                                                 .peer = &l->peer,
+                                                 .member = l->member,
+                                                 .text = text,
+                                                 .conduct = conduct});
 }
 
 static void rx_failed(share_link *l, const kith_share_rx_event *ev)
 {
     kith_share_fetch *f = l->fetch;
+    const char *who = l->member ? "it" : "the sharer";
     char path[KITH_FETCH_PATH_MAX] = "its list", text[KITH_FETCH_TEXT_MAX];
     if (ev->err == KITH_ECRYPTO && ev->entry != SIZE_MAX)
         (void)share_fetch_path(&f->manifest, ev->entry, path);
     switch ((int)ev->err) {
     case KITH_EREFUSED:
-        (void)snprintf(text, sizeof text, "the sharer ended it: %s", kith_share_code_text(ev->code));
+        (void)snprintf(text, sizeof text, "%s ended it: %s", who, kith_share_code_text(ev->code));
         drop(l,
              ev->code == KITH_SHARE_STOPPED || ev->code == KITH_SHARE_INTERNAL ? KITH_FETCH_LOST
                                                                                : KITH_FETCH_REFUSED,
              KITH_SHARE_NONE, KITH_CONDUCTS, text);
         return;
     case KITH_ECRYPTO:
-        (void)snprintf(text, sizeof text,
-                       "what the sharer sent of %s does not match its hash; it was thrown away", path);
+        (void)snprintf(text, sizeof text, "what %s sent of %s does not match its hash; it was thrown away",
+                       who, path);
         drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_NONE, KITH_CONDUCT_CORRUPT, text);
         return;
     case KITH_EPROTO:
     case KITH_ELIMIT:
-        (void)snprintf(text, sizeof text, "the sharer broke the protocol: %s", ev->why);
+        (void)snprintf(text, sizeof text, "%s broke the protocol: %s", who, ev->why);
         drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_NONE, KITH_CONDUCT_PROTOCOL, text);
         return;
     case KITH_ENOMEM:
@@ -370,6 +399,21 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
 }
 
 /* ---- content ---- */
+
+/* Who gave how much is told in the end. */
+static void note_gift(const share_link *l, uint32_t bytes)
+{
+    kith_share_fetch *f = l->fetch;
+    size_t i = 0;
+    while (i < f->gave_count && !kith_peer_id_eq(&f->gave[i].peer, &l->peer))
+        i++;
+    if (bytes == 0 || i == KITH_FETCH_GAVE_MAX)
+        return;
+    if (i == f->gave_count)
+        f->gave[f->gave_count++] = (kith_share_gave){.peer = l->peer, .member = l->member};
+    f->gave[i].bytes += bytes;
+    f->moved_at = kith_host_now(f->cfg.host);
+}
 
 /* Takes note of what came; what is here already is left out. */
 static void on_block(share_link *l, kith_share_block *b)
@@ -392,6 +436,7 @@ static void on_block(share_link *l, kith_share_block *b)
             keep = false; /* another source may have it, and lose_files says when none has */
         } else {
             keep = kith_share_plan_got(f->plan, now, l->source, it->request, (uint32_t)it->leaf, it->len);
+            note_gift(l, keep ? it->len : 0);
             f->progress.verified += keep ? it->len : 0;
             f->progress.files +=
                 keep && it->offset + it->len == kith_manifest_entry(&f->manifest, it->entry).size;
@@ -466,6 +511,8 @@ static void rx_event(share_link *l, const kith_share_rx_event *ev)
         on_pake(l, ev);
         break;
     case KITH_SHARE_RX_WAIT:
+        if (l->member)
+            break;
         share_fetch_tell(
             f, (kith_share_fetch_event){.kind = KITH_FETCH_WAIT, .done = ev->done, .total = ev->total});
         break;
@@ -482,6 +529,8 @@ static void rx_event(share_link *l, const kith_share_rx_event *ev)
         l->paused = ev->on;
         if (l->source >= 0)
             kith_share_plan_pause(f->plan, l->source, ev->on);
+        if (l->member)
+            break;
         share_fetch_tell(
             f, (kith_share_fetch_event){.kind = KITH_FETCH_PAUSED, .done = ev->on, .peer = &l->peer});
         break;
@@ -498,8 +547,15 @@ static void rx_event(share_link *l, const kith_share_rx_event *ev)
     case KITH_SHARE_RX_FAILED:
         rx_failed(l, ev);
         break;
-    case KITH_SHARE_RX_HAVE: /* the plan has been given the set */
     case KITH_SHARE_RX_PEERS:
+        if (f->swarm)
+            share_swarm_peers(f->swarm, l, ev->data);
+        break;
+    case KITH_SHARE_RX_PASS:
+        if (f->swarm)
+            share_swarm_pass(f->swarm, l, ev->data);
+        break;
+    case KITH_SHARE_RX_HAVE: /* the plan has been given the set */
         break;
     }
 }
@@ -537,7 +593,8 @@ static kith_share_rx *new_machine(const share_link *l)
     const kith_share_rx_config cfg = {
         .env = *kith_host_env(),
         .capability = kith_bytes_of(l->capability, l->capability_len),
-        .code_tag = kith_bytes_of(f->code.tag, f->cfg.code ? sizeof f->code.tag : 0),
+        .code_tag = kith_bytes_of(f->code.tag, f->cfg.code && !l->member ? sizeof f->code.tag : 0),
+        .swarm = f->swarm != NULL,
     };
     return kith_share_rx_new(&cfg, kith_host_now(f->cfg.host));
 }
@@ -569,7 +626,7 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, co
     kith_err e = l->rx ? kith_node_open(kith_host_node(h), kith_host_now(h), conn, id, 1, &kith_share_rx_ops,
                                         l->rx, &l->sink, &l->stream)
                        : KITH_ENOMEM;
-    if (!e && f->cfg.code)
+    if (!e && f->cfg.code && !l->member)
         e = pake_begin(l);
     if (e) {
         if (!l->stream)
@@ -579,26 +636,45 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, co
     }
 }
 
-kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_ticket *ticket)
+static kith_err new_link(kith_share_fetch *f, const kith_peer_id *peer, const kith_maddr *addrs, size_t count,
+                         kith_bytes capability, bool member, size_t issuer)
 {
     share_link *l = NULL;
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) {
         share_link *o = &f->links[i];
-        if (o->state != LINK_FREE && o->state != LINK_OVER && kith_peer_id_eq(&o->peer, &ticket->peer))
+        if (o->state != LINK_FREE && o->state != LINK_OVER && kith_peer_id_eq(&o->peer, peer))
             return KITH_EEXISTS;
         if (!l && (o->state == LINK_FREE || (o->state == LINK_OVER && o->lent == 0 && !o->stream)))
             l = o;
     }
     if (!l)
         return KITH_ELIMIT;
-    *l = (share_link){.fetch = f, .state = LINK_DIALLING, .peer = ticket->peer, .source = -1, .next_id = 1};
+    *l = (share_link){.fetch = f,
+                      .state = LINK_DIALLING,
+                      .peer = *peer,
+                      .source = -1,
+                      .next_id = 1,
+                      .member = member,
+                      .issuer = issuer};
     l->sink = (kith_sink){.event = on_stream, .ctx = l};
-    l->capability_len = ticket->capability_len;
-    memcpy(l->capability, ticket->capability, ticket->capability_len);
-    kith_err e = kith_host_dial(f->cfg.host, &ticket->peer, ticket->addrs, ticket->addr_count, on_dialed, l);
+    l->capability_len = capability.len;
+    memcpy(l->capability, capability.p, capability.len);
+    kith_err e = kith_host_dial(f->cfg.host, peer, addrs, count, on_dialed, l);
     if (e)
         l->state = LINK_OVER;
     return e;
+}
+
+kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_ticket *ticket)
+{
+    return new_link(f, &ticket->peer, ticket->addrs, ticket->addr_count,
+                    kith_bytes_of(ticket->capability, ticket->capability_len), false, 0);
+}
+
+kith_err share_link_member(kith_share_fetch *f, const kith_peer_id *peer, const kith_maddr *addrs,
+                           size_t count, size_t issuer, kith_bytes pass)
+{
+    return new_link(f, peer, addrs, count, pass, true, issuer);
 }
 
 /* ---- all of them ---- */
@@ -652,5 +728,7 @@ void kith_share_fetch_pause(kith_share_fetch *f, bool on)
         if (f->links[i].state == LINK_JOINED && f->links[i].rx)
             kith_share_rx_pause(f->links[i].rx, kith_host_now(f->cfg.host), on);
     }
+    if (f->swarm)
+        share_swarm_pause(f->swarm, on);
     share_links_wake(f);
 }

@@ -9,14 +9,20 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "host/clock.h"
+#include "host/share_members.h"
 #include "host/share_scan.h"
 
-#define TRIM_EVERY 64 /* turns */
+#define TRIM_EVERY 64       /* turns */
+#define MEMBERS_TICK_MS 300 /* between two looks at who helps whom */
 
 struct kith_shared {
     kith_share_serve *serve;
     kith_link link;
     kith_shared_config cfg;
+    kith_shared_given given;     /* instead of cfg.src; source.manifest NULL: it is not given */
+    kith_share_grant anybody;    /* of what is given: given.admits says who */
+    kith_share_members *members; /* NULL: nobody ever helped */
     kith_share_grants grants;
     kith_share_source source; /* what the sessions see; the loop's thread only */
     uint64_t done;            /* times it was fetched */
@@ -37,6 +43,9 @@ typedef struct session {
     kith_pake *pake;
     size_t reading;     /* blocks at the worker pool */
     bool over, counted; /* counted: in grant->active */
+    bool swarm;         /* it gives to others what it has */
+    uint64_t told;      /* of them: the version */
+    kith_time pass_at;  /* when it gets its next pass */
 } session;
 
 typedef struct read_job {
@@ -50,9 +59,10 @@ struct kith_share_serve {
     uint8_t key[KITH_ED25519_PUB_LEN];
     kith_sink sink; /* of streams that have no session yet */
     kith_list sessions, shares;
-    uint64_t ids;
+    uint64_t ids, sent; /* sessions; bytes of content */
     size_t share_count;
     bool stopped;
+    uv_timer_t *timer; /* of members; closed by stop; frees itself */
 };
 
 static void tell(kith_share_serve *v, kith_share_serve_event ev)
@@ -66,6 +76,13 @@ static void wake(session *s)
     kith_host *h = s->serve->cfg.host;
     if (s->stream)
         kith_node_wake(kith_host_node(h), kith_host_now(h), s->stream);
+}
+
+static void look_at_progress(session *s)
+{
+    uint64_t before = s->pub.bytes;
+    kith_share_tx_progress(s->tx, &s->pub.bytes, &s->pub.files);
+    s->serve->sent += s->pub.bytes - before;
 }
 
 static void pause_session(session *s)
@@ -88,7 +105,11 @@ static void session_drop(session *s)
 static void read_work(uv_work_t *w)
 {
     read_job *j = KITH_OF(w, read_job, work);
-    kith_share_src_read(j->session->pub.share->cfg.src, j->block);
+    const kith_shared *sh = j->session->pub.share;
+    if (sh->cfg.src)
+        kith_share_src_read(sh->cfg.src, j->block);
+    else
+        sh->given.read(sh->given.ctx, j->block);
 }
 
 static void read_after(uv_work_t *w, int status)
@@ -155,6 +176,91 @@ static kith_share_code refusal(const session *s)
 
 static void failed(session *s, const char *why, kith_err err, kith_share_code code);
 
+/* ---- receivers that help each other ---- */
+
+/* What admits it at the others; they have it from us, so that nobody is let in there who was not let in here. */
+static void give_pass(session *s)
+{
+    kith_share_serve *v = s->serve;
+    kith_shared *sh = s->pub.share;
+    uint8_t buf[KITH_CAPABILITY_MAX];
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_time now = kith_host_now(v->cfg.host);
+    if (sh->given.source.manifest || !s->swarm || !s->counted || now < s->pass_at)
+        return;
+    kith_capability c = {.holder = s->pub.peer, .not_after = kith_wall_s() + KITH_PASS_LASTS_S};
+    s->pass_at = now + KITH_SEC(KITH_PASS_LASTS_S) / 2;
+    if (kith_share_grants_pass(&sh->grants, v->cfg.signer, &c, &w))
+        return;
+    kith_share_tx_pass(s->tx, kith_wr_bytes(&w));
+    wake(s);
+}
+
+static void tell_members(session *s)
+{
+    const kith_shared *sh = s->pub.share;
+    uint8_t buf[KITH_MEMBERS_BYTES_MAX];
+    kith_conn_facts f;
+    if (!s->swarm || !s->counted || !sh->members || s->told == kith_share_members_version(sh->members))
+        return;
+    s->told = kith_share_members_version(sh->members);
+    kith_conn_facts_get(s->pub.conn, &f);
+    kith_share_tx_peers(s->tx,
+                        kith_share_members_tell(sh->members, kith_host_env(), &s->pub.peer, &f.remote, buf));
+    wake(s);
+}
+
+static void on_members_timer(uv_timer_t *t)
+{
+    kith_share_serve *v = t->data;
+    KITH_EACH (&v->shares, k) {
+        kith_shared *sh = KITH_OF(k, kith_shared, link);
+        if (sh->members)
+            kith_share_members_look(sh->members, kith_host_node(v->cfg.host));
+    }
+    KITH_EACH (&v->sessions, k) {
+        session *s = KITH_OF(k, session, link);
+        if (!s->tx || !s->swarm || !s->counted)
+            continue;
+        tell_members(s);
+        give_pass(s);
+    }
+    kith_host_kick(v->cfg.host);
+}
+
+static void free_timer(uv_handle_t *h)
+{
+    free(h);
+}
+
+static void watch_members(kith_share_serve *v)
+{
+    if (v->timer || v->stopped)
+        return;
+    v->timer = malloc(sizeof *v->timer);
+    if (!v->timer)
+        return;
+    uv_timer_init(kith_host_loop(v->cfg.host), v->timer);
+    v->timer->data = v;
+    uv_timer_start(v->timer, on_members_timer, MEMBERS_TICK_MS, MEMBERS_TICK_MS);
+}
+
+/* One of them says where it is. */
+static void on_peers(session *s, kith_bytes peers)
+{
+    kith_shared *sh = s->pub.share;
+    kith_conn_facts f;
+    if (!s->swarm || !s->counted)
+        return;
+    if (!sh->members)
+        sh->members = kith_share_members_new();
+    kith_conn_facts_get(s->pub.conn, &f);
+    if (sh->members)
+        kith_share_members_hear(sh->members, &s->pub.peer, &f.remote, peers);
+}
+
+/* ---- admitting ---- */
+
 static void admit(session *s)
 {
     kith_share_serve *v = s->serve;
@@ -170,17 +276,34 @@ static void admit(session *s)
     s->grant->active++;
     kith_share_tx_admit(s->tx, kith_host_now(v->cfg.host), &s->pub.share->source);
     pause_session(s);
+    if (!s->swarm)
+        return;
+    give_pass(s);
+    watch_members(v);
+    if (s->pub.share->given.met)
+        s->pub.share->given.met(s->pub.share->given.ctx, &s->pub.peer);
+}
+
+/* The way in that a hello names; NULL: it is none of this share's. */
+static kith_share_grant *grant_of(const session *s, kith_shared *sh, const kith_share_tx_event *ev)
+{
+    if (sh->given.source.manifest)
+        return ev->capability.len > 0 && sh->given.admits(sh->given.ctx, &s->pub.peer, ev->capability)
+                   ? &sh->anybody
+                   : NULL;
+    return ev->code_tag.len > 0 ? kith_share_grants_find_code(&sh->grants, ev->code_tag)
+                                : kith_share_grants_find(&sh->grants, ev->capability, s->serve->key);
 }
 
 static void asked(session *s, const kith_share_tx_event *ev)
 {
     kith_share_serve *v = s->serve;
+    s->swarm = ev->swarm;
     KITH_EACH (&v->shares, k) {
         kith_shared *sh = KITH_OF(k, kith_shared, link);
         if (sh->stopped || s->grant)
             continue;
-        s->grant = ev->code_tag.len > 0 ? kith_share_grants_find_code(&sh->grants, ev->code_tag)
-                                        : kith_share_grants_find(&sh->grants, ev->capability, v->key);
+        s->grant = grant_of(s, sh, ev);
         if (s->grant)
             s->pub.share = sh;
     }
@@ -286,8 +409,10 @@ static void session_events(session *s)
         case KITH_SHARE_TX_FAILED:
             failed(s, ev.why, ev.err, ev.code);
             break;
-        case KITH_SHARE_TX_PAUSED:
         case KITH_SHARE_TX_PEERS:
+            on_peers(s, ev.data);
+            break;
+        case KITH_SHARE_TX_PAUSED:
             break;
         }
     }
@@ -310,10 +435,11 @@ static void on_session(void *ctx, kith_host *h, const kith_node_event *ev)
     session *s = ctx;
     kith_share_serve *v = s->serve;
     (void)h;
-    kith_share_tx_progress(s->tx, &s->pub.bytes, &s->pub.files);
+    look_at_progress(s);
     session_events(s);
     kith_shared *sh = s->pub.share;
-    if (sh && ++sh->turns % TRIM_EVERY == 0) /* it is also where the list and the roots are read */
+    if (sh && sh->cfg.src &&
+        ++sh->turns % TRIM_EVERY == 0) /* it is also where the list and the roots are read */
         kith_share_src_trim(sh->cfg.src);
     if (ev->kind != KITH_NODE_STREAM_GONE) {
         wake(s);
@@ -371,7 +497,8 @@ static void *on_accept(void *ctx, const kith_stream_info *info)
 static void update(kith_shared *sh)
 {
     kith_share_serve *v = sh->serve;
-    sh->source = kith_share_src_source(sh->cfg.src);
+    if (sh->cfg.src)
+        sh->source = kith_share_src_source(sh->cfg.src);
     KITH_EACH (&v->sessions, k) {
         session *s = KITH_OF(k, session, link);
         if (s->pub.share != sh || !s->tx)
@@ -448,16 +575,46 @@ kith_share_serve *kith_share_serve_new(const kith_share_serve_config *cfg)
     return NULL;
 }
 
-kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg)
+static kith_shared *new_shared(kith_share_serve *v)
 {
     kith_shared *sh = v->share_count < KITH_SHARES_MAX ? calloc(1, sizeof *sh) : NULL;
+    if (!sh)
+        return NULL;
+    sh->serve = v;
+    kith_share_grants_init(&sh->grants);
+    return sh;
+}
+
+static kith_shared *add_shared(kith_shared *sh)
+{
+    kith_list_push(&sh->serve->shares, &sh->link);
+    sh->serve->share_count++;
+    return sh;
+}
+
+kith_shared *kith_share_serve_give(kith_share_serve *v, const kith_shared_given *given)
+{
+    kith_shared *sh = new_shared(v);
+    if (!sh)
+        return NULL;
+    sh->given = *given;
+    sh->source = given->source;
+    return add_shared(sh);
+}
+
+void kith_shared_grown(kith_shared *s)
+{
+    update(s);
+}
+
+kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg)
+{
+    kith_shared *sh = new_shared(v);
     if (!sh) {
         kith_share_src_free(cfg->src);
         return NULL;
     }
-    sh->serve = v;
     sh->cfg = *cfg;
-    kith_share_grants_init(&sh->grants);
     sh->source = kith_share_src_source(cfg->src);
     const kith_share_scan_config scan = {
         .loop = kith_host_loop(v->cfg.host), .src = cfg->src, .event = on_scan, .ctx = sh};
@@ -467,9 +624,7 @@ kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config 
         free(sh);
         return NULL;
     }
-    kith_list_push(&v->shares, &sh->link);
-    v->share_count++;
-    return sh;
+    return add_shared(sh);
 }
 
 static void stop_share(kith_shared *s)
@@ -477,7 +632,8 @@ static void stop_share(kith_shared *s)
     if (s->stopped)
         return;
     s->stopped = true;
-    kith_share_scan_stop(s->scan);
+    if (s->scan)
+        kith_share_scan_stop(s->scan);
     stop_sessions(s, KITH_SHARE_STOPPED);
 }
 
@@ -498,6 +654,9 @@ void kith_share_serve_stop(kith_share_serve *v)
         return;
     v->stopped = true;
     kith_host *h = v->cfg.host;
+    if (v->timer)
+        uv_close((uv_handle_t *)v->timer, free_timer);
+    v->timer = NULL;
     kith_node_unserve(kith_host_node(h), kith_host_now(h), kith_bytes_str(KITH_SHARE_ID));
     KITH_EACH (&v->shares, k)
         stop_share(KITH_OF(k, kith_shared, link));
@@ -516,7 +675,9 @@ void kith_share_serve_free(kith_share_serve *v)
     }
     for (kith_link *k; (k = kith_list_pop(&v->shares)) != NULL;) {
         kith_shared *sh = KITH_OF(k, kith_shared, link);
-        kith_share_scan_free(sh->scan);
+        if (sh->scan)
+            kith_share_scan_free(sh->scan);
+        kith_share_members_free(sh->members);
         kith_share_src_free(sh->cfg.src);
         kith_share_grants_fini(&sh->grants);
         free(sh);
@@ -558,6 +719,13 @@ const uint8_t *kith_shared_id(const kith_shared *s)
     return s->hashed ? s->source.id : NULL;
 }
 
+uint64_t kith_share_serve_sent(const kith_share_serve *v)
+{
+    for (kith_share_session *s = NULL; (s = kith_share_serve_next(v, s)) != NULL;) /* brings it up to date */
+        ;
+    return v->sent;
+}
+
 kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at)
 {
     kith_link *k =
@@ -566,7 +734,7 @@ kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_
         session *s = KITH_OF(k, session, link);
         if (s->pub.id == 0 || !s->tx)
             continue;
-        kith_share_tx_progress(s->tx, &s->pub.bytes, &s->pub.files);
+        look_at_progress(s);
         return &s->pub;
     }
     return NULL;

@@ -69,6 +69,25 @@ typedef struct kith_shared_config {
 
 /* Starts walking, hashing and serving: a receiver that comes early waits. It admits nobody until it is told whom. NULL: no memory, or too many. */
 kith_shared *kith_share_serve_add(kith_share_serve *v, const kith_shared_config *cfg);
+
+/* What is here of a share that is being fetched, or was, for others who fetch it. */
+typedef struct kith_shared_given {
+    kith_share_source
+        source; /* manifest is not NULL, all roots are known, have is what is here: borrowed, and growing */
+    void (*read)(void *ctx,
+                 kith_share_block *b); /* as kith_share_src_read; on worker threads, several at once */
+    /* Whether what a peer, known by its authenticated id, has said in its hello admits it; on the loop's thread, as the rest. */
+    bool (*admits)(void *ctx, const kith_peer_id *peer, kith_bytes capability);
+    void (*met)(void *ctx,
+                const kith_peer_id *peer); /* one that was admitted, and that gives too; may be NULL */
+    void *ctx;                             /* outlives the loop */
+} kith_shared_given;
+
+/* Serves it. Its receivers tell of each other as those of a share do; passes are the sharer's alone to give. NULL: no memory, or too many. */
+kith_shared *kith_share_serve_give(kith_share_serve *v, const kith_shared_given *given);
+/* More of it is here. */
+void kith_shared_grown(kith_shared *s);
+
 /* Nothing more of it is sent for now, or again. */
 void kith_shared_pause(kith_shared *s, bool on);
 
@@ -85,6 +104,8 @@ uint32_t kith_shared_guesses(const kith_shared *s);
 /* The share's id; NULL before HASHED. */
 const uint8_t *kith_shared_id(const kith_shared *s);
 
+/* Bytes of content that were sent to anybody so far. */
+uint64_t kith_share_serve_sent(const kith_share_serve *v);
 /* Walks the transfers that are under way: start with NULL. The answer is valid until the loop goes on. */
 kith_share_session *kith_share_serve_next(const kith_share_serve *v, kith_share_session *at);
 /* Ends one, or pauses it, or lets it go on. */

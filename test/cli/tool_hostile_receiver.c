@@ -386,6 +386,8 @@ static void on_msg(raw_share *x, const kith_share_msg *m)
         bytes += m->body;
         if (m->id == last && m->body > 0)
             x->reset = true;
+    } else if (m->kind == KITH_SHARE_PASS && offered && now->first == swarm) {
+        ; /* for who would help others */
     } else if (m->kind != KITH_SHARE_WAIT && m->kind != KITH_SHARE_ENDED) {
         unasked = "another message";
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Fuzzes both machines of /kith/share/2: each against bytes from nowhere, and back to back over a wire that the input cuts and changes, with
  * an allocation that fails if the first byte says so. Whatever happens, what a receiver shows is what was shared. */
+#include "apps/share_hints.h"
 #include "unit/share_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +35,8 @@ typedef struct both {
     int number;
     uint64_t next_id;
 } both;
+
+static kith_share_hints hints; /* of whom the other side tells */
 
 static void make_share(void)
 {
@@ -181,6 +184,21 @@ static void rx_ask(both *w, unsigned op)
     }
 }
 
+/* Whoever is told of is called, and leaves or lies. */
+static void heard(both *w, kith_bytes peers, bool sharer)
+{
+    static const kith_maddr nowhere;
+    const kith_share_hint *n;
+    const kith_peer_id teller = {.len = 1, .b = {sharer}};
+    kith_share_hints_hear(&hints, w->now, &teller, sharer, &nowhere, 0, peers);
+    kith_share_hints_check(&hints);
+    if ((n = kith_share_hints_next(&hints, w->now)) != NULL) {
+        const kith_peer_id peer = n->peer;
+        kith_share_hints_over(&hints, w->now, &peer, peer.b[peer.len - 1] & 1);
+    }
+    kith_share_hints_check(&hints);
+}
+
 static void rx_events(both *w, unsigned op)
 {
     kith_share_rx_event ev;
@@ -200,6 +218,8 @@ static void rx_events(both *w, unsigned op)
         } else if (ev.kind == KITH_SHARE_RX_BLOCK) {
             shown(w, ev.block);
             kith_list_push(&w->disk, &ev.block->link);
+        } else if (ev.kind == KITH_SHARE_RX_PEERS) {
+            heard(w, ev.data, true);
         } else if (ev.kind == KITH_SHARE_RX_FAILED) {
             assert(ev.why && ev.err);
             over = true;
@@ -225,6 +245,8 @@ static void tx_events(both *w, unsigned op)
             tx_pake(w, &ev);
         else if (ev.kind == KITH_SHARE_TX_READ)
             w->reads[w->read_count++] = ev.block;
+        else if (ev.kind == KITH_SHARE_TX_PEERS)
+            heard(w, ev.data, false);
     }
     assert(!kith_share_tx_ops.pending(w->tx));
     while (w->read_count > 0 && !(op & 16)) {
@@ -247,6 +269,19 @@ static void learn(both *w, size_t n)
     if (w->source.have)
         assert(kith_leaves_add(&w->have, &share_env, (uint32_t)n % 4, (uint32_t)(n % 4 + n % 3)) == KITH_OK);
     kith_share_tx_update(w->tx, w->now);
+}
+
+static void tell_peers(both *w, kith_bytes peers)
+{
+    kith_rd r = kith_rd_of(peers);
+    kith_share_peer who;
+    size_t n = 0;
+    while (kith_share_peers_next(&r, &who))
+        n++;
+    if (r.bad || n > KITH_SHARE_PEERS_MAX) /* what an owner would not say */
+        return;
+    kith_share_tx_peers(w->tx, peers);
+    kith_share_rx_peers(w->rx, peers);
 }
 
 /* ---- the stream under each machine ---- */
@@ -303,6 +338,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     make_share();
     both w = {.now = KITH_SEC(1), .number = -1, .next_id = 1, .source = the_share.source};
     kith_list_init(&w.disk);
+    hints.count = hints.calls = 0;
+    hints.next_at = 0;
     kith_rd r = kith_rd_of(kith_bytes_of(data, size));
     heap = (world_heap){.fail_at = size ? kith_get_u8(&r) : 0};
     unsigned how = r.in.len ? kith_get_u8(&r) : 0;
@@ -399,9 +436,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             case 8:
                 kith_share_rx_pause(w.rx, w.now, op & 8);
                 break;
-            case 9: /* each tells of others */
-                kith_share_tx_peers(w.tx, kith_bytes_str("\x0a\x04\x0a\x02id"));
-                kith_share_rx_peers(w.rx, kith_bytes_str("\x0a\x04\x0a\x02id"));
+            case 9: /* each tells of others; op says whether they are from the input, as they are */
+                kith_share_tx_pass(w.tx, kith_bytes_str("a capability with a holder"));
+                tell_peers(&w, op & 8 ? kith_get_bytes(&r, r.in.len < 64 ? r.in.len : 64)
+                                      : kith_bytes_str("\x0a\x04\x0a\x02id"));
                 break;
             }
             break;

@@ -40,6 +40,10 @@ typedef struct pair {
     const uint8_t *skip;
     bool listed, stored, done, offered, hold; /* hold: asks for nothing by itself */
     uint64_t waits, wait_done, ended;
+    size_t pass_len, told_len; /* what admits elsewhere, and who was told of, to the receiver: */
+    uint8_t pass[KITH_SHARE_TOKEN_MAX], told[KITH_SHARE_HEAD_MAX];
+    size_t heard_len; /* and to the sharer */
+    uint8_t heard[KITH_SHARE_HEAD_MAX];
     bool paused;
     kith_share_rx_event rx_failed; /* kind FAILED when it failed */
     kith_list disk;                /* blocks that are being "written" */
@@ -239,9 +243,16 @@ static inline bool rx_events(pair *p, uint64_t *rnd)
         case KITH_SHARE_RX_FAILED:
             p->rx_failed = ev;
             break;
+        case KITH_SHARE_RX_PEERS:
+            p->told_len = ev.data.len;
+            memcpy(p->told, ev.data.p, ev.data.len);
+            break;
+        case KITH_SHARE_RX_PASS:
+            p->pass_len = ev.data.len;
+            memcpy(p->pass, ev.data.p, ev.data.len);
+            break;
         case KITH_SHARE_RX_PAKE:
         case KITH_SHARE_RX_HAVE:
-        case KITH_SHARE_RX_PEERS:
             break;
         }
     }
@@ -304,8 +315,11 @@ static inline bool tx_events(pair *p, uint64_t *rnd)
         case KITH_SHARE_TX_PAUSED:
             p->tx_paused = ev.on;
             break;
-        case KITH_SHARE_TX_PAKE:
         case KITH_SHARE_TX_PEERS:
+            p->heard_len = ev.data.len;
+            memcpy(p->heard, ev.data.p, ev.data.len);
+            break;
+        case KITH_SHARE_TX_PAKE:
             break;
         }
     }

@@ -358,6 +358,37 @@ static void a_partial_source_gives_what_it_has(void **state)
     share_free(s);
 }
 
+/* Peers both ways, and a pass; also to a receiver whose person still looks at the list. */
+static void who_else_is_there_is_told_and_what_admits_to_them(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    pair *p = pair_new(s);
+    uint8_t buf[1024], pass[KITH_SHARE_TOKEN_MAX];
+    memset(pass, 7, sizeof pass);
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    for (int i = 0; i < KITH_SHARE_PEERS_MAX; i++)
+        kith_share_peers_put(&w, &(kith_share_peer){.id = kith_bytes_str("somebody"),
+                                                    .addr_count = 1,
+                                                    .addrs = {kith_bytes_str("somewhere")}});
+    const kith_bytes peers = kith_wr_bytes(&w);
+    p->hold = true;
+    kith_share_tx_pass(p->tx, kith_bytes_str("an older one"));
+    kith_share_tx_pass(p->tx, kith_bytes_of(pass, sizeof pass)); /* before it is admitted: kept until then */
+    kith_share_tx_peers(p->tx, peers);
+    run(p, 3);
+    assert_true(kith_bytes_eq(kith_bytes_of(p->pass, p->pass_len), kith_bytes_of(pass, sizeof pass)));
+    assert_true(kith_bytes_eq(kith_bytes_of(p->told, p->told_len), peers));
+    kith_share_rx_peers(p->rx, peers);
+    run(p, 4);
+    assert_true(kith_bytes_eq(kith_bytes_of(p->heard, p->heard_len), peers));
+    p->hold = false;
+    run(p, 5);
+    ended_well(p);
+    pair_free(p);
+    share_free(s);
+}
+
 /* What is given away again can be proven with what came along: the nodes of the trees. */
 static void nodes_that_came_prove_the_same(void **state)
 {
@@ -582,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_cancel_may_cross_the_end_of_the_answer),
         cmocka_unit_test(either_side_may_pause),
         cmocka_unit_test(a_partial_source_gives_what_it_has),
+        cmocka_unit_test(who_else_is_there_is_told_and_what_admits_to_them),
         cmocka_unit_test(nodes_that_came_prove_the_same),
         cmocka_unit_test(either_side_may_stop_at_any_moment),
         cmocka_unit_test(any_allocation_may_fail),

@@ -349,8 +349,11 @@ static void a_capability_comes_back_as_it_was(void **state)
         static const char *const patterns[] = {"*.pdf", "a/**", "x"};
         for (size_t i = 0; i < only; i++)
             c.only[c.only_count++] = kith_bytes_str(patterns[i]);
+        if (only == 2)
+            c.holder = sample(0).peer;
         size_t n = sign(&c, buf);
         assert_int_equal(kith_capability_parse(kith_bytes_of(buf, n), &back), KITH_OK);
+        assert_true(kith_peer_id_eq(&c.holder, &back.holder));
         assert_memory_equal(c.tag, back.tag, 16);
         assert_memory_equal(c.nonce, back.nonce, 16);
         assert_true(c.not_after == back.not_after && c.times == back.times && c.has_id == back.has_id);
@@ -414,6 +417,9 @@ static void malformed_capabilities_are_refused(void **state)
         {"\x2a\x01\x01", 3, KITH_EFORMAT}, /* a short id */
         {"\x30\x01", 2, KITH_EFORMAT},     /* a pattern that is a number */
         {"\x32", 1, KITH_EFORMAT},         /* one that breaks off */
+        {"\x38\x01", 2, KITH_EFORMAT},     /* a holder that is a number */
+        {"\x3a\x01x", 3, KITH_EFORMAT},    /* one that is no peer */
+        {"\x3a\x00", 2, KITH_EFORMAT},     /* nobody: not whoever has it */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(parse_fields((const uint8_t *)cases[i].bytes, cases[i].n), cases[i].want);

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Receivers that help each other: kith get --swarm. What counts is bytes by source, never the time."""
+import base64
+import contextlib
+import filecmp
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+
+from kith_cli import eventually, homes, kith, run, start, LOOPBACK, SLOW, TOOLS
+
+MIB = 1 << 20
+ALONE = ("--mdns", "off", "--dht", "off")
+
+
+class Job:
+    """A command in the background; what it prints goes to files."""
+
+    def __init__(self, home, *args, program=None):
+        home.mkdir(exist_ok=True)
+        self.out, self.err = (pathlib.Path(f"{home}.{end}") for end in ("out", "err"))
+        files = {"stdout": open(self.out, "wb"), "stderr": open(self.err, "wb")}
+        self.process = subprocess.Popen([program, *map(str, args)], stdin=subprocess.DEVNULL, **files) if program \
+            else start(home, *args, **files)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def events(self, *names):
+        lines = self.out.read_text().splitlines(keepends=True)
+        seen = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [e for e in seen if e["event"] in names]
+
+    def event(self, *names, timeout=30):
+        def there():
+            assert self.events(*names) or self.process.poll() is None or self.events(*names), \
+                f"it ended without {names}: {self.out.read_text()} {self.err.read_text()}"
+            return self.events(*names)
+        eventually(there, f"{names}: {self.out.read_text()} {self.err.read_text()}", timeout)
+        return self.events(*names)[-1]
+
+    def ended(self, code=0, timeout=60):
+        got = self.process.wait(timeout * SLOW)
+        assert got == code, f"exit {got}, not {code}: {self.out.read_text()[-2000:]} {self.err.read_text()}"
+        return self.events("done", "failed")[-1] if self.events("done", "failed") else None
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+
+def share(home, path, *args):
+    return Job(home, "share", path, "--ticket", "--json", "--listen", LOOPBACK, *ALONE, *args)
+
+
+def get(home, ticket, *args, listen=LOOPBACK):
+    return Job(home, "get", ticket, "-y", "--json", "-o", f"{home}.got", "--listen", listen, *ALONE, *args)
+
+
+def content(path, size):
+    path.write_bytes(random.Random(size).randbytes(size))
+    return path
+
+
+def arrived(home, path):
+    assert filecmp.cmp(path, f"{home}.got/{path.name}", shallow=False), f"{home} has something else"
+
+
+def of(done, member):
+    return sum(g["bytes"] for g in done["from"] if g["member"] == member)
+
+
+def given(job):
+    seen = job.events("progress", "done")
+    return seen[-1]["given"] if seen else 0
+
+
+def unlimited(home, kind):
+    """Lets the transfer of a home run as fast as it can."""
+    kith(home, "transfers", "limit", next(j["id"] for j in kith(home, "transfers", "--json").json()["transfers"]
+                                          if j["kind"] == kind), "off")
+
+
+def three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_missed_by_nobody():
+    with homes("s", "a", "b", "c", "d") as (s, a, b, c, d), contextlib.ExitStack() as jobs:
+        big = content(s.parent / "big", 10 * MIB)
+        content(s.parent / "more", MIB)
+        # by the proof of a code, but without looking for it
+        sharer = jobs.enter_context(Job(s, "share", big, s.parent / "more", "--share-string", "--json", "--listen", LOOPBACK, *ALONE,
+                                        "--limit", "4M/"))
+        string = sharer.event("share_string")["share_string"]
+        getters = [jobs.enter_context(get(h, string, "--swarm", "--only", "big")) for h in (a, b, c, d)]
+        victim = getters.pop()
+        eventually(lambda: given(victim) > 0, "the fourth gives something", 30)
+        victim.process.kill()
+        for g, h in zip(getters, (a, b, c)):
+            done = g.ended()
+            arrived(h, big)
+            assert not os.path.exists(f"{h}.got/more")
+            assert of(done, False) + of(done, True) == 10 * MIB, done
+            assert of(done, True) > 2 * MIB, done
+        assert sum(given(g) for g in getters) > 8 * MIB
+        assert any(e["sources"] > 2 for e in getters[0].events("progress"))
+        sharer.interrupt()
+        assert sharer.process.wait(20 * SLOW) == 0
+        assert len(sharer.events("transfer_done")) == 3
+
+
+def a_receiver_that_lies_is_named_and_dropped_and_its_word_does_no_harm():
+    with homes("s", "a", "l") as (s, a, liar), contextlib.ExitStack() as jobs:
+        big = content(s.parent / "big", 6 * MIB)
+        sharer = jobs.enter_context(share(s, big))
+        ticket = sharer.event("ticket")["ticket"]
+        got = liar.parent / "liar.got"
+        got.mkdir()
+        bad = jobs.enter_context(Job(liar, ticket, got, LOOPBACK, program=str(TOOLS / "tool_liar")))
+        eventually(lambda: (got / "big").exists(), "the liar has it")
+        name = bad.out.read_text().splitlines()[0]
+        kith(s, "transfers", "limit", kith(s, "transfers", "--json").json()["transfers"][0]["id"], "500K/")
+        getter = jobs.enter_context(get(a, ticket, "--swarm"))
+        lost = getter.event("source_lost")
+        unlimited(s, "share")
+        assert lost["peer"] == name and "does not match" in lost["text"], lost
+        done = getter.ended()
+        arrived(a, big)
+        assert of(done, True) == 0 and not any(g["peer"] == name for g in done["from"]), done
+        assert "data that does not match" in bad.out.read_text()
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def field(tag, data):
+    assert len(data) < 16384
+    size = bytes([len(data)]) if len(data) < 128 else bytes([len(data) & 127 | 128, len(data) >> 7])
+    return bytes([tag << 3 | 2]) + size + data
+
+
+def fields(data):
+    at, out = 0, {}
+    while at < len(data):
+        tag, n, at = data[at] >> 3, data[at + 1], at + 2
+        if n & 128:
+            n, at = n & 127 | data[at] << 7, at + 1
+        out.setdefault(tag, data[at:at + n])
+        at += n
+    return out
+
+
+def base58(text):
+    n = 0
+    for c in text:
+        n = n * 58 + "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".index(c)
+    return n.to_bytes((n.bit_length() + 7) // 8, "big")
+
+
+def redirected(ticket, peer, ip, port):
+    """The same capability, said to somebody else."""
+    body = base64.urlsafe_b64decode(ticket[5:] + "=" * (-len(ticket[5:]) % 4))[:-4]
+    peer_id = base58(peer)
+    addr = bytes([4, *map(int, ip.split(".")), 6]) + port.to_bytes(2, "big")
+    new = field(1, b"\x00" + peer_id if peer.startswith("12D3") else peer_id) + field(2, fields(body)[2]) + field(3, addr)
+    return "kith1" + base64.urlsafe_b64encode(new + crc32c(new).to_bytes(4, "big")).decode().rstrip("=")
+
+
+def who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_sharer():
+    ip, port = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.{random.randrange(1, 255)}", 4242
+    with homes("s", "a", "b", "x") as (s, a, b, x), contextlib.ExitStack() as jobs:
+        big = content(s.parent / "big", 8 * MIB)
+        sharer = jobs.enter_context(share(s, big))
+        ticket = sharer.event("ticket")["ticket"]
+        seeder = jobs.enter_context(get(a, ticket, "--seed", "on", listen=f"/ip4/{ip}/tcp/{port}"))
+        seeder.event("seeding")
+        arrived(a, big)
+        peer = sharer.events("transfer_done")[0]["peer"]
+        # the sharer's own ticket, which is good there, is no pass
+        kith(x, "get", redirected(ticket, peer, ip, port), "-y", "-o", f"{x}.got", *ALONE, code=5, err="ticket or code does not admit")
+        assert not os.path.exists(f"{x}.got/big")
+        assert seeder.event("turned_away")["peer"] != peer
+        # one that is admitted there, and whom the sharer leaves in the middle
+        getter = jobs.enter_context(get(b, ticket, "--swarm", "--limit", "/1M"))
+        eventually(lambda: any(e["sources"] == 2 for e in getter.events("progress")), "two sources")
+        assert any(j["kind"] == "get" and j["receivers"] == 1
+                   for j in kith(a, "transfers", "--json").json()["transfers"])
+        sharer.process.kill()
+        unlimited(b, "get")
+        done = getter.ended()
+        arrived(b, big)
+        assert of(done, True) > 0, done
+        seeder.interrupt()
+        seeder.ended()
+        assert seeder.event("seeded")["given"] >= of(done, True)
+
+
+if __name__ == "__main__":
+    run(three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_missed_by_nobody,
+        a_receiver_that_lies_is_named_and_dropped_and_its_word_does_no_harm,
+        who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_sharer)
