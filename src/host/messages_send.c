@@ -797,12 +797,14 @@ void kith_messages_send_start(kith_messages *m)
 
 void kith_messages_send_close(kith_messages *m)
 {
-    KITH_EACH (&m->posts, k) {
-        post *p = KITH_OF(k, post, link);
-        if (p->call && p->stored)
+    post *p; /* those that somebody waits for stand in front, until they are answered */
+    for (kith_link *k; (k = kith_list_first(&m->posts)) && (p = KITH_OF(k, post, link))->call;) {
+        if (p->stored)
             answer_kept(p);
         else
-            answer_error(p, KITH_ECLOSED, NULL, "the node is stopping; the message was not sent");
+            answer_error(p, KITH_ECLOSED, NULL,
+                         p->storing ? "the node is stopping; the message may be in the outbox already"
+                                    : "the node is stopping; the message was not sent");
     }
     uv_close((uv_handle_t *)&m->timer, NULL);
 }

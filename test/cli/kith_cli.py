@@ -92,14 +92,15 @@ class Up:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, kind=None, *error):
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10 * SLOW)
+                self.process.wait(30 * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+                assert kind, f"the node does not stop: {self.errors()}"
         self.process.stdout.close()
 
     def read_event(self, timeout):

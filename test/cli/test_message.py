@@ -146,6 +146,20 @@ def who_is_away_gets_it_later_and_the_most_urgent_first():
             eventually(lambda: waiting(a)["messages"] == 0, "the outbox is empty")
 
 
+def a_node_with_many_kept_messages_stops():
+    with homes("a", "b") as (a, b), Up(a) as mine:
+        with Up(b) as up:
+            kith(a, "dial", up.addr)
+        for i in range(3):
+            assert say(a, up.peer, str(i), "--ttl", "10m", "--no-wait")["state"] == "kept"
+        waits = start(a, "message", up.peer, "--content", "3", "--ttl", "10m", "--wait", "--json")
+        eventually(lambda: waiting(a)["messages"] == 4, "it is there")
+        assert say(a, up.peer, "4", "--ttl", "10m", "--no-wait")["state"] == "kept"  # and so on the disk as well
+        mine.process.terminate()
+        assert mine.process.wait(30 * SLOW) == 0
+        assert b'"kept"' in waits.communicate(timeout=10 * SLOW)[0]
+
+
 def who_waits_is_told_when_it_is_delivered_or_over():
     with homes("a", "b") as (a, b), Up(a) as mine:
         with Up(b) as up:
@@ -386,7 +400,8 @@ def the_console_sends_and_shows():
 
 run(a_message_arrives_and_is_shown_to_all_who_listen, without_a_node_it_is_delivered_now_or_fails,
     errors_name_what_is_wrong, one_who_is_somebody_else_gets_nothing, the_largest_message_fits_and_more_is_refused,
-    who_is_away_gets_it_later_and_the_most_urgent_first, who_waits_is_told_when_it_is_delivered_or_over,
+    who_is_away_gets_it_later_and_the_most_urgent_first, a_node_with_many_kept_messages_stops,
+    who_waits_is_told_when_it_is_delivered_or_over,
     an_address_that_is_no_longer_good_is_not_all_that_is_known, names_and_blocks_count, what_came_while_nobody_listened_is_kept,
     a_listener_who_does_not_read_holds_up_nobody_and_misses_nothing,
     every_message_that_was_accepted_arrives_once_whoever_is_killed, two_send_to_one_at_the_same_time,
