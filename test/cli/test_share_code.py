@@ -126,7 +126,7 @@ def a_code_is_not_in_sight_of_others():
         for args, more in ((("P7YE-G9L8-KD9V",), {}), ((), {"KITH_CODE": "P7YE-G9L8-KD9V"})):
             p = subprocess.Popen([KITH, "get", "-y", "-o", b.parent / "out", *ways, *args], env=environment(b) | more,
                                  stderr=subprocess.PIPE, text=True, preexec_fn=net.enter(0))
-            assert "working" in p.stderr.readline()
+            assert p.stderr.readline()  # it says what it does: it has its arguments
             proc = pathlib.Path(f"/proc/{p.pid}")
             seen = (proc / "cmdline").read_bytes() + (proc / "environ").read_bytes()
             p.terminate()
