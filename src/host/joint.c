@@ -97,8 +97,12 @@ static void touched(kith_joint *j)
 
 static void input_over(kith_joint *j, int err)
 {
-    if (err != UV_EOF && err != 0 && !j->how.local_err)
+    bool broke = err != UV_EOF && err != 0;
+    if (broke && !j->how.local_err)
         j->how.local_err = err;
+    if (broke && !j->has_command &&
+        j->stream) /* what could not be read to its end must not look as if it were whole */
+        kith_node_reset(kith_host_node(j->host), kith_host_now(j->host), j->stream);
     j->how.last_word = kith_pipe_ended(j->pipe);
     kith_pipe_finish(j->pipe);
     if (j->in.fd < 0)
@@ -207,9 +211,8 @@ static void output_done(kith_joint *j, ssize_t n)
         output_broke(j, (int)n);
     } else {
         j->how.received += (uint64_t)n;
-        j->out.len -= (size_t)n;
-        if (j->out.len)
-            memmove(j->out.buf, j->out.buf + n, j->out.len);
+        kith_pipe_used(j->pipe, (size_t)n);
+        touched(j);
     }
     pump(j);
 }
@@ -241,19 +244,15 @@ static void pump_out(kith_joint *j)
         }
         return;
     }
-    if (p->len == 0 && view.len) {
-        p->len = view.len < CHUNK ? view.len : CHUNK;
-        memcpy(p->buf, view.p, p->len);
-        kith_pipe_used(j->pipe, p->len);
-        touched(j);
-    }
-    if (p->len == 0) {
+    if (view.len == 0) {
         if (kith_pipe_ended(j->pipe) || !j->stream)
             port_close(j, p); /* EOF for whoever reads it */
         return;
     }
-    p->busy = true;
-    uv_buf_t b = uv_buf_init((char *)p->buf, (unsigned)p->len);
+    p->busy =
+        true; /* from where it lies, and used when it is written: so the peer's window says what was really taken */
+    p->len = view.len;
+    uv_buf_t b = uv_buf_init((char *)(uintptr_t)view.p, (unsigned)p->len);
     p->write.data = p->fs.data = j;
     int e = p->fd < 0 ? uv_write(&p->write, &p->u.stream, &b, 1, on_written)
                       : uv_fs_write(kith_host_loop(j->host), &p->fs, p->fd, &b, 1, -1, on_file_written);
@@ -311,7 +310,9 @@ static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
     kith_joint *j = ctx;
     if (ev->kind == KITH_NODE_STREAM_GONE) {
         j->stream = NULL;
-        j->how.stream_err = ev->err;
+        if (!kith_pipe_gone(j->pipe,
+                            &j->how.stream_err)) /* a machine around it may know more than the stream */
+            j->how.stream_err = ev->err;
     }
     pump(j);
 }
