@@ -48,6 +48,11 @@ void kith_pipe_free(kith_pipe *p)
     KITH_FREE(p->env, p);
 }
 
+void kith_pipe_hold(kith_pipe *p)
+{
+    p->holds++;
+}
+
 size_t kith_pipe_room(const kith_pipe *p)
 {
     return p->finished || p->gone ? 0 : KITH_PIPE_OUT_MAX - p->out.len;
@@ -57,6 +62,11 @@ kith_err kith_pipe_put(kith_pipe *p, kith_bytes in)
 {
     assert(in.len <= kith_pipe_room(p));
     return kith_buf_put(&p->out, p->env, in);
+}
+
+size_t kith_pipe_waiting(const kith_pipe *p)
+{
+    return p->out.len;
 }
 
 void kith_pipe_finish(kith_pipe *p)

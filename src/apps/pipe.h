@@ -14,6 +14,8 @@ typedef struct kith_pipe kith_pipe;
  * write when the stream is over. NULL: no memory. */
 kith_pipe *kith_pipe_new(const kith_env *env);
 void kith_pipe_free(kith_pipe *p);
+/* Holds it once more, for one more to let go. */
+void kith_pipe_hold(kith_pipe *p);
 /* A machine whose stream never came to be: lets go of the stream's hold. */
 extern const kith_stream_ops kith_pipe_ops; /* the machine is a kith_pipe */
 
@@ -21,6 +23,8 @@ extern const kith_stream_ops kith_pipe_ops; /* the machine is a kith_pipe */
 size_t kith_pipe_room(const kith_pipe *p);
 /* in.len <= kith_pipe_room. KITH_ENOMEM: nothing was taken. */
 KITH_CHECK kith_err kith_pipe_put(kith_pipe *p, kith_bytes in);
+/* Bytes that were put and are not sent yet. */
+size_t kith_pipe_waiting(const kith_pipe *p);
 /* No more will come: half-close once everything is sent. */
 void kith_pipe_finish(kith_pipe *p);
 

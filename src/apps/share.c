@@ -108,7 +108,11 @@ static size_t slots_of(kith_share_msg *m, uint64_t *code, slot out[FIELDS_MAX])
         NUM(m->first);
         break;
     case KITH_SHARE_PAUSE:
+    case KITH_SHARE_STREAM:
         FLAG(m->on);
+        break;
+    case KITH_SHARE_END:
+        NUM(m->bytes), DATA(m->root);
         break;
     case KITH_SHARE_PAKE:
         NUM(m->step), DATA(m->data);
@@ -195,6 +199,8 @@ static bool limits_ok(const kith_share_msg *m)
         return m->capability.len > 0 && m->capability.len <= KITH_SHARE_TOKEN_MAX;
     case KITH_SHARE_HAVE:
         return m->range_count > 0;
+    case KITH_SHARE_END:
+        return m->root.len == KITH_BLAKE3_LEN;
     case KITH_SHARE_PEERS: {
         kith_rd r = kith_rd_of(m->peers);
         kith_share_peer p;
@@ -210,6 +216,7 @@ static bool limits_ok(const kith_share_msg *m)
     case KITH_SHARE_CANCEL:
     case KITH_SHARE_ENDED:
     case KITH_SHARE_PAUSE:
+    case KITH_SHARE_STREAM:
     case KITH_SHARE_OTHER:
         return true;
     }

@@ -94,8 +94,10 @@ typedef enum kith_share_kind {
     KITH_SHARE_PEERS = 17,
     KITH_SHARE_PAKE = 18,
     KITH_SHARE_PASS = 19,
+    KITH_SHARE_STREAM = 20, /* these two are share_stream.h's */
+    KITH_SHARE_END = 21,
 } kith_share_kind;
-#define KITH_SHARE_KIND_MAX KITH_SHARE_PASS
+#define KITH_SHARE_KIND_MAX KITH_SHARE_END
 
 /* Views are into the head. What a kind does not have is zero. */
 typedef struct kith_share_msg {
@@ -105,7 +107,7 @@ typedef struct kith_share_msg {
     kith_bytes capability; /* HELLO: one of these two; PASS */
     kith_bytes code_tag;
     bool swarm;          /* HELLO: this receiver gives to others what it has */
-    kith_bytes root;     /* OFFER: the list's */
+    kith_bytes root;     /* OFFER: the list's; END: of all bytes */
     kith_bytes share_id; /* OFFER: empty: not yet known */
     kith_bytes name;     /* OFFER */
     uint64_t list_size;  /* OFFER */
@@ -120,8 +122,8 @@ typedef struct kith_share_msg {
     bool zeros;            /* DATA: the leaf is all zeros, and there is no body */
     kith_share_code code;  /* DATA: the rest of the file cannot be had; ERROR */
     kith_bytes text;       /* ERROR */
-    bool on;               /* PAUSE */
-    uint64_t files, bytes; /* RECEIPT */
+    bool on;               /* PAUSE; STREAM: both ways */
+    uint64_t files, bytes; /* RECEIPT; END */
     uint64_t step;         /* PAKE: 1 to 3 */
     kith_bytes data;       /* PAKE */
     kith_bytes peers;      /* PEERS: for kith_share_peers_next */

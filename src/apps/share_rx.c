@@ -564,6 +564,8 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
     case KITH_SHARE_GET_LIST:
     case KITH_SHARE_GET_ROOTS:
     case KITH_SHARE_CANCEL:
+    case KITH_SHARE_STREAM:
+    case KITH_SHARE_END:
         breach(x, "a receiver's message from a sharer");
         return;
     }

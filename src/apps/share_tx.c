@@ -441,6 +441,8 @@ static void on_msg(kith_share_tx *x, const kith_share_msg *m)
     case KITH_SHARE_ENDED:
     case KITH_SHARE_HAVE:
     case KITH_SHARE_PASS:
+    case KITH_SHARE_STREAM:
+    case KITH_SHARE_END:
         breach(x, "a sharer's message from a receiver");
         return;
     }

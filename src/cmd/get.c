@@ -13,6 +13,7 @@
 #include "cmd/get_code.h"
 #include "cmd/get_list.h"
 #include "cmd/get_options.h"
+#include "cmd/get_stream.h"
 #include "cmd/get_swarm.h"
 #include "cmd/job.h"
 #include "cmd/question.h"
@@ -810,6 +811,10 @@ static int read_what(get *c, const cmd_args *args)
 static int run(const cmd_args *args)
 {
     static get c; /* addresses make it large */
+    if (get_stream_wanted(args))
+        return get_stream_run(args);
+    if (cmd_has(args, "both") || cmd_has(args, "force"))
+        return cmd_fail(EXIT_USAGE, "get: --both and --force go with -o -");
     int code = get_options_read(args, &c.o);
     if (code)
         return code;
@@ -880,7 +885,8 @@ static const cmd_option options[] = {
     {.name = "output",
      .letter = 'o',
      .arg = "DIR",
-     .help = "folder to put it into (default: the current one; made when missing)"},
+     .help =
+         "folder to put it into (default: the current one; made when missing); - is stdout, for a stream"},
     {.name = "yes", .letter = 'y', .help = "take it without being asked"},
     {.name = "overwrite", .help = "replace files that are there already"},
     {.name = "rename", .help = "give what clashes another name, like 'photos (2)'"},
@@ -913,6 +919,8 @@ static const cmd_option options[] = {
     {.name = "wait", .arg = "SECONDS", .help = "look so long for who has the code (default: 120)"},
     {.name = "code-fd", .arg = "N", .help = "read the code or ticket from this file descriptor"},
     {.name = "nice", .help = "give way to everything else: processor, disk and network"},
+    {.name = "both", .help = "with -o -: also send stdin to the sharer, who must have said --both too"},
+    {.name = "force", .help = "with -o -: even when stdout is a terminal"},
     {.name = "portable", .help = "refuse names that Windows or macOS could not hold"},
     {.name = "json", .help = "print one event per line; the last is done or failed"},
     {0},
@@ -926,6 +934,7 @@ const cmd cmd_get = {
         "           [--also TICKET]... [--swarm] [--seed TIME] [--only PATTERN]... [--exclude PATTERN]...\n"
         "           [--durability none|batch|strict] [--sha256 | --blake3] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN]\n"
         "           [--nice] [--portable] [--json]\n"
+        "       kith get [CODE | TICKET | -] -o - [--both] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN] [--nice] [--json]\n"
         "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"
@@ -936,7 +945,8 @@ const cmd cmd_get = {
         "the same command goes on from there. Files that are there already, just as they would come, are not fetched.\n"
         "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.\n"
         "With --swarm it helps others that do so too: the sharer tells them of each other, and each leaf is fetched from\n"
-        "whoever has it. They see this peer's id and addresses. It ends with the fetch, or when --seed says.",
+        "whoever has it. They see this peer's id and addresses. It ends with the fetch, or when --seed says.\n"
+        "With -o - the stream of a 'kith share -' goes to stdout as it comes.",
     .examples = "  kith get P7YE-G9L8-KD9V\n"
                 "  kith get practice tower shy minimum provide model\n"
                 "  kith get kith1CiYAJAgB...\n"
@@ -945,6 +955,7 @@ const cmd cmd_get = {
                 "  kith get P7YE-G9L8-KD9V -y --sha256 | sha256sum -c\n"
                 "  kith get P7YE-G9L8-KD9V --seed 30m\n"
                 "  kith get - -y < ticket.txt\n"
+                "  kith get P7YE-G9L8-KD9V -o - | tar x\n"
                 "  kith get --discard -o ~/Downloads\n",
     .options = options,
     .node = true,

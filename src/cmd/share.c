@@ -18,8 +18,10 @@
 #include "cmd/qr.h"
 #include "cmd/session.h"
 #include "cmd/share_exclude.h"
+#include "cmd/share_stream.h"
 #include "cmd/share_text.h"
 #include "cmd/sums.h"
+#include "cmd/ticket_addrs.h"
 #include "crypto/crypto.h"
 #include "host/control.h"
 #include "host/json.h"
@@ -77,42 +79,6 @@ static bool lines(const share *c)
 }
 
 /* ---- the ticket ---- */
-
-/* The higher the better to have in a ticket; 0: of no use to others. */
-static int worth(const kith_maddr *a)
-{
-    switch (kith_maddr_scope(a)) {
-    case KITH_IP_PUBLIC:
-        return 4;
-    case KITH_IP_PRIVATE:
-        return 3;
-    case KITH_IP_OTHER:
-        return 2; /* names */
-    case KITH_IP_LOOPBACK:
-        return 1; /* when there is nothing else */
-    case KITH_IP_LINK:
-        return 0;
-    }
-    return 0;
-}
-
-static void rank_addrs(share *c)
-{
-    kith_maddr_part p2p;
-    int best = 0;
-    for (size_t i = 0; i < c->addr_count; i++) {
-        if (kith_maddr_find(&c->addrs[i], KITH_MA_P2P, &p2p) && kith_maddr_set_peer(&c->addrs[i], NULL))
-            c->addrs[i].len = 0;
-        if (worth(&c->addrs[i]) > best)
-            best = worth(&c->addrs[i]);
-    }
-    for (int w = best; w > (best > 1 ? 1 : 0); w--) {
-        for (size_t i = 0; i < c->addr_count && c->ticket.addr_count < KITH_TICKET_ADDRS_MAX; i++) {
-            if (c->addrs[i].len > 0 && worth(&c->addrs[i]) == w)
-                c->ticket.addrs[c->ticket.addr_count++] = c->addrs[i];
-        }
-    }
-}
 
 static void say_json_ticket(const share *c, const char *text)
 {
@@ -812,7 +778,7 @@ static int serve(share *c)
     c->ticket.peer = *kith_node_id(kith_host_node(c->s.host));
     if (c->s.config.node.pq != KITH_PQ_OFF) /* else this node proves no such key */
         c->ticket.pq = kith_pq_id_of_signer(c->s.pq_signer);
-    rank_addrs(c);
+    ticket_add_addrs(&c->ticket, c->addrs, c->addr_count);
     const kith_share_serve_config cfg = {
         .host = c->s.host,
         .signer = c->s.signer,
@@ -836,6 +802,10 @@ static int run(const cmd_args *args)
 {
     static share c; /* addresses make it large */
     c.args = args;
+    if (share_stream_wanted(args))
+        return share_stream_run(args);
+    if (cmd_has(args, "both") || cmd_has(args, "force"))
+        return cmd_fail(EXIT_USAGE, "share: --both and --force are for 'kith share -'");
     if (cmd_has(args, "nice"))
         job_nice(&c.s);
     c.qr = cmd_has(args, "qr");
@@ -919,6 +889,8 @@ static const cmd_option options[] = {
      .arg = "UP/DOWN",
      .help = "bytes a second at most, such as 5M/ (see 'kith help transfers')"},
     {.name = "nice", .help = "give way to everything else: processor, disk and network"},
+    {.name = "both", .help = "with -: also write what the receiver sends to stdout"},
+    {.name = "force", .help = "with --both: even when stdout is a terminal"},
     {.name = "json", .help = "print one event per line; the first are the ticket and the code"},
     {0},
 };
@@ -926,9 +898,11 @@ static const cmd_option options[] = {
 const cmd cmd_share = {
     .name = "share",
     .summary = "share files and folders with whoever has the code",
-    .usage = "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N]\n"
-             "             [--exclude PATTERN]... [--exclude-from FILE]...\n"
-             "             [--for TIME] [--sha256 | --blake3] [--limit UP/DOWN] [--nice] [--json]",
+    .usage =
+        "PATH... [--words | --ticket | --share-string | --to NAME...] [-c] [--qr] [--once | --times N]\n"
+        "             [--exclude PATTERN]... [--exclude-from FILE]...\n"
+        "             [--for TIME] [--sha256 | --blake3] [--limit UP/DOWN] [--nice] [--json]\n"
+        "       kith share - [--both] [--words | --ticket] [-c] [--qr] [--for TIME] [--limit UP/DOWN] [--nice] [--json]",
     .about =
         "Prints a code to stdout at once, reads the files to hash them and serves until Ctrl-C; a receiver that comes\n"
         "early waits. Whoever has the code can fetch everything with 'kith get CODE' while this command runs. Half of\n"
@@ -936,12 +910,14 @@ const cmd cmd_share = {
         "sits between. Three wrong guesses burn it. With --ticket there is a ticket instead, which holds our peer id, our\n"
         "addresses and what admits to this share, signed by us: treat it like a key.\n"
         "With --to nothing is printed: the ticket goes to a known peer as a message, and admits nobody else. 'kith inbox --allow US'\n"
-        "at the other end fetches it unattended. While this runs 'kith transfers' shows, limits and ends it.",
+        "at the other end fetches it unattended. While this runs 'kith transfers' shows, limits and ends it.\n"
+        "With - stdin is shared as it comes, to the first who has the code, for 'kith get CODE -o -'; it ends when stdin does.",
     .examples = "  kith share holiday/\n"
                 "  kith share holiday/ --words\n"
                 "  kith share report.pdf photos/ --once --qr\n"
                 "  kith share project --exclude build/ --exclude '*.o'\n"
                 "  kith share --to alice holiday/ --limit 5M/\n"
+                "  tar c photos | kith share -\n"
                 "  kith share -- -odd-name-\n",
     .options = options,
     .node = true,

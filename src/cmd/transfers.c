@@ -81,8 +81,25 @@ static void print_limits(const json_t *o)
     }
 }
 
+static void print_stream(const json_t *o)
+{
+    char size[SHARE_TEXT_MAX];
+    const uint64_t moved = (uint64_t)call_number(o, "moved_up") + (uint64_t)call_number(o, "moved_down");
+    printf("%-8s %s a stream  %s, %s", call_text(o, "id"),
+           strcmp(call_text(o, "kind"), "share") == 0 ? "shares" : "gets  ", call_text(o, "state"),
+           share_text_size(moved, size));
+    print_limits(o);
+    if (*call_text(o, "path"))
+        printf("  %s  %s", call_text(o, "path"), call_true(o, "pq") ? "post-quantum" : "NOT post-quantum");
+    putchar('\n');
+}
+
 static void print_job(const json_t *o)
 {
+    if (call_true(o, "stream")) {
+        print_stream(o);
+        return;
+    }
     char size[SHARE_TEXT_MAX], counts[SHARE_TEXT_MAX];
     bool shares = strcmp(call_text(o, "kind"), "share") == 0;
     printf("%-8s %s ", call_text(o, "id"), shares ? "shares" : "gets  ");

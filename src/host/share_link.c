@@ -367,7 +367,12 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
     char path[KITH_FETCH_PATH_MAX] = "its list", text[KITH_FETCH_TEXT_MAX];
     if (ev->err == KITH_ECRYPTO && ev->entry != SIZE_MAX)
         (void)share_fetch_path(&f->manifest, ev->entry, path);
-    switch ((int)ev->err) {
+    kith_err err = ev->err;
+    if (err == KITH_ERESET && l->state == LINK_ASKING && l->conn &&
+        !kith_conn_supports(l->conn, kith_bytes_str(KITH_SHARE_ID)))
+        err =
+            KITH_EUNSUPPORTED; /* before a word was said, and what it serves is not known or something else */
+    switch ((int)err) {
     case KITH_EREFUSED:
         (void)snprintf(text, sizeof text, "%s ended it: %s", who, kith_share_code_text(ev->code));
         drop(l,
@@ -389,8 +394,9 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
         drop(l, KITH_FETCH_FAILED, KITH_SHARE_NONE, KITH_CONDUCTS, ev->why);
         return;
     case KITH_EUNSUPPORTED:
-        drop(l, KITH_FETCH_REFUSED, KITH_SHARE_NONE, KITH_CONDUCTS,
-             "the peer shares nothing at the moment; is its 'kith share' still running?");
+        drop(
+            l, KITH_FETCH_REFUSED, KITH_SHARE_NONE, KITH_CONDUCTS,
+            "the peer shares no files; is its 'kith share' still running? A stream (kith share -) is fetched with -o -");
         return;
     default:
         (void)snprintf(text, sizeof text, "%s; fetch again when the sharer is back", ev->why);

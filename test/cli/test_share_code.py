@@ -77,6 +77,21 @@ def by_multicast_dns_alone_however_it_is_typed():
             get(net, 1, b, *ways, "--code-fd", "0", stdin=f)
 
 
+def a_stream_is_found_by_its_code_too():
+    ways = ("--mdns", "on", "--dht", "off")
+    with kith_net.Net(2) as net, homes("a", "b") as (a, b):
+        p = start(a, "share", "-", "--json", "--listen", "/ip4/10.77.0.1/tcp/0", *ways, stdin=subprocess.PIPE, text=True, preexec_fn=net.enter(0))
+        code = json.loads(p.stdout.readline())["code"]
+        p.stdin.write("content")
+        p.stdin.close()
+        wrong = kith(b, "get", "-o", "-", *ways, "--wait", "5", other_secret(code), code=None, preexec_fn=net.enter(1), timeout=PATIENCE)
+        assert wrong.code == 5 and "not the sharer's code" in wrong.err and not wrong.out, wrong
+        r = kith(b, "get", "-o", "-", *ways, code, preexec_fn=net.enter(1), timeout=PATIENCE)
+        assert r.out == "content" and "post-quantum" in r.err, r
+        assert p.wait(PATIENCE) == 0
+        p.stdout.close()
+
+
 def by_a_private_dht_of_five_nodes_alone():
     with kith_net.Net(7) as net, homes("a", "b", "c", "d", "e", "f", "g") as (*hs, f, g), contextlib.ExitStack() as stack:
         ups = []
@@ -194,5 +209,5 @@ def at_a_terminal_it_is_copied_and_asked_for():
 
 if why := kith_net.missing():
     skip(why)
-run(by_multicast_dns_alone_however_it_is_typed, by_a_private_dht_of_five_nodes_alone, three_wrong_codes_burn_it, a_code_is_not_in_sight_of_others,
+run(by_multicast_dns_alone_however_it_is_typed, a_stream_is_found_by_its_code_too, by_a_private_dht_of_five_nodes_alone, three_wrong_codes_burn_it, a_code_is_not_in_sight_of_others,
     a_code_does_not_wait_until_all_files_are_found, what_is_no_code_is_said, at_a_terminal_it_is_copied_and_asked_for)
