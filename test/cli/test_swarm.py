@@ -97,7 +97,11 @@ def three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_m
         sharer = jobs.enter_context(Job(s, "share", big, s.parent / "more", "--share-string", "--json", "--listen", LOOPBACK, *ALONE,
                                         "--limit", "4M/"))
         string = sharer.event("share_string")["share_string"]
+        kith(s, "transfers", "pause", sharer.process.pid)
         getters = [jobs.enter_context(get(h, string, "--swarm", "--only", "big")) for h in (a, b, c, d)]
+        for g in getters:  # all know each other before the first byte comes
+            eventually(lambda g=g: any(e["sources"] == 4 for e in g.events("progress")), "four sources", 30)
+        kith(s, "transfers", "resume", sharer.process.pid)
         victim = getters.pop()
         eventually(lambda: given(victim) > 0, "the fourth gives something", 30)
         victim.process.kill()
@@ -108,10 +112,9 @@ def three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_m
             assert of(done, False) + of(done, True) == 10 * MIB, done
             assert of(done, True) > 2 * MIB, done
         assert sum(given(g) for g in getters) > 8 * MIB
-        assert any(e["sources"] > 2 for e in getters[0].events("progress"))
         sharer.interrupt()
         assert sharer.process.wait(20 * SLOW) == 0
-        assert len(sharer.events("transfer_done")) == 3
+        assert len(sharer.events("transfer_done")) >= 3
 
 
 def a_receiver_that_lies_is_named_and_dropped_and_its_word_does_no_harm():
@@ -194,8 +197,8 @@ def who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_
         # one that is admitted there, and whom the sharer leaves in the middle
         getter = jobs.enter_context(get(b, ticket, "--swarm", "--limit", "/1M"))
         eventually(lambda: any(e["sources"] == 2 for e in getter.events("progress")), "two sources")
-        assert any(j["kind"] == "get" and j["receivers"] == 1
-                   for j in kith(a, "transfers", "--json").json()["transfers"])
+        eventually(lambda: any(j["kind"] == "get" and j["receivers"] == 1
+                               for j in kith(a, "transfers", "--json").json()["transfers"]), "it helps one")
         sharer.process.kill()
         unlimited(b, "get")
         done = getter.ended()
