@@ -26,6 +26,7 @@
 #include "host/reputation_file.h"
 
 #define TICK_MS 200
+#define LINE_MAX_LEN 256
 #define TRY KITH_SEC(20) /* from dialling one that may have it to its proof, or others get their turn */
 #define OTHERS \
     KITH_SEC(2) /* that others may still be found, once one has the code's name and not its secret */
@@ -556,11 +557,32 @@ static void show_search(get *c)
         kith_share_fetch_stop(c->fetch, "it did not answer");
 }
 
+/* The bar takes what the rest leaves of the line. */
+static void show_progress(const get *c, const kith_share_fetch_progress *p, size_t receivers)
+{
+    char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], eta[SHARE_TEXT_MAX],
+        bar[SHARE_TEXT_MAX], sources[SHARE_TEXT_MAX] = "", rest[LINE_MAX_LEN];
+    double left = c->rate > 0 ? (double)(p->wanted - p->verified) / c->rate : 0;
+    if (receivers > 0)
+        (void)snprintf(sources, sizeof sources, "  from %zu, to %zu", p->sources, receivers);
+    else if (p->sources > 1)
+        (void)snprintf(sources, sizeof sources, "  %zu sources", p->sources);
+    int n = snprintf(
+        rest, sizeof rest, "%3.0f %%  %s of %s  %s  %s left%s  %s  %s",
+        p->wanted ? (double)p->verified * 100 / (double)p->wanted : 100.0, share_text_size(p->verified, done),
+        share_text_size(p->wanted, all), share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
+        c->rate > 0 ? share_text_time((kith_time)left, eta) : "?", sources, c->path,
+        c->pq ? "post-quantum" : "NOT post-quantum");
+    size_t columns = share_text_columns(), used = n > 0 ? (size_t)n + 1 : 1;
+    share_text_line("%s%s", share_text_bar(p->verified, p->wanted, columns > used ? columns - used : 0, bar),
+                    rest);
+}
+
 static void on_timer(uv_timer_t *t)
 {
     get *c = t->data;
     kith_share_fetch_progress p;
-    char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX], eta[SHARE_TEXT_MAX];
+    char all[SHARE_TEXT_MAX];
     if (!c->ended && c->search)
         show_search(c);
     if (c->ended || !c->fetch)
@@ -573,13 +595,16 @@ static void on_timer(uv_timer_t *t)
         return;
     }
     kith_time now = kith_host_now(c->s.host);
-    if (c->line_at && now > c->line_at) {
+    if (!c->line_at) {
+        c->line_at = p.began;
+        c->line_bytes = p.here;
+    }
+    if (now > c->line_at && p.verified >= c->line_bytes) {
         double r = (double)(p.verified - c->line_bytes) / (double)(now - c->line_at);
         c->rate = c->rate > 0 ? c->rate * 0.8 + r * 0.2 : r;
     }
     c->line_at = now;
     c->line_bytes = p.verified;
-    double left = c->rate > 0 ? (double)(p.wanted - p.verified) / c->rate : 0;
     size_t receivers;
     uint64_t given = get_swarm_given(c->swarm, &receivers);
     if (c->s.json) {
@@ -592,15 +617,7 @@ static void on_timer(uv_timer_t *t)
             share_text_line("putting everything into place");
             return;
         }
-        char bar[SHARE_TEXT_MAX], many[SHARE_TEXT_MAX] = "";
-        if (p.sources > 1 || receivers > 0)
-            (void)snprintf(many, sizeof many, "  from %zu, to %zu", p.sources, receivers);
-        share_text_line(
-            "%s %3.0f %%  %s of %s  %s  %s left  %s  %s%s", share_text_bar(p.verified, p.wanted, bar),
-            p.wanted ? (double)p.verified * 100 / (double)p.wanted : 100.0, share_text_size(p.verified, done),
-            share_text_size(p.wanted, all), share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
-            share_text_time((kith_time)left, eta), c->path, c->pq ? "post-quantum" : "NOT post-quantum",
-            many);
+        show_progress(c, &p, receivers);
     }
 }
 
@@ -832,7 +849,7 @@ static int run(const cmd_args *args)
     if (code)
         return code;
     session_open_book(&c.s);
-    c.tty = isatty(STDERR_FILENO);
+    c.tty = share_text_moves();
     c.s.on_stop = on_stop;
     c.s.on_interrupt = on_interrupt;
     c.s.ctx = &c;

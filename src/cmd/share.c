@@ -832,7 +832,7 @@ static int run(const cmd_args *args)
     if (code)
         return code;
     session_open_book(&c.s);
-    c.tty = isatty(STDERR_FILENO);
+    c.tty = share_text_moves();
     c.s.on_stop = on_stop;
     c.s.on_interrupt = on_interrupt;
     c.s.ctx = &c;

@@ -4,7 +4,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "apps/share_name.h"
 #include "host/json.h"
@@ -94,17 +97,24 @@ const char *share_text_channel(const kith_conn *c, char out[2 * SHARE_TEXT_MAX])
     return out;
 }
 
-#define BAR 20
+#define BAR 20      /* cells at most */
+#define BAR_LEAST 5 /* fewer say nothing */
+#define COLUMNS 80  /* where the terminal does not say */
+#define LINE_MAX_LEN 512
 #define DOTS_ROOM 8 /* for ", ..." behind a list */
 
-const char *share_text_bar(uint64_t done, uint64_t all, char out[SHARE_TEXT_MAX])
+const char *share_text_bar(uint64_t done, uint64_t all, size_t room, char out[SHARE_TEXT_MAX])
 {
-    size_t full = all ? (size_t)((double)done * BAR / (double)all) : BAR;
-    full = full < BAR ? full : BAR;
+    size_t cells = room < BAR + 3 ? room - 3 : BAR;
+    out[0] = 0;
+    if (room < BAR_LEAST + 3)
+        return out;
+    size_t full = all ? (size_t)((double)done * (double)cells / (double)all) : cells;
+    full = full < cells ? full : cells;
     out[0] = '[';
     memset(out + 1, '#', full);
-    memset(out + 1 + full, '-', BAR - full);
-    memcpy(out + 1 + BAR, "]", 2);
+    memset(out + 1 + full, '-', cells - full);
+    memcpy(out + 1 + cells, "] ", 3);
     return out;
 }
 
@@ -136,13 +146,37 @@ bool share_text_add_base(const char *path, char out[SHARE_TEXT_NAME_MAX])
     return false;
 }
 
+bool share_text_moves(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+}
+
+size_t share_text_columns(void)
+{
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : COLUMNS;
+}
+
+void share_text_fit(char *line, size_t columns)
+{
+    size_t n = columns - 1; /* some terminals begin the next one when the last column is written */
+    if (strlen(line) <= n)
+        return;
+    while (n > 0 && ((unsigned char)line[n] & 0xc0) == 0x80)
+        n--;
+    line[n] = 0;
+}
+
 void share_text_line(const char *fmt, ...)
 {
+    char line[LINE_MAX_LEN];
     va_list ap;
-    fputs("\r\033[K", stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    (void)vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    share_text_fit(line, share_text_columns());
+    fprintf(stderr, "\r\033[K%s", line);
     fflush(stderr);
 }
 

@@ -17,10 +17,27 @@ static void sizes_speeds_and_times(void **state)
     assert_string_equal(share_text_time(KITH_SEC(3723), out), "1:02:03");
     assert_string_equal(share_text_counts(3, 2, 1, out), "3 files, 2 folders and 1 link");
     assert_string_equal(share_text_counts(1, 0, 0, out), "1 file");
-    assert_string_equal(share_text_bar(0, 10, out), "[--------------------]");
-    assert_string_equal(share_text_bar(5, 10, out), "[##########----------]");
-    assert_string_equal(share_text_bar(11, 10, out), "[####################]");
-    assert_string_equal(share_text_bar(0, 0, out), "[####################]");
+}
+
+static void a_line_fits_its_terminal(void **state)
+{
+    char out[SHARE_TEXT_MAX], line[] = "waiting \xc3\xbc for";
+    (void)state;
+    assert_string_equal(share_text_bar(0, 10, 99, out), "[--------------------] ");
+    assert_string_equal(share_text_bar(5, 10, 23, out), "[##########----------] ");
+    assert_string_equal(share_text_bar(5, 10, 22, out), "[#########----------] ");
+    assert_string_equal(share_text_bar(11, 10, 99, out), "[####################] ");
+    assert_string_equal(share_text_bar(0, 0, 8, out), "[#####] ");
+    assert_string_equal(share_text_bar(0, 0, 7, out), "");
+    assert_string_equal(share_text_bar(0, 0, 0, out), "");
+    share_text_fit(line, 80);
+    assert_int_equal(strlen(line), 14);
+    share_text_fit(line, 15);
+    assert_int_equal(strlen(line), 14);
+    share_text_fit(line, 10); /* half of a character is none */
+    assert_string_equal(line, "waiting ");
+    share_text_fit(line, 1);
+    assert_string_equal(line, "");
 }
 
 static void a_path_is_called_by_its_end(void **state)
@@ -59,6 +76,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_speeds_and_times),
+        cmocka_unit_test(a_line_fits_its_terminal),
         cmocka_unit_test(a_path_is_called_by_its_end),
         cmocka_unit_test(names_are_listed_as_far_as_they_go),
     };
