@@ -142,6 +142,8 @@ int get_options_read(const cmd_args *args, get_options *o)
     o->ask = terminal && (!o->yes || cmd_has(args, "ask"));
     o->portable = cmd_has(args, "portable");
     o->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";
+    if (!*o->dest)
+        return cmd_fail(EXIT_USAGE, "get: --output '' names no folder");
     if (!o->yes && !o->discard && !terminal)
         return cmd_fail(
             EXIT_USAGE,

@@ -396,8 +396,13 @@ static int run(const cmd_args *args)
     int code = read_allowed(b);
     if (code)
         return code;
+    struct stat st;
     if (mkdir(b->dest, 0777) && errno != EEXIST)
-        return cmd_fail(EXIT_DISK, "cannot make the folder %s: %s", b->dest, strerror(errno));
+        return cmd_fail(EXIT_DISK, "cannot make the folder '%s': %s", b->dest,
+                        errno == ENOENT ? "the folder above it is not there; make that first"
+                                        : strerror(errno));
+    if (stat(b->dest, &st) || !S_ISDIR(st.st_mode))
+        return cmd_fail(EXIT_EXISTS, "cannot use the folder '%s': it is a file", b->dest);
     if (uv_loop_init(&b->loop))
         return cmd_fail(EXIT_FAILED, "no memory");
     signal(SIGPIPE, SIG_IGN);

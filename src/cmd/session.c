@@ -2,6 +2,7 @@
 /* Running a node inside a command. */
 #include "cmd/session.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,8 @@ int session_read_config(kith_config *c, const cmd_args *args)
     const char *file = cmd_value(args, "config");
     if (file && snprintf(path, sizeof path, "%s", file) >= (int)sizeof path)
         return cmd_fail(EXIT_CONFIG, "the path of the configuration file is too long");
+    if (file && access(file, F_OK)) /* the usual one need not be there */
+        return cmd_fail(EXIT_CONFIG, "%s: %s", file, strerror(errno));
     if (!file && !kith_path(KITH_PLACE_CONFIG, "kith.ini", path))
         return cmd_fail(EXIT_CONFIG, "no home folder: set HOME or KITH_HOME");
     if (kith_config_load(c, path, err))

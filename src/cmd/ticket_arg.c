@@ -11,7 +11,8 @@
 #include "crypto/crypto.h"
 
 #define TEXT_MAX (8 * KITH_TICKET_TEXT_MAX) /* a ticket may come with white space between its characters */
-#define CODE_LONGEST 100                    /* characters; whatever is longer is no code */
+#define BLANKS " \t\r\n"
+#define CODE_LONGEST 100 /* characters; whatever is longer is no code */
 
 typedef struct text {
     char b[TEXT_MAX];
@@ -86,9 +87,9 @@ static int gather(const cmd_args *args, text *t)
 static bool looks_like_code(const text *t)
 {
     size_t from = 0, to = t->len;
-    while (from < to && strchr(" \t\r\n", t->b[from]))
+    while (from < to && strchr(BLANKS, t->b[from]))
         from++;
-    while (to > from && strchr(" \t\r\n", t->b[to - 1]))
+    while (to > from && strchr(BLANKS, t->b[to - 1]))
         to--;
     return to - from <= CODE_LONGEST && strncmp(t->b + from, "kith", to - from < 4 ? to - from : 4) != 0;
 }
@@ -104,6 +105,11 @@ int ticket_arg_read(const cmd_args *args, ticket_arg *out)
     *out = (ticket_arg){.kind = looks_like_code(&t)             ? ARG_CODE
                                 : kith_share_string_like(typed) ? ARG_STRING
                                                                 : ARG_TICKET};
+    size_t blank = 0;
+    while (blank < t.len && strchr(BLANKS, t.b[blank]))
+        blank++;
+    if (!code && blank == t.len)
+        code = cmd_fail(EXIT_USAGE, "get: the code or ticket is empty; usage: kith get CODE");
     if (code) {
         kith_wipe(&t, sizeof t);
         return code;

@@ -113,7 +113,8 @@ static void print_job(const json_t *o)
                              (uint64_t)call_number(o, "links"), counts),
            share_text_size((uint64_t)call_number(o, "total"), size), call_text(o, "state"));
     if (shares)
-        printf(", fetched %lld times", call_number(o, "delivered"));
+        printf(", fetched %lld time%s", call_number(o, "delivered"),
+               call_number(o, "delivered") == 1 ? "" : "s");
     else if (call_number(o, "sources") > 1 || call_number(o, "given") > 0)
         printf(", from %lld, to %lld (%s given)", call_number(o, "sources"), call_number(o, "receivers"),
                share_text_size((uint64_t)call_number(o, "given"), size));
