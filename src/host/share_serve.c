@@ -360,6 +360,16 @@ static void failed(session *s, const char *why, kith_err err, kith_share_code co
              .kind = KITH_SHARE_SERVE_ENDED, .share = s->pub.share, .session = &s->pub, .text = text});
 }
 
+/* It was answered and did not confirm: that is all that a guess shows of itself. */
+static void guessed_wrong(session *s)
+{
+    char text[KITH_SHARE_SRC_WHY_MAX];
+    (void)snprintf(text, sizeof text,
+                   "it had a wrong code, or left before its proof: %u of %d guesses that burn the code",
+                   s->grant->guard.wrong, KITH_CODE_GUESSES);
+    failed(s, text, KITH_EAUTH, KITH_SHARE_NONE);
+}
+
 static void begin(session *s)
 {
     if (s->pub.id > 0)
@@ -407,7 +417,10 @@ static void session_events(session *s)
             received(s, &ev);
             break;
         case KITH_SHARE_TX_FAILED:
-            failed(s, ev.why, ev.err, ev.code);
+            if (s->pake)
+                guessed_wrong(s);
+            else
+                failed(s, ev.why, ev.err, ev.code);
             break;
         case KITH_SHARE_TX_PEERS:
             on_peers(s, ev.data);

@@ -114,6 +114,8 @@ def three_wrong_codes_burn_it():
             while r is None or "nobody who has this code was found" in r.err:  # in two seconds, on a busy machine: that is no guess
                 r = get(net, 1, b, *ways, "--wait", 2, wrong, content=None, code=None)
             assert r.code == 5 and "not the sharer's code" in r.err, r
+            while n == 0 and "it had a wrong code" not in s.event("transfer_ended")["text"]:
+                pass
         s.event("burnt")
         get(net, 1, b, *ways, "--wait", 1, s.code, content=None, code=4, err="nobody who has this code was found")
 
