@@ -153,15 +153,17 @@ static void say_json_walked(const share *c)
 }
 
 /* What is shared, and what to type elsewhere to have it; drawn: as a QR code. */
-static void say_way_in(const share *c, const char *what, const char *text, const char *drawn)
+static void say_way_in(share *c, const char *what, const char *text, const char *drawn)
 {
     char shared[4 * SHARE_TEXT_MAX];
     fprintf(stderr, "sharing %s; on the other machine: kith get %s\n", what_is_shared(c, shared), what);
     puts(text);
     if (c->qr)
         qr_print(drawn);
-    fflush(stdout);
-    say_how_long(c);
+    if (fflush(stdout) && errno != EPIPE) /* a reader that has the first line may go */
+        session_end(&c->s, cmd_fail(EXIT_DISK, "the %s cannot be printed: %s", what, strerror(errno)));
+    else
+        say_how_long(c);
 }
 
 static void say_ticket(share *c)
@@ -222,7 +224,7 @@ static void say_string(share *c)
 
 /* ---- the code ---- */
 
-static void say_code(const share *c)
+static void say_code(share *c)
 {
     char text[KITH_CODE_TEXT_LEN + 1], words[KITH_CODE_WORDS_MAX + 1];
     kith_code_text(offer_code(c->offer), text);
@@ -332,7 +334,7 @@ static void on_done(share *c, const kith_share_serve_event *ev)
     }
     fprintf(stderr, "%llu: delivered %s, %s in %s, %s\n", (unsigned long long)s->id,
             share_text_counts(ev->files, 0, 0, counts), share_text_size(ev->bytes, size),
-            share_text_time(t, took), share_text_speed(ev->bytes, t, speed));
+            share_text_time(t, took), share_text_speed(s->bytes, t, speed));
 }
 
 static void on_ended(const share *c, const kith_share_serve_event *ev)
@@ -734,9 +736,10 @@ static kith_share_src *new_src(const share *c, const share_exclude *exclude)
     kith_share_src_config cfg = {.exclude = exclude->patterns, .exclude_count = exclude->count};
     if (c->s.config.share_cache > 0 && kith_path_make(KITH_PLACE_CACHE) == 0 &&
         kith_path(KITH_PLACE_CACHE, "", dir)) {
-        cfg.scratch = dir;
         cfg.cache = kith_hash_cache_open(dir, c->s.config.share_cache);
-        if (!cfg.cache)
+        if (cfg.cache)
+            cfg.scratch = dir;
+        else
             cmd_warn("cannot use the cache of hashes in %s: %s; everything is read anew", dir,
                      strerror(errno));
     }
@@ -818,6 +821,10 @@ static int run(const cmd_args *args)
     if (cmd_has(args, "share-string") &&
         (cmd_has(args, "ticket") || cmd_has(args, "to") || c.words || c.copy))
         return cmd_fail(EXIT_USAGE, "share: --share-string goes without --ticket, --to, --words and --copy");
+    if (cmd_has(args, "to") && (cmd_has(args, "ticket") || c.qr || c.words || c.copy))
+        return cmd_fail(
+            EXIT_USAGE,
+            "share: --to prints nothing to pass on: it goes without --ticket, --words, --copy and --qr");
     if (cmd_has(args, "once") && cmd_has(args, "times"))
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))
