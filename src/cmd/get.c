@@ -86,6 +86,8 @@ static int code_of(kith_share_fetch_why why)
         return EXIT_LOST;
     case KITH_FETCH_CLASH:
         return EXIT_EXISTS;
+    case KITH_FETCH_BUSY:
+        return EXIT_BUSY;
     case KITH_FETCH_DISK:
         return EXIT_DISK;
     case KITH_FETCH_DAMAGED:
@@ -110,6 +112,7 @@ static const char *name_of(kith_share_fetch_why why)
         [KITH_FETCH_DAMAGED] = "damaged", [KITH_FETCH_UNSAFE] = "unsafe",
         [KITH_FETCH_CHANGED] = "changed", [KITH_FETCH_DECLINED] = "declined",
         [KITH_FETCH_FAILED] = "failed",   [KITH_FETCH_WRONG_CODE] = "wrong_code",
+        [KITH_FETCH_BUSY] = "busy",
     };
     return names[why];
 }
@@ -308,6 +311,7 @@ static void seed(get *c, int code)
 static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
 {
     char counts[SHARE_TEXT_MAX], size[SHARE_TEXT_MAX], in_place[SHARE_TEXT_MAX + 16] = "";
+    bool elsewhere = strcmp(c->o.dest, ".") != 0;
     if (ev->sum.files + ev->sum.dirs + ev->sum.links > 0)
         (void)snprintf(in_place, sizeof in_place, "; in place: %s",
                        share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts));
@@ -315,8 +319,9 @@ static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
         cmd_warn("%s", ev->text);
     else if (ev->kept > 0)
         cmd_warn("%s%s; what came is kept (%s in %s/" KITH_SHARE_PARTIAL
-                 "): the same 'kith get' goes on from there, 'kith get --discard' removes it",
-                 ev->text, in_place, share_text_size(ev->kept, size), c->o.dest);
+                 "): the same 'kith get' goes on from there, 'kith get --discard%s%s' removes it",
+                 ev->text, in_place, share_text_size(ev->kept, size), c->o.dest, elsewhere ? " -o " : "",
+                 elsewhere ? c->o.dest : "");
     else
         cmd_warn("%s%s; nothing else is left behind", ev->text, in_place);
 }
@@ -332,7 +337,7 @@ static void leave_note(const kith_peer_id *peer, kith_conduct conduct)
         cmd_warn("what the sharer did is not noted in %s: %s", path, why);
 }
 
-static void remember(const get *c, const kith_share_fetch_event *ev, double seconds)
+static void remember(const get *c, const kith_share_fetch_event *ev, uint64_t verified, double seconds)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
     kith_peer_id_text(&c->ticket.peer, peer);
@@ -346,8 +351,15 @@ static void remember(const get *c, const kith_share_fetch_event *ev, double seco
                                     .into = c->o.dest,
                                     .pq = c->pq,
                                     .files = ev->sum.files,
-                                    .bytes = ev->sum.bytes,
+                                    .bytes = ev->why ? verified : ev->sum.bytes,
                                     .seconds = seconds});
+}
+
+/* Ours, and empty. */
+static void remove_dest(const get *c)
+{
+    if (c->made_dest)
+        (void)rmdir(c->o.dest);
 }
 
 /* The peer that was tried by a code is not the sharer, or not there: others may be. False: that is the end. */
@@ -383,17 +395,20 @@ static void finish(get *c, const kith_share_fetch_event *ev)
     kith_time transfer = p.ended ? p.ended - p.began : took;
     c->ended = true;
     if (p.began)
-        remember(c, ev, (double)took / 1e9);
+        remember(c, ev, p.verified - p.here, (double)took / 1e9);
     if (ev->conduct != KITH_CONDUCTS)
         leave_note(&c->ticket.peer, ev->conduct);
     question_close(&c->question);
     if (c->s.json) {
         say_end_json(c, ev, p.here, (double)took / 1e9, (double)transfer / 1e9);
     } else {
-        if (!ev->why || ev->why == KITH_FETCH_CHANGED)
-            /* behind sums it would be one more line to be checked */
-            fprintf(c->summing_from ? stderr : stdout,
-                    "%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s%s\n",
+        bool none = ev->sum.files + ev->sum.dirs + ev->sum.links == 0;
+        FILE *out =
+            c->summing_from ? stderr : stdout; /* behind sums it would be one more line to be checked */
+        if (!ev->why && none && ev->sum.equal > 0)
+            fprintf(out, "everything is in %s already: nothing was fetched\n", c->o.dest);
+        else if (!ev->why || ev->why == KITH_FETCH_CHANGED)
+            fprintf(out, "%s, %s into %s in %.2f s (transfer %.2f s, %s), %s, %s%s\n",
                     share_text_counts(ev->sum.files, ev->sum.dirs, ev->sum.links, counts),
                     share_text_size(ev->sum.bytes, size), c->o.dest, (double)took / 1e9,
                     (double)transfer / 1e9, share_text_speed(p.verified - p.here, transfer, speed), c->path,
@@ -404,8 +419,8 @@ static void finish(get *c, const kith_share_fetch_event *ev)
         if (c->swarm && !ev->why)
             say_swarm(c);
     }
-    if (c->made_dest && ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
-        (void)rmdir(c->o.dest); /* ours, and empty */
+    if (ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
+        remove_dest(c);
     if (c->o.seed && (!ev->why || ev->why == KITH_FETCH_CHANGED)) {
         seed(c, code_of(ev->why));
         return;
@@ -443,6 +458,17 @@ static void on_end(get *c, const kith_share_fetch_event *ev)
     on_summed(c);
 }
 
+/* The end where there is no fetch, or not one any more. */
+static void fail(get *c, kith_share_fetch_why why, const char *text)
+{
+    get_code_done(c->search);
+    c->search = NULL;
+    if (lines(c))
+        share_text_clear();
+    on_end(c, &(kith_share_fetch_event){
+                  .kind = KITH_FETCH_END, .why = why, .text = text, .conduct = KITH_CONDUCTS});
+}
+
 static void on_wait(get *c, const kith_share_fetch_event *ev)
 {
     char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX];
@@ -468,7 +494,7 @@ static void on_source(const get *c, const kith_share_fetch_event *ev)
         ; /* others come and go */
     else if (lost)
         cmd_warn("%s gives nothing any more: %s", peer, ev->text);
-    else
+    else if (strcmp(peer, c->from) != 0) /* else it was the first */
         fprintf(stderr, "also from %s: %s\n", peer, share_text_path(ev->conn));
     if (lost && ev->conduct != KITH_CONDUCTS)
         leave_note(ev->peer, ev->conduct);
@@ -530,12 +556,10 @@ static void give_up(get *c)
     static const char nobody[] =
         "nobody who has this code was found: is 'kith share' still running there, and the code a recent one? With "
         "'kith share --ticket' nobody needs to be found";
-    get_code_done(c->search);
-    c->search = NULL;
-    on_end(c, &(kith_share_fetch_event){.kind = KITH_FETCH_END,
-                                        .why = c->refusal[0] ? KITH_FETCH_WRONG_CODE : KITH_FETCH_UNREACHABLE,
-                                        .text = c->refusal[0] ? c->refusal : nobody,
-                                        .conduct = KITH_CONDUCTS});
+    if (c->refusal[0])
+        fail(c, KITH_FETCH_WRONG_CODE, c->refusal);
+    else
+        fail(c, KITH_FETCH_UNREACHABLE, nobody);
 }
 
 static void show_search(get *c)
@@ -567,12 +591,12 @@ static void show_progress(const get *c, const kith_share_fetch_progress *p, size
         (void)snprintf(sources, sizeof sources, "  from %zu, to %zu", p->sources, receivers);
     else if (p->sources > 1)
         (void)snprintf(sources, sizeof sources, "  %zu sources", p->sources);
-    int n = snprintf(
-        rest, sizeof rest, "%3.0f %%  %s of %s  %s  %s left%s  %s  %s",
-        p->wanted ? (double)p->verified * 100 / (double)p->wanted : 100.0, share_text_size(p->verified, done),
-        share_text_size(p->wanted, all), share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
-        c->rate > 0 ? share_text_time((kith_time)left, eta) : "?", sources, c->path,
-        c->pq ? "post-quantum" : "NOT post-quantum");
+    int n = snprintf(rest, sizeof rest, "%3.0f %%  %s of %s  %s  %s left%s  %s  %s",
+                     p->wanted ? (double)p->verified * 100 / (double)p->wanted : 100.0,
+                     share_text_size(p->verified, done), share_text_size(p->wanted, all),
+                     share_text_speed((uint64_t)(c->rate * 1e9), KITH_SEC(1), speed),
+                     c->rate > 0 ? share_text_time((kith_time)left, eta) : "?", sources, c->path,
+                     c->pq ? "post-quantum" : "NOT post-quantum");
     size_t columns = share_text_columns(), used = n > 0 ? (size_t)n + 1 : 1;
     share_text_line("%s%s", share_text_bar(p->verified, p->wanted, columns > used ? columns - used : 0, bar),
                     rest);
@@ -630,8 +654,8 @@ static void on_interrupt(void *ctx)
         sums_stop(c->sums);
     else if (c->fetch)
         kith_share_fetch_stop(c->fetch, "stopped");
-    else
-        session_end(&c->s, EXIT_INTERRUPTED);
+    else if (!c->ended)
+        fail(c, KITH_FETCH_DECLINED, "stopped");
 }
 
 /* ---- what others see of it ---- */
@@ -681,8 +705,8 @@ static const char *on_cancelled(void *ctx, uint64_t n)
         sums_stop(c->sums);
     else if (c->fetch)
         kith_share_fetch_stop(c->fetch, "it was cancelled");
-    else
-        session_end(&c->s, EXIT_INTERRUPTED);
+    else if (!c->ended)
+        fail(c, KITH_FETCH_DECLINED, "it was cancelled");
     return NULL;
 }
 
@@ -736,8 +760,10 @@ static int make_dest(get *c)
     }
     if (errno == EEXIST && stat(c->o.dest, &st) == 0 && S_ISDIR(st.st_mode))
         return EXIT_OK;
-    return cmd_fail(errno == EEXIST ? EXIT_EXISTS : EXIT_DISK, "cannot use the folder %s: %s", c->o.dest,
-                    errno == EEXIST ? "it is a file" : strerror(errno));
+    return cmd_fail(errno == EEXIST ? EXIT_EXISTS : EXIT_DISK, "cannot use the folder '%s': %s", c->o.dest,
+                    errno == EEXIST   ? "it is a file"
+                    : errno == ENOENT ? "the folder above it is not there; make that first"
+                                      : strerror(errno));
 }
 
 static void fetch(get *c)
@@ -762,8 +788,11 @@ static void on_pinned(void *ctx, kith_err err, const char *why)
         return;
     if (err == KITH_EIO)
         cmd_warn("%s", why); /* the key that comes is compared with the ticket's all the same: on_connected */
-    else if (err)
-        session_end(&c->s, cmd_fail(EXIT_REFUSED, "the ticket names another key than is known: %s", why));
+    else if (err) {
+        char text[512];
+        (void)snprintf(text, sizeof text, "the ticket names another key than is known: %s", why);
+        fail(c, KITH_FETCH_REFUSED, text);
+    }
     if (!err || err == KITH_EIO)
         fetch(c);
 }
@@ -846,8 +875,10 @@ static int run(const cmd_args *args)
         code = make_dest(&c);
     if (!code)
         code = session_start(&c.s, args);
-    if (code)
+    if (code) {
+        remove_dest(&c);
         return code;
+    }
     session_open_book(&c.s);
     c.tty = share_text_moves();
     c.s.on_stop = on_stop;

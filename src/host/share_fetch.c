@@ -61,8 +61,9 @@ static void fail_disk(kith_share_fetch *f, const kith_share_dir_fault *fault)
 {
     char path[KITH_FETCH_PATH_MAX];
     if (fault->err == EWOULDBLOCK)
-        share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
-                         "another kith is fetching this share into this folder");
+        share_fetch_fail(
+            f, KITH_FETCH_BUSY, KITH_SHARE_DECLINED,
+            "another kith is fetching this share into this folder; wait for it, or choose another folder with -o");
     else if (fault->entry == SIZE_MAX)
         share_fetch_fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK, "cannot %s the folder %s: %s", fault->what,
                          f->cfg.dest, strerror(fault->err));

@@ -137,7 +137,7 @@ a_stopped_receiver_says_how_to_go_on() {
     wait $pid; code=$?
     [ "$code" -eq 0 ] && { echo "    it was too quick to be stopped"; return 0; }
     exits 130 && [ "$(ls -A out)" = .kith-partial ] || return 1
-    said "stopped; what came is kept" && said "goes on from there" || return 1
+    said "stopped; what came is kept" && said "goes on from there" && said "'kith get --discard -o out'" || return 1
     wait_until 5 grep -q "stopped on the other side" "$work/stopped.err" || { cat "$work/stopped.err"; return 1; }
     get "$ticket" -o out # and again
     exits 0 && cmp big out/big && nothing_left out && grep -q "from before" "$work/get.out" || { cat "$work/get.out"; return 1; }
@@ -150,6 +150,8 @@ what_was_kept_can_be_discarded() {
     local pid=$!
     wait_until 10 has_part out || return 1
     kill -STOP $pid # it holds its folder
+    get "$ticket" -o out
+    exits 7 && said "another kith is fetching this share" || return 1
     KITH_HOME=$work/home-get $there "$kith" get --discard -o out >"$work/get.out" 2>"$work/get.err"; code=$?
     exits 7 && said "in use" && has_part out || return 1
     kill -INT $pid; kill -CONT $pid
@@ -171,6 +173,8 @@ two_sharers_of_the_same_share_the_work() {
     cd two && share_start twin3 big && cd .. || return 1 # the same list, and other content
     get "$first" --also "$(head -n 1 "$work/twin3.ticket")" -o out2 --json
     exits 0 && cmp big out2/big || { cat "$work/get.out"; return 1; }
+    get "$first" --also "$(head -n 1 "$work/twin3.ticket")" -o out4
+    exits 0 && [ "$(grep -c "^also from" "$work/get.err")" -le 1 ] || { cat "$work/get.err"; return 1; } # the first is said already
     get "$first" --also "$first" -o out3
     exits 0 && said "same peer"
 }
@@ -370,6 +374,41 @@ without_a_terminal_yes_is_needed() {
     exits 2 && said "pass -y" && [ ! -e out ]
 }
 
+what_cannot_work_is_said_before_anything_happens() {
+    local me=12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA pid
+    echo x >f
+    get ''; exits 2 && said "is empty" || return 1
+    get --output '' P7YE-G9L8-KD9V; exits 2 && said "names no folder" || return 1
+    get -o not/there P7YE-G9L8-KD9V; exits 10 && said "make that first" || return 1
+    get --config nowhere.ini P7YE-G9L8-KD9V -o out; exits 3 && said nowhere.ini && [ ! -e out ] || return 1
+    run() { "$kith" "$@" >"$work/get.out" 2>"$work/get.err" </dev/null; code=$?; }
+    export KITH_HOME=$work/home-get
+    run share f --to $me --qr; exits 2 && said "goes without --ticket" || return 1
+    run inbox --allow $me -o f; exits 9 && said "it is a file" || return 1
+    [ ! -e /dev/full ] || {
+        "$kith" share f --listen "$listen" --dht off --mdns off >/dev/full 2>"$work/get.err" </dev/null; code=$?
+        exits 10 && said "cannot be printed" || return 1
+    }
+    # Ctrl-C before anybody was found
+    "$kith" get P7YE-G9L8-KD9V -o out -y --json --dht off --mdns off >"$work/get.out" 2>"$work/get.err" </dev/null &
+    pid=$!
+    wait_until 20 grep -q searching "$work/get.out" || return 1
+    kill -INT $pid
+    wait $pid; code=$?
+    exits 130 && tail -n 1 "$work/get.out" | grep -qF '"event":"failed"' && [ ! -e out ] || { cat "$work/get.out"; return 1; }
+}
+
+a_home_that_cannot_be_written_is_no_obstacle() {
+    [ "$(id -u)" -ne 0 ] || { echo "skipped: a home that cannot be written is no obstacle: root may write everywhere"; return 77; }
+    echo x >f; share_start readonly f || return 1
+    share_stop
+    rm "$work/readonly.ticket"
+    chmod -R a-w "$work/home-readonly"
+    share_start readonly f || return 1
+    get "$ticket" -o out
+    exits 0 && same f out/f
+}
+
 cases=(
     a_folder_arrives_as_it_was
     several_paths_and_dots_get_their_names
@@ -399,6 +438,8 @@ cases=(
 )
 # not a matter of the network between the two
 local_cases=(
+    what_cannot_work_is_said_before_anything_happens
+    a_home_that_cannot_be_written_is_no_obstacle
     what_was_kept_can_be_discarded
     a_part_of_a_share_can_be_fetched
     killed_ten_times_it_arrives_intact
