@@ -414,6 +414,8 @@ static int begin_listening(local *l)
         kith_maddr_text(&addrs[i], text);
         fprintf(stderr, "listening on %s\n", text);
     }
+    if (!code && l->s.lan) /* else only who knows the address comes */
+        kith_lan_stay(l->s.lan);
     return code;
 }
 

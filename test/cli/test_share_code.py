@@ -120,6 +120,22 @@ def three_wrong_codes_burn_it():
         get(net, 1, b, *ways, "--wait", 1, s.code, content=None, code=4, err="nobody who has this code was found")
 
 
+def an_inbox_without_a_node_is_found_on_the_network():
+    ways = ("--mdns", "on", "--dht", "off")
+    with kith_net.Net(2) as net, homes("a", "b") as (a, b):
+        ids = [kith(h, "id").out.split()[0] for h in (a, b)]
+        f = a.parent / "f"
+        f.write_bytes(CONTENT)
+        inbox = start(b, "inbox", "--allow", ids[0], "--once", "-o", b.parent / "in", *ways, preexec_fn=net.enter(1))
+        try:
+            kith(a, "share", f, "--to", ids[1], "--once", "--listen", "/ip4/10.77.0.1/tcp/0", *ways, preexec_fn=net.enter(0), timeout=PATIENCE)
+            assert inbox.wait(PATIENCE * SLOW) == 0
+        finally:
+            inbox.kill()
+            inbox.wait()
+        assert (b.parent / "in" / "f").read_bytes() == CONTENT
+
+
 def other_secret(code):
     """The same locator with another secret, and its check symbol: found by trying all of them."""
     symbols = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -211,5 +227,6 @@ def at_a_terminal_it_is_copied_and_asked_for():
 
 if why := kith_net.missing():
     skip(why)
-run(by_multicast_dns_alone_however_it_is_typed, a_stream_is_found_by_its_code_too, by_a_private_dht_of_five_nodes_alone, three_wrong_codes_burn_it, a_code_is_not_in_sight_of_others,
+run(by_multicast_dns_alone_however_it_is_typed, a_stream_is_found_by_its_code_too, by_a_private_dht_of_five_nodes_alone,
+    three_wrong_codes_burn_it, an_inbox_without_a_node_is_found_on_the_network, a_code_is_not_in_sight_of_others,
     a_code_does_not_wait_until_all_files_are_found, what_is_no_code_is_said, at_a_terminal_it_is_copied_and_asked_for)
