@@ -821,10 +821,9 @@ static int run(const cmd_args *args)
     if (cmd_has(args, "share-string") &&
         (cmd_has(args, "ticket") || cmd_has(args, "to") || c.words || c.copy))
         return cmd_fail(EXIT_USAGE, "share: --share-string goes without --ticket, --to, --words and --copy");
-    if (cmd_has(args, "to") && (cmd_has(args, "ticket") || c.qr || c.words || c.copy))
-        return cmd_fail(
-            EXIT_USAGE,
-            "share: --to prints nothing to pass on: it goes without --ticket, --words, --copy and --qr");
+    if (cmd_has(args, "to") && (c.qr || c.words || c.copy))
+        return cmd_fail(EXIT_USAGE,
+                        "share: --to prints nothing to pass on: it goes without --words, --copy and --qr");
     if (cmd_has(args, "once") && cmd_has(args, "times"))
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))

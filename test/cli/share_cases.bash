@@ -383,7 +383,7 @@ what_cannot_work_is_said_before_anything_happens() {
     get --config nowhere.ini P7YE-G9L8-KD9V -o out; exits 3 && said nowhere.ini && [ ! -e out ] || return 1
     run() { "$kith" "$@" >"$work/get.out" 2>"$work/get.err" </dev/null; code=$?; }
     export KITH_HOME=$work/home-get
-    run share f --to $me --qr; exits 2 && said "goes without --ticket" || return 1
+    run share f --to $me --qr; exits 2 && said "goes without --words" || return 1
     run inbox --allow $me -o f; exits 9 && said "it is a file" || return 1
     [ ! -e /dev/full ] || {
         "$kith" share f --listen "$listen" --dht off --mdns off >/dev/full 2>"$work/get.err" </dev/null; code=$?
