@@ -417,7 +417,7 @@ static void session_events(session *s)
             received(s, &ev);
             break;
         case KITH_SHARE_TX_FAILED:
-            if (s->pake)
+            if (s->pake && s->grant)
                 guessed_wrong(s);
             else
                 failed(s, ev.why, ev.err, ev.code);
