@@ -30,9 +30,10 @@ struct kith_share_tx {
     kith_env env;
     enum state state;
     const kith_share_source *source;
-    kith_time last_at; /* when something moved last */
-    kith_time said_at; /* when we said something last */
-    kith_time have_at; /* when HAVE was last looked at */
+    const kith_leaves *allowed; /* NULL: everything */
+    kith_time last_at;          /* when something moved last */
+    kith_time said_at;          /* when we said something last */
+    kith_time have_at;          /* when HAVE was last looked at */
     kith_share_reader reader;
     uint64_t skip;  /* bytes of a body that is not for us */
     kith_buf token; /* of the hello, or of a PAKE message, or peers: for the event that is to be shown */
@@ -299,6 +300,15 @@ static bool request_ok(const kith_share_tx *x, const kith_share_msg *m)
     return true;
 }
 
+static bool request_allowed(const kith_share_tx *x, const kith_share_msg *m)
+{
+    for (size_t i = 0; i < m->range_count && x->allowed; i++) {
+        if (!kith_leaves_has(x->allowed, m->ranges[i].first, m->ranges[i].end))
+            return false;
+    }
+    return true;
+}
+
 static void on_request(kith_share_tx *x, const kith_share_msg *m)
 {
     if (x->request_count == KITH_SHARE_REQUESTS) {
@@ -307,6 +317,10 @@ static void on_request(kith_share_tx *x, const kith_share_msg *m)
     }
     if (!request_ok(x, m)) {
         breach(x, "the receiver asked for something that is not there");
+        return;
+    }
+    if (!request_allowed(x, m)) {
+        fail(x, KITH_EAUTH, KITH_SHARE_REFUSED, true, "the receiver asked for what its ticket is not for");
         return;
     }
     request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_REQUESTS];
@@ -875,12 +889,14 @@ bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev)
     return true;
 }
 
-void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_source *source)
+void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_source *source,
+                         const kith_leaves *allowed)
 {
     if (x->state != ASKED)
         return;
     forget_token(x);
     x->source = source;
+    x->allowed = allowed;
     x->state = WAITING;
     x->wait_due = true; /* unless the list is there: then the offer */
     x->last_at = x->said_at = now;

@@ -68,8 +68,10 @@ extern const kith_stream_ops kith_share_tx_ops;
 
 bool kith_share_tx_next(kith_share_tx *x, kith_share_tx_event *ev);
 
-/* In answer to ASKED, when the receiver may have this. source is borrowed for the machine's life. */
-void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_source *source);
+/* In answer to ASKED, when the receiver may have this; of its content what is in allowed when it asks, NULL: everything. Both are borrowed for
+ * the machine's life. */
+void kith_share_tx_admit(kith_share_tx *x, kith_time now, const kith_share_source *source,
+                         const kith_leaves *allowed);
 /* Answers the receiver's first PAKE message. data is copied. */
 void kith_share_tx_pake(kith_share_tx *x, kith_bytes data);
 /* The source has changed. */

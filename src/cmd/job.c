@@ -201,8 +201,24 @@ static void run_limit(void *ctx, kith_rpc_call *call, const json_t *params)
                                     (json_int_t)j->now.down));
 }
 
-static const kith_rpc_method methods[] = {{"list", run_list},   {"pause", run_pause}, {"resume", run_resume},
-                                          {"stop", run_cancel}, {"limit", run_limit}, {0}};
+static void run_ticket(void *ctx, kith_rpc_call *call, const json_t *params)
+{
+    const job *j = ctx;
+    const char *why = "it shares nothing";
+    json_t *o = j->ops->ticket ? j->ops->ticket(j->ctx, params, &why) : NULL;
+    if (o)
+        kith_rpc_result(call, o);
+    else
+        kith_rpc_error(call, KITH_EREFUSED, NULL, "%s", why);
+}
+
+static const kith_rpc_method methods[] = {{"list", run_list},
+                                          {"pause", run_pause},
+                                          {"resume", run_resume},
+                                          {"stop", run_cancel},
+                                          {"limit", run_limit},
+                                          {"ticket", run_ticket},
+                                          {0}};
 
 /* ---- life ---- */
 

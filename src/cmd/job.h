@@ -22,6 +22,8 @@ typedef struct job_ops {
     const char *(*pause)(void *ctx, uint64_t n, bool on);
     const char *(*cancel)(void *ctx, uint64_t n);
     bool (*moving)(const void *ctx); /* data, now */
+    /* Another ticket, as an object; NULL: why not. The entry is NULL where nothing is shared. */
+    json_t *(*ticket)(void *ctx, const json_t *params, const char **why);
 } job_ops;
 
 typedef struct job job;

@@ -18,6 +18,7 @@
 #include "cmd/qr.h"
 #include "cmd/session.h"
 #include "cmd/share_exclude.h"
+#include "cmd/share_issue.h"
 #include "cmd/share_stream.h"
 #include "cmd/share_text.h"
 #include "cmd/sums.h"
@@ -713,8 +714,18 @@ static bool is_moving(const void *ctx)
     return c->serve && kith_share_serve_next(c->serve, NULL) != NULL;
 }
 
-static const job_ops ops = {
-    .list = on_list_asked, .pause = on_paused, .cancel = on_cancelled, .moving = is_moving};
+static json_t *on_ticket_asked(void *ctx, const json_t *params, const char **why)
+{
+    const share *c = ctx;
+    *why = "it is ending";
+    return c->shared && !c->leaving ? share_issue(c->shared, &c->ticket, c->not_after, params, why) : NULL;
+}
+
+static const job_ops ops = {.list = on_list_asked,
+                            .pause = on_paused,
+                            .cancel = on_cancelled,
+                            .moving = is_moving,
+                            .ticket = on_ticket_asked};
 
 /* "holiday, report.pdf". */
 static void name_it(share *c)

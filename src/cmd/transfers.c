@@ -202,10 +202,10 @@ static bool read_id(const char *text, order *o)
     return errno == 0 && *end == '\0';
 }
 
-static int give(const cmd_args *args, order *o)
+/* EXIT_OK: it is carried out, and what was said is o->answer. */
+static int give(const char *id, order *o)
 {
     char folder[KITH_PATH_MAX];
-    const char *id = args->rest[1];
     if (o->n)
         json_object_set_new(o->params, "transfer", json_integer(o->n));
     if (job_folder(folder))
@@ -219,9 +219,6 @@ static int give(const cmd_args *args, order *o)
         code = cmd_fail(EXIT_LOST, "transfer %s does not answer; it may have just ended", id);
     else if (error)
         code = cmd_fail(EXIT_FAILED, "transfer %s: %s", id, call_text(error, "message"));
-    else if (cmd_has(args, "json"))
-        call_print_json(json_object_get(o->answer, "result"));
-    json_decref(o->answer);
     return code;
 }
 
@@ -258,7 +255,45 @@ static int steer(const cmd_args *args)
         json_object_set_new(o.params, "up", json_integer((json_int_t)r.up));
         json_object_set_new(o.params, "down", json_integer((json_int_t)r.down));
     }
-    return give(args, &o);
+    int code = give(args->rest[1], &o);
+    if (!code && cmd_has(args, "json"))
+        call_print_json(json_object_get(o.answer, "result"));
+    json_decref(o.answer);
+    return code;
+}
+
+/* ---- tickets ---- */
+
+static int ticket(const cmd_args *args)
+{
+    order o = {.method = "ticket"};
+    const char *lasts = cmd_value(args, "for");
+    unsigned long long times;
+    kith_time t = 0;
+    size_t at = 0;
+    if (strcmp(args->rest[0], "ticket") != 0)
+        return cmd_fail(EXIT_USAGE, "shares: there is no '%.64s'; it is ticket", args->rest[0]);
+    if (args->rest_count < 2)
+        return cmd_fail(EXIT_USAGE, "shares ticket: of which share? 'kith shares' lists them");
+    if (!read_id(args->rest[1], &o) || o.n)
+        return cmd_fail(EXIT_USAGE, "shares ticket: '%.64s' is no id of a share such as 4711", args->rest[1]);
+    if (!cmd_number(args, "times", 0, 1, UINT32_MAX, &times))
+        return EXIT_USAGE;
+    if (lasts && (!kith_parse_duration(lasts, &t) || t < KITH_SEC(1) || t > KITH_SEC(365 * 86400)))
+        return cmd_fail(EXIT_USAGE, "shares ticket: --for: '%s' is not a time from 1s to 8760h", lasts);
+    json_t *only = json_array();
+    for (const char *p; (p = cmd_next_value(args, "only", &at));)
+        json_array_append_new(only, kith_json_text(p));
+    o.params = json_pack("{s:o, s:I, s:I}", "only", only, "times", (json_int_t)times, "seconds",
+                         (json_int_t)(t / KITH_SEC(1)));
+    int code = give(args->rest[1], &o);
+    const json_t *result = json_object_get(o.answer, "result");
+    if (!code && cmd_has(args, "json"))
+        call_print_json(result);
+    else if (!code)
+        puts(call_text(result, "ticket"));
+    json_decref(o.answer);
+    return code;
 }
 
 /* ---- history ---- */
@@ -356,10 +391,22 @@ static int run_transfers(const cmd_args *args)
 
 static int run_shares(const cmd_args *args)
 {
+    if (args->rest_count > 0)
+        return ticket(args);
+    if (cmd_has(args, "only") || cmd_has(args, "times") || cmd_has(args, "for"))
+        return cmd_fail(EXIT_USAGE, "shares: --only, --times and --for go with 'kith shares ticket ID'");
     return show(args, "share", "shares", "nothing is shared at the moment");
 }
 
 static const cmd_option shares_options[] = {
+    {.name = "only",
+     .arg = "PATTERN",
+     .many = true,
+     .help = "ticket: for what matches alone, by the patterns of 'kith get --only'; may be given 8 times"},
+    {.name = "times", .arg = "N", .help = "ticket: good for so many fetches (default: any number)"},
+    {.name = "for",
+     .arg = "TIME",
+     .help = "ticket: good for so long, such as 2h (default: as long as the share)"},
     {.name = "json", .help = "print one JSON object"},
     {0},
 };
@@ -375,12 +422,17 @@ static const cmd_option transfers_options[] = {
 
 const cmd cmd_shares = {
     .name = "shares",
-    .summary = "list what is shared at the moment",
-    .usage = "[--json]",
+    .summary = "list what is shared at the moment, and give out more tickets",
+    .usage = "[--json]\n       kith shares ticket ID [--only PATTERN]... [--times N] [--for TIME] [--json]",
     .about =
-        "Lists every 'kith share' that runs under this home, with who fetches it. 'kith transfers' can pause, limit and end them.",
-    .examples = "  kith shares\n",
+        "Lists every 'kith share' that runs under this home, with who fetches it. 'kith transfers' can pause, limit and end them.\n"
+        "'ticket' prints another ticket of one of them, with limits of its own. Whoever has one for a part sees the names of all,\n"
+        "and gets the content of that part.",
+    .examples = "  kith shares\n"
+                "  kith shares ticket 4711 --only 'photos/2024/' --times 1\n"
+                "  kith shares ticket 4711 --for 2h\n",
     .options = shares_options,
+    .args_max = 2,
     .run = run_shares,
 };
 

@@ -312,24 +312,50 @@ static void fail_list(kith_share_fetch *f, kith_err err, const kith_manifest_fau
                      fault->why);
 }
 
+/* What the ticket is for, in the sharer's words: a pattern that is none matches nothing. */
+static kith_err select_by_ticket(const kith_share_fetch *f, uint8_t *unwanted)
+{
+    char patterns[KITH_CAPABILITY_ONLY_MAX][KITH_CAPABILITY_MAX + 1];
+    kith_share_select only = {0};
+    for (size_t i = 0; i < f->cap.only_count; i++) {
+        (void)snprintf(patterns[i], sizeof patterns[i], "%.*s", (int)f->cap.only[i].len,
+                       (const char *)f->cap.only[i].p);
+        if (!kith_share_pattern_fault(patterns[i]))
+            only.only[only.only_count++] = patterns[i];
+    }
+    if (only.only_count > 0)
+        return kith_share_select_run(kith_host_env(), &only, &f->manifest, unwanted);
+    memset(unwanted, f->cap.only_count > 0, f->manifest.count);
+    return KITH_OK;
+}
+
 /* False: it failed. */
 static bool select_some(kith_share_fetch *f)
 {
-    size_t left = 0;
-    uint8_t *unwanted = malloc(f->manifest.count);
-    if (!unwanted || kith_share_select_run(kith_host_env(), f->cfg.select, &f->manifest, unwanted)) {
-        free(unwanted);
-        share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
-        return false;
-    }
-    kith_share_dir_select(f->dir, unwanted);
-    for (size_t i = 0; i < f->manifest.count; i++)
+    size_t left = 0, n = f->manifest.count;
+    uint8_t *unwanted = malloc(n), *more = malloc(n);
+    kith_err err = unwanted && more ? select_by_ticket(f, unwanted) : KITH_ENOMEM;
+    for (size_t i = 0; i < n && !err; i++)
         left += !unwanted[i];
+    const bool any = left > 0;
+    if (!err && f->cfg.select) {
+        err = kith_share_select_run(kith_host_env(), f->cfg.select, &f->manifest, more);
+        for (size_t i = left = 0; i < n && !err; i++)
+            left += !(unwanted[i] |= more[i]);
+    }
+    if (!err)
+        kith_share_dir_select(f->dir, unwanted);
     free(unwanted);
-    if (left == 0)
+    free(more);
+    if (err)
+        share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
+    else if (!any)
+        share_fetch_fail(f, KITH_FETCH_DECLINED, KITH_SHARE_DECLINED,
+                         "the ticket is for a part of the share in which there is nothing");
+    else if (left == 0)
         share_fetch_fail(f, KITH_FETCH_DECLINED, KITH_SHARE_DECLINED,
                          "nothing of the share is wanted: no name matches --only, or --exclude takes all");
-    return left > 0;
+    return !err && left > 0;
 }
 
 /* Whether nothing of the share can be in the destination: then there is nothing to compare, and the hashes need not be waited for. */
@@ -388,7 +414,7 @@ bool share_fetch_on_list(kith_share_fetch *f)
     kith_share_dir_roots(f->dir, f->roots.p, 0);
     if (f->swarm)
         share_swarm_listed(f->swarm);
-    if (f->cfg.select && !select_some(f))
+    if ((f->cfg.select || f->cap.only_count > 0) && !select_some(f))
         return false;
     survey(f);
     return !share_fetch_failed(f) && !f->ended;

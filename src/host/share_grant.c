@@ -2,7 +2,11 @@
 /* Whom a share admits. */
 #include "host/share_grant.h"
 
+#include <stdlib.h>
+
+#include "apps/share_select.h"
 #include "crypto/crypto.h"
+#include "host/host.h"
 
 void kith_share_grants_init(kith_share_grants *g)
 {
@@ -11,8 +15,17 @@ void kith_share_grants_init(kith_share_grants *g)
     os.fn(os.ctx, kith_span_of(g->tag, sizeof g->tag));
 }
 
+static void forget(kith_share_grant *n)
+{
+    for (size_t i = 0; i < n->only_count; i++)
+        free(n->only[i]);
+    kith_leaves_fini(&n->allowed, kith_host_env());
+}
+
 void kith_share_grants_fini(kith_share_grants *g)
 {
+    for (size_t i = 0; i < g->count; i++)
+        forget(&g->list[i]);
     kith_wipe(g, sizeof *g);
 }
 
@@ -40,7 +53,48 @@ kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer
     n->times = c->times;
     n->not_after = c->not_after;
     memcpy(n->nonce, c->nonce, sizeof n->nonce);
-    return KITH_OK;
+    for (size_t i = 0; i < c->only_count && !err; i++) {
+        n->only[i] = strndup((const char *)c->only[i].p, c->only[i].len);
+        err = n->only[i] ? KITH_OK : KITH_ENOMEM;
+        n->only_count += !err;
+    }
+    if (err) {
+        forget(n);
+        g->count--;
+    }
+    return err;
+}
+
+static kith_err resolve(kith_share_grant *n, const kith_manifest *m)
+{
+    kith_share_select only = {.only_count = n->only_count};
+    uint8_t *unwanted = malloc(m->count);
+    for (size_t i = 0; i < n->only_count; i++)
+        only.only[i] = n->only[i];
+    kith_err err = unwanted ? kith_share_select_run(kith_host_env(), &only, m, unwanted) : KITH_ENOMEM;
+    for (size_t i = 0; i < m->count && !err; i++) {
+        uint32_t first, end;
+        kith_manifest_leaves(m, i, &first, &end);
+        if (!unwanted[i] && first < end)
+            err = kith_leaves_add(&n->allowed, kith_host_env(), first, end);
+    }
+    free(unwanted);
+    return err;
+}
+
+kith_err kith_share_grants_resolve(kith_share_grants *g, const kith_manifest *m)
+{
+    kith_err err = KITH_OK;
+    for (size_t i = 0; i < g->count && !err; i++) {
+        if (g->list[i].only_count > 0)
+            err = resolve(&g->list[i], m);
+    }
+    return err;
+}
+
+const kith_leaves *kith_share_grant_allowed(const kith_share_grant *g)
+{
+    return g->only_count > 0 ? &g->allowed : NULL;
 }
 
 kith_err kith_share_grants_pass(const kith_share_grants *g, const kith_signer *signer, kith_capability *c,

@@ -186,7 +186,7 @@ static void give_pass(session *s)
     uint8_t buf[KITH_CAPABILITY_MAX];
     kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
     kith_time now = kith_host_now(v->cfg.host);
-    if (sh->given.source.manifest || !s->swarm || !s->counted || now < s->pass_at)
+    if (sh->given.source.manifest || !s->swarm || !s->counted || s->grant->only_count > 0 || now < s->pass_at)
         return;
     kith_capability c = {.holder = s->pub.peer, .not_after = kith_wall_s() + KITH_PASS_LASTS_S};
     s->pass_at = now + KITH_SEC(KITH_PASS_LASTS_S) / 2;
@@ -274,7 +274,8 @@ static void admit(session *s)
     }
     s->counted = true;
     s->grant->active++;
-    kith_share_tx_admit(s->tx, kith_host_now(v->cfg.host), &s->pub.share->source);
+    kith_share_tx_admit(s->tx, kith_host_now(v->cfg.host), &s->pub.share->source,
+                        kith_share_grant_allowed(s->grant));
     pause_session(s);
     if (!s->swarm)
         return;
@@ -543,6 +544,11 @@ static void on_scan(void *ctx, kith_share_scan_kind kind, const char *text)
         tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_WARNING, .share = sh, .text = text});
         break;
     case KITH_SHARE_SCAN_WALKED:
+        sh->source = kith_share_src_source(sh->cfg.src);
+        if (kith_share_grants_resolve(&sh->grants, sh->source.manifest)) {
+            on_scan(sh, KITH_SHARE_SCAN_FAILED, "no memory");
+            return;
+        }
         update(sh);
         tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_WALKED, .share = sh});
         break;
@@ -705,7 +711,10 @@ kith_err kith_shared_issue(kith_shared *s, kith_capability *c, kith_wr *w)
     c->has_id = s->hashed;
     if (s->hashed)
         memcpy(c->id, s->source.id, sizeof c->id);
-    return kith_share_grants_issue(&s->grants, s->serve->cfg.signer, c, w);
+    kith_err err = kith_share_grants_issue(&s->grants, s->serve->cfg.signer, c, w);
+    if (!err && s->source.manifest)
+        err = kith_share_grants_resolve(&s->grants, s->source.manifest);
+    return err;
 }
 
 kith_err kith_shared_code(kith_shared *s, const uint8_t tag[KITH_PAKE_TAG_LEN],

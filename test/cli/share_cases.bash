@@ -208,6 +208,30 @@ a_part_of_a_share_can_be_fetched() {
     exits 2 && said "its [ has no ]"
 }
 
+a_ticket_can_be_for_a_part() {
+    mkdir -p src/a src/b; echo 1 >src/a/one; echo 2 >src/a/two.pdf; echo 3 >src/b/three.pdf; echo 4 >src/b/four
+    share_start parted src || return 1
+    local all=$ticket
+    more() { KITH_HOME=$work/home-parted $here "$kith" shares ticket "$@" 2>"$work/get.err"; }
+    ticket=$(more $share_pid --only a/ --only '*.pdf' --times 1)
+    get "$ticket" -o out --only 'src/a/' # of what it is for
+    exits 0 && [ "$(cd out && find . -type f | sort | tr '\n' ' ')" = "./src/a/one ./src/a/two.pdf " ] || { find out; return 1; }
+    get "$ticket" -o out2
+    exits 5 && said "fetched as often as it may be" || return 1
+    get "$(more $share_pid --only '*.pdf' --for 2h)" -o out3
+    exits 0 && [ "$(cd out3 && find . -type f | sort | tr '\n' ' ')" = "./src/a/two.pdf ./src/b/three.pdf " ] || return 1
+    get "$(more $share_pid --only 'nothing')" -o out4
+    exits 1 && said "for a part of the share in which there is nothing" || return 1
+    get "$(more $share_pid --for 1s)" -o out5 # it is read at once, and soon too late
+    exits 0 && same src out5/src || return 1
+    more $share_pid --only '[a' && return 1
+    grep -qF "its [ has no ]" "$work/get.err" || return 1
+    more 1 && return 1
+    grep -qF "there is no transfer 1" "$work/get.err" || return 1
+    get "$all" -o out6
+    exits 0 && same src out6/src
+}
+
 a_killed_receiver_and_a_new_sharer_go_on() {
     mkdir src; head -c 200000000 /dev/urandom >src/big; seq 5000 >src/numbers
     share_start first src || return 1
@@ -442,5 +466,6 @@ local_cases=(
     a_home_that_cannot_be_written_is_no_obstacle
     what_was_kept_can_be_discarded
     a_part_of_a_share_can_be_fetched
+    a_ticket_can_be_for_a_part
     killed_ten_times_it_arrives_intact
 )

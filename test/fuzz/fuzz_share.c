@@ -126,7 +126,7 @@ static void tx_pake(both *w, const kith_share_tx_event *ev)
     if (!w->answered && kith_bytes_eq(ev->data, PAKE(pake_first)))
         kith_share_tx_pake(w->tx, PAKE(pake_answer));
     else if (w->answered && kith_bytes_eq(ev->data, PAKE(pake_confirmation)))
-        kith_share_tx_admit(w->tx, w->now, &w->source);
+        kith_share_tx_admit(w->tx, w->now, &w->source, NULL);
     else
         kith_share_tx_stop(w->tx, KITH_SHARE_REFUSED);
     w->answered = true;
@@ -240,7 +240,7 @@ static void tx_events(both *w, unsigned op)
     kith_share_tx_check(w->tx);
     while (kith_share_tx_next(w->tx, &ev)) {
         if (ev.kind == KITH_SHARE_TX_ASKED && ev.code_tag.len == 0)
-            kith_share_tx_admit(w->tx, w->now, &w->source);
+            kith_share_tx_admit(w->tx, w->now, &w->source, NULL);
         else if (ev.kind == KITH_SHARE_TX_PAKE)
             tx_pake(w, &ev);
         else if (ev.kind == KITH_SHARE_TX_READ)

@@ -52,6 +52,7 @@ typedef struct pair {
     size_t read_count;
     bool asked, refuse, receipt, tx_paused;
     kith_share_source *source_of; /* what is admitted to; NULL: the share's */
+    const kith_leaves *allowed;   /* and of it; NULL: everything */
     uint64_t receipt_files, receipt_bytes;
     kith_share_tx_event tx_failed;
     size_t break_entry; /* its reads fail with break_code from break_offset on; SIZE_MAX: none */
@@ -298,7 +299,8 @@ static inline bool tx_events(pair *p, uint64_t *rnd)
             if (p->refuse)
                 kith_share_tx_stop(p->tx, KITH_SHARE_REFUSED);
             else
-                kith_share_tx_admit(p->tx, p->now, p->source_of ? p->source_of : &p->share->source);
+                kith_share_tx_admit(p->tx, p->now, p->source_of ? p->source_of : &p->share->source,
+                                    p->allowed);
             break;
         case KITH_SHARE_TX_READ:
             assert_true(p->read_count < KITH_SHARE_TX_BLOCKS);

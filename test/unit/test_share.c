@@ -358,6 +358,39 @@ static void a_partial_source_gives_what_it_has(void **state)
     share_free(s);
 }
 
+static void who_is_admitted_to_a_part_gets_no_more(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    for (int more = 0; more < 2; more++) {
+        kith_leaves allowed = {0};
+        uint8_t *skip = calloc(s->count, 1);
+        bool first = true;
+        pair *p = pair_new(s);
+        assert_non_null(skip);
+        for (size_t i = 0; i < s->count; i++) {
+            uint32_t from, to;
+            kith_manifest_leaves(&s->manifest, i, &from, &to);
+            skip[i] = i % 2 == 1 && !(more && to > from && first);
+            first &= !(more && i % 2 == 1 && to > from);
+            if (i % 2 == 0)
+                assert_int_equal(kith_leaves_add(&allowed, &share_env, from, to), KITH_OK);
+        }
+        p->skip = skip;
+        p->allowed = &allowed;
+        run(p, 3);
+        assert_int_equal(p->rx_failed.kind == KITH_SHARE_RX_FAILED, more);
+        assert_int_equal(p->rx_failed.code, more ? KITH_SHARE_REFUSED : KITH_SHARE_NONE);
+        assert_int_equal(p->receipt, !more);
+        if (more)
+            assert_int_equal(p->tx_failed.err, KITH_EAUTH);
+        pair_free(p);
+        free(skip);
+        kith_leaves_fini(&allowed, &share_env);
+    }
+    share_free(s);
+}
+
 /* Peers both ways, and a pass; also to a receiver whose person still looks at the list. */
 static void who_else_is_there_is_told_and_what_admits_to_them(void **state)
 {
@@ -613,6 +646,7 @@ int main(void)
         cmocka_unit_test(a_cancel_may_cross_the_end_of_the_answer),
         cmocka_unit_test(either_side_may_pause),
         cmocka_unit_test(a_partial_source_gives_what_it_has),
+        cmocka_unit_test(who_is_admitted_to_a_part_gets_no_more),
         cmocka_unit_test(who_else_is_there_is_told_and_what_admits_to_them),
         cmocka_unit_test(nodes_that_came_prove_the_same),
         cmocka_unit_test(either_side_may_stop_at_any_moment),
