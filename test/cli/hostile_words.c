@@ -377,7 +377,7 @@ AT(offer_in_the_middle, KITH_SHARE_REQUEST, say_offer(x))
 AT(list_in_the_middle, KITH_SHARE_REQUEST, say_list(x))
 AT(pake_in_the_middle, KITH_SHARE_REQUEST, SAY(x, .kind = KITH_SHARE_PAKE, .step = 2, .data = RAW("proof")))
 AT(fin_at_once, KITH_SHARE_HELLO, x->fin = true)
-AT(reset_at_once, KITH_SHARE_HELLO, x->reset = true)
+AT(reset_for_the_list, KITH_SHARE_GET_LIST, x->reset = true)
 AT(fin_in_a_head, KITH_SHARE_HELLO, raw_put(x, "\x20\x1a", 2), x->fin = true)
 AT(fin_after_the_offer, KITH_SHARE_HELLO, say_offer(x), x->fin = true)
 AT(fin_for_content, KITH_SHARE_REQUEST, x->fin = true)
@@ -525,7 +525,7 @@ const hostile_case hostile_words[] = {
     WORD(fin_at_once, CLOSED),
     WORD(fin_in_a_head, CLOSED),
     WORD(fin_after_the_offer, CLOSED),
-    WORD(reset_at_once, LOST, "fetch again when the sharer is back"),
+    WORD(reset_for_the_list, LOST, "fetch again when the sharer is back"),
     WORD(tiny_frames, OK, "", .left = "good"),
     WORD(flood_of_waits, OK, "", .left = "good"),
     WORD(flood_of_pauses, OK, "", .left = "good"),
