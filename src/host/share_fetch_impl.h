@@ -31,6 +31,8 @@ typedef struct share_link {
     kith_stream *stream;
     kith_share_rx *rx; /* NULL: not yet, or over */
     kith_pake *pake;
+    uint8_t root[KITH_BLAKE3_LEN]; /* of the list that it offers */
+    uint64_t list_size;
     int source;       /* in the plan; -1: not in it */
     size_t lent;      /* blocks that are being written */
     uint64_t next_id; /* of requests */

@@ -127,7 +127,8 @@ static void start_timer(kith_share_fetch *f)
 
 /* ---- joining ---- */
 
-/* Which content a file has is for the first of the tickets to say, as long as its sharer is there; the others come after it in order. */
+/* What the share is, and which content a file has, is for the first of the tickets to say, as long as its sharer is there; the others come
+ * after it in order. */
 static bool leads(const share_link *l)
 {
     if (l->member && !l->fetch->has_id) /* nobody could tell whether they are the right ones */
@@ -183,9 +184,6 @@ static const char *judge_offer(const share_link *l, const kith_share_rx_event *e
     if ((f->cap.has_id || (l->member && f->has_id)) && ev->share_id.len > 0 &&
         memcmp(ev->share_id.p, f->id, sizeof f->id) != 0)
         return "what it offers is not what the ticket stands for";
-    if (f->list.p &&
-        (memcmp(ev->root.p, f->list_root, sizeof f->list_root) != 0 || ev->list_size != f->list.len))
-        return "what it offers is not what others offer";
     return NULL;
 }
 
@@ -204,6 +202,35 @@ static void list_from(share_link *l, size_t len)
         get_list(l);
 }
 
+/* Whether it offers the list that is, or was, being got. */
+static bool same_list(const share_link *l)
+{
+    const kith_share_fetch *f = l->fetch;
+    return memcmp(l->root, f->list_root, sizeof f->list_root) == 0 && l->list_size == f->list.len;
+}
+
+static void drop_other(share_link *l)
+{
+    drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_DECLINED, KITH_CONDUCTS,
+         "what it offers is not what others offer");
+}
+
+/* Gets the list of who leads, once that has offered one; who offers another one is of no use. */
+static void choose_list(kith_share_fetch *f)
+{
+    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX && !f->list.p && !share_fetch_failed(f); i++) {
+        share_link *l = &f->links[i];
+        if (l->state != LINK_OFFERED || !leads(l))
+            continue;
+        memcpy(f->list_root, l->root, sizeof f->list_root);
+        list_from(l, (size_t)l->list_size);
+    }
+    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX && f->list.p && !share_fetch_failed(f); i++) {
+        if (f->links[i].state == LINK_OFFERED && !same_list(&f->links[i]))
+            drop_other(&f->links[i]);
+    }
+}
+
 static void on_offer(share_link *l, const kith_share_rx_event *ev)
 {
     kith_share_fetch *f = l->fetch;
@@ -212,15 +239,17 @@ static void on_offer(share_link *l, const kith_share_rx_event *ev)
         f->has_id = true;
         memcpy(f->id, ev->share_id.p, sizeof f->id);
     }
+    memcpy(l->root, ev->root.p, sizeof l->root);
+    l->list_size = ev->list_size;
     if (why) {
         drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_DECLINED, KITH_CONDUCTS, why);
-    } else if (f->manifest.count > 0) {
+    } else if (f->manifest.count > 0 && same_list(l)) {
         join(l);
-    } else if (f->list.p) {
-        l->state = LINK_OFFERED;
+    } else if (f->manifest.count > 0) {
+        drop_other(l);
     } else {
-        memcpy(f->list_root, ev->root.p, sizeof f->list_root);
-        list_from(l, (size_t)ev->list_size);
+        l->state = LINK_OFFERED;
+        choose_list(f);
     }
 }
 
@@ -302,21 +331,18 @@ static void over(share_link *l)
         kith_share_plan_leave(f->plan, l->source);
     l->source = -1;
     l->brings_roots = false;
-    size_t list_len = f->list.len;
     if (had_list)
         kith_share_table_close(&f->list);
     if (share_fetch_failed(f))
         return;
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) { /* another one goes on with it */
         share_link *o = &f->links[i];
-        if (o->state == LINK_OFFERED && had_list) {
-            list_from(o, list_len);
-            break;
-        }
         if (o->state == LINK_JOINED)
             get_roots(o);
         wake(o);
     }
+    if (f->manifest.count == 0)
+        choose_list(f);
     lose_files(f);
     share_links_ask(f);
 }

@@ -179,6 +179,22 @@ two_sharers_of_the_same_share_the_work() {
     exits 0 && said "same peer"
 }
 
+what_a_share_is_is_for_the_first_ticket_to_say() {
+    echo right >right; echo wrong >wrong
+    share_start leader right || return 1
+    local leader=$share_pid
+    share_start other wrong || return 1
+    kill -STOP "$leader" # the other one is the first to offer something
+    KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$(head -n 1 "$work/leader.ticket")" \
+        --also "$(head -n 1 "$work/other.ticket")" -o out -y --json >"$work/get.out" 2>"$work/get.err" </dev/null &
+    local pid=$!
+    wait_until 20 grep -qF '"event":"connected"' "$work/get.out" || { kill -CONT "$leader"; cat "$work/get.out"; return 1; }
+    sleep 0.3 # by now it has; sooner or later the outcome is the same
+    kill -CONT "$leader"
+    wait $pid; code=$?
+    exits 0 && same right out/right && [ ! -e out/wrong ] && grep -qF "not what others offer" "$work/get.out" || { cat "$work/get.out"; return 1; }
+}
+
 a_file_that_the_last_sharer_cannot_give_is_lost() {
     mkdir -p one/src; filler 30000000 >one/src/a; filler 2000000 >one/src/f; cp -a one two
     cd one && share_start lost1 src && cd .. || return 1
@@ -446,6 +462,7 @@ cases=(
     another_share_of_the_same_peer_is_refused
     a_stopped_receiver_says_how_to_go_on
     two_sharers_of_the_same_share_the_work
+    what_a_share_is_is_for_the_first_ticket_to_say
     a_file_that_the_last_sharer_cannot_give_is_lost
     a_killed_receiver_can_start_again
     a_killed_receiver_and_a_new_sharer_go_on
