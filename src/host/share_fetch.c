@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "host/share_path.h"
 #include "host/share_swarm.h"
 
 void share_fetch_tell(kith_share_fetch *f, kith_share_fetch_event ev)
@@ -45,21 +46,9 @@ void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_
 static void surveyed(kith_share_fetch *f);
 static void begun(kith_share_fetch *f);
 
-/* The path of an entry for a message, cut to fit. */
-const char *share_fetch_path(const kith_manifest *m, size_t entry, char out[KITH_FETCH_PATH_MAX])
-{
-    static char path[KITH_NAME_ESCAPED_MAX(KITH_MANIFEST_PATH_MAX)]; /* the loop's thread only */
-    kith_wr w = kith_wr_of(kith_span_of(path, sizeof path));
-    kith_manifest_put_path(m, entry, true, &w);
-    size_t n = w.len < KITH_FETCH_PATH_MAX ? w.len : KITH_FETCH_PATH_MAX - 1;
-    memcpy(out, path, n);
-    out[n] = 0;
-    return out;
-}
-
 static void fail_disk(kith_share_fetch *f, const kith_share_dir_fault *fault)
 {
-    char path[KITH_FETCH_PATH_MAX];
+    char path[KITH_SHARE_PATH_MAX];
     if (fault->err == EWOULDBLOCK)
         share_fetch_fail(
             f, KITH_FETCH_BUSY, KITH_SHARE_DECLINED,
@@ -70,7 +59,7 @@ static void fail_disk(kith_share_fetch *f, const kith_share_dir_fault *fault)
     else
         share_fetch_fail(f, fault->err == EEXIST ? KITH_FETCH_CLASH : KITH_FETCH_DISK, KITH_SHARE_DISK,
                          "cannot %s '%s': %s%s", fault->what,
-                         share_fetch_path(&f->manifest, fault->entry, path), strerror(fault->err),
+                         kith_share_path(&f->manifest, fault->entry, path), strerror(fault->err),
                          fault->err == ENOSPC || fault->err == EDQUOT ? "; make room and fetch again" : "");
 }
 
@@ -257,10 +246,10 @@ void share_fetch_pump(kith_share_fetch *f)
 static void fail_survey(kith_share_fetch *f, kith_err err, size_t clashes, size_t first,
                         const kith_share_dir_fault *fault)
 {
-    char path[KITH_FETCH_PATH_MAX];
+    char path[KITH_SHARE_PATH_MAX];
     switch ((int)err) {
     case KITH_EEXISTS:
-        (void)share_fetch_path(&f->manifest, first, path);
+        (void)kith_share_path(&f->manifest, first, path);
         if (f->cfg.clash == KITH_SHARE_CLASH_OVERWRITE)
             share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
                              "'%s' is a folder on one side and not on the other; move it out of the way",
@@ -449,8 +438,11 @@ static void surveyed(kith_share_fetch *f)
         char have[32], want[32];
         size_text(available, have);
         size_text(needed, want);
-        share_fetch_fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK,
-                         "%s is too full: the share needs %s and %s are free", f->cfg.dest, want, have);
+        share_fetch_fail(
+            f, KITH_FETCH_DISK, KITH_SHARE_DISK,
+            "%s has no room for it: it needs %s, with what the file system wants for itself, and %s are free; make room, choose "
+            "another place with -o, or a part of it with --only",
+            f->cfg.dest, want, have);
         return;
     }
     const uint8_t *skips = kith_share_dir_skips(f->dir);

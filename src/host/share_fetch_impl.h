@@ -7,7 +7,6 @@
 #include "host/share_table.h"
 
 #define KITH_FETCH_TEXT_MAX 2048
-#define KITH_FETCH_PATH_MAX 512 /* of a path in a message */
 
 typedef enum share_link_state {
     LINK_FREE,
@@ -107,7 +106,6 @@ void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_
                       ...) __attribute__((format(printf, 4, 5)));
 bool share_fetch_failed(const kith_share_fetch *f);
 /* The path of an entry for a message, cut to fit. */
-const char *share_fetch_path(const kith_manifest *m, size_t entry, char out[KITH_FETCH_PATH_MAX]);
 /* The list is in f->list. False: it was the end of the transfer. */
 bool share_fetch_on_list(kith_share_fetch *f);
 /* f->view has grown. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "crypto/crypto.h"
+#include "host/share_path.h"
 #include "host/share_swarm.h"
 
 #define TICK_MS 200
@@ -390,9 +391,9 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
 {
     kith_share_fetch *f = l->fetch;
     const char *who = l->member ? "it" : "the sharer";
-    char path[KITH_FETCH_PATH_MAX] = "its list", text[KITH_FETCH_TEXT_MAX];
+    char path[KITH_SHARE_PATH_MAX] = "its list", text[KITH_FETCH_TEXT_MAX];
     if (ev->err == KITH_ECRYPTO && ev->entry != SIZE_MAX)
-        (void)share_fetch_path(&f->manifest, ev->entry, path);
+        (void)kith_share_path(&f->manifest, ev->entry, path);
     kith_err err = ev->err;
     if (err == KITH_ERESET && l->state == LINK_ASKING && l->conn &&
         !kith_conn_supports(l->conn, kith_bytes_str(KITH_SHARE_ID)))

@@ -8,9 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apps/share_leaves.h"
 #include "crypto/crypto.h"
 #include "host/clock.h"
 #include "host/share_members.h"
+#include "host/share_path.h"
 #include "host/share_scan.h"
 
 #define TRIM_EVERY 64       /* turns */
@@ -29,7 +31,8 @@ struct kith_shared {
     bool paused, stopped, failed;
     kith_share_scan *scan;
     bool hashed;
-    size_t turns; /* of its sessions */
+    size_t turns;     /* of its sessions */
+    kith_leaves lost; /* entries that could not be given, as was said */
 };
 
 typedef struct session {
@@ -112,6 +115,25 @@ static void read_work(uv_work_t *w)
         sh->given.read(sh->given.ctx, j->block);
 }
 
+/* What cannot be given is told once, whoever asked for it. */
+static void tell_lost(kith_shared *sh, const kith_share_block *b)
+{
+    char path[KITH_SHARE_PATH_MAX], text[KITH_SHARE_PATH_MAX + 200];
+    for (size_t i = 0; i < b->count && sh->cfg.src; i++) {
+        const kith_share_item *it = &b->items[i];
+        uint32_t entry = (uint32_t)it->entry;
+        if (!it->code || kith_leaves_has(&sh->lost, entry, entry + 1) ||
+            kith_leaves_add(&sh->lost, kith_host_env(), entry, entry + 1))
+            continue;
+        (void)snprintf(
+            text, sizeof text, "'%s' %s, and receivers do not get it; share again to give what it is now",
+            kith_share_path(sh->source.manifest, it->entry, path),
+            it->code == KITH_SHARE_CHANGED ? "has changed since it was shared" : "cannot be read any more");
+        tell(sh->serve,
+             (kith_share_serve_event){.kind = KITH_SHARE_SERVE_WARNING, .share = sh, .text = text});
+    }
+}
+
 static void read_after(uv_work_t *w, int status)
 {
     read_job *j = KITH_OF(w, read_job, work);
@@ -119,6 +141,7 @@ static void read_after(uv_work_t *w, int status)
     kith_host *h = s->serve->cfg.host;
     (void)status;
     s->reading--;
+    tell_lost(s->pub.share, j->block);
     if (s->tx) {
         kith_share_tx_filled(s->tx, kith_host_now(h), j->block);
         wake(s);
@@ -699,6 +722,7 @@ void kith_share_serve_free(kith_share_serve *v)
         kith_share_members_free(sh->members);
         kith_share_src_free(sh->cfg.src);
         kith_share_grants_fini(&sh->grants);
+        kith_leaves_fini(&sh->lost, kith_host_env());
         free(sh);
     }
     free(v);

@@ -27,7 +27,7 @@ typedef struct kith_share_session {
 } kith_share_session;
 
 typedef enum kith_share_serve_kind {
-    KITH_SHARE_SERVE_WARNING, /* something was left out: text */
+    KITH_SHARE_SERVE_WARNING, /* something is left out, or cannot be given: text */
     KITH_SHARE_SERVE_WALKED,  /* everything is found; receivers are shown the list */
     KITH_SHARE_SERVE_HASHED,  /* all hashes are known, and so is the share's id */
     KITH_SHARE_SERVE_FAILED, /* it cannot be served any more: text. Its sessions are told; nothing follows but their ends */

@@ -573,7 +573,7 @@ const hostile_case hostile_lists[] = {
     MADE(size_of_all_leaves_and_one, "the share is too large"),
     MADE(sizes_that_add_up, "the share is too large"),
     MADE(sizes_that_overflow, "the share is too large"),
-    {.name = "more_than_the_disk", .code = DISK, .says = "is too full", .make = more_than_the_disk},
+    {.name = "more_than_the_disk", .code = DISK, .says = "has no room for it", .make = more_than_the_disk},
     MADE(folder_with_size, "it is a folder with content of its own"),
 
     LIST("of_nothing", "\x7a\x03xyz", "the list is empty"),

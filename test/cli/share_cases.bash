@@ -320,7 +320,7 @@ a_full_disk_is_reported() {
     mount -t tmpfs -o size=8m tmpfs "$work/full" 2>/dev/null || { echo "skipped: a full disk is reported: no right to mount a tmpfs"; return 77; }
     filler 20000000 >big; share_start full big || return 1
     get "$ticket" -o "$work/full"
-    exits 10 && said "too full" && [ -z "$(ls -A "$work/full")" ] || return 1
+    exits 10 && said "has no room for it" && said "make room" && [ -z "$(ls -A "$work/full")" ] || return 1
     share_stop
     # one that fills up after the survey: inodes are not counted
     umount "$work/full"; mount -t tmpfs -o size=64m,nr_inodes=50 tmpfs "$work/full" || return 1
@@ -347,6 +347,8 @@ a_file_that_changes_while_it_is_shared_is_named() {
     echo more >>src/b; rm src/c; ln -s a src/c
     get "$ticket" -o out
     exits 13 && said "'src/b' cannot be fetched" && said "'src/c' cannot be fetched" && said "changed" || return 1
+    get "$ticket" -o out2
+    exits 13 && [ "$(grep -c "'src/b' has changed since it was shared" "$work/changed.err")" -eq 1 ] || { cat "$work/changed.err"; return 1; }
     [ "$(ls out/src | tr '\n' ' ')" = "a d " ] && nothing_left out
 }
 
