@@ -181,6 +181,52 @@ static int unknown_option(const cmd *c, const char *arg)
     return cmd_fail(EXIT_USAGE, "%s: unknown option '%s'; see 'kith help %s'", c->name, typed, c->name);
 }
 
+/* Takes note of an option. value: what stands with it; NULL: nothing, and one that needs some takes the next word. */
+static int take(cmd_args *a, const match *m, const char *value, int argc, char **argv, int *i)
+{
+    const char *who = a->cmd->name;
+    if (!m->arg && value && !m->key)
+        return cmd_fail(EXIT_USAGE, "%s: --%s takes no value", who, m->name);
+    if (!m->arg && !value)
+        value = "true";
+    if (!value) {
+        if (*i + 1 >= argc)
+            return cmd_fail(EXIT_USAGE, "%s: --%s needs a value (%s)", who, m->name, m->arg);
+        value = argv[++*i];
+    }
+    if (!m->many && cmd_has(a, m->name))
+        return cmd_fail(EXIT_USAGE, "%s: --%s was given twice", who, m->name);
+    if (a->given_count == CMD_VALUES_MAX)
+        return cmd_fail(EXIT_USAGE, "%s: too many options", who);
+    a->given[a->given_count].name = m->name;
+    a->given[a->given_count].key = m->key;
+    a->given[a->given_count++].value = value;
+    return EXIT_OK;
+}
+
+/* "-y", "-o DIR", "-oDIR", "-yo DIR". */
+static int take_letters(cmd_args *a, int argc, char **argv, int *i)
+{
+    const char *arg = argv[*i];
+    for (const char *p = arg + 1; *p; p++) {
+        match m = find_option(a->cmd, p, 1, *p);
+        if (!m.ok)
+            return unknown_option(a->cmd, arg);
+        const bool last = m.arg && p[1];
+        int code = take(a, &m, last ? p + 1 : NULL, argc, argv, i);
+        if (code || last)
+            return code;
+    }
+    return EXIT_OK;
+}
+
+static int take_word(cmd_args *a, int argc, char **argv, int *i)
+{
+    const char *name = argv[*i] + 2, *eq = strchr(name, '=');
+    match m = find_option(a->cmd, name, eq ? (size_t)(eq - name) : strlen(name), 0);
+    return m.ok ? take(a, &m, eq ? eq + 1 : NULL, argc, argv, i) : unknown_option(a->cmd, argv[*i]);
+}
+
 int cmd_parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **rest)
 {
     *a = (cmd_args){.cmd = c, .rest = rest};
@@ -197,28 +243,9 @@ int cmd_parse(const cmd *c, int argc, char **argv, cmd_args *a, const char **res
         }
         if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
             return CMD_HELP_WANTED;
-        bool word = arg[1] == '-';
-        const char *name = arg + (word ? 2 : 1), *eq = word ? strchr(name, '=') : NULL;
-        match m = find_option(c, name, eq ? (size_t)(eq - name) : strlen(name), word ? 0 : name[0]);
-        if (!m.ok || (!word && !m.arg && name[1]))
-            return unknown_option(c, arg);
-        const char *value = eq ? eq + 1 : !word && name[1] ? name + 1 : NULL;
-        if (!m.arg && value && !m.key)
-            return cmd_fail(EXIT_USAGE, "%s: --%s takes no value", c->name, m.name);
-        if (!m.arg && !value)
-            value = "true";
-        if (!value) {
-            if (i + 1 >= argc)
-                return cmd_fail(EXIT_USAGE, "%s: --%s needs a value (%s)", c->name, m.name, m.arg);
-            value = argv[++i];
-        }
-        if (!m.many && cmd_has(a, m.name))
-            return cmd_fail(EXIT_USAGE, "%s: --%s was given twice", c->name, m.name);
-        if (a->given_count == CMD_VALUES_MAX)
-            return cmd_fail(EXIT_USAGE, "%s: too many options", c->name);
-        a->given[a->given_count].name = m.name;
-        a->given[a->given_count].key = m.key;
-        a->given[a->given_count++].value = value;
+        int code = arg[1] == '-' ? take_word(a, argc, argv, &i) : take_letters(a, argc, argv, &i);
+        if (code)
+            return code;
     }
     if (a->rest_count < c->args_min)
         return cmd_fail(EXIT_USAGE, "%s: something is missing; usage: kith %s %s", c->name, c->name,

@@ -82,6 +82,11 @@ def mistakes_get_a_suggestion():
         kith(a, "ping", "x", "--count", code=2, err="needs a value")
         kith(a, "ping", "x", "-c", "many", code=2, err="--count: 'many' is not a number")
         kith(a, "status", "--json=yes", code=2, err="takes no value")
+        kith(a, "get", "-yo", code=2, err="--output needs a value")
+        kith(a, "get", "-yyo", "x", code=2, err="--yes was given twice")
+        kith(a, "get", "-yz", "x", code=2, err="unknown option '-yz'")
+        for together in (["-yo", a.parent / "x"], [f"-yo{a.parent / 'x'}"], [f"-o{a.parent / 'x'}", "-y"]):
+            kith(a, "get", *together, "no-code", code=2, err="no code")
         kith(a, "version", out="kith ")
         assert kith(a, "--version").out == kith(a, "version").out
 
