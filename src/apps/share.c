@@ -80,7 +80,7 @@ static size_t slots_of(kith_share_msg *m, uint64_t *code, slot out[FIELDS_MAX])
         break;
     case KITH_SHARE_OFFER:
         DATA(m->root), NUM(m->list_size), FLAG(m->complete), FLAG(m->partial), DATA(m->share_id),
-            DATA(m->name);
+            DATA(m->name), NUM(m->holes);
         break;
     case KITH_SHARE_REQUEST:
     case KITH_SHARE_CANCEL:

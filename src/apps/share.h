@@ -111,6 +111,8 @@ typedef struct kith_share_msg {
     kith_bytes share_id; /* OFFER: empty: not yet known */
     kith_bytes name;     /* OFFER */
     uint64_t list_size;  /* OFFER */
+    uint64_t
+        holes; /* OFFER: bytes of content for which the sharer's file system has no room set aside, as it is zeros; a hint */
     bool complete; /* OFFER: all roots are known, so everything (or, partial: all of HAVE) may be asked for */
     bool partial;  /* OFFER: the sharer has only what HAVE says */
     uint64_t done, total;  /* WAIT: bytes */

@@ -39,7 +39,7 @@ struct kith_share_rx {
 
     /* what is offered */
     uint8_t list_root[KITH_BLAKE3_LEN], share_id[KITH_BLAKE3_LEN];
-    uint64_t list_size;
+    uint64_t list_size, holes;
     bool complete, partial, has_id;
     size_t name_len;
     uint8_t name[KITH_SHARE_NAME_MAX];
@@ -389,6 +389,7 @@ static void on_offer(kith_share_rx *x, const kith_share_msg *m)
     if (m->name.len > 0)
         memcpy(x->name, m->name.p, m->name.len);
     x->list_size = m->list_size;
+    x->holes = m->holes;
     x->complete = m->complete;
     x->partial = m->partial;
     x->state = OFFERED;
@@ -723,6 +724,7 @@ bool kith_share_rx_next(kith_share_rx *x, kith_share_rx_event *ev)
         ev->share_id = kith_bytes_of(x->share_id, x->has_id ? sizeof x->share_id : 0);
         ev->name = kith_bytes_of(x->name, x->name_len);
         ev->list_size = x->list_size;
+        ev->holes = x->holes;
         ev->partial = x->partial;
         return true;
     }

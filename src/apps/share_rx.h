@@ -63,6 +63,7 @@ typedef struct kith_share_rx_event {
     kith_bytes share_id;  /* OFFER: empty: not known yet */
     kith_bytes name;      /* OFFER: a stranger's words */
     uint64_t list_size;   /* OFFER */
+    uint64_t holes;       /* OFFER: bytes of content that take no room, by the sharer's word */
     bool partial;         /* OFFER */
     bool on;              /* PAUSED */
     uint64_t id;          /* ENDED */

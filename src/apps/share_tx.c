@@ -635,6 +635,7 @@ static void put_offer(kith_share_tx *x)
                     .partial = s->have != NULL,
                     .share_id = kith_bytes_of(s->id, complete ? sizeof s->id : 0),
                     .name = s->name,
+                    .holes = s->holes,
                 });
 }
 

@@ -29,6 +29,7 @@ typedef struct kith_share_source {
     size_t known;         /* entries whose roots are known, from the first on: grows up to manifest->count */
     uint8_t id[KITH_BLAKE3_LEN]; /* when all are known */
     uint64_t done, total;        /* bytes hashed, of how many are known of: for WAIT */
+    uint64_t holes;              /* bytes of content that take no room, for OFFER; with manifest */
     /* The tree of a file in known (share_tree.h); may be NULL for one of one leaf. */
     const uint8_t *(*nodes)(const void *ctx, size_t entry);
     const void *ctx;

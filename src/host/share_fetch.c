@@ -434,6 +434,7 @@ static void surveyed(kith_share_fetch *f)
     }
     uint64_t available, needed;
     kith_share_dir_space(f->dir, &available, &needed);
+    needed -= f->holes < needed ? f->holes : needed; /* a wrong hint makes the disk full later */
     if (available < needed) {
         char have[32], want[32];
         size_text(available, have);

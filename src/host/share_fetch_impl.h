@@ -31,7 +31,7 @@ typedef struct share_link {
     kith_share_rx *rx; /* NULL: not yet, or over */
     kith_pake *pake;
     uint8_t root[KITH_BLAKE3_LEN]; /* of the list that it offers */
-    uint64_t list_size;
+    uint64_t list_size, holes;
     int source;       /* in the plan; -1: not in it */
     size_t lent;      /* blocks that are being written */
     uint64_t next_id; /* of requests */
@@ -60,6 +60,7 @@ struct kith_share_fetch {
     bool connected, listed, accepted, paused;
     /* the list: its own, so that it outlives the links */
     uint8_t list_root[KITH_BLAKE3_LEN];
+    uint64_t holes; /* as who offered it says: bytes that take no room */
     kith_share_table list, roots;
     kith_manifest manifest;  /* count 0: not here yet */
     size_t roots_have;       /* what has come of roots */

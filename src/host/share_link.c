@@ -224,6 +224,7 @@ static void choose_list(kith_share_fetch *f)
         if (l->state != LINK_OFFERED || !leads(l))
             continue;
         memcpy(f->list_root, l->root, sizeof f->list_root);
+        f->holes = l->holes;
         list_from(l, (size_t)l->list_size);
     }
     for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX && f->list.p && !share_fetch_failed(f); i++) {
@@ -242,6 +243,7 @@ static void on_offer(share_link *l, const kith_share_rx_event *ev)
     }
     memcpy(l->root, ev->root.p, sizeof l->root);
     l->list_size = ev->list_size;
+    l->holes = ev->holes;
     if (why) {
         drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_DECLINED, KITH_CONDUCTS, why);
     } else if (f->manifest.count > 0 && same_list(l)) {

@@ -323,6 +323,7 @@ kith_share_source kith_share_src_source(const kith_share_src *s)
     if (!atomic_load(&s->walked))
         return source;
     source.manifest = &s->m;
+    source.holes = s->holes;
     source.roots = s->roots.map;
     source.known = atomic_load(&s->known);
     memcpy(source.list_root, s->list_root, sizeof source.list_root);

@@ -41,6 +41,7 @@ struct kith_share_src {
     atomic_uint_least64_t found, found_bytes, hashed, excluded;
     /* by the walk, then fixed */
     kith_manifest m; /* its list has no roots */
+    uint64_t holes;  /* bytes of files that take no room */
     kith_scratch list;
     kith_scratch stamps; /* by entry, 8 bytes: kith_src_stamp */
     /* by walk (from the cache) and hashing */

@@ -127,6 +127,13 @@ static kith_err push_place(const walk *w, uint32_t parent)
 }
 
 /* Adds an entry. target: of a link, or NULL. */
+/* Bytes of a file for which nothing is stored. */
+static uint64_t holes_of(const struct stat *st, uint64_t size)
+{
+    uint64_t stored = (uint64_t)st->st_blocks * 512; /* POSIX leaves the unit open; everybody's is this one */
+    return stored < size ? size - stored : 0;
+}
+
 static kith_err push(walk *w, const struct stat *st, const char *name, const char *target, uint32_t parent,
                      size_t depth)
 {
@@ -176,6 +183,7 @@ static kith_err push(walk *w, const struct stat *st, const char *name, const cha
     m->files += !dir && !link;
     m->bytes += e.size;
     m->leaves += leaves;
+    s->holes += holes_of(st, e.size);
     atomic_store_explicit(&s->found, m->count, memory_order_relaxed);
     atomic_store_explicit(&s->found_bytes, m->bytes, memory_order_relaxed);
     return KITH_OK;

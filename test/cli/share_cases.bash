@@ -330,7 +330,12 @@ a_full_disk_is_reported() {
     exits 10 && said "No space left" && said "make room" && [ "$(ls -A "$work/full")" = .kith-partial ] || return 1
     mount -o remount,nr_inodes=500 "$work/full" || return 1
     get "$ticket" -o "$work/full"
-    exits 0 && same many "$work/full/many" && nothing_left "$work/full"
+    exits 0 && same many "$work/full/many" && nothing_left "$work/full" || return 1
+    # a file that is larger than the disk, and takes no room
+    truncate -s 1G holes; echo end >>holes
+    share_start full3 holes || return 1
+    get "$ticket" -o "$work/full"
+    exits 0 && [ "$(stat -c %s "$work/full/holes")" -eq "$(stat -c %s holes)" ] && [ "$(tail -c 4 "$work/full/holes")" = end ]
 }
 
 a_folder_without_permission_is_reported() {
