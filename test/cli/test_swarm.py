@@ -189,7 +189,7 @@ def who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_
         seeder = jobs.enter_context(get(a, ticket, "--seed", "on", listen=f"/ip4/{ip}/tcp/{port}"))
         seeder.event("seeding")
         arrived(a, big)
-        peer = sharer.events("transfer_done")[0]["peer"]
+        peer = sharer.event("transfer_done")["peer"]
         # the sharer's own ticket, which is good there, is no pass
         kith(x, "get", redirected(ticket, peer, ip, port), "-y", "-o", f"{x}.got", *ALONE, code=5, err="ticket or code does not admit")
         assert not os.path.exists(f"{x}.got/big")
