@@ -8,6 +8,7 @@
 
 #include "crypto/crypto.h"
 #include "host/share_path.h"
+#include "host/share_proof.h"
 #include "host/share_swarm.h"
 
 #define TICK_MS 200
@@ -505,20 +506,12 @@ void share_link_stored(kith_share_fetch *f, kith_share_block *b)
 
 static kith_err pake_begin(share_link *l)
 {
-    kith_share_fetch *f = l->fetch;
+    const kith_share_fetch *f = l->fetch;
     uint8_t first[KITH_PAKE_FIRST_LEN];
-    kith_conn_facts facts;
-    kith_pake_bond bond = {.receiver = *kith_node_id(kith_host_node(f->cfg.host)), .sharer = l->peer};
-    kith_conn_facts_get(l->conn, &facts);
-    if (!facts.channel)
-        return KITH_ECLOSED;
-    memcpy(bond.channel, facts.channel, sizeof bond.channel);
-    memcpy(bond.tag, f->code.tag, sizeof bond.tag);
-    l->pake = kith_pake_ask(kith_host_env(), &bond, f->code.secret, first);
-    if (!l->pake)
-        return KITH_ENOMEM;
-    kith_share_rx_pake(l->rx, kith_bytes_of(first, sizeof first));
-    return KITH_OK;
+    kith_err err = kith_share_proof_ask(f->cfg.host, l->conn, f->code.tag, f->code.secret, &l->pake, first);
+    if (!err)
+        kith_share_rx_pake(l->rx, kith_bytes_of(first, sizeof first));
+    return err;
 }
 
 static void on_pake(share_link *l, const kith_share_rx_event *ev)
@@ -528,12 +521,9 @@ static void on_pake(share_link *l, const kith_share_rx_event *ev)
     if (!err)
         kith_share_rx_pake(l->rx, kith_bytes_of(confirm, sizeof confirm));
     else if (err == KITH_EAUTH)
-        drop(
-            l, KITH_FETCH_WRONG_CODE, KITH_SHARE_STOPPED, KITH_CONDUCTS,
-            "this is not the sharer's code: look at it once more; after three wrong ones the sharer needs a new code");
+        drop(l, KITH_FETCH_WRONG_CODE, KITH_SHARE_STOPPED, KITH_CONDUCTS, KITH_PROOF_WRONG);
     else
-        drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_PROTOCOL, KITH_CONDUCT_PROTOCOL,
-             "the sharer broke the protocol: a malformed proof of the code");
+        drop(l, KITH_FETCH_DAMAGED, KITH_SHARE_PROTOCOL, KITH_CONDUCT_PROTOCOL, KITH_PROOF_MALFORMED);
 }
 
 /* ---- the machine's events ---- */

@@ -13,6 +13,7 @@
 #include "host/clock.h"
 #include "host/share_members.h"
 #include "host/share_path.h"
+#include "host/share_proof.h"
 #include "host/share_scan.h"
 
 #define TRIM_EVERY 64       /* turns */
@@ -341,33 +342,16 @@ static void asked(session *s, const kith_share_tx_event *ev)
 static void on_pake(session *s, const kith_share_tx_event *ev)
 {
     uint8_t answer[KITH_PAKE_ANSWER_LEN];
-    kith_conn_facts f;
-    kith_err err;
-    if (!s->grant || s->grant->kind != KITH_GRANT_CODE || s->counted) {
-        err = KITH_EPROTO;
-    } else if (!s->pake) {
-        kith_pake_bond bond = {.receiver = s->pub.peer,
-                               .sharer = *kith_node_id(kith_host_node(s->serve->cfg.host))};
-        kith_conn_facts_get(s->pub.conn, &f);
-        if (f.channel)
-            memcpy(bond.channel, f.channel, sizeof bond.channel);
-        memcpy(bond.tag, s->grant->code_tag, sizeof bond.tag);
-        err = f.channel ? kith_pake_answer(kith_host_env(), &bond, s->grant->secret, &s->grant->guard,
-                                           ev->data, &s->pake, answer)
-                        : KITH_ECLOSED;
-        if (!err)
-            kith_share_tx_pake(s->tx, kith_bytes_of(answer, sizeof answer));
-    } else {
-        err = kith_pake_check(s->pake, ev->data);
-        kith_pake_free(s->pake);
-        s->pake = NULL;
-        if (!err)
-            admit(s);
-    }
+    bool proved = false;
+    kith_err err = s->counted ? KITH_EPROTO
+                              : kith_share_proof_take(s->serve->cfg.host, s->pub.conn, s->grant, ev->data,
+                                                      &s->pake, answer, &proved);
     if (err)
-        kith_share_tx_stop(s->tx, err == KITH_ELIMIT   ? KITH_SHARE_BUSY
-                                  : err == KITH_ENOMEM ? KITH_SHARE_INTERNAL
-                                                       : KITH_SHARE_REFUSED);
+        kith_share_tx_stop(s->tx, kith_share_proof_refusal(err));
+    else if (proved)
+        admit(s);
+    else
+        kith_share_tx_pake(s->tx, kith_bytes_of(answer, sizeof answer));
 }
 
 /* ---- sessions ---- */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "crypto/crypto.h"
+#include "host/share_proof.h"
 
 #define TEXT_MAX 1024
 
@@ -49,11 +50,9 @@ static void on_pake(kith_stream_get *g, kith_bytes data)
     }
     stop(g, err == KITH_EAUTH ? KITH_SHARE_STOPPED : KITH_SHARE_PROTOCOL);
     if (err == KITH_EAUTH)
-        failed(
-            g, KITH_FETCH_WRONG_CODE, false,
-            "this is not the sharer's code: look at it once more; after three wrong ones the sharer needs a new code");
+        failed(g, KITH_FETCH_WRONG_CODE, false, KITH_PROOF_WRONG);
     else
-        failed(g, KITH_FETCH_DAMAGED, false, "the sharer broke the protocol: a malformed proof of the code");
+        failed(g, KITH_FETCH_DAMAGED, false, KITH_PROOF_MALFORMED);
 }
 
 static void on_failed(kith_stream_get *g, const kith_conn *conn, const kith_share_stream_event *e)
@@ -116,21 +115,14 @@ static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
     }
 }
 
-static kith_err pake_begin(kith_stream_get *g, kith_conn *conn)
+static kith_err pake_begin(kith_stream_get *g, const kith_conn *conn)
 {
+    kith_host *h = g->cfg.host;
     uint8_t first[KITH_PAKE_FIRST_LEN];
-    kith_conn_facts facts;
-    kith_pake_bond bond = {.receiver = *kith_node_id(kith_host_node(g->cfg.host)), .sharer = g->ticket.peer};
-    kith_conn_facts_get(conn, &facts);
-    if (!facts.channel)
-        return KITH_ECLOSED;
-    memcpy(bond.channel, facts.channel, sizeof bond.channel);
-    memcpy(bond.tag, g->code.tag, sizeof bond.tag);
-    g->pake = kith_pake_ask(kith_host_env(), &bond, g->code.secret, first);
-    if (!g->pake)
-        return KITH_ENOMEM;
-    kith_share_stream_pake(g->machine, kith_host_now(g->cfg.host), kith_bytes_of(first, sizeof first));
-    return KITH_OK;
+    kith_err err = kith_share_proof_ask(h, conn, g->code.tag, g->code.secret, &g->pake, first);
+    if (!err)
+        kith_share_stream_pake(g->machine, kith_host_now(h), kith_bytes_of(first, sizeof first));
+    return err;
 }
 
 static void on_dialed(void *ctx, kith_host *h, kith_conn *conn, kith_err err, const char *why)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "crypto/crypto.h"
+#include "host/share_proof.h"
 
 /* A stream that has not been let in. */
 typedef struct guest {
@@ -79,33 +80,17 @@ static bool admit(guest *g)
 
 static bool on_pake(guest *g, kith_bytes data)
 {
-    kith_stream_share *v = g->share;
-    kith_host *h = v->cfg.host;
+    kith_host *h = g->share->cfg.host;
     uint8_t answer[KITH_PAKE_ANSWER_LEN];
-    kith_err err = KITH_EPROTO;
-    if (g->grant && g->grant->kind == KITH_GRANT_CODE && !g->pake) {
-        kith_conn_facts f;
-        kith_pake_bond bond = {.receiver = g->peer, .sharer = *kith_node_id(kith_host_node(h))};
-        kith_conn_facts_get(kith_stream_conn(g->stream), &f);
-        if (f.channel)
-            memcpy(bond.channel, f.channel, sizeof bond.channel);
-        memcpy(bond.tag, g->grant->code_tag, sizeof bond.tag);
-        err = f.channel ? kith_pake_answer(kith_host_env(), &bond, g->grant->secret, &g->grant->guard, data,
-                                           &g->pake, answer)
-                        : KITH_ECLOSED;
-        if (!err)
-            kith_share_stream_pake(g->machine, kith_host_now(h), kith_bytes_of(answer, sizeof answer));
-    } else if (g->grant && g->pake) {
-        err = kith_pake_check(g->pake, data);
-        kith_pake_free(g->pake);
-        g->pake = NULL;
-        if (!err)
-            return admit(g);
-    }
+    bool proved;
+    kith_err err =
+        kith_share_proof_take(h, kith_stream_conn(g->stream), g->grant, data, &g->pake, answer, &proved);
+    if (proved)
+        return admit(g);
     if (err)
-        refuse(g, err == KITH_ELIMIT   ? KITH_SHARE_BUSY
-                  : err == KITH_ENOMEM ? KITH_SHARE_INTERNAL
-                                       : KITH_SHARE_REFUSED);
+        refuse(g, kith_share_proof_refusal(err));
+    else
+        kith_share_stream_pake(g->machine, kith_host_now(h), kith_bytes_of(answer, sizeof answer));
     return false;
 }
 
