@@ -38,15 +38,27 @@ static kith_share_grant *add(kith_share_grants *g, kith_share_grant_kind kind)
     return n;
 }
 
-kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer, kith_capability *c,
-                                 kith_wr *w)
+/* Sets what only this share can, and signs. */
+static kith_err sign(const kith_share_grants *g, const kith_signer *signer, kith_capability *c, kith_wr *w)
 {
     const kith_rand os = kith_random_os();
     memcpy(c->tag, g->tag, sizeof c->tag);
     os.fn(os.ctx, kith_span_of(c->nonce, sizeof c->nonce));
+    return kith_capability_put(c, signer, w);
+}
+
+kith_err kith_share_grants_pass(const kith_share_grants *g, const kith_signer *signer, kith_capability *c,
+                                kith_wr *w)
+{
+    return sign(g, signer, c, w);
+}
+
+kith_err kith_share_grants_issue(kith_share_grants *g, const kith_signer *signer, kith_capability *c,
+                                 kith_wr *w)
+{
     if (g->count == KITH_SHARE_GRANTS_MAX)
         return KITH_ELIMIT;
-    kith_err err = kith_capability_put(c, signer, w);
+    kith_err err = sign(g, signer, c, w);
     if (err)
         return err;
     kith_share_grant *n = add(g, KITH_GRANT_CAPABILITY);
@@ -86,8 +98,11 @@ kith_err kith_share_grants_resolve(kith_share_grants *g, const kith_manifest *m)
 {
     kith_err err = KITH_OK;
     for (size_t i = 0; i < g->count && !err; i++) {
-        if (g->list[i].only_count > 0)
-            err = resolve(&g->list[i], m);
+        kith_share_grant *n = &g->list[i];
+        if (n->only_count == 0 || n->resolved)
+            continue;
+        err = resolve(n, m);
+        n->resolved = !err;
     }
     return err;
 }
@@ -95,15 +110,6 @@ kith_err kith_share_grants_resolve(kith_share_grants *g, const kith_manifest *m)
 const kith_leaves *kith_share_grant_allowed(const kith_share_grant *g)
 {
     return g->only_count > 0 ? &g->allowed : NULL;
-}
-
-kith_err kith_share_grants_pass(const kith_share_grants *g, const kith_signer *signer, kith_capability *c,
-                                kith_wr *w)
-{
-    const kith_rand os = kith_random_os();
-    memcpy(c->tag, g->tag, sizeof c->tag);
-    os.fn(os.ctx, kith_span_of(c->nonce, sizeof c->nonce));
-    return kith_capability_put(c, signer, w);
 }
 
 kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag[KITH_PAKE_TAG_LEN],

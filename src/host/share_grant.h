@@ -23,6 +23,7 @@ typedef struct kith_share_grant {
     uint8_t nonce[KITH_CAPABILITY_NONCE_LEN]; /* CAPABILITY */
     size_t only_count; /* patterns: it is for what matches one of them; 0: for everything */
     char *only[KITH_CAPABILITY_ONLY_MAX];
+    bool resolved;                       /* allowed is known */
     kith_leaves allowed;                 /* what they stand for, once the list is there */
     uint8_t code_tag[KITH_PAKE_TAG_LEN]; /* CODE */
     uint8_t secret[KITH_PAKE_SECRET_LEN];
@@ -54,7 +55,7 @@ kith_share_grant *kith_share_grants_code(kith_share_grants *g, const uint8_t tag
 kith_share_grant *kith_share_grants_find(kith_share_grants *g, kith_bytes capability,
                                          const uint8_t key[KITH_ED25519_PUB_LEN]);
 kith_share_grant *kith_share_grants_find_code(kith_share_grants *g, kith_bytes tag);
-/* Tells grants that are for a part what it is: the list is there. Twice does no harm. KITH_ENOMEM: they may be for less than they should. */
+/* Tells grants that are for a part, and have not been told, what it is: the list is there. KITH_ENOMEM: they may be for less than they should. */
 KITH_CHECK kith_err kith_share_grants_resolve(kith_share_grants *g, const kith_manifest *m);
 /* What may be fetched with it; NULL: everything. */
 const kith_leaves *kith_share_grant_allowed(const kith_share_grant *g);
