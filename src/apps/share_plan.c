@@ -29,7 +29,7 @@ typedef struct source {
     uint32_t cursor; /* where to look for the next run */
     kith_time rtt;
     kith_time since, last; /* it has been measured, it has given something */
-    uint64_t measured, bytes;
+    uint64_t measured;
     double rate;                          /* bytes per second */
     request requests[KITH_PLAN_REQUESTS]; /* a ring */
     size_t first, count;
@@ -526,7 +526,6 @@ size_t kith_share_plan_next(kith_share_plan *p, kith_time now, int i, uint64_t i
 
 static void measure(source *s, kith_time now, uint32_t bytes)
 {
-    s->bytes += bytes;
     s->measured += bytes;
     s->last = now;
     if (now < s->since + RATE_EVERY)
@@ -664,16 +663,6 @@ bool kith_share_plan_cancel(kith_share_plan *p, int *i, uint64_t *id)
         }
     }
     return false;
-}
-
-uint64_t kith_share_plan_rate(const kith_share_plan *p, int i)
-{
-    return (uint64_t)p->sources[i].rate;
-}
-
-uint64_t kith_share_plan_bytes(const kith_share_plan *p, int i)
-{
-    return p->sources[i].bytes;
 }
 
 void kith_share_plan_check(const kith_share_plan *p)

@@ -73,10 +73,6 @@ void kith_share_plan_ended(kith_share_plan *p, int i, uint64_t id);
 /* A request that is to be cancelled, as nothing in it is missing any more; told once. False: none. */
 bool kith_share_plan_cancel(kith_share_plan *p, int *i, uint64_t *id);
 
-/* Bytes per second that a source delivers, smoothed; 0: not known yet. And bytes it has delivered. */
-uint64_t kith_share_plan_rate(const kith_share_plan *p, int i);
-uint64_t kith_share_plan_bytes(const kith_share_plan *p, int i);
-
 /* Asserts the invariants; for tests and fuzzers. */
 void kith_share_plan_check(const kith_share_plan *p);
 
