@@ -78,24 +78,6 @@ void share_swarm_listed(share_swarm *s)
     f->view.ctx = s;
 }
 
-/* The best first; the machine's own only when there is nothing else. */
-static int worth(const kith_maddr *a)
-{
-    switch (kith_maddr_scope(a)) {
-    case KITH_IP_PUBLIC:
-        return 4;
-    case KITH_IP_PRIVATE:
-        return 3;
-    case KITH_IP_OTHER:
-        return 2;
-    case KITH_IP_LOOPBACK:
-        return 1;
-    case KITH_IP_LINK:
-        return 0;
-    }
-    return 0;
-}
-
 /* Says where we are, so that others are told. */
 static void announce(share_swarm *s, share_link *l)
 {
@@ -107,7 +89,7 @@ static void announce(share_swarm *s, share_link *l)
     kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
     for (int want = 4; want > 0; want--) {
         for (size_t i = 0; i < n && self.addr_count < KITH_SHARE_PEER_ADDRS_MAX; i++) {
-            if (worth(&addrs[i]) == want)
+            if (kith_maddr_worth(&addrs[i]) == want)
                 self.addrs[self.addr_count++] = kith_maddr_bytes(&addrs[i]);
         }
     }

@@ -959,3 +959,20 @@ uint8_t kith_maddr_scopes_fitting(const kith_maddr *remote)
         fit |= 1u << KITH_IP_LINK | 1u << KITH_IP_PRIVATE;
     return (uint8_t)fit;
 }
+
+int kith_maddr_worth(const kith_maddr *a)
+{
+    switch (kith_maddr_scope(a)) {
+    case KITH_IP_PUBLIC:
+        return 4;
+    case KITH_IP_PRIVATE:
+        return 3;
+    case KITH_IP_OTHER:
+        return 2;
+    case KITH_IP_LOOPBACK:
+        return 1;
+    case KITH_IP_LINK:
+        return 0;
+    }
+    return 0;
+}

@@ -131,5 +131,8 @@ kith_ip_scope kith_maddr_scope(const kith_maddr *a);
 /* The scopes of addresses that whoever is at `remote` may tell or use, a bit for each kith_ip_scope: what is only reachable on one machine or in one
  * network stays there. So a stranger cannot send us to services of our own network either. */
 uint8_t kith_maddr_scopes_fitting(const kith_maddr *remote);
+/* How much an address is worth to others who have nothing but it: 4 public, 3 private, 2 names and the like, 1 of this machine alone, 0 of no use
+ * to anybody else. */
+int kith_maddr_worth(const kith_maddr *a);
 
 #endif

@@ -818,6 +818,13 @@ static void scopes_follow_the_iana_registries(void **state)
     }
     kith_maddr empty = {0};
     assert_int_equal(kith_maddr_scope(&empty), KITH_IP_OTHER);
+    static const char *const better[] = {"/ip6/fe80::1/tcp/1", "/ip4/127.0.0.1/tcp/1",
+                                         "/dns4/a.example/tcp/1", "/ip4/10.0.0.1/tcp/1",
+                                         "/ip4/1.1.1.1/tcp/1"};
+    for (int i = 0; i < 5; i++) {
+        a = addr(better[i]);
+        assert_int_equal(kith_maddr_worth(&a), i);
+    }
 }
 
 int main(void)
