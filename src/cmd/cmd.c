@@ -119,6 +119,17 @@ bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback
     return true;
 }
 
+bool cmd_duration(const cmd_args *a, const char *name, kith_time fallback, kith_time most, kith_time *out)
+{
+    const char *v = cmd_value(a, name);
+    *out = fallback;
+    if (!v || (kith_parse_duration(v, out) && *out >= KITH_SEC(1) && *out <= most))
+        return true;
+    cmd_warn("%s: --%s: '%s' is not a time from 1s to %lluh", a->cmd->name, name, v,
+             (unsigned long long)(most / KITH_SEC(3600)));
+    return false;
+}
+
 /* ---- parsing ---- */
 
 typedef struct match {

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/env.h"
+
 /* Exit codes, documented in docs/guide/exit-codes.md. */
 enum {
     EXIT_OK = 0,
@@ -78,6 +80,8 @@ const char *cmd_next_value(const cmd_args *a, const char *name, size_t *at);
 /* The value as a number or size in [min, max], or the fallback when it was not given. False: complained already. */
 bool cmd_number(const cmd_args *a, const char *name, unsigned long long fallback, unsigned long long min,
                 unsigned long long max, unsigned long long *out);
+/* The value as a time from a second to so many, or the fallback when it was not given. False: complained already. */
+bool cmd_duration(const cmd_args *a, const char *name, kith_time fallback, kith_time most, kith_time *out);
 
 /* "kith: ..." to stderr with a newline. */
 void cmd_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -13,6 +13,7 @@
 #include "cmd/get_code.h"
 #include "cmd/get_list.h"
 #include "cmd/get_options.h"
+#include "cmd/get_result.h"
 #include "cmd/get_stream.h"
 #include "cmd/get_swarm.h"
 #include "cmd/job.h"
@@ -70,51 +71,6 @@ typedef struct get {
 static bool lines(const get *c)
 {
     return c->tty && !c->s.json;
-}
-
-static int code_of(kith_share_fetch_why why)
-{
-    switch (why) {
-    case KITH_FETCH_OK:
-        return EXIT_OK;
-    case KITH_FETCH_UNREACHABLE:
-        return EXIT_UNREACHABLE;
-    case KITH_FETCH_REFUSED:
-    case KITH_FETCH_WRONG_CODE:
-        return EXIT_REFUSED;
-    case KITH_FETCH_LOST:
-        return EXIT_LOST;
-    case KITH_FETCH_CLASH:
-        return EXIT_EXISTS;
-    case KITH_FETCH_BUSY:
-        return EXIT_BUSY;
-    case KITH_FETCH_DISK:
-        return EXIT_DISK;
-    case KITH_FETCH_DAMAGED:
-        return EXIT_DAMAGED;
-    case KITH_FETCH_UNSAFE:
-        return EXIT_UNSAFE;
-    case KITH_FETCH_CHANGED:
-        return EXIT_CHANGED;
-    case KITH_FETCH_DECLINED:
-    case KITH_FETCH_FAILED:
-        return EXIT_FAILED;
-    }
-    return EXIT_FAILED;
-}
-
-static const char *name_of(kith_share_fetch_why why)
-{
-    static const char *const names[] = {
-        [KITH_FETCH_OK] = "ok",           [KITH_FETCH_UNREACHABLE] = "unreachable",
-        [KITH_FETCH_REFUSED] = "refused", [KITH_FETCH_LOST] = "lost",
-        [KITH_FETCH_CLASH] = "exists",    [KITH_FETCH_DISK] = "disk",
-        [KITH_FETCH_DAMAGED] = "damaged", [KITH_FETCH_UNSAFE] = "unsafe",
-        [KITH_FETCH_CHANGED] = "changed", [KITH_FETCH_DECLINED] = "declined",
-        [KITH_FETCH_FAILED] = "failed",   [KITH_FETCH_WRONG_CODE] = "wrong_code",
-        [KITH_FETCH_BUSY] = "busy",
-    };
-    return names[why];
 }
 
 /* ---- questions ---- */
@@ -239,8 +195,8 @@ static void say_end_json(const get *c, const kith_share_fetch_event *ev, uint64_
     static const char *const keys[] = {"addr", "path", "secure_channel", "pq"};
     json_t *o =
         json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "event",
-                  ev->why ? "failed" : "done", "result", name_of(ev->why), "code",
-                  c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why), "files",
+                  ev->why ? "failed" : "done", "result", get_result_name(ev->why), "code",
+                  c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : get_result_code(ev->why), "files",
                   (json_int_t)ev->sum.files, "folders", (json_int_t)ev->sum.dirs, "links",
                   (json_int_t)ev->sum.links, "bytes", (json_int_t)ev->sum.bytes, "lost",
                   (json_int_t)ev->sum.lost, "equal", (json_int_t)ev->sum.equal, "kept", (json_int_t)ev->kept,
@@ -341,18 +297,18 @@ static void remember(const get *c, const kith_share_fetch_event *ev, uint64_t ve
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
     kith_peer_id_text(&c->ticket.peer, peer);
-    job_remember(&c->s,
-                 &(kith_share_past){.time = (uint64_t)time(NULL),
-                                    .peer = peer,
-                                    .name = job_name(&c->s, &c->ticket.peer),
-                                    .what = c->what,
-                                    .result = c->s.interrupted || c->stopped ? "stopped" : name_of(ev->why),
-                                    .path = c->path,
-                                    .into = c->o.dest,
-                                    .pq = c->pq,
-                                    .files = ev->sum.files,
-                                    .bytes = ev->why ? verified : ev->sum.bytes,
-                                    .seconds = seconds});
+    job_remember(&c->s, &(kith_share_past){
+                            .time = (uint64_t)time(NULL),
+                            .peer = peer,
+                            .name = job_name(&c->s, &c->ticket.peer),
+                            .what = c->what,
+                            .result = c->s.interrupted || c->stopped ? "stopped" : get_result_name(ev->why),
+                            .path = c->path,
+                            .into = c->o.dest,
+                            .pq = c->pq,
+                            .files = ev->sum.files,
+                            .bytes = ev->why ? verified : ev->sum.bytes,
+                            .seconds = seconds});
 }
 
 /* Ours, and empty. */
@@ -422,11 +378,11 @@ static void finish(get *c, const kith_share_fetch_event *ev)
     if (ev->kept == 0 && ev->sum.files + ev->sum.dirs + ev->sum.links == 0)
         remove_dest(c);
     if (c->o.seed && (!ev->why || ev->why == KITH_FETCH_CHANGED)) {
-        seed(c, code_of(ev->why));
+        seed(c, get_result_code(ev->why));
         return;
     }
     get_swarm_stop(c->swarm);
-    session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : code_of(ev->why));
+    session_end(&c->s, c->s.interrupted || c->stopped ? EXIT_INTERRUPTED : get_result_code(ev->why));
 }
 
 static void on_summed(void *ctx)
@@ -816,15 +772,9 @@ static void pin_and_fetch(get *c)
 static void on_candidate(void *ctx, const kith_code_candidate *found, const kith_code_keys *keys)
 {
     get *c = ctx;
-    c->ticket = (kith_ticket){.peer = found->peer};
-    while (c->ticket.addr_count < found->addr_count && c->ticket.addr_count < KITH_TICKET_ADDRS_MAX) {
-        c->ticket.addrs[c->ticket.addr_count] = found->addrs[c->ticket.addr_count];
-        c->ticket.addr_count++;
-    }
+    get_code_use(found, keys, &c->ticket, &c->proof);
     c->source = found->source;
     c->try_until = kith_host_now(c->s.host) + TRY;
-    memcpy(c->proof.tag, keys->tag, sizeof c->proof.tag);
-    memcpy(c->proof.secret, keys->secret, sizeof c->proof.secret);
     c->cfg.code = &c->proof;
     if (c->s.json)
         session_print(json_pack("{s:s, s:s, s:o}", "event", "candidate", "source",

@@ -133,6 +133,16 @@ void get_code_done(get_code *g)
     uv_close((uv_handle_t *)&g->idle, on_closed);
 }
 
+void get_code_use(const kith_code_candidate *c, const kith_code_keys *keys, kith_ticket *ticket,
+                  kith_fetch_code *proof)
+{
+    *ticket = (kith_ticket){.peer = c->peer};
+    for (size_t i = 0; i < c->addr_count && i < KITH_TICKET_ADDRS_MAX; i++)
+        ticket->addrs[ticket->addr_count++] = c->addrs[i];
+    memcpy(proof->tag, keys->tag, sizeof proof->tag);
+    memcpy(proof->secret, keys->secret, sizeof proof->secret);
+}
+
 size_t get_code_tried(const get_code *g)
 {
     return g->tried;

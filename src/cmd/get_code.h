@@ -5,6 +5,7 @@
 
 #include "cmd/session.h"
 #include "host/code_find.h"
+#include "host/share_fetch.h"
 
 typedef struct get_code get_code;
 
@@ -18,6 +19,10 @@ get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, g
 void get_code_next(get_code *g, bool refused);
 /* It is the one: looks no further. Frees it; NULL is fine. Before the loop ends. */
 void get_code_done(get_code *g);
+
+/* What to fetch by: where a candidate is, and what proves the code to it. Both are secrets: the caller wipes them. */
+void get_code_use(const kith_code_candidate *c, const kith_code_keys *keys, kith_ticket *ticket,
+                  kith_fetch_code *proof);
 
 /* Candidates that were tried in vain so far. */
 size_t get_code_tried(const get_code *g);

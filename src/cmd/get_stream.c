@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/get_code.h"
+#include "cmd/get_result.h"
 #include "cmd/job.h"
 #include "cmd/share_text.h"
 #include "cmd/stream_io.h"
@@ -52,23 +53,6 @@ static void say_json(json_t *o)
 }
 
 /* ---- endings ---- */
-
-static int code_of(kith_share_fetch_why why)
-{
-    switch ((int)why) {
-    case KITH_FETCH_UNREACHABLE:
-        return EXIT_UNREACHABLE;
-    case KITH_FETCH_REFUSED:
-    case KITH_FETCH_WRONG_CODE:
-        return EXIT_REFUSED;
-    case KITH_FETCH_LOST:
-        return EXIT_LOST;
-    case KITH_FETCH_DAMAGED:
-        return EXIT_DAMAGED;
-    default:
-        return EXIT_FAILED;
-    }
-}
 
 static void end(get_stream *c, int code, const char *text, const kith_joint_end *how)
 {
@@ -137,7 +121,7 @@ static void on_failed(void *ctx, kith_share_fetch_why why, bool files, const cha
     if (files)
         text = not_a_stream;
     if (!c->search) {
-        end(c, code_of(why), text, NULL);
+        end(c, get_result_code(why), text, NULL);
         return;
     }
     if (why == KITH_FETCH_WRONG_CODE || files) {
@@ -217,12 +201,8 @@ static void by_ticket(get_stream *c)
 static void on_candidate(void *ctx, const kith_code_candidate *found, const kith_code_keys *keys)
 {
     get_stream *c = ctx;
-    c->what.ticket = (kith_ticket){.peer = found->peer};
-    for (size_t i = 0; i < found->addr_count && i < KITH_TICKET_ADDRS_MAX; i++)
-        c->what.ticket.addrs[c->what.ticket.addr_count++] = found->addrs[i];
+    get_code_use(found, keys, &c->what.ticket, &c->proof);
     c->try_until = kith_host_now(c->s.host) + TRY;
-    memcpy(c->proof.tag, keys->tag, sizeof c->proof.tag);
-    memcpy(c->proof.secret, keys->secret, sizeof c->proof.secret);
     try(c, &c->proof);
 }
 
@@ -242,7 +222,8 @@ static void on_timer(uv_timer_t *t)
         kith_stream_get_stop(c->get);
         on_failed(c, KITH_FETCH_LOST, false, "it did not answer");
     } else if (!c->get && at >= c->give_up_at) {
-        end(c, c->refusal[0] ? code_of(c->why) : EXIT_UNREACHABLE, c->refusal[0] ? c->refusal : nobody, NULL);
+        end(c, c->refusal[0] ? get_result_code(c->why) : EXIT_UNREACHABLE,
+            c->refusal[0] ? c->refusal : nobody, NULL);
     }
 }
 
@@ -275,14 +256,6 @@ static json_t *on_list_asked(void *ctx)
     return stream_io_list("get", c->moving, c->path, c->pq);
 }
 
-static const char *on_paused(void *ctx, uint64_t n, bool on)
-{
-    (void)ctx;
-    (void)n;
-    (void)on;
-    return "a stream is not paused; it can be limited";
-}
-
 static const char *on_cancelled(void *ctx, uint64_t n)
 {
     get_stream *c = ctx;
@@ -298,7 +271,7 @@ static bool is_moving(const void *ctx)
 }
 
 static const job_ops ops = {
-    .list = on_list_asked, .pause = on_paused, .cancel = on_cancelled, .moving = is_moving};
+    .list = on_list_asked, .pause = stream_io_paused, .cancel = on_cancelled, .moving = is_moving};
 
 /* ---- running ---- */
 

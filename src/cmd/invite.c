@@ -41,10 +41,10 @@ static int on_pinned(const cmd_args *args, const json_t *r)
 
 static int prepare_invite(const cmd_args *args, call *out)
 {
-    const char *name = cmd_value(args, "name"), *ttl = cmd_value(args, "ttl");
-    kith_time t = KITH_SEC(600);
-    if (ttl && (!kith_parse_duration(ttl, &t) || t < KITH_SEC(1) || t > KITH_SEC(30 * 86400)))
-        return cmd_fail(EXIT_USAGE, "invite: --ttl: '%s' is not a time from 1s to 720h", ttl);
+    const char *name = cmd_value(args, "name");
+    kith_time t;
+    if (!cmd_duration(args, "ttl", KITH_SEC(600), KITH_SEC(30 * 86400), &t))
+        return EXIT_USAGE;
     *out = (call){.method = "invite",
                   .params =
                       json_pack("{s:s, s:I}", "name", name ? name : "", "ttl", (json_int_t)(t / KITH_SEC(1))),

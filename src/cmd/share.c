@@ -839,10 +839,9 @@ static int run(const cmd_args *args)
         return cmd_fail(EXIT_USAGE, "share: give either --once or --times");
     if (!cmd_number(args, "times", cmd_has(args, "once"), 1, 1ull << 32, &c.times))
         return EXIT_USAGE;
-    const char *lasts = cmd_value(args, "for");
-    kith_time t = 0;
-    if (lasts && (!kith_parse_duration(lasts, &t) || t < KITH_SEC(1) || t > KITH_SEC(365 * 86400)))
-        return cmd_fail(EXIT_USAGE, "share: --for: '%s' is not a time from 1s to 8760h", lasts);
+    kith_time t;
+    if (!cmd_duration(args, "for", 0, KITH_SEC(365 * 86400), &t))
+        return EXIT_USAGE;
     int code = sums_read_options(args, &c.sum);
     if (!code)
         code = session_start(&c.s, args);

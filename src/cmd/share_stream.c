@@ -233,14 +233,6 @@ static json_t *on_list_asked(void *ctx)
     return stream_io_list("share", c->moving, c->path, c->pq);
 }
 
-static const char *on_paused(void *ctx, uint64_t n, bool on)
-{
-    (void)ctx;
-    (void)n;
-    (void)on;
-    return "a stream is not paused; it can be limited";
-}
-
 static const char *on_cancelled(void *ctx, uint64_t n)
 {
     share_stream *c = ctx;
@@ -257,7 +249,7 @@ static bool is_moving(const void *ctx)
 }
 
 static const job_ops ops = {
-    .list = on_list_asked, .pause = on_paused, .cancel = on_cancelled, .moving = is_moving};
+    .list = on_list_asked, .pause = stream_io_paused, .cancel = on_cancelled, .moving = is_moving};
 
 /* ---- running ---- */
 
@@ -302,13 +294,12 @@ static int serve(share_stream *c)
 int share_stream_run(const cmd_args *args)
 {
     static share_stream c; /* addresses make it large */
-    const char *lasts = cmd_value(args, "for");
-    kith_time t = 0;
+    kith_time t;
     int code = check_options(args);
     if (code)
         return code;
-    if (lasts && (!kith_parse_duration(lasts, &t) || t < KITH_SEC(1) || t > KITH_SEC(365 * 86400)))
-        return cmd_fail(EXIT_USAGE, "share: --for: '%s' is not a time from 1s to 8760h", lasts);
+    if (!cmd_duration(args, "for", 0, KITH_SEC(365 * 86400), &t))
+        return EXIT_USAGE;
     c.args = args;
     c.both = cmd_has(args, "both");
     c.say = c.both ? stderr : stdout; /* which is the stream's then */

@@ -22,7 +22,9 @@ static int take(int fd, bool use)
     return got;
 }
 
-void stream_io_take(bool use_in, bool use_out, int *in, int *out)
+/* Takes stdin and stdout for a stream: they get other numbers, and /dev/null stands in their place. A way that is not used is /dev/null
+ * from the start. < 0 in *in: -errno. */
+static void take_both(bool use_in, bool use_out, int *in, int *out)
 {
     *in = take(STDIN_FILENO, use_in);
     *out = *in < 0 ? *in : take(STDOUT_FILENO, use_out);
@@ -36,7 +38,7 @@ int stream_io_join(kith_host *h, kith_list *joints, kith_stream *s, kith_pipe *p
                    kith_joint_done done, void *ctx)
 {
     int in, out;
-    stream_io_take(use_in, use_out, &in, &out);
+    take_both(use_in, use_out, &in, &out);
     if (in >= 0)
         return kith_joint_fds(h, joints, s, p, in, out, done, ctx);
     kith_pipe_free(p);
@@ -96,4 +98,10 @@ const char *stream_io_sum(uint64_t bytes, kith_time took, char out[192])
     (void)snprintf(out, 192, "%s in %s, %s", share_text_size(bytes, size), share_text_time(took, time),
                    share_text_speed(bytes, took, speed));
     return out;
+}
+
+const char *stream_io_paused(void *ctx, uint64_t n, bool on)
+{
+    (void)ctx, (void)n, (void)on;
+    return "a stream is not paused; it can be limited";
 }

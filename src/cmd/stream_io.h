@@ -7,14 +7,11 @@
 #include "cmd/session.h"
 #include "host/joint.h"
 
-/* Takes stdin and stdout for a stream: they get other numbers, and /dev/null stands in their place. A way that is not used is /dev/null
- * from the start. < 0 in *in: -errno. */
-void stream_io_take(bool use_in, bool use_out, int *in, int *out);
 /* Joins them, also to be closed on failure. 0, or a uv error; done is called in any case. */
 int stream_io_join(kith_host *h, kith_list *joints, kith_stream *s, kith_pipe *p, bool use_in, bool use_out,
                    kith_joint_done done, void *ctx);
 
-/* The exit code, and a line that says what went wrong (static; NULL: nothing did). whose: "sharer" or "receiver". */
+/* The exit code, and a line that says what went wrong (empty: nothing did). whose: "sharer" or "receiver". */
 int stream_io_code(const kith_joint_end *how, const char *whose, char text[256]);
 /* Whether stdout is a terminal and --force was not given: then it has complained. */
 bool stream_io_refuses(const cmd_args *args);
@@ -22,5 +19,8 @@ bool stream_io_refuses(const cmd_args *args);
 json_t *stream_io_list(const char *kind, bool moving, const char *path, bool pq);
 /* "1.2 GiB in 0:03, 400 MB/s". */
 const char *stream_io_sum(uint64_t bytes, kith_time took, char out[192]);
+
+/* Why a stream is not paused, as job_ops has it. */
+const char *stream_io_paused(void *ctx, uint64_t n, bool on);
 
 #endif

@@ -267,9 +267,8 @@ static int steer(const cmd_args *args)
 static int ticket(const cmd_args *args)
 {
     order o = {.method = "ticket"};
-    const char *lasts = cmd_value(args, "for");
     unsigned long long times;
-    kith_time t = 0;
+    kith_time t;
     size_t at = 0;
     if (strcmp(args->rest[0], "ticket") != 0)
         return cmd_fail(EXIT_USAGE, "shares: there is no '%.64s'; it is ticket", args->rest[0]);
@@ -279,8 +278,8 @@ static int ticket(const cmd_args *args)
         return cmd_fail(EXIT_USAGE, "shares ticket: '%.64s' is no id of a share such as 4711", args->rest[1]);
     if (!cmd_number(args, "times", 0, 1, UINT32_MAX, &times))
         return EXIT_USAGE;
-    if (lasts && (!kith_parse_duration(lasts, &t) || t < KITH_SEC(1) || t > KITH_SEC(365 * 86400)))
-        return cmd_fail(EXIT_USAGE, "shares ticket: --for: '%s' is not a time from 1s to 8760h", lasts);
+    if (!cmd_duration(args, "for", 0, KITH_SEC(365 * 86400), &t))
+        return EXIT_USAGE;
     json_t *only = json_array();
     for (const char *p; (p = cmd_next_value(args, "only", &at));)
         json_array_append_new(only, kith_json_text(p));

@@ -221,6 +221,21 @@ class Crowd:
         assert self.now["errors"] == 0 and self.now["open"] == 0, self.now
 
 
+def feed(f, data, then_close=True):
+    """Writes in the background to who may have enough before."""
+    def work():
+        try:
+            f.write(data)
+            f.flush()
+            if then_close:
+                f.close()
+        except BrokenPipeError:
+            pass
+    t = threading.Thread(target=work, daemon=True)
+    t.start()
+    return t
+
+
 def rss_kib(pid):
     for line in open(f"/proc/{pid}/status"):
         if line.startswith("VmRSS"):

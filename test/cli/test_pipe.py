@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from kith_cli import LOOPBACK, SLOW, Up, eventually, homes, kith, rss_kib, run, start
+from kith_cli import LOOPBACK, SLOW, Up, eventually, feed, homes, kith, rss_kib, run, start
 
 PROTOCOL = ("--protocol", "/test/pipe/1")
 BIG = (100 if SLOW == 1 else 20) << 20
@@ -44,20 +44,6 @@ class Serve:
 def pattern(n):
     block = hashlib.sha512(b"kith").digest() * 16384  # 1 MiB
     return (block * (n // len(block) + 1))[:n]
-
-
-def feed(f, data, then_close=True):
-    def work():
-        try:
-            f.write(data)
-            f.flush()
-            if then_close:
-                f.close()
-        except BrokenPipeError:
-            pass
-    t = threading.Thread(target=work, daemon=True)
-    t.start()
-    return t
 
 
 def many_bytes_go_both_ways_at_once():

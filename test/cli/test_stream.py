@@ -9,10 +9,9 @@ import select
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 
-from kith_cli import LOOPBACK, SLOW, homes, kith, rss_kib, run, start
+from kith_cli import LOOPBACK, SLOW, feed, homes, kith, rss_kib, run, start
 
 BIG = (64 if SLOW == 1 else 8) << 20
 HASH_ODD = bytes(range(256)) * 257 + b"\r\n\x00"
@@ -66,20 +65,6 @@ def ends(p, code, said=""):
     p.stderr.close()
     if p.stdout:
         p.stdout.close()
-
-
-def feed(f, data, then_close=True):
-    def work():
-        try:
-            f.write(data)
-            f.flush()
-            if then_close:
-                f.close()
-        except BrokenPipeError:
-            pass
-    t = threading.Thread(target=work, daemon=True)
-    t.start()
-    return t
 
 
 def what_goes_in_comes_out_and_no_more_receivers_are_let_in():
