@@ -107,14 +107,21 @@ kith_trust *session_open_trust(int *code)
 {
     char path[KITH_PATH_MAX];
     const char *why;
+    bool in_use;
     int e = kith_path_make(KITH_PLACE_STATE);
     if (e || !kith_path(KITH_PLACE_STATE, "trust.db", path)) {
         *code = cmd_fail(EXIT_DISK, "cannot make the state folder: %s", strerror(-e));
         return NULL;
     }
-    kith_trust *t = kith_trust_open(path, &why);
+    kith_trust *t = kith_trust_open(path, &why, &in_use);
     if (t)
         kith_trust_on_trouble(t, on_log, NULL);
+    else if (in_use)
+        *code = cmd_fail(
+            EXIT_BUSY,
+            "cannot read whom to trust from %s: %s, and does not let go; a kith that was suspended (Ctrl-Z) may be the one: "
+            "continue or end it, and try again",
+            path, why);
     else
         *code = cmd_fail(
             EXIT_DAMAGED,

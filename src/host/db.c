@@ -123,5 +123,9 @@ bool kith_db_damaged(int code)
 
 const char *kith_db_words(int code)
 {
-    return code == SQLITE_MISMATCH ? "it was made by a newer kith" : sqlite3_errstr(code);
+    switch (code) {
+    case SQLITE_MISMATCH: return "it was made by a newer kith";
+    case SQLITE_BUSY: return "another process holds it";
+    default: return sqlite3_errstr(code);
+    }
 }

@@ -697,10 +697,12 @@ static void on_timer(uv_timer_t *timer)
 
 /* ---- life ---- */
 
-kith_trust *kith_trust_open(const char *path, const char **why)
+kith_trust *kith_trust_open(const char *path, const char **why, bool *in_use)
 {
     static char text[256];
     *why = "no memory";
+    if (in_use)
+        *in_use = false;
     kith_trust *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
@@ -723,6 +725,8 @@ kith_trust *kith_trust_open(const char *path, const char **why)
     if (t->error || t->count < loaded) {
         snprintf(text, sizeof text, "%s", t->error ? kith_db_words(t->error) : "no memory");
         *why = text;
+        if (in_use)
+            *in_use = t->error == SQLITE_BUSY;
         kith_trust_close(t);
         return NULL;
     }

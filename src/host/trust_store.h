@@ -21,8 +21,9 @@
 
 typedef struct kith_trust kith_trust;
 
-/* Reads the file; one that does not exist is empty. NULL: *why says what is wrong with it, or that memory is short. */
-kith_trust *kith_trust_open(const char *path, const char **why);
+/* Reads the file; one that does not exist is empty. NULL: *why says what is wrong with it, or that memory is short; *in_use, when it is
+ * not NULL, that the file is sound as far as one can tell, and another process holds it. */
+kith_trust *kith_trust_open(const char *path, const char **why, bool *in_use);
 /* Of the configuration; KITH_PQ_PREFER before it is set. */
 void kith_trust_set_policy(kith_trust *t, kith_pq_policy policy);
 /* From here on what is noted is written, on the loop's thread pool. */

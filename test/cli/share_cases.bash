@@ -146,7 +146,8 @@ a_stopped_receiver_says_how_to_go_on() {
 what_was_kept_can_be_discarded() {
     filler 150000000 >big; share_start discarded big || return 1
     mkdir out
-    KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
+    # A home of its own, in which it may be suspended in the middle of writing.
+    KITH_HOME=$work/home-held $there "$kith" get "$ticket" -o out -y >"$work/get.out" 2>"$work/get.err" </dev/null &
     local pid=$!
     wait_until 10 has_part out || return 1
     kill -STOP $pid # it holds its folder

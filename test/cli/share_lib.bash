@@ -13,7 +13,7 @@ here='' there='' listen=/ip4/127.0.0.1/tcp/0 # how to run a sharer and a receive
 # What was started in this shell; each test has one of its own.
 stop_all() {
     local p
-    for p in "${pids[@]}"; do kill -9 "$p" 2>/dev/null; done
+    for p in "${pids[@]}" $(jobs -p); do kill -9 "$p" 2>/dev/null; done # a suspended one would be waited for forever
     wait 2>/dev/null
 }
 

@@ -316,7 +316,7 @@ static void a_crowd_of_strangers_pushes_out_strangers_and_nobody_else(void **sta
     const char *why;
     fresh();
     snprintf(trust_path, sizeof trust_path, "%s.trust", path);
-    kith_trust *t = kith_trust_open(trust_path, &why);
+    kith_trust *t = kith_trust_open(trust_path, &why, NULL);
     assert_non_null(t);
     kith_trust_attach(t, &loop);
     kith_book *b = open_book();

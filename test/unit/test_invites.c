@@ -89,7 +89,7 @@ static void start(end *e, uint8_t id)
     assert_non_null(e->host);
     snprintf(path, sizeof path, "%s/%u", folder, id);
     (void)unlink(path);
-    e->trust = kith_trust_open(path, &why);
+    e->trust = kith_trust_open(path, &why, NULL);
     assert_non_null(e->trust);
     kith_trust_attach(e->trust, kith_host_loop(e->host));
     e->invites = kith_invites_new(e->host, e->trust, NULL, &none);

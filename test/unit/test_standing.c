@@ -164,7 +164,7 @@ static void start(end *e, uint8_t id, bool judges)
     cfg.node.signer = e->signer;
     cfg.node.agent = "test";
     if (judges) {
-        e->trust = kith_trust_open(trust_path, &why);
+        e->trust = kith_trust_open(trust_path, &why, NULL);
         assert_non_null(e->trust);
         cfg.node.trust = kith_trust_ask;
         cfg.node.trust_ctx = e->trust;

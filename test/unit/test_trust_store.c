@@ -36,7 +36,7 @@ static void fresh(void)
 static kith_trust *open_store(uv_loop_t *l)
 {
     const char *why;
-    kith_trust *t = kith_trust_open(path, &why);
+    kith_trust *t = kith_trust_open(path, &why, NULL);
     if (!t)
         fail_msg("%s", why);
     kith_trust_attach(t, l);
@@ -412,7 +412,7 @@ static void a_damaged_file_is_an_error_and_never_an_empty_store(void **state)
         }
         (void)fclose(f);
         const char *why;
-        kith_trust *t = kith_trust_open(path, &why);
+        kith_trust *t = kith_trust_open(path, &why, NULL);
         if (t) {
             assert_int_equal(kith_trust_count(t), PEERS);
             kith_trust_close(t);
@@ -462,10 +462,29 @@ static void rows_that_cannot_be_are_refused(void **state)
         fill(1);
         support_sql(path, wrong[i]);
         const char *why;
-        assert_null(kith_trust_open(path, &why));
+        assert_null(kith_trust_open(path, &why, NULL));
         assert_non_null(why);
     }
     assert_int_equal(access(path, F_OK), 0);
+}
+
+static void one_that_another_holds_is_not_damaged(void **state)
+{
+    (void)state;
+    fill(1);
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    const char *why;
+    bool in_use = false;
+    assert_null(kith_trust_open(path, &why, &in_use));
+    assert_true(in_use);
+    assert_string_equal(why, "another process holds it");
+    sqlite3_close(other);
+    kith_trust *t = kith_trust_open(path, &why, &in_use);
+    assert_non_null(t);
+    assert_false(in_use);
+    kith_trust_close(t);
 }
 
 /* ---- a process that dies in the middle of its nth write to the disk ---- */
@@ -604,6 +623,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_damaged_file_is_an_error_and_never_an_empty_store),
         cmocka_unit_test(a_write_that_fails_half_way_is_taken_back),
         cmocka_unit_test(rows_that_cannot_be_are_refused),
+        cmocka_unit_test(one_that_another_holds_is_not_damaged),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
