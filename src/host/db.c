@@ -124,8 +124,11 @@ bool kith_db_damaged(int code)
 const char *kith_db_words(int code)
 {
     switch (code) {
-    case SQLITE_MISMATCH: return "it was made by a newer kith";
-    case SQLITE_BUSY: return "another process holds it";
-    default: return sqlite3_errstr(code);
+    case SQLITE_MISMATCH:
+        return "it was made by a newer kith";
+    case SQLITE_BUSY:
+        return "another process holds it";
+    default:
+        return sqlite3_errstr(code);
     }
 }
