@@ -785,7 +785,7 @@ static void on_candidate(void *ctx, const kith_code_candidate *found, const kith
 static void search(get *c, unsigned long long wait_s)
 {
     c->give_up_at = kith_host_now(c->s.host) + KITH_SEC(wait_s);
-    c->search = get_code_new(&c->s, &c->code, kith_bytes_str(KITH_SHARE_ID), on_candidate, c);
+    c->search = get_code_new(&c->s, &c->code, kith_bytes_str(KITH_SHARE_ID), !c->o.no_calls, on_candidate, c);
     kith_wipe(&c->code, sizeof c->code);
     if (!c->search)
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
@@ -915,6 +915,7 @@ static const cmd_option options[] = {
      .arg = "UP/DOWN",
      .help = "bytes a second at most, such as /5M (see 'kith help transfers')"},
     {.name = "wait", .arg = "SECONDS", .help = "look so long for who has the code (default: 120)"},
+    {.name = "no-calls", .help = "do not call peers that are remembered to ask whether they have the code"},
     {.name = "code-fd", .arg = "N", .help = "read the code or ticket from this file descriptor"},
     {.name = "nice", .help = "give way to everything else: processor, disk and network"},
     {.name = "both", .help = "with -o -: also send stdin to the sharer, who must have said --both too"},
@@ -930,13 +931,14 @@ const cmd cmd_get = {
     .usage =
         "[CODE | TICKET | STRING | -] [-o DIR] [-y] [--ask | --overwrite | --rename | --skip]\n"
         "           [--also TICKET]... [--swarm] [--seed TIME] [--only PATTERN]... [--exclude PATTERN]...\n"
-        "           [--durability none|batch|strict] [--sha256 | --blake3] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN]\n"
-        "           [--nice] [--portable] [--json]\n"
-        "       kith get [CODE | TICKET | -] -o - [--both] [--wait SECONDS] [--code-fd N] [--limit UP/DOWN] [--nice] [--json]\n"
+        "           [--durability none|batch|strict] [--sha256 | --blake3] [--wait SECONDS] [--no-calls] [--code-fd N]\n"
+        "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
+        "       kith get [CODE | TICKET | -] -o - [--both] [--wait SECONDS] [--no-calls] [--code-fd N] [--limit UP/DOWN]\n"
+        "           [--nice] [--json]\n"
         "       kith get --discard [-o DIR]",
     .about =
-        "Looks for the peer that has the code, on the local network and in the DHT, or connects to the one that the\n"
-        "ticket names; shows what it offers and asks, then fetches. A code may be typed in small letters, with dashes\n"
+        "Looks for the peer that has the code, on the local network, in the DHT and among the contacts that are\n"
+        "remembered, which it calls; or connects to the one that the ticket names; shows what it offers and asks, then fetches. A code may be typed in small letters, with dashes\n"
         "or without, or as its six words. Without an argument it is read from --code-fd, from KITH_CODE, or asked for.\n"
         "Every block is checked against its file's hash before it is written, and everything is put into place only\n"
         "when all of it has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection\n"

@@ -13,6 +13,7 @@
 struct get_code {
     session *s;
     kith_bytes protocol;
+    bool call; /* remembered peers */
     get_code_try fn;
     void *ctx;
     kith_code_work *work; /* NULL: done */
@@ -74,6 +75,8 @@ static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whol
         kith_code_find_config cfg = {.host = g->s->host,
                                      .lan = g->s->lan,
                                      .dht = g->s->dht,
+                                     .book = g->call ? g->s->book : NULL,
+                                     .trust = g->s->trust,
                                      .protocol = g->protocol,
                                      .found = on_found,
                                      .ctx = g};
@@ -88,13 +91,15 @@ static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whol
         go_on(g);
 }
 
-get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, get_code_try fn, void *ctx)
+get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, bool call, get_code_try fn,
+                       void *ctx)
 {
     get_code *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
     g->s = s;
     g->protocol = protocol;
+    g->call = call;
     g->fn = fn;
     g->ctx = ctx;
     g->work = kith_code_work_new(kith_host_loop(s->host), code, on_keys, g);

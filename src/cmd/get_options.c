@@ -139,6 +139,7 @@ int get_options_read(const cmd_args *args, get_options *o)
     if (cmd_has(args, "ask") && !terminal)
         return cmd_fail(EXIT_USAGE, "get: there is no terminal to ask at");
     o->yes = cmd_has(args, "yes");
+    o->no_calls = cmd_has(args, "no-calls");
     o->ask = terminal && (!o->yes || cmd_has(args, "ask"));
     o->portable = cmd_has(args, "portable");
     o->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";

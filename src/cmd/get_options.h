@@ -19,6 +19,7 @@ typedef struct get_options {
     kith_ticket also[KITH_FETCH_SOURCES_MAX - 1]; /* of others who share the same; the caller wipes them */
     size_t also_count;
     unsigned long long wait_s; /* that a sharer is looked for */
+    bool no_calls;             /* to remembered peers, for who has a code */
     bool swarm;                /* gives to others what it has */
     kith_time seed; /* and goes on with that for so long when it has all; KITH_NEVER: until Ctrl-C */
 } get_options;

@@ -322,7 +322,8 @@ int get_stream_run(const cmd_args *args)
         session_end(&c.s, code);
     } else if (c.what.kind == ARG_CODE) {
         c.give_up_at = kith_host_now(c.s.host) + KITH_SEC(wait_s);
-        c.search = get_code_new(&c.s, &c.what.code, kith_bytes_str(KITH_SHARE_STREAM_ID), on_candidate, &c);
+        c.search = get_code_new(&c.s, &c.what.code, kith_bytes_str(KITH_SHARE_STREAM_ID),
+                                !cmd_has(args, "no-calls"), on_candidate, &c);
         if (!c.search)
             end(&c, EXIT_FAILED, "no memory", NULL);
     } else {

@@ -52,7 +52,7 @@ static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whol
         cmd_warn("the code cannot be used: %s", kith_err_text(e ? e : KITH_ENOMEM));
     else if (!o->s->lan && !o->s->dht)
         cmd_warn(
-            "nobody can find this node by the code: mdns and dht are off; give them the ticket (--ticket)");
+            "mdns and dht are off: only who remembers where this node listens can find it by the code; give others the ticket (--ticket)");
 }
 
 offer *offer_new(session *s, kith_err (*admit)(void *ctx, const kith_code_keys *keys), void *ctx)

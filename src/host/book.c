@@ -53,6 +53,7 @@ typedef enum statement {
     TRIM_STALE,
     FIND,
     LIST,
+    CONTACTS,
     STATEMENTS
 } statement;
 
@@ -91,6 +92,15 @@ static const char *const sql[STATEMENTS] = {
     [LIST] = "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
              " FROM peers p LEFT JOIN addrs a ON a.peer = p.id"
              " ORDER BY p.seen DESC, p.id, " BEST_FIRST " LIMIT ?2",
+    [CONTACTS] =
+        "SELECT p.id, a.addr, a.source, a.seen, a.succeeded, p.seen, p.succeeded, p.pq, p.agent, p.info"
+        " FROM (SELECT id, id IN (SELECT id FROM kept) AS known FROM peers c"
+        " WHERE EXISTS(SELECT 1 FROM addrs x WHERE x.peer = c.id) AND (known"
+        " OR EXISTS(SELECT 1 FROM addrs x WHERE x.peer = c.id AND x.source IN (1, 2))" /* TICKET, MANUAL */
+        " OR instr(protocols, ?1) AND EXISTS(SELECT 1 FROM addrs x WHERE x.peer = c.id AND x.source > 0))"
+        " ORDER BY known DESC, succeeded DESC, seen DESC, id LIMIT ?2) k"
+        " JOIN peers p ON p.id = k.id JOIN addrs a ON a.peer = p.id"
+        " ORDER BY k.known DESC, p.succeeded DESC, p.seen DESC, p.id, " BEST_FIRST,
 };
 
 typedef enum job_kind { JOB_ADDR, JOB_MISSED, JOB_MEET, JOB_DESCRIBE, JOB_INFO, JOB_ASK } job_kind;
@@ -109,6 +119,7 @@ typedef struct job {
     size_t info_len;
     uint64_t info_seq;
     /* ASK */
+    const char *spoke; /* of contacts; NULL: it is another question */
     size_t max, count;
     kith_book_row *rows;
     kith_book_answer fn;
@@ -372,11 +383,15 @@ static bool read_row(sqlite3_stmt *st, kith_book_row *r)
 
 static void answer_job(kith_book *b, job *j)
 {
-    sqlite3_stmt *st = kith_db_use(b->stmts[j->peer.len ? FIND : LIST]);
+    if (j->spoke && !b->kept_loaded)
+        load_kept(b);
+    sqlite3_stmt *st = kith_db_use(b->stmts[j->spoke ? CONTACTS : j->peer.len ? FIND : LIST]);
     size_t cap = 0;
-    if (j->peer.len)
+    if (j->spoke)
+        sqlite3_bind_text(st, 1, j->spoke, -1, SQLITE_STATIC);
+    else if (j->peer.len)
         kith_db_bind(st, 1, kith_peer_id_bytes(&j->peer));
-    sqlite3_bind_int64(st, 2, (sqlite3_int64)j->max);
+    sqlite3_bind_int64(st, 2, (sqlite3_int64)(j->spoke ? j->max / KITH_BOOK_ADDRS_MAX : j->max));
     int e = SQLITE_DONE;
     while (j->count < j->max && (e = sqlite3_step(st)) == SQLITE_ROW) {
         if (j->count == cap) {
@@ -747,14 +762,26 @@ void kith_book_watch(kith_book *b, kith_host *h)
     kith_host_observe(h, &b->watch);
 }
 
-kith_err kith_book_ask(kith_book *b, const kith_peer_id *peer, size_t max, kith_book_answer fn, void *ctx)
+static kith_err ask(kith_book *b, const kith_peer_id *peer, const char *spoke, size_t max,
+                    kith_book_answer fn, void *ctx)
 {
     job *j = job_new(b, JOB_ASK, peer, 0);
     if (!j)
         return KITH_ENOMEM;
+    j->spoke = spoke;
     j->max = max;
     j->fn = fn;
     j->ctx = ctx;
     submit(b, j);
     return KITH_OK;
+}
+
+kith_err kith_book_ask(kith_book *b, const kith_peer_id *peer, size_t max, kith_book_answer fn, void *ctx)
+{
+    return ask(b, peer, NULL, max, fn, ctx);
+}
+
+kith_err kith_book_ask_contacts(kith_book *b, const char *spoke, size_t peers, kith_book_answer fn, void *ctx)
+{
+    return ask(b, NULL, spoke, peers * KITH_BOOK_ADDRS_MAX, fn, ctx);
 }

@@ -80,5 +80,10 @@ typedef void (*kith_book_answer)(void *ctx, const kith_book_row *rows, size_t co
  * or, when this returns KITH_ENOMEM, never. */
 KITH_CHECK kith_err kith_book_ask(kith_book *b, const kith_peer_id *peer, size_t max, kith_book_answer fn,
                                   void *ctx);
+/* The addresses of so many peers that a person has to do with: first those whom a person made something of (kith_book_heed), blocked ones
+ * too; then those whose address was typed, or came in a ticket or an invitation; and those whom we called ourselves and who last spoke a protocol in
+ * whose name `spoke` (static) stands. Of each the ones met last first. Never who only came to us, or was only called by us. As above. */
+KITH_CHECK kith_err kith_book_ask_contacts(kith_book *b, const char *spoke, size_t peers, kith_book_answer fn,
+                                           void *ctx);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "crypto/crypto.h"
 #include "host/clock.h"
+#include "host/code_call.h"
 
 #define KEYS 3                /* the half hour before, this one, the next */
 #define RETRY_MIN KITH_SEC(1) /* the DHT may be joined only just now */
@@ -32,20 +33,22 @@ struct kith_code_find {
     bool looking;
     kith_lan_seek seek;
     known known[KITH_CODE_CANDIDATES_MAX];
-    size_t known_count;
+    size_t known_count, remembered;
+    kith_code_call *call; /* NULL: nobody is called */
     uv_timer_t timer;
     bool ended;
 };
 
 const char *kith_code_source_text(kith_code_source s)
 {
-    static const char *const texts[] = {"on this network", "by the DHT", "among the connected peers"};
+    static const char *const texts[] = {"on this network", "by the DHT", "among the connected peers",
+                                        "by calling a peer that is remembered"};
     return texts[s];
 }
 
 const char *kith_code_source_name(kith_code_source s)
 {
-    static const char *const names[] = {"mdns", "dht", "connected"};
+    static const char *const names[] = {"mdns", "dht", "connected", "remembered"};
     return names[s];
 }
 
@@ -95,13 +98,22 @@ static void on_dht(void *ctx, const kith_kad_event *ev)
 
 static void look_at_connections(kith_code_find *f)
 {
-    kith_code_candidate c = {.source = KITH_CODE_CONNECTED};
+    kith_code_candidate c = {0};
+    if (f->call)
+        kith_code_call_tick(f->call);
     for (kith_conn *n = NULL; (n = kith_node_conn_next(kith_host_node(f->cfg.host), n)) && !f->ended;) {
         kith_conn_facts facts;
         kith_conn_facts_get(n, &facts);
-        if (!facts.open || !kith_conn_supports(n, f->cfg.protocol) ||
-            !is_news(f, &facts.peer, KITH_CODE_CONNECTED))
+        if (!facts.open || !kith_conn_supports(n, f->cfg.protocol))
             continue;
+        c.addr_count = 0;
+        c.source = kith_code_call_knows(f->call, &facts.peer, c.addrs, KITH_CODE_ADDRS_MAX, &c.addr_count)
+                       ? KITH_CODE_REMEMBERED
+                       : KITH_CODE_CONNECTED;
+        bool called = c.source == KITH_CODE_REMEMBERED;
+        if ((called && f->remembered == KITH_CODE_REMEMBERED_MAX) || !is_news(f, &facts.peer, c.source))
+            continue;
+        f->remembered += called;
         c.peer = facts.peer;
         f->cfg.found(f->cfg.ctx, &c);
     }
@@ -180,6 +192,8 @@ kith_code_find *kith_code_find_new(const kith_code_find_config *cfg)
     if (!f)
         return NULL;
     f->cfg = *cfg;
+    if (cfg->book) /* without memory the others are asked all the same */
+        f->call = kith_code_call_new(cfg->host, cfg->book, cfg->trust, cfg->protocol);
     uv_timer_init(kith_host_loop(cfg->host), &f->timer);
     f->timer.data = f;
     uv_timer_start(&f->timer, on_timer, 0, 0);
@@ -199,20 +213,29 @@ void kith_code_find_end(kith_code_find *f)
         return;
     f->ended = true;
     stop(f);
+    kith_code_call_end(f->call);
+    f->call = NULL;
     uv_close((uv_handle_t *)&f->timer, on_closed);
 }
 
 void kith_code_find_state(const kith_code_find *f, char out[KITH_CODE_STATE_MAX + 1])
 {
     kith_kad *kad = f->cfg.dht && kith_dht_is_started(f->cfg.dht) ? kith_dht_kad(f->cfg.dht) : NULL;
-    size_t peers = kad ? kith_kad_look(kad).peers : 0;
+    size_t peers = kad ? kith_kad_look(kad).peers : 0, called = kith_code_call_count(f->call);
     const char *lan = f->cfg.lan ? "looking on this network; " : "";
+    char calls[64] = "";
+    if (called > 0)
+        (void)snprintf(calls, sizeof calls, "; calling %zu remembered peer%s", called,
+                       called == 1 ? "" : "s");
     if (kad && peers > 0)
-        (void)snprintf(out, KITH_CODE_STATE_MAX + 1, "%sasking the DHT (%zu peer%s)", lan, peers,
-                       peers == 1 ? "" : "s");
+        (void)snprintf(out, KITH_CODE_STATE_MAX + 1, "%sasking the DHT (%zu peer%s)%s", lan, peers,
+                       peers == 1 ? "" : "s", calls);
     else
-        (void)snprintf(out, KITH_CODE_STATE_MAX + 1, "%s%s", lan,
+        (void)snprintf(out, KITH_CODE_STATE_MAX + 1, "%s%s%s", lan,
                        f->cfg.dht   ? "joining the DHT"
                        : f->cfg.lan ? "the DHT is off"
-                                    : "there is nowhere to look: mdns and dht are off");
+                       : called > 0
+                           ? "mdns and dht are off"
+                           : "there is nowhere to look: mdns and dht are off, and no peer is remembered",
+                       calls);
 }

@@ -213,7 +213,7 @@ def at_a_terminal_it_is_copied_and_asked_for():
         seen = read(fd, b"\x07")
         code = re.search(rb"[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}", seen)[0]
         assert b"\x1b]52;c;" + base64.b64encode(code) + b"\x07" in seen, seen
-        read(fd, b"nobody can find this node by the code")
+        read(fd, b"only who remembers where this node listens can find it")
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
         os.close(fd)

@@ -359,6 +359,82 @@ static void a_crowd_of_strangers_pushes_out_strangers_and_nobody_else(void **sta
     assert_int_equal(count_peers(), KITH_BOOK_PEERS_MAX);
 }
 
+/* Who spoke this when it was met, as an observed connection would note it. */
+static void say_spoken(unsigned peer, const char *protocols)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    kith_peer_id p = support_peer(peer);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "UPDATE peers SET protocols = ?2 WHERE id = ?1", -1, &st, NULL),
+                     SQLITE_OK);
+    sqlite3_bind_blob(st, 1, p.b, p.len, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, protocols, -1, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+}
+
+static size_t ask_contacts(kith_book *b, size_t peers, answer *a)
+{
+    *a = (answer){0};
+    assert_int_equal(kith_book_ask_contacts(b, "/test/it", peers, on_answer, a), KITH_OK);
+    while (!a->come)
+        uv_run(&loop, UV_RUN_ONCE);
+    return a->count;
+}
+
+static void contacts_are_those_that_a_person_has_to_do_with(void **state)
+{
+    (void)state;
+    enum { NAMED, BLOCKED, NOWHERE, TYPED, INVITED, CALLED, SPOKE, CAME, END };
+    static const kith_book_source sources[END] = {[TYPED] = KITH_BOOK_MANUAL,
+                                                  [INVITED] = KITH_BOOK_TICKET,
+                                                  [CALLED] = KITH_BOOK_DIALED,
+                                                  [SPOKE] = KITH_BOOK_DIALED};
+    static const unsigned order[] = {BLOCKED, NAMED, SPOKE, INVITED, TYPED}; /* the last seen first */
+    char trust_path[96];
+    const char *why;
+    answer a;
+    fresh();
+    snprintf(trust_path, sizeof trust_path, "%s.trust", path);
+    kith_trust *t = kith_trust_open(trust_path, &why, NULL);
+    assert_non_null(t);
+    kith_trust_attach(t, &loop);
+    kith_book *b = open_book();
+    kith_maddr one = addr(1, 1), two = addr(2, 1);
+    for (unsigned i = 0; i < END; i++) {
+        kith_peer_id p = support_peer(i);
+        if (i == NOWHERE)
+            continue;
+        kith_book_note_addr(b, &p, &one, sources[i], T0 + i);
+        kith_book_note_addr(b, &p, &two, sources[i], T0 + i);
+    }
+    assert_int_equal(ask(b, NULL, 128, &a), 2 * (END - 1));
+    kith_book_close(b);
+    say_spoken(CALLED, "/test/other\n");
+    say_spoken(SPOKE, "/test/other\n/test/it/2\n");
+    say_spoken(CAME, "/test/it/2\n");
+    b = open_book();
+    kith_book_heed(b, t);
+    edit(t, NAMED, KITH_TRUST_RENAME, "alice");
+    edit(t, BLOCKED, KITH_TRUST_BLOCK, "");
+    edit(t, NOWHERE, KITH_TRUST_RENAME, "bob");
+    for (size_t max = 1; max <= END; max++) {
+        size_t n = max < 5 ? max : 5;
+        assert_int_equal(ask_contacts(b, max, &a), 2 * n);
+        for (size_t i = 0; i < 2 * n; i++) {
+            kith_peer_id p = support_peer(order[i / 2]);
+            assert_true(kith_peer_id_eq(&a.rows[i].peer, &p));
+        }
+    }
+    edit(t, NAMED, KITH_TRUST_FORGET, ""); /* what is decided now counts now */
+    assert_int_equal(ask_contacts(b, END, &a), 8);
+    kith_book_close(b);
+    kith_trust_close(t);
+    (void)unlink(trust_path);
+}
+
 static void a_flood_of_notes_is_cut(void **state)
 {
     (void)state;
@@ -868,6 +944,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_book_has_a_cap_and_forgets_the_stale),
         cmocka_unit_test(notes_in_quick_succession_share_a_transaction),
         cmocka_unit_test(a_crowd_of_strangers_pushes_out_strangers_and_nobody_else),
+        cmocka_unit_test(contacts_are_those_that_a_person_has_to_do_with),
         cmocka_unit_test(a_flood_of_notes_is_cut),
         cmocka_unit_test(a_damaged_file_is_put_aside),
         cmocka_unit_test(damage_that_looks_like_a_broken_constraint_is_found),

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A code that is found by calling a peer that is remembered: neither networks nor the DHT are asked."""
+import json
+import os
+import select
+import time
+
+from kith_cli import LOOPBACK, SLOW, Up, homes, kith, run, start
+
+ALONE = ("--mdns", "off", "--dht", "off")
+CONTENT = b"hello" * 100000
+
+
+class Share:
+    """kith share, and the code and ticket that it prints first."""
+
+    def __init__(self, home, path, *args, listen=LOOPBACK, ticket=False):
+        self.err = open(f"{home}.err", "a+")
+        self.p = start(home, "share", "--json", "--listen", listen, *ALONE, *(("--ticket",) if ticket else ()), *args, path, stderr=self.err)
+        self.unread = b""
+        self.text = self.event("ticket" if ticket else "code")["ticket" if ticket else "code"]
+
+    def event(self, name):
+        end = time.monotonic() + 20 * SLOW
+        while True:
+            while b"\n" not in self.unread:
+                ready = select.select([self.p.stdout], [], [], max(0, end - time.monotonic()))[0]
+                more = os.read(self.p.stdout.fileno(), 65536) if ready else b""
+                assert more, open(self.err.name).read()
+                self.unread += more
+            line, self.unread = self.unread.split(b"\n", 1)
+            e = json.loads(line)
+            if e["event"] == name:
+                return e
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.p.poll() is None:
+            self.p.terminate()
+            self.p.wait(20 * SLOW)
+        self.p.stdout.close()
+        self.err.close()
+
+
+def files(home):
+    path = home.parent / f"x{home.name}" / "f"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(CONTENT)
+    return path
+
+
+def get(home, *args, code=0, **kw):
+    into = home.parent / f"out{time.monotonic_ns()}"
+    r = kith(home, "get", "-y", "--json", "-o", into, *ALONE, *args, code=code, timeout=60, **kw)
+    assert code or (into / "f").read_bytes() == CONTENT, r
+    return r.lines()
+
+
+def events(r, name):
+    return [e for e in r if e["event"] == name]
+
+
+def meet(a, b):
+    """b fetches from a by a ticket. Returns where that one listened."""
+    with Share(a, files(a), ticket=True) as s:
+        addr = events(get(b, s.text), "connected")[0]["addr"]
+    return addr.split("/p2p/")[0]
+
+
+def a_sharer_that_was_met_is_called():
+    with homes("a", "b") as (a, b):
+        at = meet(a, b)
+        with Share(a, files(a), listen=at) as s:
+            r = get(b, s.text)
+            assert [e["source"] for e in events(r, "candidate")] == ["remembered"] and r[-1]["event"] == "done", r
+            said = kith(b, "get", "-y", "-o", b.parent / "said", *ALONE, s.text)
+            assert "found by calling a peer that is remembered; the code is right" in said.err, said
+            # Not by who does not want it, nor who is blocked.
+            assert not events(get(b, s.text, "--no-calls", "--wait", "1", code=4), "candidate")
+            kith(b, "trust", "block", r[-1]["peer"])
+            assert not events(get(b, s.text, "--wait", "1", code=4), "candidate")
+
+
+def a_stream_is_found_so_too():
+    with homes("a", "b") as (a, b):
+        at = meet(a, b)
+        with Share(a, "-", listen=at) as s:  # its stdin is empty
+            kith(b, "get", *ALONE, "-o", "-", s.text)
+
+
+def a_node_of_the_same_peer_is_not_taken_for_the_sharer():
+    """The sharer's kith up has the address that worked last; its kith share runs beside it, at one that worked before."""
+    with homes("a", "b") as (a, b):
+        at = meet(a, b)
+        with Up(a) as up:
+            kith(b, "ping", "-c", "1", up.addr, *ALONE)
+            with Share(a, files(a), listen=at) as s:
+                r = get(b, s.text)
+                assert [e["source"] for e in events(r, "candidate")] == ["remembered"] and r[-1]["event"] == "done", r
+
+
+def a_remembered_peer_without_the_code_does_no_harm():
+    """One shares something else; one is gone."""
+    with homes("a", "b", "c", "d") as (a, b, c, d):
+        places = {h: meet(h, b) for h in (a, c, d)}
+        with Share(c, files(c), listen=places[c]), Share(a, files(a), listen=places[a]) as s:
+            r = get(b, s.text)
+            assert {e["source"] for e in events(r, "candidate")} == {"remembered"} and len(events(r, "candidate")) <= 2, r
+            assert r[-1]["event"] == "done" and r[-1]["peer"] == events(r, "candidate")[-1]["peer"], r
+
+
+run(a_sharer_that_was_met_is_called, a_stream_is_found_so_too, a_node_of_the_same_peer_is_not_taken_for_the_sharer,
+    a_remembered_peer_without_the_code_does_no_harm)
