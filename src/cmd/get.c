@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apps/share_stream.h"
 #include "cmd/get_code.h"
 #include "cmd/get_list.h"
 #include "cmd/get_options.h"
@@ -46,6 +47,8 @@ typedef struct get {
     kith_code_source source; /* of whom is being tried */
     get_code *search;        /* NULL: not by a code, or over */
     kith_time give_up_at, try_until;
+    kith_share_fetch_why why; /* of the refusal */
+    kith_peer_id no_files;    /* the last that was found by the code's key and shares none; len 0: none was */
     char refusal[256], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     get_options o;
     bool tty, made_dest, ended;
@@ -321,8 +324,9 @@ static void remove_dest(const get *c)
 /* The peer that was tried by a code is not the sharer, or not there: others may be. False: that is the end. */
 static bool on_vain(get *c, const kith_share_fetch_event *ev)
 {
-    bool wrong = ev->why == KITH_FETCH_WRONG_CODE,
-         refused = wrong || ev->why == KITH_FETCH_REFUSED || ev->why == KITH_FETCH_DAMAGED;
+    bool wrong = ev->why == KITH_FETCH_WRONG_CODE, refused = wrong || ev->why == KITH_FETCH_REFUSED ||
+                                                             ev->why == KITH_FETCH_NO_FILES ||
+                                                             ev->why == KITH_FETCH_DAMAGED;
     if (!c->search || c->s.interrupted ||
         (!refused && ev->why != KITH_FETCH_UNREACHABLE && ev->why != KITH_FETCH_LOST &&
          ev->why != KITH_FETCH_DECLINED))
@@ -330,9 +334,12 @@ static bool on_vain(get *c, const kith_share_fetch_event *ev)
     if (ev->conduct != KITH_CONDUCTS)
         leave_note(&c->ticket.peer, ev->conduct);
     if (wrong) {
+        c->why = ev->why;
         (void)snprintf(c->refusal, sizeof c->refusal, "%s", ev->text);
         c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
     }
+    if (ev->why == KITH_FETCH_NO_FILES && (c->source == KITH_CODE_LAN || c->source == KITH_CODE_DHT))
+        c->no_files = c->ticket.peer;
     c->vain[c->vain_count++] = c->fetch;
     c->fetch = NULL;
     get_code_next(c->search, refused);
@@ -513,9 +520,25 @@ static void give_up(get *c)
         "nobody who has this code was found: is 'kith share' still running there, and the code a recent one? With "
         "'kith share --ticket' nobody needs to be found";
     if (c->refusal[0])
-        fail(c, KITH_FETCH_WRONG_CODE, c->refusal);
+        fail(c, c->why, c->refusal);
     else
         fail(c, KITH_FETCH_UNREACHABLE, nobody);
+}
+
+/* Who has the code by its own word, and shares no files: what it does share may be known only now. Without the proof, which would take the stream, it is
+ * a claim; so others may still be found. */
+static void look_for_stream(get *c)
+{
+    static const char text[] =
+        "this code is of a stream, not of files: take it with 'kith get CODE -o -' and say where it goes, "
+        "such as '> FILE' or '| tar x'";
+    const kith_conn *conn =
+        c->no_files.len ? kith_node_conn_find(kith_host_node(c->s.host), &c->no_files) : NULL;
+    if (!conn || c->refusal[0] || !kith_conn_supports(conn, kith_bytes_str(KITH_SHARE_STREAM_ID)))
+        return;
+    c->why = KITH_FETCH_NO_FILES;
+    (void)snprintf(c->refusal, sizeof c->refusal, "%s", text);
+    c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
 }
 
 static void show_search(get *c)
@@ -530,6 +553,7 @@ static void show_search(get *c)
         share_text_line("%s", now);
     else if (first && !c->s.json)
         fprintf(stderr, "%s\n", now);
+    look_for_stream(c);
     kith_time at = kith_host_now(c->s.host);
     if (!c->fetch && at >= c->give_up_at)
         give_up(c);

@@ -25,6 +25,7 @@ typedef enum kith_share_fetch_why {
     KITH_FETCH_OK,
     KITH_FETCH_UNREACHABLE, /* no connection */
     KITH_FETCH_REFUSED,     /* the sharer, or a policy, said no */
+    KITH_FETCH_NO_FILES,    /* it does not speak the protocol: what it shares may be a stream */
     KITH_FETCH_WRONG_CODE,  /* it goes by the code that we named, and has not the same secret */
     KITH_FETCH_LOST,        /* the connection or the sharer went away in the middle */
     KITH_FETCH_CLASH,       /* something is there already */

@@ -425,7 +425,7 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
         return;
     case KITH_EUNSUPPORTED:
         drop(
-            l, KITH_FETCH_REFUSED, KITH_SHARE_NONE, KITH_CONDUCTS,
+            l, KITH_FETCH_NO_FILES, KITH_SHARE_NONE, KITH_CONDUCTS,
             "the peer shares no files; is its 'kith share' still running? A stream (kith share -) is fetched with -o -");
         return;
     default:

@@ -86,6 +86,8 @@ def a_stream_is_found_by_its_code_too():
         p.stdin.close()
         wrong = kith(b, "get", "-o", "-", *ways, "--wait", "5", other_secret(code), code=None, preexec_fn=net.enter(1), timeout=PATIENCE)
         assert wrong.code == 5 and "not the sharer's code" in wrong.err and not wrong.out, wrong
+        # Who expects files is told long before it gives up looking, and the stream is still there.
+        r = get(net, 1, b, *ways, "--wait", "100000", code, code=5, err="this code is of a stream, not of files: take it with 'kith get CODE -o -'", content=None)
         r = kith(b, "get", "-o", "-", *ways, code, preexec_fn=net.enter(1), timeout=PATIENCE)
         assert r.out == "content" and "post-quantum" in r.err, r
         assert p.wait(PATIENCE) == 0
