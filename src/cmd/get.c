@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "apps/share_stream.h"
+#include "cmd/get_clash.h"
 #include "cmd/get_code.h"
 #include "cmd/get_list.h"
 #include "cmd/get_options.h"
@@ -52,7 +53,8 @@ typedef struct get {
     char refusal[256], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     get_options o;
     bool tty, made_dest, ended;
-    bool clashing; /* and the question is what to do about what is there already */
+    bool clashing; /* and the question is what to do about what is there already: */
+    get_clash clash;
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     json_t *facts; /* of the connection, with --json */
     uv_timer_t timer;
@@ -78,24 +80,22 @@ static bool lines(const get *c)
 
 /* ---- questions ---- */
 
-static void resolve(get *c, char first)
+static void on_answer(void *ctx, char first);
+
+/* Asked already by what is printed. */
+static void read_answer(get *c)
 {
-    switch (first) {
-    case 'o':
-    case 'O':
-        kith_share_fetch_resolve(c->fetch, KITH_SHARE_CLASH_OVERWRITE);
-        return;
-    case 'r':
-    case 'R':
-        kith_share_fetch_resolve(c->fetch, KITH_SHARE_CLASH_RENAME);
-        return;
-    case 's':
-    case 'S':
-        kith_share_fetch_resolve(c->fetch, KITH_SHARE_CLASH_SKIP);
-        return;
-    default:
-        kith_share_fetch_stop(c->fetch, "not fetched; nothing was changed");
-    }
+    if (!question_ask(&c->question, kith_host_loop(c->s.host), on_answer, c))
+        kith_share_fetch_stop(c->fetch, "the terminal cannot be read; pass -y to accept without being asked");
+}
+
+static void ask_about_clash(get *c)
+{
+    c->clashing = get_clash_ask(&c->clash);
+    if (c->clashing)
+        read_answer(c);
+    else
+        kith_share_fetch_decided(c->fetch);
 }
 
 static void on_answer(void *ctx, char first)
@@ -103,7 +103,10 @@ static void on_answer(void *ctx, char first)
     get *c = ctx;
     if (c->clashing) {
         c->clashing = false;
-        resolve(c, first);
+        if (get_clash_answer(&c->clash, first))
+            ask_about_clash(c);
+        else
+            kith_share_fetch_stop(c->fetch, "not fetched; nothing was changed");
         return;
     }
     question_close(&c->question);
@@ -115,10 +118,8 @@ static void on_answer(void *ctx, char first)
 
 static void ask(get *c)
 {
-    if (!c->clashing)
-        fprintf(stderr, "fetch into %s? [Y/n] ", c->o.dest);
-    if (!question_ask(&c->question, kith_host_loop(c->s.host), on_answer, c))
-        kith_share_fetch_stop(c->fetch, "the terminal cannot be read; pass -y to accept without being asked");
+    fprintf(stderr, "fetch into %s? [Y/n] ", c->o.dest);
+    read_answer(c);
 }
 
 /* ---- events ---- */
@@ -476,11 +477,9 @@ static void on_event(void *ctx, const kith_share_fetch_event *ev)
         on_wait(c, ev);
         break;
     case KITH_FETCH_CLASHES:
-        fprintf(stderr, "'%s'%s in %s already: overwrite, rename what comes, skip, or cancel? [o/r/s/C] ",
-                get_list_path(kith_share_fetch_manifest(c->fetch), ev->entry),
-                ev->clashes > 1 ? " and more are" : " is", c->o.dest);
-        c->clashing = true;
-        ask(c);
+        settle(c);
+        c->clash = (get_clash){.fetch = c->fetch, .dest = c->o.dest};
+        ask_about_clash(c);
         break;
     case KITH_FETCH_LIST:
         on_list(c);
@@ -870,7 +869,6 @@ static int run(const cmd_args *args)
         .code = c.by_string ? &c.proof : NULL,
         .dest = c.o.dest,
         .clash = c.o.clash,
-        .ask = c.o.ask,
         .durability = c.o.durability,
         .select = c.o.select.only_count + c.o.select.exclude_count > 0 ? &c.o.select : NULL,
         .portable = c.o.portable,
@@ -913,7 +911,8 @@ static const cmd_option options[] = {
     {.name = "overwrite", .help = "replace files that are there already"},
     {.name = "rename", .help = "give what clashes another name, like 'photos (2)'"},
     {.name = "ask",
-     .help = "ask what to do about what is there already, also with -y; without it, asked on a terminal"},
+     .help =
+         "ask what to do about each thing that is there already, also with -y; without it, asked on a terminal"},
     {.name = "skip", .help = "keep files that are there already and fetch the others"},
     {.name = "only",
      .arg = "PATTERN",

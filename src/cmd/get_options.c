@@ -84,7 +84,7 @@ static int read_clash(const cmd_args *args, kith_share_clash *out)
         {"overwrite", KITH_SHARE_CLASH_OVERWRITE},
         {"rename", KITH_SHARE_CLASH_RENAME},
         {"skip", KITH_SHARE_CLASH_SKIP},
-        {"ask", KITH_SHARE_CLASH_FAIL},
+        {"ask", KITH_SHARE_CLASH_ASK},
     };
     *out = KITH_SHARE_CLASH_FAIL;
     for (size_t i = 0; i < sizeof clashes / sizeof clashes[0]; i++) {
@@ -140,7 +140,8 @@ int get_options_read(const cmd_args *args, get_options *o)
         return cmd_fail(EXIT_USAGE, "get: there is no terminal to ask at");
     o->yes = cmd_has(args, "yes");
     o->no_calls = cmd_has(args, "no-calls");
-    o->ask = terminal && (!o->yes || cmd_has(args, "ask"));
+    if (o->clash == KITH_SHARE_CLASH_FAIL && terminal && !o->yes)
+        o->clash = KITH_SHARE_CLASH_ASK;
     o->portable = cmd_has(args, "portable");
     o->dest = cmd_has(args, "output") ? cmd_value(args, "output") : ".";
     if (!*o->dest)

@@ -10,7 +10,6 @@
 typedef struct get_options {
     const char *dest; /* folder */
     bool yes;         /* take it unasked */
-    bool ask;         /* about what is there already */
     bool discard, portable;
     sums_kind sums; /* to be printed */
     kith_share_clash clash;

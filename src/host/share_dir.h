@@ -17,6 +17,8 @@
 #ifndef KITH_HOST_SHARE_DIR_H
 #define KITH_HOST_SHARE_DIR_H
 
+#include <sys/stat.h>
+
 #include "apps/share.h"
 #include "host/share_journal.h"
 
@@ -31,6 +33,7 @@
  * would come, or a link with the same target: it stays, and is not fetched. */
 typedef enum kith_share_clash {
     KITH_SHARE_CLASH_FAIL, /* change nothing */
+    KITH_SHARE_CLASH_ASK, /* the same, but all is compared, and then each is decided about: kith_share_dir_decide */
     KITH_SHARE_CLASH_OVERWRITE, /* replace files and links (a folder is never replaced by a file, nor the other way round) */
     KITH_SHARE_CLASH_RENAME, /* give the top entry that it lies in another name: "photos (2)" */
     KITH_SHARE_CLASH_SKIP,   /* keep what is there */
@@ -63,11 +66,21 @@ void kith_share_dir_select(kith_share_dir *d, const uint8_t *unwanted);
 void kith_share_dir_roots(kith_share_dir *d, const uint8_t *roots, size_t known);
 
 /* Looks what is there already, and hashes files that may be the ones that would come: for a worker thread. Creates nothing. clashes: how
- * many entries are in the way; *first one of them (FAIL; OVERWRITE: one that cannot be replaced). May be called again with another policy,
- * when the person has been asked. KITH_EEXISTS: clashes > 0 and the policy does not resolve them. KITH_EPOLICY: the list wants our own
+ * many entries are in the way; *first one of them (FAIL, ASK: the first; OVERWRITE: one that cannot be replaced). KITH_EEXISTS: clashes > 0 and the policy does not resolve them. KITH_EPOLICY: the list wants our own
  * folder. KITH_EIO: *fault. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes,
                                           size_t *first, kith_share_dir_fault *fault);
+/* After a survey with ASK that found clashes, on one thread: the first entry that is in the way and not decided about, from `from` on; the
+ * count of entries: there is none. */
+size_t kith_share_dir_clash(const kith_share_dir *d, size_t from);
+/* What is there now instead of that entry. False: nothing that can be looked at. */
+bool kith_share_dir_there(const kith_share_dir *d, size_t entry, struct stat *st);
+/* Whether an entry that clashes may take the place of what is there: not a folder that of a file, nor the other way round. */
+bool kith_share_dir_can_replace(const kith_share_dir *d, size_t entry);
+/* What is to be done about one: OVERWRITE, where it can; SKIP; RENAME: of all that lies in the same top entry, whatever was decided about it but SKIP. */
+void kith_share_dir_decide(kith_share_dir *d, size_t entry, kith_share_clash how);
+/* All are decided about: for a worker thread. KITH_EEXISTS: no name was found for *first. KITH_ENOMEM. */
+KITH_CHECK kith_err kith_share_dir_decided(kith_share_dir *d, size_t *first);
 /* Nobody waits for the survey any more: what is still to be hashed counts as different. From any thread. */
 void kith_share_dir_stop(kith_share_dir *d);
 /* How far hashing is, from any thread: bytes. */

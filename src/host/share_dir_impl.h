@@ -30,6 +30,9 @@ enum {
     BEGUN = 256,       /* a file that has a part */
     PLACED = 512,      /* it was moved into place */
     UNSELECTED = 1024, /* SKIPPED, by choice */
+    UNLIKE = 2048,     /* CLASH, and a folder on one side alone: neither takes the other's place */
+    REPLACED = 4096,   /* was decided to be (kith_share_dir_decide) */
+    RENAMED = 8192,    /* a top entry: the same */
 };
 
 typedef struct kith_share_new_name {
@@ -84,6 +87,12 @@ struct kith_share_dir {
     kith_share_open_part open[KITH_SHARE_OPEN_MAX];
     uint64_t clock;
 };
+
+/* Whether an entry takes the place of what was there. */
+static inline bool kith_share_replaces(const kith_share_dir *d, size_t i)
+{
+    return d->known[i] & THERE && (d->policy == KITH_SHARE_CLASH_OVERWRITE || d->known[i] & REPLACED);
+}
 
 /* Whether anything is synced. */
 static inline bool kith_share_is_durable(const kith_share_dir *d)

@@ -71,7 +71,9 @@ static void job_work(uv_work_t *w)
     f->job_err = KITH_OK;
     switch (f->job) {
     case JOB_SURVEY:
-        f->job_err = kith_share_dir_survey(f->dir, f->cfg.clash, &f->clashes, &f->first, &f->fault);
+        f->job_err = f->decided
+                         ? kith_share_dir_decided(f->dir, &f->first)
+                         : kith_share_dir_survey(f->dir, f->cfg.clash, &f->clashes, &f->first, &f->fault);
         break;
     case JOB_BEGIN:
         f->job_err = kith_share_dir_begin(f->dir, &f->fault);
@@ -254,7 +256,7 @@ static void fail_survey(kith_share_fetch *f, kith_err err, size_t clashes, size_
             share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
                              "'%s' is a folder on one side and not on the other; move it out of the way",
                              path);
-        else if (f->cfg.clash == KITH_SHARE_CLASH_RENAME)
+        else if (f->cfg.clash == KITH_SHARE_CLASH_RENAME || f->decided)
             share_fetch_fail(f, KITH_FETCH_CLASH, KITH_SHARE_DECLINED,
                              "no other name was found for '%s'; choose another folder with -o", path);
         else
@@ -423,9 +425,9 @@ static void surveyed(kith_share_fetch *f)
 {
     if (share_fetch_failed(f))
         return;
-    if (f->job_err == KITH_EEXISTS && f->cfg.ask && f->cfg.clash == KITH_SHARE_CLASH_FAIL) {
-        share_fetch_tell(f, (kith_share_fetch_event){
-                                .kind = KITH_FETCH_CLASHES, .entry = f->first, .clashes = f->clashes});
+    if (f->job_err == KITH_EEXISTS && f->cfg.clash == KITH_SHARE_CLASH_ASK && !f->decided) {
+        f->asking = true;
+        share_fetch_tell(f, (kith_share_fetch_event){.kind = KITH_FETCH_CLASHES, .clashes = f->clashes});
         return;
     }
     if (f->job_err) {
@@ -482,11 +484,17 @@ static void look_for_end(kith_share_fetch *f)
     f->progress.ended = kith_host_now(f->cfg.host);
 }
 
-void kith_share_fetch_resolve(kith_share_fetch *f, kith_share_clash how)
+kith_share_dir *kith_share_fetch_clashes(kith_share_fetch *f)
 {
-    if (share_fetch_failed(f) || f->ended || f->cfg.clash != KITH_SHARE_CLASH_FAIL)
+    return share_fetch_failed(f) || f->ended || !f->asking ? NULL : f->dir;
+}
+
+void kith_share_fetch_decided(kith_share_fetch *f)
+{
+    if (!kith_share_fetch_clashes(f))
         return;
-    f->cfg.clash = how;
+    f->asking = false;
+    f->decided = true;
     f->want_survey = true;
     share_fetch_pump(f);
 }

@@ -41,9 +41,9 @@ typedef enum kith_share_fetch_why {
 typedef enum kith_share_fetch_kind {
     KITH_FETCH_CONNECTED, /* conn: to the first source that answers */
     KITH_FETCH_WAIT,      /* the sharer is still looking through what it shares: done of total bytes */
-    KITH_FETCH_CLASHES, /* with ask: so many things are there already, entry is one of them; answer with resolve or stop, now or later */
-    KITH_FETCH_LIST,    /* answer with accept or stop, now or later */
-    KITH_FETCH_SOURCE,  /* peer gives some of it too: conn */
+    KITH_FETCH_CLASHES, /* with KITH_SHARE_CLASH_ASK: so many things are there already; answer with decided or stop, now or later */
+    KITH_FETCH_LIST,        /* answer with accept or stop, now or later */
+    KITH_FETCH_SOURCE,      /* peer gives some of it too: conn */
     KITH_FETCH_SOURCE_LOST, /* peer does not any more, and others do: text, conduct */
     KITH_FETCH_PAUSED,      /* by the sharer's person: done is 1; or it goes on: 0 */
     KITH_FETCH_FILE_LOST,   /* entry cannot be had: text says why */
@@ -53,8 +53,8 @@ typedef enum kith_share_fetch_kind {
 typedef struct kith_share_fetch_event {
     kith_share_fetch_kind kind;
     kith_share_fetch_why why;
-    const char *text; /* for people; names in it are escaped. Valid for the call; END with OK: NULL */
-    size_t entry, clashes;
+    const char *text;      /* for people; names in it are escaped. Valid for the call; END with OK: NULL */
+    size_t entry, clashes; /* entry: FILE_LOST */
     kith_conn *conn;
     const kith_peer_id *peer;
     bool member; /* SOURCE, SOURCE_LOST: it is another receiver */
@@ -77,7 +77,6 @@ typedef struct kith_share_fetch_config {
     const kith_fetch_code *code; /* copied; NULL: none */
     const char *dest;            /* folder; borrowed until the end */
     kith_share_clash clash;
-    bool ask; /* whatever clashes under KITH_SHARE_CLASH_FAIL is a question, CLASHES, and no failure */
     kith_durability durability;
     const kith_share_select *select; /* borrowed until the end; NULL: everything */
     bool portable;
@@ -101,8 +100,10 @@ const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
 /* Once everything has come: the hash of a file, KITH_BLAKE3_LEN bytes; zeros for what is no file or is empty. */
 const uint8_t *kith_share_fetch_root(const kith_share_fetch *f, size_t entry);
-/* In answer to CLASHES: what to do about them, and not KITH_SHARE_CLASH_FAIL. LIST follows, or END. */
-void kith_share_fetch_resolve(kith_share_fetch *f, kith_share_clash how);
+/* In answer to CLASHES: the folder, in which kith_share_dir_decide is to be called for each of them, and then decided: LIST follows, or END. NULL:
+ * that is over. */
+kith_share_dir *kith_share_fetch_clashes(kith_share_fetch *f);
+void kith_share_fetch_decided(kith_share_fetch *f);
 /* In answer to LIST. */
 void kith_share_fetch_accept(kith_share_fetch *f);
 /* Nothing more is sent to us for now, or again. */

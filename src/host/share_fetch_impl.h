@@ -75,6 +75,7 @@ struct kith_share_fetch {
     bool stored;                  /* all that is wanted has come */
     bool surveying;               /* it was begun, or is over */
     bool want_survey, want_begin; /* jobs to come */
+    bool asking, decided;         /* about what is there already; the survey has its answers */
     bool begun;                   /* what is here is known, and content may come */
     bool placed, cleaned, ended;
     uint64_t kept;

@@ -107,8 +107,7 @@ static kith_err place_file(kith_share_walk *w, size_t i, const char *name, kith_
     assert(d->known[i] & COMPLETE);
     if (one_by_one(d) && sync_part(d, part))
         return kith_share_dir_fail(fault, "sync", i);
-    if (move_part(d->parts, part, w->fds[w->depth], name,
-                  d->policy == KITH_SHARE_CLASH_OVERWRITE && d->known[i] & THERE))
+    if (move_part(d->parts, part, w->fds[w->depth], name, kith_share_replaces(d, i)))
         return kith_share_dir_fail(fault, "move into place", i);
     if (d->durability == KITH_DURABILITY_STRICT && fsync(w->fds[w->depth]))
         return kith_share_dir_fail(fault, "sync the folder of", i);
@@ -127,7 +126,7 @@ static kith_err place_link(kith_share_walk *w, size_t i, const char *name, kith_
     memcpy(text, target.p, target.len);
     text[target.len] = 0;
     kith_share_part_name(i, part);
-    bool replace = d->policy == KITH_SHARE_CLASH_OVERWRITE && d->known[i] & THERE;
+    bool replace = kith_share_replaces(d, i);
     if (replace)
         (void)unlinkat(d->parts, part, 0);
     int r = replace ? symlinkat(text, d->parts, part) || renameat(d->parts, part, w->fds[w->depth], name)

@@ -81,8 +81,9 @@ static kith_err look(kith_share_dir *d, size_t *clashes, size_t *first, kith_sha
         if (d->known[i] & CLASH) {
             if ((*clashes)++ == 0)
                 *first = i;
-            if (d->policy == KITH_SHARE_CLASH_OVERWRITE &&
-                (S_ISDIR(st.st_mode) || e.type == KITH_ENTRY_DIR)) {
+            if (S_ISDIR(st.st_mode) || e.type == KITH_ENTRY_DIR)
+                d->known[i] |= UNLIKE;
+            if (d->policy == KITH_SHARE_CLASH_OVERWRITE && d->known[i] & UNLIKE) {
                 *first = i;
                 err = KITH_EEXISTS;
             }
@@ -148,7 +149,7 @@ static kith_err compare(kith_share_dir *d, size_t *clashes, size_t *first, kith_
         if (known & ALIKE) {
             bool same = same_content(d, i, w.fds[e.depth], name, e.size);
             d->known[i] = (uint16_t)((known & ~ALIKE) | (same ? EQUAL : CLASH));
-            if (!same && (*clashes)++ == 0)
+            if (!same && ((*clashes)++ == 0 || i < *first))
                 *first = i;
         } else if (e.type == KITH_ENTRY_DIR && kith_share_walk_down(&w, i, name) < 0) {
             err = kith_share_dir_fail(fault, "open", i);
@@ -210,7 +211,28 @@ static kith_err pick_name(kith_share_dir *d, size_t entry)
     return KITH_EEXISTS;
 }
 
-/* Gives every top entry with a clash in it another name; then nothing of it is there. */
+/* It will come under another name: nothing of it is there. */
+static void rename_top(kith_share_dir *d, size_t top)
+{
+    const size_t end = kith_share_after(d->m, top);
+    for (size_t i = top; i < end; i++)
+        d->known[i] &= (uint16_t) ~(THERE | CLASH | UNLIKE | REPLACED | EQUAL);
+    d->known[top] |= RENAMED;
+}
+
+/* Gives every top entry that is to get one another name. */
+static kith_err pick_names(kith_share_dir *d, size_t *first)
+{
+    for (size_t top = 0; top < d->m->count; top = kith_share_after(d->m, top)) {
+        *first = top;
+        kith_err err = d->known[top] & RENAMED ? pick_name(d, top) : KITH_OK;
+        if (err)
+            return err;
+    }
+    return KITH_OK;
+}
+
+/* Every top entry with a clash in it. */
 static kith_err rename_tops(kith_share_dir *d, size_t *first)
 {
     for (size_t top = 0, end; top < d->m->count; top = end) {
@@ -218,26 +240,77 @@ static kith_err rename_tops(kith_share_dir *d, size_t *first)
         end = kith_share_after(d->m, top);
         for (size_t i = top; i < end; i++)
             clash |= (d->known[i] & CLASH) != 0;
-        if (!clash)
-            continue;
-        *first = top;
-        kith_err err = pick_name(d, top);
-        if (err)
-            return err;
-        for (size_t i = top; i < end; i++)
-            d->known[i] &= (uint16_t) ~(THERE | CLASH | EQUAL);
+        if (clash)
+            rename_top(d, top);
     }
-    return KITH_OK;
+    return pick_names(d, first);
+}
+
+static void skip(kith_share_dir *d, size_t entry)
+{
+    const size_t end = kith_share_after(d->m, entry);
+    for (size_t i = entry; i < end; i++)
+        d->known[i] = (uint16_t)((d->known[i] | SKIPPED) & ~CLASH);
 }
 
 static void skip_clashes(kith_share_dir *d)
 {
-    for (size_t i = 0, end; i < d->m->count; i = end) {
-        end = i + 1;
-        if (!(d->known[i] & CLASH))
-            continue;
-        for (end = kith_share_after(d->m, i); i < end; i++)
-            d->known[i] |= SKIPPED;
+    for (size_t i = 0; (i = kith_share_dir_clash(d, i)) < d->m->count;)
+        skip(d, i);
+}
+
+size_t kith_share_dir_clash(const kith_share_dir *d, size_t from)
+{
+    while (from < d->m->count && !(d->known[from] & CLASH))
+        from++;
+    return from;
+}
+
+bool kith_share_dir_can_replace(const kith_share_dir *d, size_t entry)
+{
+    return !(d->known[entry] & UNLIKE);
+}
+
+bool kith_share_dir_there(const kith_share_dir *d, size_t entry, struct stat *st)
+{
+    size_t chain[KITH_MANIFEST_DEPTH_MAX], depth = 0;
+    char name[KITH_NAME_MAX + 1];
+    for (uint32_t i = d->m->places[entry].parent; i != KITH_ENTRY_TOP; i = d->m->places[i].parent)
+        chain[depth++] = i;
+    int at = fcntl(d->dest, F_DUPFD_CLOEXEC, 0);
+    while (at >= 0 && depth > 0) {
+        kith_share_c_name(kith_manifest_entry(d->m, chain[--depth]).name, name);
+        int in = kith_share_open_folder(at, name);
+        (void)close(at);
+        at = in;
+    }
+    kith_share_c_name(kith_manifest_entry(d->m, entry).name, name);
+    bool is = at >= 0 && fstatat(at, name, st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (at >= 0)
+        (void)close(at);
+    return is;
+}
+
+void kith_share_dir_decide(kith_share_dir *d, size_t entry, kith_share_clash how)
+{
+    size_t top = entry;
+    assert(d->policy == KITH_SHARE_CLASH_ASK && d->known[entry] & CLASH);
+    switch (how) {
+    case KITH_SHARE_CLASH_OVERWRITE:
+        assert(kith_share_dir_can_replace(d, entry));
+        d->known[entry] = (uint16_t)((d->known[entry] | REPLACED) & ~CLASH);
+        break;
+    case KITH_SHARE_CLASH_RENAME:
+        while (d->m->places[top].parent != KITH_ENTRY_TOP)
+            top = d->m->places[top].parent;
+        rename_top(d, top);
+        break;
+    case KITH_SHARE_CLASH_SKIP:
+        skip(d, entry);
+        break;
+    case KITH_SHARE_CLASH_FAIL:
+    case KITH_SHARE_CLASH_ASK:
+        break;
     }
 }
 
@@ -275,6 +348,13 @@ static kith_err sum_up(kith_share_dir *d)
     return KITH_OK;
 }
 
+kith_err kith_share_dir_decided(kith_share_dir *d, size_t *first)
+{
+    assert(kith_share_dir_clash(d, 0) == d->m->count);
+    kith_err err = pick_names(d, first);
+    return err ? err : sum_up(d);
+}
+
 kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_t *clashes, size_t *first,
                                kith_share_dir_fault *fault)
 {
@@ -297,6 +377,7 @@ kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_
     if (!err && *clashes > 0) {
         switch (policy) {
         case KITH_SHARE_CLASH_FAIL:
+        case KITH_SHARE_CLASH_ASK:
             return KITH_EEXISTS;
         case KITH_SHARE_CLASH_OVERWRITE:
             break;

@@ -355,6 +355,48 @@ def what_is_there_already_is_asked_about():
         kith(b, "get", ticket, "-y", "--ask", code=2, err="no terminal to ask")
 
 
+def each_thing_that_is_there_is_asked_about_until_one_answer_is_for_all():
+    with homes("a", "b") as (a, b):
+        new = content(b / "x" / "top" / "same", 100).read_bytes()
+        for name in ("a", "b", "c", "d", "e", *(f"many{i}" for i in range(100))):
+            (b / "x" / "top" / name).write_bytes(new[:50])
+        (b / "x" / "top" / "folder").mkdir()
+        old = b / "got" / "top"
+        shutil.copytree(b / "x" / "top", old)
+        for p in old.iterdir():
+            if p.name not in ("same", "folder"):
+                p.write_bytes(b"old")
+                os.utime(p, (86400, 86400))
+        (old / "folder").rmdir()
+        (old / "folder").write_bytes(b"old")
+        with share(a, b / "x" / "top") as sharer:
+            t = Tty(b, "get", sharer.event("ticket")["ticket"], "-o", b / "got", *ALONE)
+            t.until("'top/a' is in ")
+            t.until("there  file, 3 bytes, 1970-01-02 00:00:00")
+            t.until("comes  file, 50 bytes, 20")
+            t.until("rename what comes (all of 'top'), skip, or cancel; a capital letter is for all 106 that are left? [o/r/s/C]")
+            t.say("o\n")
+            t.until("'top/b' is in ")
+            t.until("105 that are left? [o/r/s/C]")
+            t.say("s\n")
+            t.until("'top/c' is in ")
+            t.until("104 that are left? [o/r/s/C]")
+            t.say("O\n")
+            t.until("'top/folder' is in ")  # which that answer cannot be for
+            t.until("comes  folder")
+            t.until("skip, or cancel? [r/s/C]")
+            t.say("o\n")
+            t.until("[r/s/C]")
+            t.say("s\n")
+            t.until("2 skipped; 1 there already")
+            t.until("[Y/n]")
+            t.say("y\n")
+            assert t.ended() == 0
+        kept = {p.name for p in old.iterdir() if p.read_bytes() == b"old"}
+        assert kept == {"b", "folder"} and (old / "a").read_bytes() == new[:50], kept
+        assert len(list(old.iterdir())) == 107 and sorted(p.name for p in (b / "got").iterdir() if p.name != ".kith-partial") == ["top"]
+
+
 def who_is_known_and_not_allowed_is_asked_about():
     with acquainted() as (alice, bob, mallory, up), contextlib.ExitStack() as stack:
         into = bob.parent / "in"
@@ -389,7 +431,7 @@ if __name__ == "__main__":
         either_side_pauses_and_goes_on,
         a_share_whose_time_is_over_serves_only_who_is_there,
         what_cannot_be_steered_is_said,
-        what_is_there_already_is_asked_about,
+        what_is_there_already_is_asked_about, each_thing_that_is_there_is_asked_about_until_one_answer_is_for_all,
         who_is_known_and_not_allowed_is_asked_about,
         a_nice_transfer_comes_last,
         what_allowed_peers_share_is_fetched_and_nothing_else,

@@ -506,6 +506,68 @@ static void skipping_keeps_what_is_there_and_what_lies_in_it(void **state)
     assert_true(holds("d", "x\n") && holds("g", "y\n"));
 }
 
+static void each_thing_in_the_way_can_be_decided_about(void **state)
+{
+    (void)state;
+    struct stat st;
+    folder f = {0};
+    add(&f, KITH_ENTRY_FILE, 0, "b", "hello");
+    add(&f, KITH_ENTRY_FILE, 0, "c", "hello");
+    add(&f, KITH_ENTRY_DIR, 0, "d", NULL);
+    add(&f, KITH_ENTRY_FILE, 1, "e", "hello");
+    add(&f, KITH_ENTRY_DIR, 1, "g", NULL);
+    add(&f, KITH_ENTRY_FILE, 2, "h", "hello");
+    add(&f, KITH_ENTRY_FILE, 1, "i", "hello");
+    add(&f, KITH_ENTRY_FILE, 0, "j", "hello");
+    add(&f, KITH_ENTRY_LINK, 0, "k", "j");
+    add(&f, KITH_ENTRY_DIR, 0, "l", NULL);
+    add(&f, KITH_ENTRY_FILE, 1, "m", "hello");
+    /* b is the same; of the others c, j and k are in the way, d/e, d/g/h, and l, whose content is not looked at. */
+    run("cd dest && printf hello > b && printf other > c && mkdir -p d/g && echo x > d/e && printf olleh > d/g/h && "
+        "echo y > j && ln -s z k && echo w > l");
+    open_dir(&f);
+    kith_share_dir_roots(f.d, f.roots[0], f.count);
+    assert_int_equal(survey(&f, KITH_SHARE_CLASH_ASK), KITH_EEXISTS);
+    static const size_t clashes[] = {1, 3, 5, 7, 8, 9};
+    size_t at = 0;
+    for (size_t i = 0; i < 6; i++, at++) {
+        at = kith_share_dir_clash(f.d, at);
+        assert_int_equal(at, clashes[i]);
+        assert_true(kith_share_dir_there(f.d, at, &st));
+        assert_true(kith_share_dir_can_replace(f.d, at) == (at != 9));
+    }
+    assert_int_equal(kith_share_dir_clash(f.d, at), f.count);
+    assert_int_equal(f.clashes, 6);
+    assert_int_equal(f.first, 1);
+    assert_true(kith_share_dir_there(f.d, 5, &st) && st.st_size == 5);
+    run("mv dest/d/g dest/d/away");
+    assert_false(kith_share_dir_there(f.d, 5, &st));
+    run("ln -s away dest/d/g"); /* a folder's way is through no link */
+    assert_false(kith_share_dir_there(f.d, 5, &st));
+    run("rm dest/d/g && mv dest/d/away dest/d/g");
+    kith_share_dir_decide(f.d, 1, KITH_SHARE_CLASH_OVERWRITE);
+    kith_share_dir_decide(
+        f.d, 3, KITH_SHARE_CLASH_OVERWRITE); /* which no longer matters, as all of d gets another name: */
+    kith_share_dir_decide(f.d, 5, KITH_SHARE_CLASH_RENAME);
+    kith_share_dir_decide(f.d, 7, KITH_SHARE_CLASH_SKIP);
+    kith_share_dir_decide(f.d, 8, KITH_SHARE_CLASH_OVERWRITE);
+    kith_share_dir_decide(f.d, 9, KITH_SHARE_CLASH_RENAME);
+    assert_int_equal(kith_share_dir_clash(f.d, 0), f.count);
+    assert_int_equal(kith_share_dir_decided(f.d, &f.first), KITH_OK);
+    const uint8_t *skips = kith_share_dir_skips(f.d);
+    for (size_t i = 0; i < f.count; i++)
+        assert_int_equal(skips[i], i == 0 ? KITH_SHARE_EQUAL : i == 7 ? KITH_SHARE_SKIPPED : 0);
+    assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
+    assert_int_equal(write_all(&f), KITH_OK);
+    assert_int_equal(finish(&f), KITH_OK);
+    close_dir(&f);
+    assert_true(holds("b", "hello") && holds("c", "hello") && holds("d/e", "x\n") &&
+                holds("d/g/h", "olleh") && holds("d (2)/e", "hello") && holds("d (2)/g/h", "hello") &&
+                holds("d (2)/i", "hello") && holds("j", "y\n") && holds("k", "y\n") && holds("l", "w\n") &&
+                holds("l (2)/m", "hello"));
+    assert_false(exists("d/i"));
+}
+
 static void a_lost_file_is_left_out(void **state)
 {
     (void)state;
@@ -958,7 +1020,7 @@ static void CVE_2023_43616_nothing_is_overwritten_unasked(void **state)
             assert_int_equal(write_all(&f), KITH_OK);
             assert_int_equal(finish(&f), KITH_OK);
         }
-        assert_int_equal(err, policy == KITH_SHARE_CLASH_FAIL ? KITH_EEXISTS : KITH_OK);
+        assert_int_equal(err, policy <= KITH_SHARE_CLASH_ASK ? KITH_EEXISTS : KITH_OK);
         close_dir(&f);
         assert_true(holds(".ssh/authorized_keys", policy == KITH_SHARE_CLASH_OVERWRITE ? "hello" : "mine\n"));
     }
@@ -1040,6 +1102,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_at_once_are_kept_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_name_is_one_that_is_free_everywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(skipping_keeps_what_is_there_and_what_lies_in_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_thing_in_the_way_can_be_decided_about, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_file_is_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(syncing_goes_on_beside_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_come_in_any_order, setup, teardown),
