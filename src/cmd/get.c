@@ -26,7 +26,6 @@
 #include "crypto/crypto.h"
 #include "host/json.h"
 #include "host/paths.h"
-#include "host/reputation_file.h"
 
 #define TICK_MS 200
 #define LINE_MAX_LEN 256
@@ -286,17 +285,6 @@ static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
         cmd_warn("%s%s; nothing else is left behind", ev->text, in_place);
 }
 
-/* For the node that this home runs, now or later. */
-static void leave_note(const kith_peer_id *peer, kith_conduct conduct)
-{
-    char path[KITH_PATH_MAX];
-    if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "reputation.db", path))
-        return;
-    const char *why = kith_reputation_leave_note(path, peer, conduct, (uint64_t)time(NULL));
-    if (why)
-        cmd_warn("what the sharer did is not noted in %s: %s", path, why);
-}
-
 static void remember(const get *c, const kith_share_fetch_event *ev, uint64_t verified, double seconds)
 {
     char peer[KITH_PEER_ID_TEXT_MAX + 1];
@@ -333,7 +321,7 @@ static bool on_vain(get *c, const kith_share_fetch_event *ev)
          ev->why != KITH_FETCH_DECLINED))
         return false;
     if (ev->conduct != KITH_CONDUCTS)
-        leave_note(&c->ticket.peer, ev->conduct);
+        job_leave_note(&c->ticket.peer, ev->conduct);
     if (wrong) {
         c->why = ev->why;
         (void)snprintf(c->refusal, sizeof c->refusal, "%s", ev->text);
@@ -361,7 +349,7 @@ static void finish(get *c, const kith_share_fetch_event *ev)
     if (p.began)
         remember(c, ev, p.verified - p.here, (double)took / 1e9);
     if (ev->conduct != KITH_CONDUCTS)
-        leave_note(&c->ticket.peer, ev->conduct);
+        job_leave_note(&c->ticket.peer, ev->conduct);
     question_close(&c->question);
     if (c->s.json) {
         say_end_json(c, ev, p.here, (double)took / 1e9, (double)transfer / 1e9);
@@ -461,7 +449,7 @@ static void on_source(const get *c, const kith_share_fetch_event *ev)
     else if (strcmp(peer, c->from) != 0) /* else it was the first */
         fprintf(stderr, "also from %s: %s\n", peer, share_text_path(ev->conn));
     if (lost && ev->conduct != KITH_CONDUCTS)
-        leave_note(ev->peer, ev->conduct);
+        job_leave_note(ev->peer, ev->conduct);
 }
 
 static void on_event(void *ctx, const kith_share_fetch_event *ev)
@@ -808,7 +796,8 @@ static void on_candidate(void *ctx, const kith_code_candidate *found, const kith
 static void search(get *c, unsigned long long wait_s)
 {
     c->give_up_at = kith_host_now(c->s.host) + KITH_SEC(wait_s);
-    c->search = get_code_new(&c->s, &c->code, kith_bytes_str(KITH_SHARE_ID), !c->o.no_calls, on_candidate, c);
+    const kith_bytes protocols[2] = {kith_bytes_str(KITH_SHARE_ID)};
+    c->search = get_code_new(&c->s, &c->code, protocols, !c->o.no_calls, on_candidate, c);
     kith_wipe(&c->code, sizeof c->code);
     if (!c->search)
         session_end(&c->s, cmd_fail(EXIT_FAILED, "no memory"));
@@ -906,7 +895,7 @@ static const cmd_option options[] = {
      .letter = 'o',
      .arg = "DIR",
      .help =
-         "folder to put it into (default: the current one; made when missing); - is stdout, for a stream"},
+         "folder to put it into (default: the current one; made when missing); - is stdout, for a stream or one file"},
     {.name = "yes", .letter = 'y', .help = "take it without being asked"},
     {.name = "overwrite", .help = "replace files that are there already"},
     {.name = "rename", .help = "give what clashes another name, like 'photos (2)'"},
@@ -956,7 +945,7 @@ const cmd cmd_get = {
         "           [--also TICKET]... [--swarm] [--seed TIME] [--only PATTERN]... [--exclude PATTERN]...\n"
         "           [--durability none|batch|strict] [--sha256 | --blake3] [--wait SECONDS] [--no-calls] [--code-fd N]\n"
         "           [--limit UP/DOWN] [--nice] [--portable] [--json]\n"
-        "       kith get [CODE | TICKET | -] -o - [--both] [--wait SECONDS] [--no-calls] [--code-fd N] [--limit UP/DOWN]\n"
+        "       kith get [CODE | TICKET | -] -o - [--both | --only PATTERN] [--wait SECONDS] [--no-calls] [--code-fd N] [--limit UP/DOWN]\n"
         "           [--nice] [--json]\n"
         "       kith get --discard [-o DIR]",
     .about =
@@ -969,7 +958,7 @@ const cmd cmd_get = {
         "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.\n"
         "With --swarm it helps others that do so too: the sharer tells them of each other, and each leaf is fetched from\n"
         "whoever has it. They see this peer's id and addresses. It ends with the fetch, or when --seed says.\n"
-        "With -o - the stream of a 'kith share -' goes to stdout as it comes.",
+        "With -o - the stream of a 'kith share -', or the one file of a share, goes to stdout as it comes; nothing is kept.",
     .examples = "  kith get P7YE-G9L8-KD9V\n"
                 "  kith get practice tower shy minimum provide model\n"
                 "  kith get kith1CiYAJAgB...\n"

@@ -12,7 +12,7 @@
 
 struct get_code {
     session *s;
-    kith_bytes protocol;
+    kith_bytes protocols[2];
     bool call; /* remembered peers */
     get_code_try fn;
     void *ctx;
@@ -77,9 +77,9 @@ static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whol
                                      .dht = g->s->dht,
                                      .book = g->call ? g->s->book : NULL,
                                      .trust = g->s->trust,
-                                     .protocol = g->protocol,
                                      .found = on_found,
                                      .ctx = g};
+        memcpy(cfg.protocols, g->protocols, sizeof cfg.protocols);
         memcpy(cfg.place, keys->place, sizeof cfg.place);
         g->find = kith_code_find_new(&cfg);
         kith_wipe(&cfg, sizeof cfg);
@@ -91,14 +91,14 @@ static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whol
         go_on(g);
 }
 
-get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, bool call, get_code_try fn,
-                       void *ctx)
+get_code *get_code_new(session *s, const kith_code *code, const kith_bytes protocols[2], bool call,
+                       get_code_try fn, void *ctx)
 {
     get_code *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
     g->s = s;
-    g->protocol = protocol;
+    memcpy(g->protocols, protocols, sizeof g->protocols);
     g->call = call;
     g->fn = fn;
     g->ctx = ctx;

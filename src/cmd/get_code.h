@@ -12,10 +12,10 @@ typedef struct get_code get_code;
 /* One that is to be tried; answer with get_code_next or get_code_done, then or later. */
 typedef void (*get_code_try)(void *ctx, const kith_code_candidate *c, const kith_code_keys *keys);
 
-/* Computes the keys and begins to look. Leaves nothing to be done when it fails: NULL: no memory. protocol is borrowed as long.
+/* Computes the keys and begins to look. Leaves nothing to be done when it fails: NULL: no memory. protocols as in code_find.h.
  * call: remembered peers too (host/code_call.h). */
-get_code *get_code_new(session *s, const kith_code *code, kith_bytes protocol, bool call, get_code_try fn,
-                       void *ctx);
+get_code *get_code_new(session *s, const kith_code *code, const kith_bytes protocols[2], bool call,
+                       get_code_try fn, void *ctx);
 /* The one that was tried is not it, or could not be reached; refused: it is not to be tried again, wherever else it is found. fn is called again
  * when there is another, never from inside. */
 void get_code_next(get_code *g, bool refused);

@@ -40,6 +40,12 @@ static int read_patterns(const cmd_args *args, const char *name, const char **ou
     return EXIT_OK;
 }
 
+int get_options_select(const cmd_args *args, kith_share_select *out)
+{
+    int code = read_patterns(args, "only", out->only, &out->only_count);
+    return code ? code : read_patterns(args, "exclude", out->exclude, &out->exclude_count);
+}
+
 static int read_durability(const cmd_args *args, kith_durability *out)
 {
     static const char *const names[] = {
@@ -117,9 +123,7 @@ int get_options_read(const cmd_args *args, get_options *o)
 {
     if (!cmd_number(args, "wait", WAIT_S, 1, 1u << 20, &o->wait_s))
         return EXIT_USAGE;
-    int code = read_patterns(args, "only", o->select.only, &o->select.only_count);
-    if (!code)
-        code = read_patterns(args, "exclude", o->select.exclude, &o->select.exclude_count);
+    int code = get_options_select(args, &o->select);
     if (!code)
         code = read_durability(args, &o->durability);
     if (!code)

@@ -26,6 +26,9 @@ typedef struct get_options {
 /* Strings live as long as args. out: zeroed. EXIT_OK, or it has complained. */
 int get_options_read(const cmd_args *args, get_options *out);
 
+/* --only and --exclude alone. out: zeroed. */
+int get_options_select(const cmd_args *args, kith_share_select *out);
+
 /* kith get --discard: the partial content of all shares in a folder. The exit code. */
 int get_discard(const char *dest);
 

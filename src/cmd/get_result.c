@@ -8,6 +8,7 @@ int get_result_code(kith_share_fetch_why why)
 {
     switch (why) {
     case KITH_FETCH_OK:
+    case KITH_FETCH_ENOUGH:
         return EXIT_OK;
     case KITH_FETCH_UNREACHABLE:
         return EXIT_UNREACHABLE;
@@ -15,6 +16,8 @@ int get_result_code(kith_share_fetch_why why)
     case KITH_FETCH_NO_FILES:
     case KITH_FETCH_WRONG_CODE:
         return EXIT_REFUSED;
+    case KITH_FETCH_NOT_ONE:
+        return EXIT_USAGE;
     case KITH_FETCH_LOST:
         return EXIT_LOST;
     case KITH_FETCH_CLASH:
@@ -45,6 +48,7 @@ const char *get_result_name(kith_share_fetch_why why)
         [KITH_FETCH_DAMAGED] = "damaged", [KITH_FETCH_UNSAFE] = "unsafe",
         [KITH_FETCH_CHANGED] = "changed", [KITH_FETCH_DECLINED] = "declined",
         [KITH_FETCH_FAILED] = "failed",   [KITH_FETCH_WRONG_CODE] = "wrong_code",
+        [KITH_FETCH_NOT_ONE] = "several", [KITH_FETCH_ENOUGH] = "enough",
         [KITH_FETCH_BUSY] = "busy",       [KITH_FETCH_NO_FILES] = "refused",
     };
     return names[why];

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Fetching a stream: whoever has the code or is named by the ticket, one after another, until one lets us in. */
+/* Fetching to stdout: whoever has the code or is named by the ticket, one after another, until one lets us in. Each is asked for a stream, and for files
+ * where it has none. */
 #include "cmd/get_stream.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cmd/get_code.h"
+#include "cmd/get_list.h"
+#include "cmd/get_options.h"
 #include "cmd/get_result.h"
 #include "cmd/job.h"
 #include "cmd/share_text.h"
@@ -30,6 +34,11 @@ typedef struct get_stream {
     kith_stream_get *get;
     kith_stream_get *vain[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES];
     size_t vain_count;
+    kith_share_select select; /* of files; with it no stream is asked for */
+    kith_share_out out;
+    kith_share_fetch *files; /* of the present one, once it has no stream */
+    kith_share_fetch *vain_files[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES];
+    size_t vain_files_count;
     kith_time give_up_at, try_until, began;
     char refusal[512], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
@@ -37,7 +46,8 @@ typedef struct get_stream {
     kith_list joints;
     uv_timer_t timer;
     job *job;
-    bool both, moving, ended, pq;
+    bool both, moving, ended, pq, tty;
+    bool asked; /* the present one for a stream */
 } get_stream;
 
 bool get_stream_wanted(const cmd_args *args)
@@ -110,35 +120,6 @@ static void on_opened(void *ctx, kith_stream *s, kith_share_stream *m, kith_pipe
     (void)stream_io_join(c->s.host, &c->joints, s, p, c->both && both, true, on_done, c);
 }
 
-/* A peer that was found by the code is not it, or is not there: others may be. */
-static void on_failed(void *ctx, kith_share_fetch_why why, bool files, const char *text)
-{
-    static const char not_a_stream[] =
-        "the peer shares no stream: is its 'kith share -' still running? Files are fetched into a folder (-o DIR)";
-    get_stream *c = ctx;
-    if (c->ended)
-        return;
-    if (files)
-        text = not_a_stream;
-    if (!c->search) {
-        end(c, get_result_code(why), text, NULL);
-        return;
-    }
-    if (why == KITH_FETCH_WRONG_CODE || files) {
-        (void)snprintf(c->refusal, sizeof c->refusal, "%s", text);
-        c->why = why;
-    }
-    if (why == KITH_FETCH_WRONG_CODE)
-        c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
-    if (c->get)
-        c->vain[c->vain_count++] = c->get;
-    c->get = NULL;
-    get_code_next(c->search,
-                  why == KITH_FETCH_WRONG_CODE || why == KITH_FETCH_REFUSED || why == KITH_FETCH_DAMAGED);
-}
-
-/* ---- reaching it ---- */
-
 static void on_connected(void *ctx, kith_conn *conn)
 {
     get_stream *c = ctx;
@@ -154,13 +135,155 @@ static void on_connected(void *ctx, kith_conn *conn)
         say_json(o);
     }
     if (c->what.ticket.pq.len && !kith_pq_id_eq(&f.pq.id, &c->what.ticket.pq)) {
-        kith_stream_get_stop(c->get);
+        if (c->get)
+            kith_stream_get_stop(c->get);
         end(c, EXIT_REFUSED, "the sharer does not prove the post-quantum key that the ticket names", NULL);
     }
 }
 
+/* Of the one that was tried: freed when the loop has ended. */
+static void put_aside(get_stream *c)
+{
+    if (c->get)
+        c->vain[c->vain_count++] = c->get;
+    if (c->files)
+        c->vain_files[c->vain_files_count++] = c->files;
+    c->get = NULL;
+    c->files = NULL;
+}
+
+/* A peer that was found by the code is not it, or is not there: others may be. */
+static void go_on(get_stream *c, kith_share_fetch_why why, const char *text)
+{
+    static const char nothing[] =
+        "the peer shares neither a stream nor files: is its 'kith share' still running?";
+    if (c->ended)
+        return;
+    if (why == KITH_FETCH_NO_FILES)
+        text = nothing;
+    if (!c->search) {
+        end(c, get_result_code(why), text, NULL);
+        return;
+    }
+    if (why == KITH_FETCH_WRONG_CODE) {
+        (void)snprintf(c->refusal, sizeof c->refusal, "%s", text);
+        c->why = why;
+    }
+    if (why == KITH_FETCH_WRONG_CODE)
+        c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
+    put_aside(c);
+    get_code_next(c->search, why == KITH_FETCH_WRONG_CODE || why == KITH_FETCH_REFUSED ||
+                                 why == KITH_FETCH_NO_FILES || why == KITH_FETCH_DAMAGED);
+}
+
+/* ---- files ---- */
+
+static void say_file(get_stream *c)
+{
+    const kith_manifest *m = kith_share_fetch_manifest(c->files);
+    kith_share_fetch_progress p;
+    char size[SHARE_TEXT_MAX];
+    kith_share_fetch_progress_get(c->files, &p);
+    for (size_t i = 0; i < m->count; i++) {
+        if (!kith_share_fetch_skips(c->files)[i] && c->s.json)
+            say_json(json_pack("{s:s, s:s, s:o, s:I}", "event", "began", "peer", c->from, "file",
+                               kith_json_text(get_list_path(m, i)), "bytes", (json_int_t)p.wanted));
+        else if (!kith_share_fetch_skips(c->files)[i])
+            fprintf(stderr, "%s, %s, from %s: %s, %s\n", get_list_path(m, i), share_text_size(p.wanted, size),
+                    c->from, c->path, c->channel);
+    }
+}
+
+static void on_files_end(get_stream *c, const kith_share_fetch_event *ev)
+{
+    const kith_joint_end how = {.received = c->out.written};
+    const bool moved = c->moving;
+    c->moving = false;
+    if (c->tty && moved)
+        share_text_clear();
+    if (ev->conduct != KITH_CONDUCTS)
+        job_leave_note(&c->what.ticket.peer, ev->conduct);
+    if (c->s.interrupted)
+        end(c, EXIT_INTERRUPTED, "stopped before the end", &how);
+    else if (!moved && ev->why)
+        go_on(c, ev->why, ev->text);
+    else
+        end(c, get_result_code(ev->why), ev->why && ev->why != KITH_FETCH_ENOUGH ? ev->text : "", &how);
+}
+
+static void on_files(void *ctx, const kith_share_fetch_event *ev)
+{
+    get_stream *c = ctx;
+    switch (ev->kind) {
+    case KITH_FETCH_CONNECTED: /* as of the stream that it has not */
+        if (!c->asked)
+            on_connected(c, ev->conn);
+        break;
+    case KITH_FETCH_LIST:
+        get_code_done(c->search);
+        c->search = NULL;
+        c->began = kith_host_now(c->s.host);
+        c->moving = true;
+        say_file(c);
+        kith_share_fetch_accept(c->files);
+        break;
+    case KITH_FETCH_END:
+        on_files_end(c, ev);
+        break;
+    case KITH_FETCH_WAIT:
+        get_code_done(c->search); /* it has proved to be the one */
+        c->search = NULL;
+        break;
+    case KITH_FETCH_CLASHES:
+    case KITH_FETCH_SOURCE:
+    case KITH_FETCH_SOURCE_LOST:
+    case KITH_FETCH_PAUSED:
+    case KITH_FETCH_FILE_LOST: /* the end says so */
+        break;
+    }
+}
+
+static void try_files(get_stream *c)
+{
+    const char *tmp = getenv("TMPDIR");
+    c->out = (kith_share_out){.fd = STDOUT_FILENO};
+    const kith_share_fetch_config cfg = {
+        .host = c->s.host,
+        .ticket = &c->what.ticket,
+        .code = c->what.kind == ARG_CODE ? &c->proof : NULL,
+        .dest = tmp && *tmp ? tmp : "/tmp",
+        .out = &c->out,
+        .select = c->select.only_count + c->select.exclude_count > 0 ? &c->select : NULL,
+        .event = on_files,
+        .ctx = c,
+    };
+    c->files = kith_share_fetch_new(&cfg);
+    if (!c->files)
+        end(c, EXIT_FAILED, "no memory", NULL);
+}
+
+static void on_failed(void *ctx, kith_share_fetch_why why, bool files, const char *text)
+{
+    get_stream *c = ctx;
+    if (c->ended)
+        return;
+    if (files && c->both)
+        go_on(c, KITH_FETCH_REFUSED, "the peer shares no stream, and --both is for one");
+    else if (files)
+        try_files(c);
+    else
+        go_on(c, why, text);
+}
+
+/* ---- reaching it ---- */
+
 static void try(get_stream *c, const kith_fetch_code *proof)
 {
+    c->asked = c->select.only_count + c->select.exclude_count == 0;
+    if (!c->asked) {
+        try_files(c);
+        return;
+    }
     const kith_stream_get_config cfg = {.host = c->s.host,
                                         .ticket = &c->what.ticket,
                                         .code = proof,
@@ -206,11 +329,26 @@ static void on_candidate(void *ctx, const kith_code_candidate *found, const kith
     try(c, &c->proof);
 }
 
+static void show_progress(const get_stream *c)
+{
+    kith_share_fetch_progress p;
+    char done[SHARE_TEXT_MAX], all[SHARE_TEXT_MAX];
+    kith_share_fetch_progress_get(c->files, &p);
+    if (c->s.json)
+        say_json(json_pack("{s:s, s:I, s:I}", "event", "progress", "bytes", (json_int_t)p.verified, "total",
+                           (json_int_t)p.wanted));
+    else if (c->tty)
+        share_text_line("%3.0f %%  %s of %s", p.wanted ? (double)p.verified * 100 / (double)p.wanted : 100.0,
+                        share_text_size(p.verified, done), share_text_size(p.wanted, all));
+}
+
 static void on_timer(uv_timer_t *t)
 {
     static const char nobody[] = "nobody who has this code was found: is 'kith share -' still running there?";
     get_stream *c = t->data;
     char now[KITH_CODE_STATE_MAX + 1];
+    if (!c->ended && c->moving && c->files)
+        show_progress(c);
     if (c->ended || !c->search)
         return;
     get_code_state(c->search, now);
@@ -218,10 +356,14 @@ static void on_timer(uv_timer_t *t)
         fprintf(stderr, "%s\n", now);
     memcpy(c->state, now, sizeof now);
     kith_time at = kith_host_now(c->s.host);
-    if (c->get && at >= c->try_until) {
-        kith_stream_get_stop(c->get);
-        on_failed(c, KITH_FETCH_LOST, false, "it did not answer");
-    } else if (!c->get && at >= c->give_up_at) {
+    if ((c->get || c->files) && at >= c->try_until) {
+        if (c->files)
+            kith_share_fetch_stop(c->files, "it did not answer");
+        else
+            kith_stream_get_stop(c->get);
+        if (!c->files)
+            go_on(c, KITH_FETCH_LOST, "it did not answer");
+    } else if (!c->get && !c->files && at >= c->give_up_at) {
         end(c, c->refusal[0] ? get_result_code(c->why) : EXIT_UNREACHABLE,
             c->refusal[0] ? c->refusal : nobody, NULL);
     }
@@ -230,7 +372,9 @@ static void on_timer(uv_timer_t *t)
 static void on_interrupt(void *ctx)
 {
     get_stream *c = ctx;
-    if (c->moving)
+    if (c->files)
+        kith_share_fetch_stop(c->files, "stopped before the end");
+    else if (c->moving)
         kith_joint_cancel_all(&c->joints);
     else
         end(c, EXIT_INTERRUPTED, "stopped", NULL);
@@ -243,6 +387,8 @@ static void on_stop(void *ctx)
     c->search = NULL;
     if (c->get)
         kith_stream_get_stop(c->get);
+    if (c->files)
+        kith_share_fetch_stop(c->files, "stopped");
     kith_joint_cancel_all(&c->joints);
     uv_close((uv_handle_t *)&c->timer, NULL);
     job_close(c->job);
@@ -277,13 +423,15 @@ static const job_ops ops = {
 
 static int check_options(const cmd_args *args)
 {
-    static const char *const others[] = {"overwrite", "rename",   "ask",    "skip",   "only",
-                                         "exclude",   "also",     "sha256", "blake3", "durability",
-                                         "discard",   "portable", "swarm",  "seed"};
+    static const char *const others[] = {"overwrite", "rename",     "ask",     "skip",     "also",  "sha256",
+                                         "blake3",    "durability", "discard", "portable", "swarm", "seed"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (cmd_has(args, others[i]))
-            return cmd_fail(EXIT_USAGE, "get: --%s is about files, and -o - fetches a stream", others[i]);
+            return cmd_fail(EXIT_USAGE, "get: --%s is about files in a folder, and -o - is stdout",
+                            others[i]);
     }
+    if (cmd_has(args, "both") && (cmd_has(args, "only") || cmd_has(args, "exclude")))
+        return cmd_fail(EXIT_USAGE, "get: --both is for a stream, --only and --exclude are for files");
     if (cmd_has(args, "both") && args->rest_count == 1 && strcmp(args->rest[0], "-") == 0)
         return cmd_fail(EXIT_USAGE, "get: with --both stdin is the stream's: give the code in another way");
     return stream_io_refuses(args) ? EXIT_USAGE : EXIT_OK;
@@ -297,12 +445,16 @@ int get_stream_run(const cmd_args *args)
     if (!code && !cmd_number(args, "wait", WAIT_S, 1, 1u << 20, &wait_s))
         code = EXIT_USAGE;
     if (!code)
+        code = get_options_select(args, &c.select);
+    if (!code)
         code = ticket_arg_read(args, &c.what);
     if (!code && c.what.kind == ARG_STRING)
-        code = cmd_fail(EXIT_USAGE, "get: a share string is for files; a stream has a code or a ticket");
+        code = cmd_fail(EXIT_USAGE,
+                        "get: a share string is for a folder (-o DIR); -o - takes a code or a ticket");
     if (code)
         return code;
     c.both = cmd_has(args, "both");
+    c.tty = share_text_moves() && !cmd_has(args, "json");
     if (cmd_has(args, "nice"))
         job_nice(&c.s);
     code = session_start(&c.s, args);
@@ -322,8 +474,8 @@ int get_stream_run(const cmd_args *args)
         session_end(&c.s, code);
     } else if (c.what.kind == ARG_CODE) {
         c.give_up_at = kith_host_now(c.s.host) + KITH_SEC(wait_s);
-        c.search = get_code_new(&c.s, &c.what.code, kith_bytes_str(KITH_SHARE_STREAM_ID),
-                                !cmd_has(args, "no-calls"), on_candidate, &c);
+        const kith_bytes protocols[2] = {kith_bytes_str(KITH_SHARE_ID), kith_bytes_str(KITH_SHARE_STREAM_ID)};
+        c.search = get_code_new(&c.s, &c.what.code, protocols, !cmd_has(args, "no-calls"), on_candidate, &c);
         if (!c.search)
             end(&c, EXIT_FAILED, "no memory", NULL);
     } else {
@@ -333,6 +485,9 @@ int get_stream_run(const cmd_args *args)
     kith_stream_get_free(c.get);
     for (size_t i = 0; i < c.vain_count; i++)
         kith_stream_get_free(c.vain[i]);
+    kith_share_fetch_free(c.files);
+    for (size_t i = 0; i < c.vain_files_count; i++)
+        kith_share_fetch_free(c.vain_files[i]);
     kith_wipe(&c.what, sizeof c.what);
     kith_wipe(&c.proof, sizeof c.proof);
     return code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* kith get -o -: a shared stream to stdout. */
+/* kith get -o -: a shared stream, or the one file of a share, to stdout. */
 #ifndef KITH_CMD_GET_STREAM_H
 #define KITH_CMD_GET_STREAM_H
 

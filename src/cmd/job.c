@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
@@ -17,6 +18,7 @@
 #include "host/jobs.h"
 #include "host/json.h"
 #include "host/paths.h"
+#include "host/reputation_file.h"
 
 #define LOOK_MS 1000 /* between two looks at with how many a limit is shared */
 
@@ -323,4 +325,14 @@ const char *job_name(const session *s, const kith_peer_id *peer)
 {
     const kith_trust_row *r = s->trust ? kith_trust_find(s->trust, peer) : NULL;
     return r ? r->name : "";
+}
+
+void job_leave_note(const kith_peer_id *peer, kith_conduct conduct)
+{
+    char path[KITH_PATH_MAX];
+    if (kith_path_make(KITH_PLACE_STATE) || !kith_path(KITH_PLACE_STATE, "reputation.db", path))
+        return;
+    const char *why = kith_reputation_leave_note(path, peer, conduct, (uint64_t)time(NULL));
+    if (why)
+        cmd_warn("what the sharer did is not noted in %s: %s", path, why);
 }

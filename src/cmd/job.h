@@ -45,6 +45,8 @@ void job_close(job *j);
 
 /* Writes a row of the history, on the thread pool; the row is copied. A trouble is told once. */
 void job_remember(const session *s, const kith_share_past *row);
+/* What a peer did, for the node that this home runs, now or later. */
+void job_leave_note(const kith_peer_id *peer, kith_conduct conduct);
 /* --nice: this process, and threads that it begins later, come last for processor and disk, and the session's connections give way to others. Before
  * session_start. */
 void job_nice(session *s);

@@ -3,6 +3,7 @@
 #include "host/code_call.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/list.h"
 
@@ -34,7 +35,7 @@ typedef struct waiter {
 struct kith_code_call {
     kith_host *host;
     const kith_trust *trust;
-    kith_bytes protocol;
+    kith_bytes protocols[2];
     callee callees[KITH_CODE_CALLS_MAX];
     size_t count;
     kith_list waiters;
@@ -91,6 +92,12 @@ static void on_book(void *ctx, const kith_book_row *rows, size_t count)
 }
 
 /* ---- calls ---- */
+
+bool kith_code_speaks(const kith_conn *conn, const kith_bytes protocols[2])
+{
+    return (protocols[0].len && kith_conn_supports(conn, protocols[0])) ||
+           (protocols[1].len && kith_conn_supports(conn, protocols[1]));
+}
 
 static void rest(kith_code_call *c, callee *p)
 {
@@ -162,7 +169,7 @@ static void look(kith_code_call *c, callee *p)
         return;
     }
     kith_conn_facts_get(conn, &f);
-    if (f.identified && !kith_conn_supports(conn, c->protocol))
+    if (f.identified && !kith_code_speaks(conn, c->protocols))
         leave(c, p, conn, &f.remote);
 }
 
@@ -188,14 +195,14 @@ void kith_code_call_tick(kith_code_call *c)
 /* ---- life ---- */
 
 kith_code_call *kith_code_call_new(kith_host *host, kith_book *book, const kith_trust *trust,
-                                   kith_bytes protocol)
+                                   const kith_bytes protocols[2])
 {
     kith_code_call *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
     c->host = host;
     c->trust = trust;
-    c->protocol = protocol;
+    memcpy(c->protocols, protocols, sizeof c->protocols);
     kith_list_init(&c->waiters);
     waiter *w = wait_for(c, 0);
     if (w && kith_book_ask_contacts(book, "/kith/share", ASKED_MAX, on_book, w) == KITH_OK)

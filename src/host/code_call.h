@@ -14,9 +14,12 @@
 
 typedef struct kith_code_call kith_code_call;
 
+/* Whether the peer speaks one of two protocols; an empty one is none. */
+bool kith_code_speaks(const kith_conn *conn, const kith_bytes protocols[2]);
+
 /* Asks the book. What is passed outlives it, but for the book: its question may be open when it ends. NULL: no memory. */
 kith_code_call *kith_code_call_new(kith_host *host, kith_book *book, const kith_trust *trust,
-                                   kith_bytes protocol);
+                                   const kith_bytes protocols[2]);
 /* Looks at the calls, and makes those that are due. Once a second or so. */
 void kith_code_call_tick(kith_code_call *c);
 size_t kith_code_call_count(const kith_code_call *c); /* peers; NULL is fine */

@@ -104,7 +104,7 @@ static void look_at_connections(kith_code_find *f)
     for (kith_conn *n = NULL; (n = kith_node_conn_next(kith_host_node(f->cfg.host), n)) && !f->ended;) {
         kith_conn_facts facts;
         kith_conn_facts_get(n, &facts);
-        if (!facts.open || !kith_conn_supports(n, f->cfg.protocol))
+        if (!facts.open || !kith_code_speaks(n, f->cfg.protocols))
             continue;
         c.addr_count = 0;
         c.source = kith_code_call_knows(f->call, &facts.peer, c.addrs, KITH_CODE_ADDRS_MAX, &c.addr_count)
@@ -193,7 +193,7 @@ kith_code_find *kith_code_find_new(const kith_code_find_config *cfg)
         return NULL;
     f->cfg = *cfg;
     if (cfg->book) /* without memory the others are asked all the same */
-        f->call = kith_code_call_new(cfg->host, cfg->book, cfg->trust, cfg->protocol);
+        f->call = kith_code_call_new(cfg->host, cfg->book, cfg->trust, cfg->protocols);
     uv_timer_init(kith_host_loop(cfg->host), &f->timer);
     f->timer.data = f;
     uv_timer_start(&f->timer, on_timer, 0, 0);

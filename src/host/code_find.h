@@ -45,8 +45,8 @@ typedef struct kith_code_find_config {
     kith_book *book;         /* whose contacts are called */
     const kith_trust *trust; /* who is blocked is not */
     uint8_t place[KITH_CODE_PLACE_LEN];
-    kith_bytes protocol;    /* that connected peers must speak; borrowed as long */
-    uint64_t (*wall)(void); /* seconds since 1970; NULL: the system's clock */
+    kith_bytes protocols[2]; /* of which connected peers must speak one; borrowed as long */
+    uint64_t (*wall)(void);  /* seconds since 1970; NULL: the system's clock */
     /* Once for each peer and source; never from inside kith_code_find_new. May end the search. */
     void (*found)(void *ctx, const kith_code_candidate *c);
     void *ctx;

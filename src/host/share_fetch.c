@@ -36,7 +36,9 @@ void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_
     (void)vsnprintf(f->text, sizeof f->text, fmt, ap);
     va_end(ap);
     f->why = why;
-    if (f->job == JOB_SURVEY)
+    if (f->cfg.out)
+        atomic_store(&f->cfg.out->stop, true);
+    else if (f->job == JOB_SURVEY)
         kith_share_dir_stop(f->dir);
     share_links_stop(f, code);
     share_links_fini(f);
@@ -46,10 +48,24 @@ void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_
 static void surveyed(kith_share_fetch *f);
 static void begun(kith_share_fetch *f);
 
+static void fail_out(kith_share_fetch *f, int err)
+{
+    if (err == EPIPE)
+        share_fetch_fail(f, KITH_FETCH_ENOUGH, KITH_SHARE_DECLINED, "the reader of the output has gone away");
+    else if (err == ESTALE)
+        share_fetch_fail(f, KITH_FETCH_CHANGED, KITH_SHARE_STOPPED,
+                         "the file changed or vanished at the sharer: what was written is not whole");
+    else
+        share_fetch_fail(f, KITH_FETCH_DISK, KITH_SHARE_DISK, "cannot write to the output: %s",
+                         strerror(err));
+}
+
 static void fail_disk(kith_share_fetch *f, const kith_share_dir_fault *fault)
 {
     char path[KITH_SHARE_PATH_MAX];
-    if (fault->err == EWOULDBLOCK)
+    if (f->cfg.out)
+        fail_out(f, fault->err);
+    else if (fault->err == EWOULDBLOCK)
         share_fetch_fail(
             f, KITH_FETCH_BUSY, KITH_SHARE_DECLINED,
             "another kith is fetching this share into this folder; wait for it, or choose another folder with -o");
@@ -65,10 +81,26 @@ static void fail_disk(kith_share_fetch *f, const kith_share_dir_fault *fault)
 
 /* ---- jobs ---- */
 
+/* What is done where there is no folder. */
+static void out_work(kith_share_fetch *f)
+{
+    KITH_EACH (&f->writing, k) {
+        f->fault.err =
+            f->job_err ? f->fault.err : kith_share_out_write(f->cfg.out, KITH_OF(k, kith_share_block, link));
+        f->job_err = f->fault.err ? KITH_EIO : KITH_OK;
+    }
+    if (f->job == JOB_FINISH)
+        f->sum = (kith_share_dir_sum){.files = 1, .bytes = f->cfg.out->written};
+}
+
 static void job_work(uv_work_t *w)
 {
     kith_share_fetch *f = KITH_OF(w, kith_share_fetch, work);
     f->job_err = KITH_OK;
+    if (f->cfg.out) {
+        out_work(f);
+        return;
+    }
     switch (f->job) {
     case JOB_SURVEY:
         f->job_err = f->decided
@@ -334,8 +366,12 @@ static bool select_some(kith_share_fetch *f)
         for (size_t i = left = 0; i < n && !err; i++)
             left += !(unwanted[i] |= more[i]);
     }
-    if (!err)
+    if (!err && f->dir)
         kith_share_dir_select(f->dir, unwanted);
+    if (!err && f->cfg.out) {
+        f->skips = unwanted;
+        unwanted = NULL;
+    }
     free(unwanted);
     free(more);
     if (err)
@@ -347,6 +383,27 @@ static bool select_some(kith_share_fetch *f)
         share_fetch_fail(f, KITH_FETCH_DECLINED, KITH_SHARE_DECLINED,
                          "nothing of the share is wanted: no name matches --only, or --exclude takes all");
     return !err && left > 0;
+}
+
+/* With out: False: it failed. */
+static bool choose_one(kith_share_fetch *f)
+{
+    size_t files = 0;
+    if (!select_some(f))
+        return false;
+    for (size_t i = 0; i < f->manifest.count; i++) {
+        f->skips[i] |= kith_manifest_entry(&f->manifest, i).type != KITH_ENTRY_FILE;
+        files += !f->skips[i];
+    }
+    if (files == 1)
+        return true;
+    share_fetch_fail(
+        f, KITH_FETCH_NOT_ONE, KITH_SHARE_DECLINED,
+        files
+            ? "it is %zu files, and the output takes one: choose it with --only, or fetch them into a folder (-o DIR)"
+            : "it is %zu files: there is nothing for the output; fetch it into a folder (-o DIR)",
+        files);
+    return false;
 }
 
 /* Whether nothing of the share can be in the destination: then there is nothing to compare, and the hashes need not be waited for. */
@@ -373,7 +430,7 @@ static bool is_fresh(const kith_share_fetch *f)
 static void survey(kith_share_fetch *f)
 {
     bool all = f->view.known == f->manifest.count;
-    if (f->surveying || (!all && (f->cap.has_id || !is_fresh(f))))
+    if (f->surveying || (!all && (f->cap.has_id || (f->dir && !is_fresh(f)))))
         return;
     f->surveying = true;
     f->want_survey = true;
@@ -397,6 +454,11 @@ bool share_fetch_on_list(kith_share_fetch *f)
         return false;
     }
     f->view = (kith_share_view){.manifest = &f->manifest, .roots = f->roots.p};
+    if (f->cfg.out) {
+        if (choose_one(f))
+            survey(f);
+        return !share_fetch_failed(f) && !f->ended;
+    }
     f->dir = kith_share_dir_open(f->cfg.dest, &f->manifest, f->list_root, f->cfg.durability, &dir_fault);
     if (!f->dir) {
         fail_disk(f, &dir_fault);
@@ -413,9 +475,10 @@ bool share_fetch_on_list(kith_share_fetch *f)
 
 void share_fetch_on_roots(kith_share_fetch *f)
 {
-    if (share_fetch_failed(f) || !f->dir)
+    if (share_fetch_failed(f) || f->manifest.count == 0)
         return;
-    kith_share_dir_roots(f->dir, f->roots.p, f->view.known);
+    if (f->dir)
+        kith_share_dir_roots(f->dir, f->roots.p, f->view.known);
     survey(f);
     if (f->swarm)
         share_swarm_ready(f->swarm);
@@ -434,8 +497,9 @@ static void surveyed(kith_share_fetch *f)
         fail_survey(f, f->job_err, f->clashes, f->first, &f->fault);
         return;
     }
-    uint64_t available, needed;
-    kith_share_dir_space(f->dir, &available, &needed);
+    uint64_t available = 0, needed = 0;
+    if (f->dir)
+        kith_share_dir_space(f->dir, &available, &needed);
     needed -= f->holes < needed ? f->holes : needed; /* a wrong hint makes the disk full later */
     if (available < needed) {
         char have[32], want[32];
@@ -448,7 +512,7 @@ static void surveyed(kith_share_fetch *f)
             f->cfg.dest, want, have);
         return;
     }
-    const uint8_t *skips = kith_share_dir_skips(f->dir);
+    const uint8_t *skips = kith_share_fetch_skips(f);
     for (size_t i = 0; i < f->manifest.count; i++)
         f->progress.wanted += skips[i] ? 0 : kith_manifest_entry(&f->manifest, i).size;
     f->listed = true;
@@ -458,7 +522,7 @@ static void surveyed(kith_share_fetch *f)
 /* What is missing: the content of all files that are not skipped. */
 static void want(kith_share_fetch *f)
 {
-    const uint8_t *skips = kith_share_dir_skips(f->dir);
+    const uint8_t *skips = kith_share_fetch_skips(f);
     uint32_t from = 0;
     for (size_t i = 0; i < f->manifest.count; i++) {
         uint32_t first, end;
@@ -469,8 +533,8 @@ static void want(kith_share_fetch *f)
         from = end;
     }
     kith_share_plan_want(f->plan, from, (uint32_t)f->manifest.leaves);
-    const kith_leaves *here = kith_share_dir_here(f->dir);
-    for (size_t i = 0; i < here->count; i++)
+    const kith_leaves *here = f->dir ? kith_share_dir_here(f->dir) : NULL;
+    for (size_t i = 0; here && i < here->count; i++)
         kith_share_plan_settle(f->plan, here->ranges[i].first, here->ranges[i].end);
 }
 
@@ -515,12 +579,14 @@ static void begun(kith_share_fetch *f)
         .env = *kith_host_env(), .manifest = &f->manifest, .spread = f->swarm != NULL};
     if (share_fetch_failed(f))
         return;
-    f->progress.here = kith_share_dir_bytes(f->dir);
     f->begun = true;
-    uv_timer_init(kith_host_loop(f->cfg.host), &f->sync_timer);
-    f->timer_open = true;
-    uv_timer_start(&f->sync_timer, on_sync_timer, KITH_SHARE_BATCH_TIME / 1000000,
-                   KITH_SHARE_BATCH_TIME / 1000000);
+    if (f->dir) {
+        f->progress.here = kith_share_dir_bytes(f->dir);
+        uv_timer_init(kith_host_loop(f->cfg.host), &f->sync_timer);
+        f->timer_open = true;
+        uv_timer_start(&f->sync_timer, on_sync_timer, KITH_SHARE_BATCH_TIME / 1000000,
+                       KITH_SHARE_BATCH_TIME / 1000000);
+    }
     f->plan = kith_share_plan_new(&cfg);
     if (!f->plan) {
         share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
@@ -574,6 +640,7 @@ void kith_share_fetch_free(kith_share_fetch *f)
     share_swarm_free(f->swarm);
     kith_share_plan_free(f->plan);
     kith_share_dir_close(f->dir);
+    free(f->skips);
     kith_manifest_fini(&f->manifest, kith_host_env());
     kith_share_table_close(&f->list);
     kith_share_table_close(&f->roots);
@@ -597,6 +664,11 @@ const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f)
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f)
 {
     return f->dir;
+}
+
+const uint8_t *kith_share_fetch_skips(const kith_share_fetch *f)
+{
+    return f->dir ? kith_share_dir_skips(f->dir) : f->skips;
 }
 
 const uint8_t *kith_share_fetch_root(const kith_share_fetch *f, size_t entry)

@@ -14,6 +14,7 @@
 #include "apps/share_ticket.h"
 #include "host/host.h"
 #include "host/share_dir.h"
+#include "host/share_out.h"
 #include "mesh/reputation.h"
 
 #define KITH_FETCH_SOURCES_MAX 16 /* at once */
@@ -33,6 +34,8 @@ typedef enum kith_share_fetch_why {
     KITH_FETCH_DISK,
     KITH_FETCH_DAMAGED,  /* what came is not what the ticket stands for, or is no protocol */
     KITH_FETCH_UNSAFE,   /* the list breaks the rules for names and links */
+    KITH_FETCH_NOT_ONE,  /* with out: it has not just one file */
+    KITH_FETCH_ENOUGH,   /* with out: its reader has gone away */
     KITH_FETCH_CHANGED,  /* everything is in place but files that the sharer could not give */
     KITH_FETCH_DECLINED, /* the owner's decision */
     KITH_FETCH_FAILED,   /* memory */
@@ -75,7 +78,10 @@ typedef struct kith_share_fetch_config {
     kith_host *host;
     const kith_ticket *ticket;   /* copied; with a code its capability is empty */
     const kith_fetch_code *code; /* copied; NULL: none */
-    const char *dest;            /* folder; borrowed until the end */
+    const char *dest;            /* folder; borrowed until the end. With out: for files without a name */
+    kith_share_out *
+        out; /* borrowed: the share must have one file that is wanted, which goes there in order. One source, no swarm, nothing is kept, clash
+                          * and durability say nothing. NULL: into dest */
     kith_share_clash clash;
     kith_durability durability;
     const kith_share_select *select; /* borrowed until the end; NULL: everything */
@@ -98,6 +104,8 @@ KITH_CHECK kith_err kith_share_fetch_source(kith_share_fetch *f, const kith_tick
 /* After LIST. */
 const kith_manifest *kith_share_fetch_manifest(const kith_share_fetch *f);
 const kith_share_dir *kith_share_fetch_dir(const kith_share_fetch *f);
+/* After LIST: one byte per entry, not zero for what is not to be fetched. */
+const uint8_t *kith_share_fetch_skips(const kith_share_fetch *f);
 /* Once everything has come: the hash of a file, KITH_BLAKE3_LEN bytes; zeros for what is no file or is empty. */
 const uint8_t *kith_share_fetch_root(const kith_share_fetch *f, size_t entry);
 /* In answer to CLASHES: the folder, in which kith_share_dir_decide is to be called for each of them, and then decided: LIST follows, or END. NULL:

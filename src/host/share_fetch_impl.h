@@ -75,6 +75,7 @@ struct kith_share_fetch {
     bool stored;                  /* all that is wanted has come */
     bool surveying;               /* it was begun, or is over */
     bool want_survey, want_begin; /* jobs to come */
+    uint8_t *skips;               /* with out: by entry, like those of the folder */
     bool asking, decided;         /* about what is there already; the survey has its answers */
     bool begun;                   /* what is here is known, and content may come */
     bool placed, cleaned, ended;

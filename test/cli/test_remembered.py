@@ -78,6 +78,7 @@ def a_sharer_that_was_met_is_called():
             assert [e["source"] for e in events(r, "candidate")] == ["remembered"] and r[-1]["event"] == "done", r
             said = kith(b, "get", "-y", "-o", b.parent / "said", *ALONE, s.text)
             assert "found by calling a peer that is remembered; the code is right" in said.err, said
+            assert kith(b, "get", *ALONE, "-o", "-", s.text).out.encode() == CONTENT
             # Not by who does not want it, nor who is blocked.
             assert not events(get(b, s.text, "--no-calls", "--wait", "1", code=4), "candidate")
             kith(b, "trust", "block", r[-1]["peer"])

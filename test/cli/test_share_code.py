@@ -69,6 +69,7 @@ def by_multicast_dns_alone_however_it_is_typed():
         get(net, 1, b, *ways, *s.words.split())
         r = get(net, 1, b, *ways, s.code[:-1] + "0")
         assert 'symbol 12, "0", is none of a code\'s, and was put right' in r.err, r
+        assert kith(b, "get", *ways, "-o", "-", s.code, preexec_fn=net.enter(1), timeout=PATIENCE).out.encode() == CONTENT
         r = get(net, 1, b, *ways, "--json", s.code).lines()
         assert [e["source"] for e in r if e["event"] == "candidate"] == ["mdns"] and r[-1]["event"] == "done", r
         with open(b.parent / "in", "w+") as f:

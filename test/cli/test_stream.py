@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """kith share - and kith get -o -: streams in pipes, one way and both, half-close, slow and absent readers, and every way in which one can end."""
+import contextlib
 import json
 import os
 import pathlib
@@ -221,24 +222,71 @@ def a_terminal_is_not_written_to_unasked():
         os.close(other)
 
 
+@contextlib.contextmanager
+def Files(home, *paths):
+    """kith share of files in the background; its ticket."""
+    p = start(home, "share", "--ticket", "--listen", LOOPBACK, "--mdns", "off", "--dht", "off", *paths, stderr=subprocess.DEVNULL)
+    try:
+        yield p.stdout.readline().decode().strip()
+    finally:
+        p.terminate()
+        p.wait(10 * SLOW)
+        p.stdout.close()
+
+
+def one_file_of_a_share_goes_to_stdout():
+    with homes("a", "b") as (a, b), tempfile.TemporaryDirectory() as top:
+        top = pathlib.Path(top)
+        big = os.urandom(1 << 20) * (80 if SLOW == 1 else 8) + b"end"  # more than is asked for at once
+        (top / "big").write_bytes(big)
+        (top / "empty").write_bytes(b"")
+        os.truncate(top / "empty", 0)
+        with open(top / "sparse", "wb") as f:
+            f.truncate(3 << 20)
+        with Files(a, top) as ticket:
+            for name, want in (("big", big), ("empty", b""), ("sparse", bytes(3 << 20))):
+                g = get(b, ticket, "--only", name)
+                assert g.stdout.read() == want, name
+                ends(g, 0, f"{top.name}/{name}, ")
+            ends(get(b, ticket), 2, "it is 3 files, and the output takes one: choose it with --only")
+            ends(get(b, ticket, "--only", "none"), 1, "no name matches")
+            g = get(b, ticket, "--only", "big")  # who has enough
+            assert g.stdout.read(100) == big[:100]
+            g.stdout.close()
+            g.stdout = None
+            ends(g, 0)
+            g = get(b, ticket, "--only", "big")  # who does not read on, and is given up
+            assert g.stdout.read(100) == big[:100]
+            g.send_signal(signal.SIGINT)
+            ends(g, 130, "stopped before the end")
+            with open("/dev/full", "wb") as full:
+                ends(get(b, ticket, "--only", "big", stdout=full), 10, "No space left")
+            events = [json.loads(line) for line in kith(b, "get", ticket, "-o", "-", "--only", "sparse", "--json").err.splitlines()]
+            assert [e["event"] for e in events if e["event"] != "progress"] == ["connected", "began", "done"], events
+            assert events[-1]["received"] == 3 << 20 and events[1 if events[1]["event"] == "began" else 2]["file"] == f"{top.name}/sparse", events
+            with open(top / "big", "r+b") as f:
+                f.write(b"changed")
+            g = get(b, ticket, "--only", "big")
+            assert g.stdout.read() == b""
+            ends(g, 13, "changed or vanished at the sharer")
+        assert not list(b.parent.glob("**/.kith-partial"))
+
+
 def files_and_streams_are_told_apart():
     with homes("a", "b") as (a, b):
         f = pathlib.Path(str(a) + "-file")
         f.write_bytes(b"x")
-        p = start(a, "share", "--ticket", "--listen", LOOPBACK, f, stderr=subprocess.DEVNULL)
-        ticket = p.stdout.readline().decode().strip()
-        ends(get(b, ticket), 5, "shares no stream")
-        p.terminate()
-        p.wait(10 * SLOW)
-        p.stdout.close()
+        with Files(a, f) as ticket:
+            ends(get(b, ticket, "--both"), 5, "shares no stream, and --both is for one")
         with Share(a) as s:
+            ends(get(b, s.ticket, "--only", "x"), 5, "shares neither a stream nor files")
             kith(b, "get", s.ticket, "-y", "-o", b.parent / "out", code=5, err="-o -")
             kith(b, "get", s.ticket[:-1] + ("A" if s.ticket[-1] != "A" else "B"), "-o", "-", code=11)
         for args in (("share", "-", "--times", "2"), ("share", "-", str(f)), ("share", "--both", str(f)), ("get", "kith1x", "--both"),
-                     ("get", "kith1x", "-o", "-", "--only", "x"), ("get", "-", "-o", "-", "--both")):
+                     ("get", "kith1x", "-o", "-", "--skip"), ("get", "kith1x", "-o", "-", "--both", "--only", "x"), ("get", "-", "-o", "-", "--both")):
             kith(b, *args, code=2)
 
 
 run(what_goes_in_comes_out_and_no_more_receivers_are_let_in, an_empty_stream_and_a_file_arrive_too, both_ways_each_ends_for_itself,
     a_slow_reader_holds_up_the_writer_and_no_memory_grows, whoever_is_left_alone_says_so, a_reader_that_has_enough_ends_it,
-    what_cannot_be_read_does_not_look_whole, a_terminal_is_not_written_to_unasked, files_and_streams_are_told_apart)
+    what_cannot_be_read_does_not_look_whole, a_terminal_is_not_written_to_unasked, one_file_of_a_share_goes_to_stdout, files_and_streams_are_told_apart)

@@ -74,7 +74,7 @@ static void on_keys(void *ctx, kith_err e, const kith_code_keys *keys, bool whol
                                .dht = dht,
                                .wall = wall,
                                .found = on_found,
-                               .protocol = kith_bytes_str("/test/none")};
+                               .protocols = {kith_bytes_str("/test/none")}};
     memcpy(p.place, keys->place, sizeof p.place);
     memcpy(f.place, keys->place, sizeof f.place);
     if (publishing ? !kith_code_publish_new(&p) : !kith_code_find_new(&f))
