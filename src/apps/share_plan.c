@@ -6,8 +6,8 @@
 
 #define RATE_EVERY KITH_MS(100)   /* of measuring */
 #define STALLED_AFTER KITH_SEC(2) /* without a leaf: others take over what it was asked for */
-#define PIECE_MIN (1024u * 1024)  /* bytes of one request, when there are several sources */
-#define ALONE_REQUESTS 3          /* of a source that is the only one */
+#define ALONE_RTT KITH_MS(20) /* a source that is further away is asked for more before its rate is known */
+#define PIECE_MIN (1024u * 1024) /* bytes of one request, when there are several sources */
 #define RUN_BYTES (KITH_PLAN_RUN_MAX * (uint64_t)KITH_TREE_LEAF)
 
 typedef struct request {
@@ -232,14 +232,22 @@ static bool alone(const kith_share_plan *p)
     return n <= 1;
 }
 
-static uint64_t window(const source *s, uint64_t least)
+/* What it delivers in two round trips, and in so many seconds at least. */
+static uint64_t window(const source *s, double least_s, uint64_t least)
 {
     const uint64_t most = 3 * RUN_BYTES;
     double seconds = 2 * (double)s->rtt / 1e9;
-    double w = s->rate * (seconds > 1 ? seconds : 1);
+    double w = s->rate * (seconds > least_s ? seconds : least_s);
     if (w <= (double)least)
         return least;
     return w < (double)most ? (uint64_t)w : most;
+}
+
+/* What the only source is asked for before its rate is known. */
+static uint64_t first_of(const source *s)
+{
+    const uint64_t least = KITH_PLAN_WINDOW_ALONE, rtts = s->rtt / ALONE_RTT;
+    return least * (rtts < 1 ? 1 : rtts < 4 ? rtts : 4);
 }
 
 static uint64_t leaf_len(const kith_manifest *m, size_t entry, uint64_t offset)
@@ -366,31 +374,48 @@ static void collect_rare(kith_share_plan *p, source *s, request *q, uint64_t bud
     s->cursor = end;
 }
 
+static bool stalled(const source *s, kith_time now)
+{
+    return s->paused || now > s->last + STALLED_AFTER + 4 * s->rtt;
+}
+
 /* When a source will have answered everything, from now: nanoseconds. */
 static double finish(source *s, kith_time now)
 {
     uint64_t n = outstanding(s);
     if (n == 0)
         return 0;
-    if (s->paused || s->rate <= 0 || now > s->last + STALLED_AFTER + 4 * s->rtt)
+    if (s->rate <= 0 || stalled(s, now))
         return 1e18;
     return (double)n / s->rate * 1e9;
 }
 
-static unsigned askers(kith_share_plan *p, uint32_t leaf)
+/* Those who will have answered everything before `v` has: a bit for each. */
+static uint32_t quicker_than(kith_share_plan *p, const source *v, double v_finish, kith_time now)
 {
-    unsigned n = 0;
+    uint32_t quicker = 0;
     for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {
         source *s = &p->sources[i];
-        for (size_t k = 0; k < s->count; k++) {
+        if (s != v && s->count > 0 && !stalled(s, now) && finish(s, now) <= v_finish)
+            quicker |= 1u << i;
+    }
+    return quicker;
+}
+
+static bool asked_of(kith_share_plan *p, uint32_t sources, uint32_t leaf)
+{
+    for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {
+        source *s = &p->sources[i];
+        for (size_t k = 0; k < s->count && (sources >> i & 1); k++) {
             request *q = nth(s, k);
             for (size_t r = q->at; r < q->range_count && !q->cancelled; r++) {
                 kith_leaf_range left = left_of(q, r);
-                n += leaf >= left.first && leaf < left.end;
+                if (left.first <= leaf && leaf < left.end)
+                    return true;
             }
         }
     }
-    return n;
+    return false;
 }
 
 static bool may_give(const source *s, uint32_t leaf)
@@ -413,9 +438,18 @@ static bool prepend(request *q, uint32_t leaf)
     return true;
 }
 
-/* The end of what `v` has still to bring, as many leaves as the two have the same time for. */
-static void take_over(kith_share_plan *p, source *s, source *v, request *q)
+/* The part of what `v` has still to bring that `s` can in the same time; half, as long as the rate of one is not known. */
+static double share_of(const source *s, const source *v, kith_time now)
 {
+    if (stalled(v, now))
+        return 1;
+    return s->rate > 0 && v->rate > 0 ? s->rate / (s->rate + v->rate) : 0.5;
+}
+
+/* The end of what `v` has still to bring, as many leaves as the two have the same time for. */
+static void take_over(kith_share_plan *p, kith_time now, source *s, source *v, request *q)
+{
+    const uint32_t quicker = quicker_than(p, v, finish(v, now), now);
     uint64_t all = 0;
     for (size_t k = 0; k < v->count; k++) {
         const request *w = nth(v, k);
@@ -424,8 +458,7 @@ static void take_over(kith_share_plan *p, source *s, source *v, request *q)
             all += kith_leaves_count(&p->missing, left.first, left.end);
         }
     }
-    double share = v->rate > 0 ? s->rate / (s->rate + v->rate) : 1;
-    uint64_t want = (uint64_t)((double)all * share) + 1;
+    uint64_t want = (uint64_t)((double)all * share_of(s, v, now)) + 1;
     want = want < KITH_PLAN_RUN_MAX ? want : KITH_PLAN_RUN_MAX;
     for (size_t k = v->count; k-- > 0 && want > 0;) {
         const request *w = nth(v, k);
@@ -434,7 +467,7 @@ static void take_over(kith_share_plan *p, source *s, source *v, request *q)
             for (uint32_t leaf = left.end; leaf-- > left.first && want > 0;) {
                 uint64_t offset;
                 if (!kith_leaves_has(&p->missing, leaf, leaf + 1) || !may_give(s, leaf) ||
-                    askers(p, leaf) > 1)
+                    asked_of(p, quicker, leaf))
                     continue;
                 if (!prepend(q, leaf))
                     return;
@@ -446,24 +479,26 @@ static void take_over(kith_share_plan *p, source *s, source *v, request *q)
     }
 }
 
-/* Nothing is open: helps the source that would take longest. */
+/* Nothing is open: helps the source that would take longest, of those that are not helped enough already. */
 static void help(kith_share_plan *p, kith_time now, source *s, request *q)
 {
-    source *v = NULL;
-    double latest = 0;
-    for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {
-        source *o = &p->sources[i];
-        if (!o->used || o == s)
-            continue;
-        double f = finish(o, now);
-        if (f > latest) {
-            latest = f;
-            v = o;
+    uint32_t tried = 0; /* a bit for each */
+    while (q->range_count == 0) {
+        size_t v = KITH_PLAN_SOURCES_MAX;
+        double latest = 0;
+        for (size_t i = 0; i < KITH_PLAN_SOURCES_MAX; i++) {
+            source *o = &p->sources[i];
+            double f = o->used && o != s && !(tried >> i & 1) ? finish(o, now) : 0;
+            if (f > latest) {
+                latest = f;
+                v = i;
+            }
         }
+        if (v == KITH_PLAN_SOURCES_MAX || latest < 1.5 * (double)s->rtt) /* it is there before we were */
+            return;
+        take_over(p, now, s, &p->sources[v], q);
+        tried |= 1u << v;
     }
-    if (!v || latest < 1.5 * (double)s->rtt) /* it is there before we were */
-        return;
-    take_over(p, s, v, q);
     for (size_t i = 0, k = q->range_count; i + 1 < k; i++, k--) { /* from the front on */
         kith_leaf_range r = q->ranges[i];
         q->ranges[i] = q->ranges[k - 1];
@@ -476,19 +511,15 @@ size_t kith_share_plan_next(kith_share_plan *p, kith_time now, int i, uint64_t i
                             kith_leaf_range out[KITH_SHARE_RANGES])
 {
     source *s = at(p, i);
-    uint64_t busy = outstanding(s), budget = RUN_BYTES;
+    const uint64_t busy = outstanding(s);
     const bool well = p->spread && !s->have, shared = well && some_have_parts(p);
     if (s->paused || s->count == KITH_PLAN_REQUESTS || p->no_memory)
         return 0;
-    if (!p->spread && alone(p)) {
-        if (s->count >= ALONE_REQUESTS)
-            return 0;
-    } else {
-        uint64_t w = window(s, well ? PIECE_MIN : KITH_PLAN_WINDOW_MIN);
-        if (busy >= w)
-            return 0;
-        budget = w / 4 > PIECE_MIN || well ? w / 4 : PIECE_MIN;
-    }
+    const uint64_t w = !p->spread && alone(p) ? window(s, 2, first_of(s))
+                                              : window(s, 1, well ? PIECE_MIN : KITH_PLAN_WINDOW_MIN);
+    uint64_t budget = w / 4 > PIECE_MIN || well ? w / 4 : PIECE_MIN;
+    if (busy >= w)
+        return 0;
     request *q = nth(s, s->count);
     q->range_count = 0;
     q->bytes = 0;

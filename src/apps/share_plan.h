@@ -3,9 +3,10 @@
  * by number only; its owner moves the requests and the answers.
  *
  * Every source is kept busy at its own rate: what it has not answered yet is about what it delivers in a second or two, and at least so
- * much that the round trip does not show. A source's requests are runs of neighbouring leaves. When nothing is left that nobody was asked
- * for, a source with nothing to do takes over the end of what the one that would take longest has still to bring; whoever brings a leaf
- * first wins, and the other's request is cancelled as soon as nothing in it is missing any more.
+ * much that the round trip does not show. That goes for the only one too: when others come, it has not been asked for everything. A source's
+ * requests are runs of neighbouring leaves. When nothing is left that nobody was asked for, a source with nothing to do takes over the end
+ * of what the one that would take longest has still to bring, unless that was taken over by a quicker one already; whoever brings a leaf
+ * first wins, and the others' requests are cancelled as soon as nothing in them is missing any more.
  *
  * With `spread`, for receivers that help each other, a source that has everything is asked for what no partial one has as long as there is
  * such, at random places: so it gives each part about once, and the receivers the rest. What partial ones have it is asked for if it is not
@@ -17,10 +18,12 @@
 
 #include "apps/share.h"
 
-#define KITH_PLAN_SOURCES_MAX 32
+#define KITH_PLAN_SOURCES_MAX 32                               /* bits of a uint32_t */
 #define KITH_PLAN_REQUESTS 4                                   /* of one source, unanswered */
 #define KITH_PLAN_RUN_MAX (64u * 1024 * 1024 / KITH_TREE_LEAF) /* leaves of large files in one request */
 #define KITH_PLAN_WINDOW_MIN (4u * 1024 * 1024) /* bytes asked of a source, when there are several */
+/* When it is the only one, and four times that if it is far: not all there is, as others may come. */
+#define KITH_PLAN_WINDOW_ALONE (8u * 1024 * 1024)
 #define KITH_PLAN_RTT_DEFAULT KITH_MS(100)
 
 typedef struct kith_share_plan kith_share_plan;

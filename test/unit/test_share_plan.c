@@ -240,6 +240,45 @@ static void four_sources_deliver_the_sum_of_their_rates(void **state)
     }
 }
 
+/* Connections take their time: the first one is alone for a moment, which must not be enough to be asked for all. */
+static void a_source_that_comes_first_does_not_get_everything(void **state)
+{
+    (void)state;
+    const uint64_t rate = 4000000;
+    for (size_t first = 0; first < 4; first++) {
+        net *n = net_new(600, false);
+        join(n, first, rate << first, KITH_MS(1), false);
+        ask(n);
+        for (size_t i = 0; i < 4; i++) {
+            if (i == first)
+                continue;
+            join(n, i, rate << i, KITH_MS(1), false);
+            ask(n);
+        }
+        run(n);
+        double part = speed(n, KITH_SEC(1)) / (15.0 * (double)rate);
+        print_message("rate %u first: %.3f of the sum, %u leaves twice\n", 1u << first, part,
+                      (unsigned)wasted(n));
+        assert_true(part >= 0.9);
+        assert_true(wasted(n) <= 20); /* of 600 */
+        net_free(n);
+    }
+}
+
+/* What one slow source holds, all the others share, and not only the first that has nothing to do. */
+static void several_help_one(void **state)
+{
+    (void)state;
+    net *n = net_new(128, false);
+    join(n, 0, 500000, KITH_MS(1), false);
+    ask(n); /* 8 MiB, for 17 s */
+    for (size_t i = 1; i < 4; i++)
+        join(n, i, 4000000, KITH_MS(1), false);
+    run(n);
+    assert_true(speed(n, KITH_SEC(1)) >= 0.9 * 12500000);
+    net_free(n);
+}
+
 static void a_source_that_sends_a_bad_leaf_is_replaced_at_once(void **state)
 {
     (void)state;
@@ -451,6 +490,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_source_is_never_left_waiting),
         cmocka_unit_test(four_sources_deliver_the_sum_of_their_rates),
+        cmocka_unit_test(a_source_that_comes_first_does_not_get_everything),
+        cmocka_unit_test(several_help_one),
         cmocka_unit_test(a_source_that_sends_a_bad_leaf_is_replaced_at_once),
         cmocka_unit_test(what_a_source_was_asked_for_is_asked_of_others_when_it_leaves),
         cmocka_unit_test(a_source_that_stalls_does_not_hold_up_the_end),
