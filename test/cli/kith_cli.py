@@ -129,6 +129,52 @@ class Up:
         return self.process.wait(timeout * SLOW)
 
 
+class Job:
+    """A command in the background; what it prints goes to files."""
+
+    def __init__(self, home, *args, program=None):
+        home.mkdir(exist_ok=True)
+        self.out, self.err = (pathlib.Path(f"{home}.{end}") for end in ("out", "err"))
+        files = {"stdout": open(self.out, "wb"), "stderr": open(self.err, "wb")}
+        self.process = subprocess.Popen([program, *map(str, args)], env=environment(home), stdin=subprocess.DEVNULL, **files) if program \
+            else start(home, *args, **files)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def events(self, *names):
+        lines = self.out.read_text().splitlines(keepends=True)
+        seen = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [e for e in seen if e["event"] in names]
+
+    def event(self, *names, timeout=30):
+        def there():
+            assert self.events(*names) or self.process.poll() is None or self.events(*names), \
+                f"it ended without {names}: {self.out.read_text()} {self.err.read_text()}"
+            return self.events(*names)
+        eventually(there, f"{names}: {self.out.read_text()} {self.err.read_text()}", timeout)
+        return self.events(*names)[-1]
+
+    def ended(self, code=0, timeout=60):
+        got = self.process.wait(timeout * SLOW)
+        assert got == code, f"exit {got}, not {code}: {self.out.read_text()[-2000:]} {self.err.read_text()}"
+        return self.events("done", "failed")[-1] if self.events("done", "failed") else None
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+
+def unlimited(home, kind):
+    """Lets the transfer of a home run as fast as it can."""
+    kith(home, "transfers", "limit", next(j["id"] for j in kith(home, "transfers", "--json").json()["transfers"]
+                                          if j["kind"] == kind), "off")
+
+
 class Terminal:
     """`kith up` on a terminal of its own, 80 columns wide."""
 

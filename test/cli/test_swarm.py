@@ -4,57 +4,13 @@
 import base64
 import contextlib
 import filecmp
-import json
 import os
-import pathlib
 import random
-import signal
-import subprocess
 
-from kith_cli import eventually, homes, kith, run, start, LOOPBACK, SLOW, TOOLS
+from kith_cli import eventually, homes, kith, run, unlimited, Job, LOOPBACK, SLOW, TOOLS
 
 MIB = 1 << 20
 ALONE = ("--mdns", "off", "--dht", "off")
-
-
-class Job:
-    """A command in the background; what it prints goes to files."""
-
-    def __init__(self, home, *args, program=None):
-        home.mkdir(exist_ok=True)
-        self.out, self.err = (pathlib.Path(f"{home}.{end}") for end in ("out", "err"))
-        files = {"stdout": open(self.out, "wb"), "stderr": open(self.err, "wb")}
-        self.process = subprocess.Popen([program, *map(str, args)], stdin=subprocess.DEVNULL, **files) if program \
-            else start(home, *args, **files)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-    def events(self, *names):
-        lines = self.out.read_text().splitlines(keepends=True)
-        seen = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [e for e in seen if e["event"] in names]
-
-    def event(self, *names, timeout=30):
-        def there():
-            assert self.events(*names) or self.process.poll() is None or self.events(*names), \
-                f"it ended without {names}: {self.out.read_text()} {self.err.read_text()}"
-            return self.events(*names)
-        eventually(there, f"{names}: {self.out.read_text()} {self.err.read_text()}", timeout)
-        return self.events(*names)[-1]
-
-    def ended(self, code=0, timeout=60):
-        got = self.process.wait(timeout * SLOW)
-        assert got == code, f"exit {got}, not {code}: {self.out.read_text()[-2000:]} {self.err.read_text()}"
-        return self.events("done", "failed")[-1] if self.events("done", "failed") else None
-
-    def interrupt(self):
-        self.process.send_signal(signal.SIGINT)
 
 
 def share(home, path, *args):
@@ -81,12 +37,6 @@ def of(done, member):
 def given(job):
     seen = job.events("progress", "done")
     return seen[-1]["given"] if seen else 0
-
-
-def unlimited(home, kind):
-    """Lets the transfer of a home run as fast as it can."""
-    kith(home, "transfers", "limit", next(j["id"] for j in kith(home, "transfers", "--json").json()["transfers"]
-                                          if j["kind"] == kind), "off")
 
 
 def three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_missed_by_nobody():
