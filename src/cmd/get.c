@@ -542,7 +542,10 @@ static void show_search(get *c)
         fprintf(stderr, "%s\n", now);
     look_for_stream(c);
     kith_time at = kith_host_now(c->s.host);
-    if (!c->fetch && at >= c->give_up_at)
+    const char *nowhere = get_code_nowhere(c->search);
+    if (!c->fetch && nowhere && !c->refusal[0])
+        fail(c, KITH_FETCH_UNREACHABLE, nowhere);
+    else if (!c->fetch && at >= c->give_up_at)
         give_up(c);
     else if (c->fetch && at >= c->try_until)
         kith_share_fetch_stop(c->fetch, "it did not answer");

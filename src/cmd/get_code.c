@@ -153,6 +153,14 @@ size_t get_code_tried(const get_code *g)
     return g->tried;
 }
 
+const char *get_code_nowhere(const get_code *g)
+{
+    return g->trying || g->at < g->count || !g->find || !kith_code_find_is_nowhere(g->find)
+               ? NULL
+               : "there is nowhere to look for who has the code: mdns and dht are off, and there is nobody to call. Leave one of "
+                 "them on, or fetch by a ticket, which 'kith share --ticket' prints";
+}
+
 void get_code_state(const get_code *g, char out[KITH_CODE_STATE_MAX + 1])
 {
     if (g->trying)

@@ -28,6 +28,8 @@ void get_code_use(const kith_code_candidate *c, const kith_code_keys *keys, kith
 
 /* Candidates that were tried in vain so far. */
 size_t get_code_tried(const get_code *g);
+/* Why nobody can be found, and what to do; NULL: somebody may be. */
+const char *get_code_nowhere(const get_code *g);
 /* What happens now, for people; NUL-terminated. */
 void get_code_state(const get_code *g, char out[KITH_CODE_STATE_MAX + 1]);
 

@@ -356,7 +356,10 @@ static void on_timer(uv_timer_t *t)
         fprintf(stderr, "%s\n", now);
     memcpy(c->state, now, sizeof now);
     kith_time at = kith_host_now(c->s.host);
-    if ((c->get || c->files) && at >= c->try_until) {
+    const char *nowhere = get_code_nowhere(c->search);
+    if (!c->get && !c->files && nowhere && !c->refusal[0]) {
+        end(c, EXIT_UNREACHABLE, nowhere, NULL);
+    } else if ((c->get || c->files) && at >= c->try_until) {
         if (c->files)
             kith_share_fetch_stop(c->files, "it did not answer");
         else

@@ -38,6 +38,7 @@ struct kith_code_call {
     kith_bytes protocols[2];
     callee callees[KITH_CODE_CALLS_MAX];
     size_t count;
+    bool answered; /* by the book */
     kith_list waiters;
 };
 
@@ -85,10 +86,12 @@ static void on_book(void *ctx, const kith_book_row *rows, size_t count)
     waiter *w = ctx;
     kith_code_call *c = w->owner;
     wait_no_more(w);
-    for (size_t i = 0; c && i < count; i++)
+    if (!c)
+        return;
+    c->answered = true;
+    for (size_t i = 0; i < count; i++)
         take(c, &rows[i]);
-    if (c)
-        kith_code_call_tick(c);
+    kith_code_call_tick(c);
 }
 
 /* ---- calls ---- */
@@ -216,6 +219,11 @@ kith_code_call *kith_code_call_new(kith_host *host, kith_book *book, const kith_
 size_t kith_code_call_count(const kith_code_call *c)
 {
     return c ? c->count : 0;
+}
+
+bool kith_code_call_is_idle(const kith_code_call *c)
+{
+    return !c || (c->answered && c->count == 0);
 }
 
 bool kith_code_call_knows(const kith_code_call *c, const kith_peer_id *peer, kith_maddr *out, size_t max,

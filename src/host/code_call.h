@@ -23,6 +23,8 @@ kith_code_call *kith_code_call_new(kith_host *host, kith_book *book, const kith_
 /* Looks at the calls, and makes those that are due. Once a second or so. */
 void kith_code_call_tick(kith_code_call *c);
 size_t kith_code_call_count(const kith_code_call *c); /* peers; NULL is fine */
+/* Whether the book has answered, and there is nobody in it to be called. NULL: nobody is. */
+bool kith_code_call_is_idle(const kith_code_call *c);
 /* Whether it is one of them; where it is remembered to be, its addresses are in out: *count of them. NULL is fine: false. */
 bool kith_code_call_knows(const kith_code_call *c, const kith_peer_id *peer, kith_maddr *out, size_t max,
                           size_t *count);

@@ -218,6 +218,12 @@ void kith_code_find_end(kith_code_find *f)
     uv_close((uv_handle_t *)&f->timer, on_closed);
 }
 
+bool kith_code_find_is_nowhere(const kith_code_find *f)
+{
+    return !f->cfg.lan && !f->cfg.dht && kith_code_call_is_idle(f->call) &&
+           kith_node_conn_count(kith_host_node(f->cfg.host)) == 0;
+}
+
 void kith_code_find_state(const kith_code_find *f, char out[KITH_CODE_STATE_MAX + 1])
 {
     kith_kad *kad = f->cfg.dht && kith_dht_is_started(f->cfg.dht) ? kith_dht_kad(f->cfg.dht) : NULL;

@@ -57,6 +57,8 @@ kith_code_find *kith_code_find_new(const kith_code_find_config *cfg);
 /* While the loop still runs. Frees it; NULL is fine. */
 void kith_code_find_end(kith_code_find *f);
 
+/* Whether nobody will ever be found, unless somebody calls us: no way is on, nobody is remembered or connected. */
+bool kith_code_find_is_nowhere(const kith_code_find *f);
 /* What it does now, for people: "looking on this network; asking the DHT (12 peers)". NUL-terminated. */
 void kith_code_find_state(const kith_code_find *f, char out[KITH_CODE_STATE_MAX + 1]);
 

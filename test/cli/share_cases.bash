@@ -437,8 +437,13 @@ what_cannot_work_is_said_before_anything_happens() {
         "$kith" share f --listen "$listen" --dht off --mdns off >/dev/full 2>"$work/get.err" </dev/null; code=$?
         exits 10 && said "cannot be printed" || return 1
     }
+    # a code, and nowhere to look
+    KITH_HOME=$work/home-strange run get P7YE-G9L8-KD9V -o out -y --dht off --mdns off --wait 1000
+    exits 4 && said "nowhere to look" && said "kith share --ticket" && [ ! -e out ] || return 1
+    run get P7YE-G9L8-KD9V -o - --dht off --mdns off --no-calls --wait 1000
+    exits 4 && said "nowhere to look" || return 1
     # Ctrl-C before anybody was found
-    "$kith" get P7YE-G9L8-KD9V -o out -y --json --dht off --mdns off >"$work/get.out" 2>"$work/get.err" </dev/null &
+    "$kith" get P7YE-G9L8-KD9V -o out -y --json --dht off >"$work/get.out" 2>"$work/get.err" </dev/null &
     pid=$!
     wait_until 20 grep -q searching "$work/get.out" || return 1
     kill -INT $pid
