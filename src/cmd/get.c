@@ -365,7 +365,7 @@ static void finish(get *c, const kith_share_fetch_event *ev)
                     share_text_size(ev->sum.bytes, size), c->o.dest, (double)took / 1e9,
                     (double)transfer / 1e9, share_text_speed(p.verified - p.here, transfer, speed), c->path,
                     c->channel, before_text(ev->sum.equal, p.here, before));
-        fflush(stdout);
+        session_flush(stdout);
         if (ev->why)
             say_why(c, ev, p.began > 0);
         if (c->swarm && !ev->why)
@@ -890,7 +890,7 @@ static int run(const cmd_args *args)
     json_decref(c.facts);
     kith_wipe(&c.ticket, sizeof c.ticket);
     kith_wipe(c.o.also, sizeof c.o.also);
-    return code;
+    return session_printed(code);
 }
 
 static const cmd_option options[] = {

@@ -438,11 +438,29 @@ void session_dial(session *s, const char *target, void (*fn)(void *ctx, kith_con
     session_end(s, cmd_fail(EXIT_FAILED, "no memory"));
 }
 
+static int unprinted; /* the first error of stdout */
+
+void session_flush(FILE *f)
+{
+    errno = 0;
+    bool bad = fflush(f) || ferror(f);
+    if (bad && f == stdout && !unprinted)
+        unprinted = errno ? errno : EIO;
+}
+
+int session_printed(int code)
+{
+    session_flush(stdout);
+    if (code || !unprinted || unprinted == EPIPE)
+        return code;
+    return cmd_fail(EXIT_DISK, "what it says cannot be printed: %s", strerror(unprinted));
+}
+
 void session_print_to(FILE *f, json_t *o)
 {
     if (o && json_dumpf(o, f, JSON_COMPACT) == 0)
         fputc('\n', f);
-    fflush(f);
+    session_flush(f);
     json_decref(o);
 }
 

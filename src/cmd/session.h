@@ -86,6 +86,10 @@ int session_dial_code(kith_err e);
 void session_print(json_t *o);
 /* The same to another file. */
 void session_print_to(FILE *f, json_t *o);
+/* Writes out what was printed; session_printed is the end of a command whose word counts: `code`, or that what it said could not be written
+ * to stdout. Who reads only the beginning may go. */
+void session_flush(FILE *f);
+int session_printed(int code);
 void session_peer_text(const kith_conn *c, char out[KITH_PEER_ID_TEXT_MAX + 1]);
 
 #endif

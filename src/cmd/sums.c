@@ -165,7 +165,7 @@ static void on_done(void *ctx)
     sums *u = ctx;
     void (*done)(void *) = u->done;
     void *done_ctx = u->ctx;
-    (void)fflush(stdout);
+    session_flush(stdout);
     sums_free(u);
     done(done_ctx);
 }

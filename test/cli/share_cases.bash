@@ -451,6 +451,20 @@ what_cannot_work_is_said_before_anything_happens() {
     exits 130 && tail -n 1 "$work/get.out" | grep -qF '"event":"failed"' && [ ! -e out ] || { cat "$work/get.out"; return 1; }
 }
 
+what_cannot_be_printed_is_no_success() {
+    [ -e /dev/full ] || { echo "skipped: what cannot be printed is no success: there is no /dev/full"; return 77; }
+    echo x >f; share_start printed f || return 1
+    local how
+    for how in "" --json --sha256; do
+        KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o "out$how" -y $how >/dev/full 2>"$work/get.err" </dev/null; code=$?
+        exits 10 && said "cannot be printed" && same f "out$how/f" && nothing_left "out$how" || return 1
+        # a reader who has seen enough is none of that
+        KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o "piped$how" -y $how 2>"$work/get.err" </dev/null | true
+        code=${PIPESTATUS[0]}
+        exits 0 && same f "piped$how/f" || return 1
+    done
+}
+
 a_home_that_cannot_be_written_is_no_obstacle() {
     [ "$(id -u)" -ne 0 ] || { echo "skipped: a home that cannot be written is no obstacle: root may write everywhere"; return 77; }
     echo x >f; share_start readonly f || return 1
@@ -493,6 +507,7 @@ cases=(
 # not a matter of the network between the two
 local_cases=(
     what_cannot_work_is_said_before_anything_happens
+    what_cannot_be_printed_is_no_success
     a_home_that_cannot_be_written_is_no_obstacle
     what_was_kept_can_be_discarded
     a_part_of_a_share_can_be_fetched
