@@ -630,12 +630,18 @@ static void on_interrupt(void *ctx)
 
 /* ---- what others see of it ---- */
 
+/* "us", "sharer", or "": nobody. */
+static const char *paused_by(const get *c, const kith_share_fetch_progress *p)
+{
+    return c->paused ? "us" : p->paused ? "sharer" : "";
+}
+
 static const char *state_of(const get *c, const kith_share_fetch_progress *p)
 {
     return get_swarm_stays(c->swarm) ? "seeding"
            : c->ended                ? "ended"
            : p->ended                ? "placing"
-           : p->began                ? c->paused ? "paused" : "fetching"
+           : p->began                ? *paused_by(c, p) ? "paused" : "fetching"
            : c->question.asked       ? "asking"
                                      : "connecting";
 }
@@ -652,13 +658,14 @@ static json_t *on_list_asked(void *ctx)
     size_t receivers;
     uint64_t given = get_swarm_given(c->swarm, &receivers);
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b, s:b, s:I, s:I, s:I}", "kind",
-        "get", "what", *c->what ? c->what : "?", "state", state_of(c, &p), "peer",
+        "{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b, s:b, s:s, s:I, s:I, s:I}",
+        "kind", "get", "what", *c->what ? c->what : "?", "state", state_of(c, &p), "peer",
         kith_json_peer(&c->ticket.peer), "name", job_name(&c->s, &c->ticket.peer), "into",
         kith_json_text(c->o.dest), "files", (json_int_t)m->files, "folders", (json_int_t)m->dirs, "links",
         (json_int_t)m->links, "bytes", (json_int_t)p.verified, "total", (json_int_t)p.wanted,
-        "bytes_per_second", c->rate * 1e9, "path", c->path, "pq", (int)c->pq, "paused", (int)c->paused,
-        "sources", (json_int_t)p.sources, "receivers", (json_int_t)receivers, "given", (json_int_t)given);
+        "bytes_per_second", c->rate * 1e9, "path", c->path, "pq", (int)c->pq, "paused",
+        (int)(*paused_by(c, &p) != 0), "paused_by", paused_by(c, &p), "sources", (json_int_t)p.sources,
+        "receivers", (json_int_t)receivers, "given", (json_int_t)given);
 }
 
 static const char no_receivers[] = "it has no receivers";
@@ -698,7 +705,7 @@ static bool is_moving(const void *ctx)
     kith_share_fetch_progress p = {0};
     if (c->fetch)
         kith_share_fetch_progress_get(c->fetch, &p);
-    return p.began && !p.ended && !c->ended && !c->paused;
+    return p.began && !p.ended && !c->ended && !*paused_by(c, &p);
 }
 
 static const job_ops ops = {

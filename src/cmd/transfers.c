@@ -64,7 +64,7 @@ static void print_moving(const json_t *o)
            share_text_size(bytes, done), share_text_size(total, all),
            share_text_speed((uint64_t)call_real(o, "bytes_per_second"), KITH_SEC(1), speed));
     if (call_true(o, "paused"))
-        fputs("  paused", stdout);
+        printf("  paused%s", strcmp(call_text(o, "paused_by"), "sharer") == 0 ? " by the sharer" : "");
     if (*call_text(o, "path"))
         printf("  %s  %s", call_text(o, "path"), call_true(o, "pq") ? "post-quantum" : "NOT post-quantum");
     putchar('\n');

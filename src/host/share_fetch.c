@@ -684,8 +684,13 @@ void kith_share_fetch_progress_get(const kith_share_fetch *f, kith_share_fetch_p
     out->verified += out->here;
     if (f->dir)
         kith_share_dir_hashed(f->dir, &out->hashed, &out->to_hash);
-    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++)
-        out->sources += f->links[i].state == LINK_JOINED;
+    size_t paused = 0;
+    for (size_t i = 0; i < KITH_FETCH_SOURCES_MAX; i++) {
+        bool joined = f->links[i].state == LINK_JOINED;
+        out->sources += joined;
+        paused += joined && f->links[i].paused;
+    }
+    out->paused = paused > 0 && paused == out->sources;
 }
 
 bool kith_share_fetch_gave(const kith_share_fetch *f, size_t i, kith_share_gave *out)

@@ -133,6 +133,7 @@ typedef struct kith_share_fetch_progress {
     uint64_t here;            /* bytes that an earlier transfer left: part of wanted and verified */
     uint64_t hashed, to_hash; /* of files that are there already, before LIST */
     size_t sources;           /* that give something */
+    bool paused;              /* by the persons of all of them */
     kith_time began;          /* 0: not yet accepted */
     kith_time ended;          /* when the last byte was here, or 0 */
 } kith_share_fetch_progress;

@@ -164,9 +164,17 @@ def either_side_pauses_and_goes_on():
                 kith(a, "transfers", "pause", sharer.pid)
                 getter.event("paused")
                 assert job(a, sharer)["state"] == "paused" and job(a, sharer)["transfers"][0]["paused"] is True
+                theirs = job(b, getter)
+                assert theirs["state"] == "paused" and theirs["paused"] is True and theirs["paused_by"] == "sharer", theirs
+                kith(b, "transfers", out="  paused by the sharer")
+                kith(b, "transfers", "pause", getter.pid)
+                assert job(b, getter)["paused_by"] == "us"
+                kith(b, "transfers", "resume", getter.pid)
+                assert job(b, getter)["paused_by"] == "sharer"
                 kith(a, "transfers", "limit", sharer.pid, "off")
                 kith(a, "transfers", "resume", sharer.pid)
                 getter.event("resumed")
+                assert not (now := job(b, getter)) or now["paused_by"] == "", now
                 kith(b, "transfers", "pause", getter.pid, code=None)  # it may be over already
                 kith(b, "transfers", "resume", getter.pid, code=None)
                 assert getter.event("done", "failed")["event"] == "done"
