@@ -30,6 +30,9 @@ struct kith_share_rx {
     kith_env env;
     enum state state;
     kith_time heard_at;
+    kith_time moved_at;    /* when something came that is of use, or we began to wait */
+    bool moved;            /* by what came last */
+    uint64_t wait_most[2]; /* done and total, of all WAIT */
     kith_share_reader reader;
     uint64_t skip; /* bytes of a body that is not for us */
     kith_buf out;
@@ -101,7 +104,7 @@ kith_share_rx *kith_share_rx_new(const kith_share_rx_config *cfg, kith_time now)
     if (!x)
         return NULL;
     x->env = cfg->env;
-    x->heard_at = now;
+    x->heard_at = x->moved_at = now;
     x->with_code = cfg->code_tag.len > 0;
     x->fail_entry = SIZE_MAX;
     kith_buf_init(&x->out, OUT_MAX);
@@ -325,6 +328,7 @@ static void leaf_done(kith_share_rx *x, kith_bytes data, bool zero)
         bad_data(x, x->due_entry, "content that does not match its hash");
         return;
     }
+    x->moved = true;
     add_item(x, data.len, zero, KITH_SHARE_NONE);
     x->due_offset += data.len;
     x->due_leaf++;
@@ -340,6 +344,7 @@ static void on_data(kith_share_rx *x, const kith_share_msg *m)
     }
     if (m->code) {
         if (want_room(x, 0)) {
+            x->moved = true;
             add_item(x, 0, false, m->code);
             x->due_leaf = x->due_end;
             x->due_inside = false;
@@ -464,6 +469,7 @@ static void on_ended(kith_share_rx *x, uint64_t id)
         return;
     }
     pop_request(x);
+    x->moved = true;
     x->ended[x->ended_count++] =
         id; /* no more than were asked for: the owner hears of it before it asks again */
     (void)due_next(x);
@@ -500,6 +506,18 @@ static void on_pake(kith_share_rx *x, const kith_share_msg *m)
     }
 }
 
+static void on_wait(kith_share_rx *x, const kith_share_msg *m)
+{
+    const uint64_t now[2] = {m->done, m->total};
+    x->ev_wait = true;
+    x->wait_done = m->done;
+    x->wait_total = m->total;
+    for (size_t i = 0; i < 2; i++) {
+        x->moved |= now[i] > x->wait_most[i];
+        x->wait_most[i] = now[i] > x->wait_most[i] ? now[i] : x->wait_most[i];
+    }
+}
+
 static void on_msg(kith_share_rx *x, const kith_share_msg *m)
 {
     x->skip = m->body;
@@ -524,9 +542,7 @@ static void on_msg(kith_share_rx *x, const kith_share_msg *m)
             breach(x, "news out of turn");
             return;
         }
-        x->ev_wait = true;
-        x->wait_done = m->done;
-        x->wait_total = m->total;
+        on_wait(x, m);
         return;
     case KITH_SHARE_ENDED:
         on_ended(x, m->id);
@@ -578,6 +594,7 @@ static kith_bytes take_body(kith_share_rx *x, kith_bytes in)
     size_t left = x->body_len - x->body_have, n = left < in.len ? left : in.len;
     memcpy(x->body_to + x->body_have, in.p, n);
     x->body_have += n;
+    x->moved = true;
     if (n == left)
         body_done(x);
     return kith_bytes_skip(in, n);
@@ -586,8 +603,11 @@ static kith_bytes take_body(kith_share_rx *x, kith_bytes in)
 static kith_err rx_recv(void *m, kith_time now, kith_bytes in)
 {
     kith_share_rx *x = m;
+    const enum state was = x->state;
+    const bool paused = x->paused_by_peer;
     if (x->state < LEAVING) /* who drips bytes then would hold us for ever */
         x->heard_at = now;
+    x->moved = false;
     while (in.len > 0 && x->state < LEAVING) {
         if (x->skip > 0) {
             size_t n = x->skip < in.len ? (size_t)x->skip : in.len;
@@ -612,6 +632,8 @@ static kith_err rx_recv(void *m, kith_time now, kith_bytes in)
         else
             on_msg(x, &msg);
     }
+    if (x->moved || x->state != was || x->paused_by_peer != paused)
+        x->moved_at = now;
     return KITH_OK;
 }
 
@@ -657,20 +679,23 @@ static bool waits(const kith_share_rx *x)
     return x->request_count > 0 || (x->roots && x->roots_have < x->view->manifest->count);
 }
 
+static kith_time patience(const kith_share_rx *x)
+{
+    return kith_time_min(x->heard_at + KITH_SHARE_SILENCE_TIMEOUT, x->moved_at + KITH_SHARE_USELESS_TIMEOUT);
+}
+
 static kith_time rx_deadline(const void *m)
 {
     const kith_share_rx *x = m;
     switch (x->state) {
     case ASKING:
     case LISTING:
-        return x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
+        return patience(x);
     case LEAVING:
     case ENDING:
         return x->heard_at + KITH_SHARE_GOODBYE_TIMEOUT;
     case READY: /* while our own disk is behind, silence is our own doing */
-        return !waits(x) || x->held > 0 || x->paused || x->paused_by_peer
-                   ? KITH_NEVER
-                   : x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
+        return !waits(x) || x->held > 0 || x->paused || x->paused_by_peer ? KITH_NEVER : patience(x);
     case OFFERED:
     case DONE:
         break;
@@ -683,8 +708,11 @@ static void rx_tick(void *m, kith_time now)
     kith_share_rx *x = m;
     if (now < rx_deadline(x))
         return;
+    const bool silent = now >= x->heard_at + KITH_SHARE_SILENCE_TIMEOUT;
     x->heard_at = now;
-    fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE, "the sharer went silent");
+    fail(x, KITH_ETIMEOUT, KITH_SHARE_NONE,
+         silent ? "the sharer went silent"
+                : "the sharer has had us wait for two hours, and nothing has changed");
     x->said_error = false;
     drop_out(x);
 }
@@ -783,7 +811,7 @@ void kith_share_rx_get_list(kith_share_rx *x, kith_time now, uint8_t *into)
         return;
     x->state = LISTING;
     x->list = into;
-    x->heard_at = now;
+    x->heard_at = x->moved_at = now;
     say(x, &(kith_share_msg){.kind = KITH_SHARE_GET_LIST});
 }
 
@@ -794,7 +822,7 @@ void kith_share_rx_use(kith_share_rx *x, kith_time now, const kith_share_view *v
     assert(view->manifest->list.len == x->list_size);
     x->state = READY;
     x->view = view;
-    x->heard_at = now;
+    x->heard_at = x->moved_at = now;
     x->due_new = true;
 }
 
@@ -804,7 +832,7 @@ void kith_share_rx_get_roots(kith_share_rx *x, kith_time now, uint8_t *into, siz
         return;
     x->roots = into;
     x->roots_have = first;
-    x->heard_at = now;
+    x->heard_at = x->moved_at = now;
     say(x, &(kith_share_msg){.kind = KITH_SHARE_GET_ROOTS, .first = first});
 }
 
@@ -839,7 +867,7 @@ kith_err kith_share_rx_request(kith_share_rx *x, kith_time now, const kith_leaf_
     memcpy(q->ranges, ranges, count * sizeof *ranges);
     memcpy(m.ranges, ranges, count * sizeof *ranges);
     if (x->request_count++ == 0)
-        x->heard_at = now;
+        x->heard_at = x->moved_at = now;
     say(x, &m);
     if (x->state == READY)
         (void)due_next(x);
@@ -864,7 +892,7 @@ void kith_share_rx_pause(kith_share_rx *x, kith_time now, bool on)
     if (x->state != READY || x->paused == on)
         return;
     x->paused = on;
-    x->heard_at = now;
+    x->heard_at = x->moved_at = now;
     say(x, &(kith_share_msg){.kind = KITH_SHARE_PAUSE, .on = on});
 }
 
@@ -879,7 +907,7 @@ void kith_share_rx_stored(kith_share_rx *x, kith_time now, kith_share_block *b)
     assert(b->lent && x->held >= b->len);
     b->lent = false;
     x->held -= b->len;
-    x->heard_at = now;
+    x->heard_at = x->moved_at = now;
     spare_block(x, b);
 }
 

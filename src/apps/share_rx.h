@@ -17,7 +17,9 @@
 #include "proto/stream.h"
 
 #define KITH_SHARE_SILENCE_TIMEOUT KITH_SEC(60) /* without a byte, while we wait for some */
-#define KITH_SHARE_HAVE_RANGES_MAX 65536        /* of a partial source */
+#define KITH_SHARE_USELESS_TIMEOUT \
+    KITH_SEC(7200)                       /* without one that is of use: WAIT that says nothing new is none */
+#define KITH_SHARE_HAVE_RANGES_MAX 65536 /* of a partial source */
 
 typedef struct kith_share_rx_config {
     kith_env env;

@@ -39,6 +39,7 @@ struct kith_share_tx {
     kith_buf token; /* of the hello, or of a PAKE message, or peers: for the event that is to be shown */
     bool token_is_code, swarm;
     bool answered; /* its first PAKE message */
+    bool wished;   /* by what came last: content, the list or hashes */
 
     /* what was asked for and is not sent in full: a ring; request_plan of them are planned in full */
     request requests[KITH_SHARE_REQUESTS];
@@ -338,6 +339,7 @@ static void on_request(kith_share_tx *x, const kith_share_msg *m)
         x->plan_inside = false;
     }
     x->request_count++;
+    x->wished = true;
     plan(x);
 }
 
@@ -358,6 +360,7 @@ static void on_get_list(kith_share_tx *x, const kith_share_msg *m)
         breach(x, "the receiver asked for a list that is not there");
         return;
     }
+    x->wished = true;
     x->list_at = m->offset;
     x->list_to = x->source->manifest->list.len;
 }
@@ -368,7 +371,7 @@ static void on_get_roots(kith_share_tx *x, const kith_share_msg *m)
         breach(x, "the receiver asked for hashes that are not there");
         return;
     }
-    x->want_roots = true;
+    x->want_roots = x->wished = true;
     x->roots_at = (size_t)m->first;
 }
 
@@ -467,6 +470,7 @@ static kith_err tx_recv(void *m, kith_time now, kith_bytes in)
     kith_share_tx *x = m;
     const enum state was = x->state;
     const bool paused = x->paused_by_peer, pake = x->ev_pake, idle = was == SERVING && x->block_count == 0;
+    x->wished = false;
     while (in.len > 0 && x->state != ENDING && x->state != DONE) {
         if (x->skip > 0) {
             size_t n = x->skip < in.len ? (size_t)x->skip : in.len;
@@ -489,8 +493,8 @@ static kith_err tx_recv(void *m, kith_time now, kith_bytes in)
         x->skip = msg.body;
         on_msg(x, &msg);
     }
-    /* Bytes alone are no progress: who drips them would hold a place for ever. */
-    if (x->state != was || x->paused_by_peer != paused || x->ev_pake != pake || idle)
+    /* Bytes alone are no progress, nor what we do not know: who drips them would hold a place for ever. */
+    if (x->state != was || x->paused_by_peer != paused || x->ev_pake != pake || (idle && x->wished))
         x->last_at = now;
     return KITH_OK;
 }

@@ -350,6 +350,53 @@ static void later_versions_messages_are_skipped(void **state)
     share_free(s);
 }
 
+static kith_err said(lab *l, kith_share_msg m)
+{
+    put_msg(l, m);
+    return lab_run(l);
+}
+
+/* WAIT keeps us as long as it says something new; any other chatter does not. */
+static void a_sharer_that_has_us_wait_for_nothing_is_left(void **state)
+{
+    (void)state;
+    world_share *s = one_file(1000);
+    for (int listed = 0; listed < 2; listed++) {
+        lab *l = listed ? lab_asked(s) : calloc(1, sizeof *l);
+        assert_non_null(l);
+        if (!listed) {
+            l->p = pair_new(s);
+            l->w = kith_wr_of(kith_span_of(l->buf, sizeof l->buf));
+        }
+        const kith_time step = KITH_SHARE_SILENCE_TIMEOUT - 1;
+        const int steps = (int)(KITH_SHARE_USELESS_TIMEOUT / step) + 10;
+        for (int i = 1; i <= steps; i++) { /* it reads on */
+            l->p->now += step;
+            assert_int_equal(
+                said(l, (kith_share_msg){.kind = KITH_SHARE_WAIT, .done = (uint64_t)i, .total = 9999}),
+                KITH_OK);
+            assert_int_equal(kith_share_rx_ops.deadline(l->p->rx), l->p->now + KITH_SHARE_SILENCE_TIMEOUT);
+        }
+        const kith_time end = l->p->now + KITH_SHARE_USELESS_TIMEOUT;
+        while (l->p->now + KITH_SHARE_SILENCE_TIMEOUT < end) { /* and then it does not, or has read less */
+            l->p->now += step;
+            kith_share_rx_ops.tick(l->p->rx, l->p->now);
+            assert_int_equal(
+                said(l, (kith_share_msg){.kind = KITH_SHARE_WAIT, .done = l->p->now % 2 + 5, .total = 9999}),
+                KITH_OK);
+        }
+        assert_int_equal(kith_share_rx_ops.deadline(l->p->rx), end);
+        kith_share_rx_ops.tick(l->p->rx, end - 1);
+        assert_int_equal(lab_run(l), KITH_OK);
+        l->p->now = end;
+        kith_share_rx_ops.tick(l->p->rx, end);
+        assert_int_equal(lab_run(l), KITH_ETIMEOUT);
+        assert_non_null(strstr(l->p->rx_failed.why, "two hours"));
+        lab_free(l);
+    }
+    share_free(s);
+}
+
 static void malformed_heads_kill_a_receiver(void **state)
 {
     (void)state;
@@ -417,6 +464,7 @@ int main(void)
         cmocka_unit_test(nothing_is_taken_of_who_has_not_proved_to_have_the_code),
         cmocka_unit_test(what_a_source_has_is_noted_up_to_a_cap),
         cmocka_unit_test(later_versions_messages_are_skipped),
+        cmocka_unit_test(a_sharer_that_has_us_wait_for_nothing_is_left),
         cmocka_unit_test(malformed_heads_kill_a_receiver),
         cmocka_unit_test(what_has_arrived_survives_the_sharers_end),
     };

@@ -345,6 +345,30 @@ static void what_a_later_version_says_is_skipped_with_its_body(void **state)
     share_free(s);
 }
 
+static void who_asks_for_nothing_does_not_stay_by_talking(void **state)
+{
+    (void)state;
+    world_share *s = mixed_share();
+    lab *l = tx_lab(s, true);
+    assert_int_equal(tx_lab_run(l, 1 << 20), KITH_OK);
+    kith_time at = kith_share_tx_ops.deadline(l->p->tx);
+    assert_int_equal(at, l->p->now + KITH_SHARE_IDLE_TIMEOUT);
+    for (int i = 0; i < 3; i++) { /* what a later version says, half a message, an answer to nothing */
+        l->p->now += KITH_SHARE_IDLE_TIMEOUT / 8;
+        put_later(l, 10);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_CANCEL, .id = 77});
+        assert_int_equal(tx_lab_run(l, 1 << 20), KITH_OK);
+        assert_int_equal(kith_share_tx_ops.deadline(l->p->tx), at);
+    }
+    put_msg(l, (kith_share_msg){.kind = KITH_SHARE_GET_LIST}); /* that is something */
+    (void)kith_share_tx_ops.recv(l->p->tx, l->p->now, kith_wr_bytes(&l->w));
+    l->w.len = 0;
+    at = kith_share_tx_ops.deadline(l->p->tx);
+    assert_int_equal(at, l->p->now + KITH_SHARE_IDLE_TIMEOUT);
+    lab_free(l);
+    share_free(s);
+}
+
 static void malformed_messages_are_refused(void **state)
 {
     (void)state;
@@ -426,6 +450,7 @@ int main(void)
         cmocka_unit_test(dripped_bytes_put_no_deadline_off),
         cmocka_unit_test(what_comes_out_of_turn_is_refused),
         cmocka_unit_test(what_a_later_version_says_is_skipped_with_its_body),
+        cmocka_unit_test(who_asks_for_nothing_does_not_stay_by_talking),
         cmocka_unit_test(malformed_messages_are_refused),
         cmocka_unit_test(blocks_on_loan_outlive_their_machine),
         cmocka_unit_test(a_proof_may_come_with_the_hello_and_one_at_a_time),
