@@ -88,7 +88,7 @@ static size_t slots_of(kith_share_msg *m, uint64_t *code, slot out[FIELDS_MAX])
         NUM(m->id);
         break;
     case KITH_SHARE_DATA:
-        NUM(m->id), NUM(m->leaf), DATA(m->pairs), NUM(*code), FLAG(m->zeros);
+        NUM(m->id), NUM(m->leaf), DATA(m->pairs), NUM(*code), FLAG(m->zeros), FLAG(m->same);
         break;
     case KITH_SHARE_ERROR:
         NUM(*code), DATA(m->text);
@@ -183,10 +183,12 @@ static bool limits_ok(const kith_share_msg *m)
                (m->share_id.len == 0 || (m->share_id.len == KITH_BLAKE3_LEN && m->complete)) &&
                m->name.len <= KITH_SHARE_NAME_MAX && (!m->partial || m->complete);
     case KITH_SHARE_REQUEST:
+        if (m->body > 0 && m->body != leaves * KITH_SHARE_HINT_LEN)
+            return false;
         return m->range_count > 0 && leaves <= KITH_SHARE_REQUEST_LEAVES;
     case KITH_SHARE_DATA:
-        return m->body <= KITH_SHARE_BODY_MAX && (m->body == 0 || (!m->code && !m->zeros)) &&
-               !(m->code && m->zeros);
+        return m->body <= KITH_SHARE_BODY_MAX &&
+               (m->body > 0) + (m->code != KITH_SHARE_NONE) + m->zeros + m->same <= 1;
     case KITH_SHARE_LIST:
         return m->body > 0 && m->body <= KITH_SHARE_BODY_MAX;
     case KITH_SHARE_ROOTS:

@@ -13,7 +13,7 @@
  *                                    <-        LIST offset, bytes
  *     GET_ROOTS first                ->
  *                                    <-        ROOTS first, 32 bytes per entry   as they become known, until all are
- *     REQUEST id, ranges of leaves   ->
+ *     REQUEST id, ranges of leaves   ->                                          with hints, where there is older content
  *     REQUEST id, ranges of leaves   ->                                          up to KITH_SHARE_REQUESTS at a time
  *                                    <-        DATA id, leaf, proof + bytes      in the order asked for
  *     CANCEL id                      ->
@@ -38,6 +38,7 @@
 #define KITH_SHARE_REQUESTS 8             /* unanswered requests that a sharer takes */
 #define KITH_SHARE_RANGES 64              /* ranges of one request, or of one HAVE */
 #define KITH_SHARE_REQUEST_LEAVES 4096    /* of all ranges of one request */
+#define KITH_SHARE_HINT_LEN 16            /* bytes of a leaf's value in a request's body; zeros: no hint */
 #define KITH_SHARE_TOKEN_MAX 1024         /* bytes of a capability */
 #define KITH_SHARE_CODE_TAG_MAX 64
 #define KITH_SHARE_NAME_MAX 64  /* bytes of the name that a sharer gives itself */
@@ -122,6 +123,7 @@ typedef struct kith_share_msg {
     uint64_t leaf;         /* DATA */
     kith_bytes pairs;      /* DATA */
     bool zeros;            /* DATA: the leaf is all zeros, and there is no body */
+    bool same;             /* DATA: the leaf is what the request's hint says, and there is no body */
     kith_share_code code;  /* DATA: the rest of the file cannot be had; ERROR */
     kith_bytes text;       /* ERROR */
     bool on;               /* PAUSE; STREAM: both ways */
@@ -171,6 +173,10 @@ typedef struct kith_share_item {
     uint32_t at, len; /* in the block; zeros: len bytes that are all zero and not in the block */
     bool starts;      /* the sharer: it is the first of its range */
     bool zeros;       /* the sharer's owner may set it when the bytes that it was to put there are all zero */
+    bool
+        same; /* there is no room for it in the block. The sharer: its bytes are not wanted, only a code if they cannot be
+                   had. The receiver: its owner has them, as kith_share_view.older says, if it still has */
+    bool stale;           /* the receiver's owner: it had not */
     kith_share_code code; /* the sharer's owner sets it when the bytes cannot be had: CHANGED or UNREADABLE */
 } kith_share_item;
 

@@ -13,7 +13,9 @@
 
 enum state { ASKING, OFFERED, LISTING, READY, LEAVING, DONE, ENDING };
 
-#define OUT_MAX (32u * 1024) /* what is said and not yet taken by the stream: requests above all */
+/* What is said and not yet taken by the stream: requests above all. Behind half of the first no request is said. */
+#define OUT_FULL (32u * 1024)
+#define OUT_MAX (OUT_FULL + KITH_SHARE_REQUEST_LEAVES * KITH_SHARE_HINT_LEN)
 #define SPARE_MAX 16
 
 typedef struct request {
@@ -21,6 +23,7 @@ typedef struct request {
     bool cancelled;
     size_t range_count;
     kith_leaf_range ranges[KITH_SHARE_RANGES];
+    uint8_t hinted[KITH_SHARE_REQUEST_LEAVES / 8]; /* bits */
 } request;
 
 /* Where a body goes. */
@@ -62,6 +65,7 @@ struct kith_share_rx {
     /* what is due next */
     size_t due_range;  /* in the first request */
     uint32_t due_leaf; /* in that range; behind its end: the next range is due */
+    uint32_t due_at;   /* leaves of the request before it */
     bool due_new;      /* the range has not begun */
     bool due_inside;   /* a file of it is not finished: */
     size_t due_entry;
@@ -245,8 +249,8 @@ static size_t due_len(const kith_share_rx *x)
     return left < KITH_TREE_LEAF ? (size_t)left : KITH_TREE_LEAF;
 }
 
-/* Records the leaf that is due: its n bytes lie at the block's end, unless it is zeros or cannot be had. */
-static void add_item(kith_share_rx *x, size_t n, bool zero, kith_share_code code)
+/* Records the leaf that is due, of n bytes. m: what was said of them; NULL: they lie at the block's end. */
+static void add_item(kith_share_rx *x, size_t n, const kith_share_msg *m)
 {
     kith_share_block *b = x->block;
     b->items[b->count++] = (kith_share_item){
@@ -256,10 +260,11 @@ static void add_item(kith_share_rx *x, size_t n, bool zero, kith_share_code code
         .request = x->requests[x->request_first].id,
         .at = (uint32_t)b->len,
         .len = (uint32_t)n,
-        .zeros = zero,
-        .code = code,
+        .zeros = m && m->zeros,
+        .same = m && m->same,
+        .code = m ? m->code : KITH_SHARE_NONE,
     };
-    b->len += zero ? 0 : n;
+    b->len += m ? 0 : n;
 }
 
 /* ---- what is due ---- */
@@ -285,6 +290,7 @@ static void pop_request(kith_share_rx *x)
     x->request_first = (x->request_first + 1) % KITH_SHARE_REQUESTS;
     x->request_count--;
     x->due_range = 0;
+    x->due_at = 0;
     x->due_new = true;
     x->due_inside = false;
     flush_block(x);
@@ -321,19 +327,36 @@ static void bad_data(kith_share_rx *x, size_t entry, const char *why)
     fail(x, KITH_ECRYPTO, KITH_SHARE_BAD_DATA, why);
 }
 
+/* The leaf that is due has been verified. */
+static void leaf_done(kith_share_rx *x, size_t n, const kith_share_msg *m)
+{
+    x->moved = true;
+    add_item(x, n, m);
+    x->due_offset += n;
+    x->due_leaf++;
+    x->due_at++;
+    x->due_inside = x->due_leaf < x->due_end;
+    (void)due_next(x);
+}
+
 /* The leaf that is due is here. */
-static void leaf_done(kith_share_rx *x, kith_bytes data, bool zero)
+static void leaf_came(kith_share_rx *x, kith_bytes data, const kith_share_msg *m)
 {
     if (kith_tree_check_data(&x->checker, data) != KITH_OK) {
         bad_data(x, x->due_entry, "content that does not match its hash");
         return;
     }
-    x->moved = true;
-    add_item(x, data.len, zero, KITH_SHARE_NONE);
-    x->due_offset += data.len;
-    x->due_leaf++;
-    x->due_inside = x->due_leaf < x->due_end;
-    (void)due_next(x);
+    leaf_done(x, data.len, m);
+}
+
+static void leaf_is_same(kith_share_rx *x, size_t n, const kith_share_msg *m)
+{
+    const kith_share_older *o = &x->view->older;
+    if (kith_tree_check_value(&x->checker, o->value(o->ctx, x->due_leaf)) != KITH_OK) {
+        bad_data(x, x->due_entry, "content that is not the same");
+        return;
+    }
+    leaf_done(x, n, m);
 }
 
 static void on_data(kith_share_rx *x, const kith_share_msg *m)
@@ -342,10 +365,16 @@ static void on_data(kith_share_rx *x, const kith_share_msg *m)
         breach(x, "content that is not due");
         return;
     }
+    const request *q = &x->requests[x->request_first];
+    if (m->same && !(q->hinted[x->due_at / 8] >> x->due_at % 8 & 1)) {
+        breach(x, "the same as what was not said");
+        return;
+    }
     if (m->code) {
         if (want_room(x, 0)) {
             x->moved = true;
-            add_item(x, 0, false, m->code);
+            add_item(x, 0, m);
+            x->due_at += x->due_end - x->due_leaf;
             x->due_leaf = x->due_end;
             x->due_inside = false;
             (void)due_next(x);
@@ -359,14 +388,19 @@ static void on_data(kith_share_rx *x, const kith_share_msg *m)
         bad_data(x, x->due_entry, "a proof that does not match its hash");
         return;
     }
-    if (err || from != x->due_offset || to - from != n || m->body != (m->zeros ? 0 : n)) {
+    const bool bare = m->zeros || m->same;
+    if (err || from != x->due_offset || to - from != n || m->body != (bare ? 0 : n)) {
         breach(x, "a malformed proof");
         return;
     }
-    if (!want_room(x, m->zeros ? 0 : n))
+    if (!want_room(x, bare ? 0 : n))
         return;
     if (m->zeros) {
-        leaf_done(x, kith_bytes_of(zeros, n), true);
+        leaf_came(x, kith_bytes_of(zeros, n), m);
+        return;
+    }
+    if (m->same) {
+        leaf_is_same(x, n, m);
         return;
     }
     x->body = BODY_LEAF;
@@ -445,7 +479,7 @@ static void body_done(kith_share_rx *x)
     x->body_have = 0;
     switch (b) {
     case BODY_LEAF:
-        leaf_done(x, kith_bytes_of(x->body_to, x->body_len), false);
+        leaf_came(x, kith_bytes_of(x->body_to, x->body_len), NULL);
         break;
     case BODY_LIST:
         list_part_done(x);
@@ -851,13 +885,50 @@ const kith_leaves *kith_share_rx_have(const kith_share_rx *x)
     return x->partial ? &x->have : NULL;
 }
 
+/* Marks the leaves of a request of which there is older content. Returns how many hints go with it: for each leaf one, or none at all. */
+static size_t find_hints(const kith_share_rx *x, request *q)
+{
+    const kith_leaves *older = x->view->older.leaves;
+    size_t at = 0, found = 0;
+    memset(q->hinted, 0, sizeof q->hinted);
+    for (size_t i = 0; i < q->range_count; i++) {
+        const kith_leaf_range g = q->ranges[i];
+        kith_leaf_range run = {.end = g.first};
+        while (older && kith_leaves_next(older, true, run.end, g.end, &run)) {
+            for (uint32_t leaf = run.first; leaf < run.end; leaf++, found++) {
+                const size_t k = at + (leaf - g.first);
+                q->hinted[k / 8] |= (uint8_t)(1u << k % 8);
+            }
+        }
+        at += g.end - g.first;
+    }
+    return found > 0 ? at : 0;
+}
+
+static void say_hints(kith_share_rx *x, const request *q)
+{
+    static const uint8_t none[KITH_SHARE_HINT_LEN];
+    const kith_share_older *o = &x->view->older;
+    size_t at = 0;
+    for (size_t i = 0; i < q->range_count; i++) {
+        for (uint32_t leaf = q->ranges[i].first; leaf < q->ranges[i].end; leaf++, at++) {
+            const bool hint = q->hinted[at / 8] >> at % 8 & 1;
+            const uint8_t *value = hint ? o->value(o->ctx, leaf) : none;
+            if (kith_buf_put(&x->out, &x->env, kith_bytes_of(value, KITH_SHARE_HINT_LEN))) {
+                fail(x, KITH_ENOMEM, KITH_SHARE_NONE, "no memory");
+                return;
+            }
+        }
+    }
+}
+
 kith_err kith_share_rx_request(kith_share_rx *x, kith_time now, const kith_leaf_range *ranges, size_t count,
                                uint64_t *id)
 {
     kith_share_msg m = {.kind = KITH_SHARE_REQUEST, .id = x->next_id + 1, .range_count = count};
     if (x->state != READY)
         return KITH_ESTATE;
-    if (x->request_count == KITH_SHARE_REQUESTS || x->out.len > OUT_MAX / 2)
+    if (x->request_count == KITH_SHARE_REQUESTS || x->out.len > OUT_FULL / 2)
         return KITH_ELIMIT;
     assert(count > 0 && count <= KITH_SHARE_RANGES);
     request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_REQUESTS];
@@ -866,9 +937,13 @@ kith_err kith_share_rx_request(kith_share_rx *x, kith_time now, const kith_leaf_
     q->range_count = count;
     memcpy(q->ranges, ranges, count * sizeof *ranges);
     memcpy(m.ranges, ranges, count * sizeof *ranges);
+    const size_t leaves = find_hints(x, q);
+    m.body = leaves * KITH_SHARE_HINT_LEN;
     if (x->request_count++ == 0)
         x->heard_at = x->moved_at = now;
     say(x, &m);
+    if (leaves > 0 && x->state == READY)
+        say_hints(x, q);
     if (x->state == READY)
         (void)due_next(x);
     return KITH_OK;
@@ -898,7 +973,7 @@ void kith_share_rx_pause(kith_share_rx *x, kith_time now, bool on)
 
 void kith_share_rx_peers(kith_share_rx *x, kith_bytes peers)
 {
-    if (x->state == READY && x->out.len <= OUT_MAX / 2)
+    if (x->state == READY && x->out.len <= OUT_FULL / 2)
         say(x, &(kith_share_msg){.kind = KITH_SHARE_PEERS, .peers = peers});
 }
 

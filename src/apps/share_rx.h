@@ -7,7 +7,7 @@
  *        |                 |--------------use-------------------^ |                 |
  *        +-----------------+--- breach, stop, lost, silence ------+-----------------+--> ENDING (says ERROR) --> (reset)
  *
- * Memory: 24 KiB, what is known of a partial source's leaves, and blocks of 275 KiB: one that is put together, and what the owner has not
+ * Memory: 28 KiB, up to 66 KiB of requests with hints that are not said yet, what is known of a partial source's leaves, and blocks of 275 KiB: one that is put together, and what the owner has not
  * given back. Content in them is bounded by the stream's receive window; blocks of zeros, or with little in them, by what the owner asks
  * for: it does not while it has many. */
 #ifndef KITH_APPS_SHARE_RX_H
@@ -28,6 +28,15 @@ typedef struct kith_share_rx_config {
     bool swarm; /* we give to others what we have */
 } kith_share_rx_config;
 
+/* Content that is here from before, of an older state of the files: what it has at a leaf's place is hinted at in requests, and the source need
+ * not send it if it is the same. */
+typedef struct kith_share_older {
+    const kith_leaves *leaves; /* where there is some; NULL: nowhere. It may change between calls */
+    /* The value (share_tree.h) that it has at a leaf that is, or was once, in leaves. Must stay the same. */
+    const uint8_t *(*value)(const void *ctx, uint32_t leaf);
+    const void *ctx;
+} kith_share_older;
+
 /* What is known of the share, for all links. The owner's; it may change between calls, growing. */
 typedef struct kith_share_view {
     const kith_manifest *manifest;
@@ -37,6 +46,7 @@ typedef struct kith_share_view {
      * for whoever is to serve it in turn. NULL, or answers NULL: they are not kept. */
     uint8_t *(*nodes)(void *ctx, size_t entry);
     void *ctx;
+    kith_share_older older;
 } kith_share_view;
 
 typedef struct kith_share_rx kith_share_rx;
@@ -71,7 +81,8 @@ typedef struct kith_share_rx_event {
     uint64_t id;          /* ENDED */
     kith_share_block *
         block; /* BLOCK: lent to the owner. One item per leaf, in the order asked for. An item with a code has no bytes: the
-                                sharer cannot give the rest of that file, as far as the request went */
+                                sharer cannot give the rest of that file, as far as the request went. One that is `same` has none
+                                either: older content had its value, and the owner must see that it still has before it uses it */
     kith_err err;         /* FAILED */
     const char *why;      /* static */
     kith_share_code code; /* FAILED: the sharer's, or NONE */
@@ -98,7 +109,8 @@ size_t kith_share_rx_knows(const kith_share_rx *x);
 /* Of a partial source: what it has. */
 const kith_leaves *kith_share_rx_have(const kith_share_rx *x);
 
-/* Asks for leaves whose roots both the view and the source know, in ranges of at most KITH_SHARE_REQUEST_LEAVES in all. *id: of the request,
+/* Asks for leaves whose roots both the view and the source know, in ranges of at most KITH_SHARE_REQUEST_LEAVES in all, and hints at those
+ * that view.older has. *id: of the request,
  * 1, 2, ... KITH_ELIMIT: KITH_SHARE_REQUESTS are not answered yet. KITH_ESTATE. */
 KITH_CHECK kith_err kith_share_rx_request(kith_share_rx *x, kith_time now, const kith_leaf_range *ranges,
                                           size_t count, uint64_t *id);

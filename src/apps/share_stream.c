@@ -284,7 +284,7 @@ static void on_message(kith_share_stream *m, kith_time now, const kith_share_msg
         m->has_opened = true;
         break;
     case KITH_SHARE_DATA:
-        if (!open || (m->sharer && !m->both) || msg->code || msg->zeros || msg->pairs.len > 0)
+        if (!open || (m->sharer && !m->both) || msg->code || msg->zeros || msg->same || msg->pairs.len > 0)
             broke(m, now, "data out of turn");
         m->skip = false;
         break;

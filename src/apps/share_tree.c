@@ -34,7 +34,7 @@ static bool is_leaf(uint64_t from, uint64_t to)
     return to - from <= KITH_TREE_LEAF;
 }
 
-static void hash_part(kith_bytes data, uint64_t size, uint64_t from, uint8_t out[KITH_BLAKE3_LEN])
+void kith_tree_value(kith_bytes data, uint64_t size, uint64_t from, uint8_t out[KITH_BLAKE3_LEN])
 {
     if (data.len == size)
         kith_blake3_hash(data, out);
@@ -70,7 +70,7 @@ void kith_tree_part_leaf(uint8_t *nodes, uint64_t size, uint64_t from, uint64_t 
 {
     uint64_t at = (uint64_t)leaf * KITH_TREE_LEAF;
     size_t pos = kith_tree_place(part, at, at + data.len);
-    hash_part(data, size, from + at, nodes + pos * KITH_BLAKE3_LEN);
+    kith_tree_value(data, size, from + at, nodes + pos * KITH_BLAKE3_LEN);
 }
 
 void kith_tree_leaf(uint8_t *nodes, uint64_t size, size_t leaf, kith_bytes data)
@@ -99,6 +99,34 @@ void kith_tree_part_join(uint8_t *nodes, uint64_t size, uint64_t part)
 void kith_tree_join(uint8_t *nodes, uint64_t size)
 {
     kith_tree_part_join(nodes, size, size);
+}
+
+static void merge(kith_tree_sum *s, bool root)
+{
+    s->depth--;
+    kith_blake3_parent(s->stack[s->depth - 1], s->stack[s->depth], root, s->stack[s->depth - 1]);
+}
+
+/* Subtrees lie on the stack, each of a power of two of leaves: the binary digits of how many there are. They are put together only when
+ * there is something behind them, as what is last may be the top (BLAKE3 paper, 5.1.2). */
+void kith_tree_sum_add(kith_tree_sum *s, const uint8_t value[KITH_BLAKE3_LEN])
+{
+    size_t ones = 0;
+    for (uint64_t n = s->leaves; n > 0; n &= n - 1)
+        ones++;
+    while (s->depth > ones)
+        merge(s, false);
+    assert(s->depth < sizeof s->stack / sizeof s->stack[0]);
+    memcpy(s->stack[s->depth++], value, KITH_BLAKE3_LEN);
+    s->leaves++;
+}
+
+void kith_tree_sum_root(kith_tree_sum *s, uint8_t out[KITH_BLAKE3_LEN])
+{
+    assert(s->leaves > 1);
+    while (s->depth > 1)
+        merge(s, s->depth == 2);
+    memcpy(out, s->stack[0], KITH_BLAKE3_LEN);
 }
 
 bool kith_tree_range_ok(uint64_t size, uint64_t from, uint64_t to)
@@ -212,8 +240,17 @@ kith_err kith_tree_check_data(kith_tree_checker *c, kith_bytes data)
     if (data.len != n->to - n->from)
         return KITH_EPROTO;
     uint8_t cv[KITH_BLAKE3_LEN];
-    hash_part(data, c->size, n->from, cv);
+    kith_tree_value(data, c->size, n->from, cv);
     if (memcmp(cv, n->cv, sizeof cv) != 0)
+        return KITH_ECRYPTO;
+    c->depth--;
+    return KITH_OK;
+}
+
+kith_err kith_tree_check_value(kith_tree_checker *c, const uint8_t value[KITH_BLAKE3_LEN])
+{
+    assert(c->depth > 0);
+    if (memcmp(c->stack[c->depth - 1].cv, value, KITH_BLAKE3_LEN) != 0)
         return KITH_ECRYPTO;
     c->depth--;
     return KITH_OK;

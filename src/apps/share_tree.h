@@ -72,6 +72,22 @@ bool kith_tree_prove_next(kith_tree_prover *p, kith_wr *w, uint64_t *from, uint6
 /* Whether a range may be asked for: inside the blob, not empty, its ends on leaf bounds or at the blob's end. */
 bool kith_tree_range_ok(uint64_t size, uint64_t from, uint64_t to);
 
+/* ---- what is here already ---- */
+
+/* The value of a leaf of a blob of `size` bytes, which begins at `from`: its chaining value, or of a blob of one leaf the hash. */
+void kith_tree_value(kith_bytes data, uint64_t size, uint64_t from, uint8_t out[KITH_BLAKE3_LEN]);
+
+/* Puts a hash together from the values of all leaves of a blob of more than one, in order. */
+typedef struct kith_tree_sum {
+    uint64_t leaves;
+    size_t depth;
+    uint8_t stack[KITH_TREE_DEPTH_MAX + 1][KITH_BLAKE3_LEN];
+} kith_tree_sum; /* zeroed: to begin with */
+
+void kith_tree_sum_add(kith_tree_sum *s, const uint8_t value[KITH_BLAKE3_LEN]);
+/* After the last; at least two. Ends the sum. */
+void kith_tree_sum_root(kith_tree_sum *s, uint8_t out[KITH_BLAKE3_LEN]);
+
 /* ---- the receiver's side ---- */
 
 typedef struct kith_tree_checker {
@@ -91,6 +107,8 @@ KITH_CHECK kith_err kith_tree_check_pairs(kith_tree_checker *c, kith_bytes pairs
                                           uint64_t *to);
 /* Takes the leaf's bytes. KITH_ECRYPTO: they are not the ones that the root stands for. */
 KITH_CHECK kith_err kith_tree_check_data(kith_tree_checker *c, kith_bytes data);
+/* Takes the leaf's value in their place: whoever has bytes of that value has the leaf. KITH_ECRYPTO: it is another one. */
+KITH_CHECK kith_err kith_tree_check_value(kith_tree_checker *c, const uint8_t value[KITH_BLAKE3_LEN]);
 /* The whole range has been verified. */
 bool kith_tree_checked(const kith_tree_checker *c);
 

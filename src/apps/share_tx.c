@@ -24,6 +24,7 @@ typedef struct request {
     uint64_t leaves;
     size_t range_count;
     kith_leaf_range ranges[KITH_SHARE_RANGES];
+    uint8_t same[KITH_SHARE_REQUEST_LEAVES / 8]; /* bits: the receiver has the leaf */
 } request;
 
 struct kith_share_tx {
@@ -50,6 +51,12 @@ struct kith_share_tx {
     size_t plan_entry; /* whose leaves come: */
     uint64_t plan_offset, plan_to;
     bool plan_inside, plan_starts;
+
+    /* the hints of the request behind the last one, which counts when they are here */
+    uint64_t hints; /* still to come; 0: there is no such request */
+    size_t hint_range, hint_have;
+    uint32_t hint_leaf; /* in hint_range */
+    uint8_t hint[KITH_SHARE_HINT_LEN];
 
     kith_list blocks; /* in the order of sending */
     size_t block_count;
@@ -203,7 +210,8 @@ static void plan_block(kith_share_tx *x, kith_share_block *b)
         request *q = &x->requests[(x->request_first + x->request_plan) % KITH_SHARE_REQUESTS];
         uint64_t left = x->plan_to - x->plan_offset;
         size_t n = left < KITH_TREE_LEAF ? (size_t)left : KITH_TREE_LEAF;
-        if (n > sizeof b->buf - b->len)
+        const bool same = q->same[q->planned / 8] >> q->planned % 8 & 1;
+        if (!same && n > sizeof b->buf - b->len)
             return;
         b->items[b->count++] = (kith_share_item){
             .entry = x->plan_entry,
@@ -214,8 +222,9 @@ static void plan_block(kith_share_tx *x, kith_share_block *b)
             .at = (uint32_t)b->len,
             .len = (uint32_t)n,
             .starts = x->plan_starts,
+            .same = same,
         };
-        b->len += n;
+        b->len += same ? 0 : n;
         q->planned++;
         x->plan_leaf++;
         x->plan_offset += n;
@@ -310,6 +319,19 @@ static bool request_allowed(const kith_share_tx *x, const kith_share_msg *m)
     return true;
 }
 
+/* What is asked for is known in full. */
+static void take_request(kith_share_tx *x)
+{
+    if (x->request_plan == x->request_count) {
+        x->plan_range = 0;
+        x->plan_new = true;
+        x->plan_inside = false;
+    }
+    x->request_count++;
+    x->wished = true;
+    plan(x);
+}
+
 static void on_request(kith_share_tx *x, const kith_share_msg *m)
 {
     if (x->request_count == KITH_SHARE_REQUESTS) {
@@ -330,17 +352,57 @@ static void on_request(kith_share_tx *x, const kith_share_msg *m)
     q->all_planned = q->cancelled = q->answered = false;
     q->range_count = m->range_count;
     memcpy(q->ranges, m->ranges, m->range_count * sizeof q->ranges[0]);
+    memset(q->same, 0, sizeof q->same);
     q->leaves = 0;
     for (size_t i = 0; i < m->range_count; i++)
         q->leaves += m->ranges[i].end - m->ranges[i].first;
-    if (x->request_plan == x->request_count) {
-        x->plan_range = 0;
-        x->plan_new = true;
-        x->plan_inside = false;
+    x->skip = 0;
+    x->hints = m->body / KITH_SHARE_HINT_LEN;
+    x->hint_range = x->hint_have = 0;
+    x->hint_leaf = q->ranges[0].first;
+    if (x->hints == 0)
+        take_request(x);
+}
+
+/* The value of a leaf that may be asked for. */
+static const uint8_t *leaf_value(const kith_share_source *s, uint32_t leaf)
+{
+    uint64_t offset;
+    size_t e = kith_manifest_leaf(s->manifest, leaf, &offset);
+    uint64_t size = kith_manifest_entry(s->manifest, e).size;
+    if (size <= KITH_TREE_LEAF)
+        return s->roots + e * KITH_BLAKE3_LEN;
+    uint64_t to = size - offset < KITH_TREE_LEAF ? size : offset + KITH_TREE_LEAF;
+    return s->nodes(s->ctx, e) + kith_tree_place(size, offset, to) * KITH_BLAKE3_LEN;
+}
+
+/* A whole hint has come. Whether it is right is all that is kept of it. */
+static void on_hint(kith_share_tx *x)
+{
+    static const uint8_t none[KITH_SHARE_HINT_LEN];
+    request *q = &x->requests[(x->request_first + x->request_count) % KITH_SHARE_REQUESTS];
+    const uint64_t i = q->leaves - x->hints;
+    if (memcmp(x->hint, none, sizeof none) != 0 &&
+        memcmp(x->hint, leaf_value(x->source, x->hint_leaf), sizeof x->hint) == 0)
+        q->same[i / 8] |= (uint8_t)(1u << i % 8);
+    x->hint_have = 0;
+    if (++x->hint_leaf == q->ranges[x->hint_range].end && x->hints > 1)
+        x->hint_leaf = q->ranges[++x->hint_range].first;
+    if (--x->hints == 0)
+        take_request(x);
+}
+
+static kith_bytes take_hints(kith_share_tx *x, kith_bytes in)
+{
+    while (x->hints > 0 && in.len > 0) {
+        size_t left = sizeof x->hint - x->hint_have, n = left < in.len ? left : in.len;
+        memcpy(x->hint + x->hint_have, in.p, n);
+        x->hint_have += n;
+        in = kith_bytes_skip(in, n);
+        if (n == left)
+            on_hint(x);
     }
-    x->request_count++;
-    x->wished = true;
-    plan(x);
+    return in;
 }
 
 /* One that is answered already, or never was, is passed over: it may have crossed our answer. */
@@ -478,6 +540,10 @@ static kith_err tx_recv(void *m, kith_time now, kith_bytes in)
             in = kith_bytes_skip(in, n);
             continue;
         }
+        if (x->hints > 0) {
+            in = take_hints(x, in);
+            continue;
+        }
         kith_bytes head;
         bool bad;
         kith_share_msg msg;
@@ -541,11 +607,12 @@ static void begin_item(kith_share_tx *x, const kith_share_block *b, const kith_s
         (void)more;
         msg.pairs = kith_wr_bytes(&w);
         msg.zeros = it->zeros;
-        if (!it->zeros) {
+        msg.same = it->same && !it->zeros;
+        if (!it->zeros && !it->same) {
             msg.body = it->len;
             x->data = kith_bytes_of(b->buf + it->at, it->len);
         }
-        x->sent_bytes += it->len;
+        x->sent_bytes += it->same ? 0 : it->len;
         x->sent_files += to == kith_manifest_entry(x->source->manifest, it->entry).size;
     }
     put_head(x, &msg);
@@ -986,6 +1053,8 @@ void kith_share_tx_check(const kith_share_tx *x)
     assert(x->request_count <= KITH_SHARE_REQUESTS && x->request_plan <= x->request_count);
     assert(x->head_at <= x->head_len && x->head_len <= sizeof x->head);
     assert(x->list_at <= x->list_to);
+    assert(x->hints <= KITH_SHARE_REQUEST_LEAVES && x->hint_have < sizeof x->hint);
+    assert(x->hints == 0 || x->request_count < KITH_SHARE_REQUESTS);
     assert(x->state >= WAITING || (n == 0 && x->request_count == 0));
     kith_leaves_check(&x->told);
 }

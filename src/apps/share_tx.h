@@ -6,7 +6,9 @@
  *       |                |                 |                               |
  *       +----------------+-- breach, stop -+-------------------------------+--> ENDING (says ERROR) --> (reset)
  *
- * Memory: 40 KiB, and while requests are served KITH_SHARE_TX_BLOCKS blocks of 275 KiB. */
+ * Of a request's hints one bit per leaf is kept, whether it is right: 4 KiB for KITH_SHARE_REQUESTS of the largest.
+ *
+ * Memory: 44 KiB, and while requests are served KITH_SHARE_TX_BLOCKS blocks of 275 KiB. */
 #ifndef KITH_APPS_SHARE_TX_H
 #define KITH_APPS_SHARE_TX_H
 
@@ -88,10 +90,10 @@ void kith_share_tx_peers(kith_share_tx *x, kith_bytes peers);
  * place of one that is not yet sent. */
 void kith_share_tx_pass(kith_share_tx *x, kith_bytes capability);
 
-/* Gives a block back: every item holds its bytes, or is zeros, or has a code. */
+/* Gives a block back: every item holds its bytes, or is zeros or the same, or has a code. */
 void kith_share_tx_filled(kith_share_tx *x, kith_time now, kith_share_block *b);
 
-/* Content bytes handed to the stream so far, and the files whose ends were among them. */
+/* Content bytes handed to the stream so far, without what the receiver has, and the files whose ends were among them. */
 void kith_share_tx_progress(const kith_share_tx *x, uint64_t *bytes, uint64_t *files);
 
 /* Asserts the invariants; for tests and fuzzers. */

@@ -123,11 +123,11 @@ static kith_share_code read_checked(const kith_share_src *s, size_t i, int fd, k
                                     uint8_t *out)
 {
     struct stat st;
-    kith_share_code code = kith_src_read_exactly(fd, out, it->len, it->offset);
+    kith_share_code code = it->same ? KITH_SHARE_NONE : kith_src_read_exactly(fd, out, it->len, it->offset);
     /* afterwards, so that it is also not being written to while we read */
     if (fstat(fd, &st) || !kith_src_same(s, i, &st))
         return KITH_SHARE_CHANGED;
-    it->zeros = !code && all_zero(out, it->len);
+    it->zeros = !it->same && !code && all_zero(out, it->len);
     return code;
 }
 
@@ -155,7 +155,7 @@ static void read_large(kith_share_src *s, size_t i, kith_share_item *it, uint8_t
             o->entry = i;
         }
     }
-    if (fd >= 0 && is_hole(s, i, fd, it))
+    if (fd >= 0 && !it->same && is_hole(s, i, fd, it))
         it->zeros = true;
     else if (fd >= 0)
         it->code = read_checked(s, i, fd, it, out);

@@ -191,11 +191,44 @@ static void request_of_65_ranges(raw_share *x)
     inner(x, KITH_SHARE_REQUEST, kith_bytes_of(buf, sizeof buf));
 }
 
+static void hints_of(raw_share *x, uint64_t from, uint64_t to, size_t n)
+{
+    static const uint8_t some[KITH_SHARE_BODY_MAX] = {1};
+    raw_say_body(x,
+                 &(kith_share_msg){.kind = KITH_SHARE_REQUEST,
+                                   .id = 1,
+                                   .body = n,
+                                   .range_count = 1,
+                                   .ranges = {{(uint32_t)from, (uint32_t)to}}},
+                 kith_bytes_of(some, n));
+}
+
+FIRST(hints_one_too_few, hints_of(x, 0, LEAVES, (LEAVES - 1) * KITH_SHARE_HINT_LEN))
+FIRST(hints_one_too_many, hints_of(x, 0, LEAVES, (LEAVES + 1) * KITH_SHARE_HINT_LEN))
+FIRST(hints_of_15_bytes, hints_of(x, 0, 1, KITH_SHARE_HINT_LEN - 1))
+FIRST(hints_for_what_is_not_there, hints_of(x, LEAVES, LEAVES + 1, KITH_SHARE_HINT_LEN))
+FIRST(same_back, SAY(x, .kind = KITH_SHARE_DATA, .id = 1, .same = true))
+
 static void nine_requests(raw_share *x)
 {
     SAY(x, .kind = KITH_SHARE_PAUSE, .on = true); /* so that none is answered before the ninth */
     for (uint64_t i = 1; i <= KITH_SHARE_REQUESTS + 1; i++)
         REQUEST(x, i, 0, 1);
+}
+
+/* As many as may be unanswered, and each with the most of hints that the share has leaves for, 64 times over; all are wrong. */
+static void hints_at_the_cap(raw_share *x)
+{
+    static const uint8_t some[KITH_SHARE_RANGES * LEAVES * KITH_SHARE_HINT_LEN] = {1};
+    kith_share_msg m = {.kind = KITH_SHARE_REQUEST, .body = sizeof some, .range_count = KITH_SHARE_RANGES};
+    for (size_t i = 0; i < KITH_SHARE_RANGES; i++)
+        m.ranges[i] = (kith_leaf_range){0, LEAVES};
+    for (m.id = 1; m.id < KITH_SHARE_REQUESTS; m.id++) {
+        raw_say_body(x, &m, kith_bytes_of(some, sizeof some));
+        SAY(x, .kind = KITH_SHARE_CANCEL, .id = m.id);
+    }
+    last = 1000001;
+    REQUEST(x, last, 0, 1);
 }
 
 static void thousand_requests(raw_share *x)
@@ -343,6 +376,12 @@ static const attack attacks[] = {
     AFTER(request_of_4097_leaves, PROTOCOL),
     AFTER(request_of_65_ranges, PROTOCOL),
     AFTER(range_of_a_number, PROTOCOL),
+    AFTER(hints_one_too_few, PROTOCOL),
+    AFTER(hints_one_too_many, PROTOCOL),
+    AFTER(hints_of_15_bytes, PROTOCOL),
+    AFTER(hints_for_what_is_not_there, PROTOCOL),
+    AFTER(same_back, PROTOCOL),
+    AFTER(hints_at_the_cap, FINE, .most = (7 * KITH_SHARE_RANGES * LEAVES + 1) * (uint64_t)KITH_TREE_LEAF),
     AFTER(nine_requests, PROTOCOL),
     AFTER(thousand_requests, PROTOCOL),
     AFTER(list_past_the_end, PROTOCOL),

@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static world_share the_share;
+static world_share the_share, before; /* before: of the same list, with other content here and there */
 static world_heap share_heap, heap;
 static uint64_t seed = 1;
 static const kith_env share_env = {.alloc = {&share_heap, world_heap_fn}, .rand = {&seed, world_rand_fn}};
@@ -34,22 +34,32 @@ typedef struct both {
     kith_share_plan *plan;
     int number;
     uint64_t next_id;
+    kith_leaves older; /* where it has older content */
+    bool stale;        /* which is lost before it is put to use */
 } both;
 
 static kith_share_hints hints; /* of whom the other side tells */
+
+static void make_one(world_share *s)
+{
+    world_add(s, KITH_ENTRY_FILE, 0, "a", 2 * KITH_TREE_LEAF + 9);
+    world_add(s, KITH_ENTRY_DIR, 0, "d", 0);
+    world_add(s, KITH_ENTRY_FILE, 1, "e", 0);
+    world_add(s, KITH_ENTRY_FILE, 1, "s", 100);
+    world_add(s, KITH_ENTRY_FILE, 1, "t", 3);
+    world_add(s, KITH_ENTRY_LINK, 0, "l", 0);
+    world_add_zeros(s, "z", KITH_TREE_LEAF + 7000, KITH_TREE_LEAF - 1, 1);
+    world_seal(s, &share_env);
+}
 
 static void make_share(void)
 {
     if (the_share.count > 0)
         return;
-    world_add(&the_share, KITH_ENTRY_FILE, 0, "a", 2 * KITH_TREE_LEAF + 9);
-    world_add(&the_share, KITH_ENTRY_DIR, 0, "d", 0);
-    world_add(&the_share, KITH_ENTRY_FILE, 1, "e", 0);
-    world_add(&the_share, KITH_ENTRY_FILE, 1, "s", 100);
-    world_add(&the_share, KITH_ENTRY_FILE, 1, "t", 3);
-    world_add(&the_share, KITH_ENTRY_LINK, 0, "l", 0);
-    world_add_zeros(&the_share, "z", KITH_TREE_LEAF + 7000, KITH_TREE_LEAF - 1, 1);
-    world_seal(&the_share, &share_env);
+    make_one(&the_share);
+    make_one(&before);
+    world_change(&before, 0, KITH_TREE_LEAF + 1);
+    world_change(&before, 3, 99);
 }
 
 static void shown(both *w, const kith_share_block *b)
@@ -72,8 +82,14 @@ static void shown(both *w, const kith_share_block *b)
             }
             continue;
         }
-        assert(it->zeros ? world_zero(want, it->len) : memcmp(b->buf + it->at, want, it->len) == 0);
-        (void)kith_share_plan_got(w->plan, w->now, w->number, it->request, (uint32_t)it->leaf, it->len);
+        const uint8_t *has = it->same ? before.content[it->entry] + it->offset : b->buf + it->at;
+        assert(it->zeros ? world_zero(want, it->len) : memcmp(has, want, it->len) == 0);
+        const uint32_t leaf = (uint32_t)it->leaf;
+        (void)kith_share_plan_got(w->plan, w->now, w->number, it->request, leaf, it->len);
+        if (it->same && w->stale) {
+            assert(kith_leaves_remove(&w->older, &share_env, leaf, leaf + 1) == KITH_OK);
+            kith_share_plan_want(w->plan, leaf, leaf + 1);
+        }
     }
 }
 
@@ -103,7 +119,11 @@ static void rx_listed(both *w)
     }
     w->number = kith_share_plan_join(w->plan, w->now, kith_share_rx_have(w->rx));
     kith_share_plan_want(w->plan, 0, (uint32_t)w->manifest.leaves);
-    w->view = (kith_share_view){.manifest = &w->manifest, .roots = w->roots};
+    w->view = (kith_share_view){
+        .manifest = &w->manifest,
+        .roots = w->roots,
+        .older = {.leaves = &w->older, .value = world_value, .ctx = &before},
+    };
     kith_share_rx_use(w->rx, w->now, &w->view);
     kith_share_rx_get_roots(w->rx, w->now, w->roots, 0);
 }
@@ -349,6 +369,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (how & 2) {
         w.source.have = &w.have;
     }
+    w.stale = how & 16;
+    if (how & 32 && kith_leaves_add(&w.older, &share_env, how >> 6, (uint32_t)the_share.manifest.leaves))
+        abort();
     const kith_share_rx_config cfg = {
         .env = env,
         .capability = kith_bytes_str(how & 12 ? "capability" : ""),
@@ -454,6 +477,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kith_share_plan_free(w.plan);
     kith_manifest_fini(&w.manifest, &env);
     kith_leaves_fini(&w.have, &share_env);
+    kith_leaves_fini(&w.older, &share_env);
     free(w.list);
     free(w.roots);
     while (w.read_count > 0)

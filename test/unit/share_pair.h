@@ -45,6 +45,9 @@ typedef struct pair {
     size_t heard_len; /* and to the sharer */
     uint8_t heard[KITH_SHARE_HEAD_MAX];
     bool paused;
+    const world_share *before;     /* older content, of the same list: */
+    kith_leaves older, spoilt;     /* where it is; where it is lost before it is put to use */
+    uint64_t same, stale;          /* leaves that came so */
     kith_share_rx_event rx_failed; /* kind FAILED when it failed */
     kith_list disk;                /* blocks that are being "written" */
     /* the sharer's owner */
@@ -102,6 +105,8 @@ static inline void pair_free(pair *p)
         free(p->files[i]);
     kith_share_plan_free(p->plan);
     kith_manifest_fini(&p->manifest, &env);
+    kith_leaves_fini(&p->older, &share_env);
+    kith_leaves_fini(&p->spoilt, &share_env);
     free(p->list);
     free(p->roots);
     free(p);
@@ -162,9 +167,20 @@ static inline void rx_block(pair *p, const kith_share_block *b)
             continue;
         }
         assert_true(it->offset + it->len <= p->share->entries[e].size);
-        if (kith_share_plan_got(p->plan, p->now, p->source, it->request, (uint32_t)it->leaf, it->len))
-            p->have[e] += it->len;
-        if (it->zeros)
+        const uint32_t leaf = (uint32_t)it->leaf;
+        bool is_new = kith_share_plan_got(p->plan, p->now, p->source, it->request, leaf, it->len);
+        p->same += it->same;
+        if (it->same && kith_leaves_has(&p->spoilt, leaf, leaf + 1)) {
+            p->stale++;
+            assert_int_equal(kith_leaves_remove(&p->older, &share_env, leaf, leaf + 1), KITH_OK);
+            if (is_new)
+                kith_share_plan_want(p->plan, leaf, leaf + 1);
+            continue;
+        }
+        p->have[e] += is_new ? it->len : 0;
+        if (it->same)
+            memcpy(p->files[e] + it->offset, p->before->content[e] + it->offset, it->len);
+        else if (it->zeros)
             memset(p->files[e] + it->offset, 0, it->len);
         else
             memcpy(p->files[e] + it->offset, b->buf + it->at, it->len);
@@ -197,6 +213,8 @@ static inline void rx_list(pair *p, uint64_t size)
             kith_share_plan_want(p->plan, p->manifest.places[i].leaf, leaves_end(&p->manifest, i + 1));
     }
     p->view = (kith_share_view){.manifest = &p->manifest, .roots = p->roots};
+    if (p->before)
+        p->view.older = (kith_share_older){.leaves = &p->older, .value = world_value, .ctx = p->before};
     kith_share_rx_use(p->rx, p->now, &p->view);
     kith_share_rx_get_roots(p->rx, p->now, p->roots, 0);
 }

@@ -117,6 +117,14 @@ static inline const uint8_t *world_nodes(const void *ctx, size_t entry)
     return s->nodes[entry];
 }
 
+/* Changes a byte. */
+static inline void world_change(world_share *s, size_t entry, uint64_t at)
+{
+    s->content[entry][at] ^= 1;
+    free(s->nodes[entry]);
+    s->nodes[entry] = world_tree(s->content[entry], s->entries[entry].size);
+}
+
 /* Makes the list and the hashes; all of them are known. */
 static inline void world_seal(world_share *s, const kith_env *env)
 {
@@ -149,6 +157,17 @@ static inline void world_seal(world_share *s, const kith_env *env)
     kith_share_id(s->source.list_root, s->roots, s->count, s->source.id);
 }
 
+/* The value of a leaf, as kith_share_older asks for it. */
+static inline const uint8_t *world_value(const void *ctx, uint32_t leaf)
+{
+    const world_share *s = ctx;
+    uint64_t offset;
+    const size_t e = kith_manifest_leaf(&s->manifest, leaf, &offset);
+    const uint64_t size = s->entries[e].size,
+                   to = size - offset < KITH_TREE_LEAF ? size : offset + KITH_TREE_LEAF;
+    return s->nodes[e] + kith_tree_place(size, offset, to) * KITH_BLAKE3_LEN;
+}
+
 static inline void world_share_free(world_share *s, const kith_env *env)
 {
     for (size_t i = 0; i < s->count; i++) {
@@ -170,7 +189,7 @@ static inline void world_fill(const world_share *s, kith_share_block *b)
 {
     for (size_t i = 0; i < b->count; i++) {
         const kith_share_item *it = &b->items[i];
-        if (it->code)
+        if (it->code || it->same)
             continue;
         const uint8_t *from = s->content[it->entry] + it->offset;
         if (world_zero(from, it->len))

@@ -497,14 +497,74 @@ static void either_side_may_stop_at_any_moment(void **state)
     share_free(s);
 }
 
-static void any_allocation_may_fail(void **state)
+/* Older content of the same list: all leaves are there. */
+static void has_before(pair *p, const world_share *before)
+{
+    p->before = before;
+    assert_int_equal(kith_leaves_add(&p->older, &share_env, 0, (uint32_t)before->manifest.leaves), KITH_OK);
+}
+
+/* What mixed_share was before its first file changed in leaf 2, and a small one. */
+static world_share *mixed_before(size_t *small)
+{
+    world_share *s = mixed_share();
+    world_change(s, 0, 2 * KITH_TREE_LEAF + 5);
+    for (*small = 1; s->entries[*small].type != KITH_ENTRY_FILE || s->entries[*small].size == 0;)
+        ++*small;
+    world_change(s, *small, 0);
+    return s;
+}
+
+static void what_is_here_already_is_not_sent(void **state)
+{
+    (void)state;
+    size_t small;
+    world_share *s = mixed_share(), *before = mixed_before(&small);
+    for (uint64_t rnd = 0; rnd < 30; rnd++) {
+        pair *p = pair_new(s);
+        has_before(p, before);
+        run(p, rnd);
+        ended_well(p);
+        uint64_t sent, files;
+        kith_share_tx_progress(p->tx, &sent, &files);
+        /* zeros are told as zeros, or as the same */
+        assert_int_equal(p->same, s->manifest.leaves - 2);
+        assert_int_equal(sent,
+                         KITH_TREE_LEAF + (s->entries[small].size < KITH_TREE_LEAF ? s->entries[small].size
+                                                                                   : KITH_TREE_LEAF));
+        assert_true(p->rx_bytes < sent + 100000);
+        pair_free(p);
+    }
+    share_free(before);
+    share_free(s);
+}
+
+static void what_is_not_here_after_all_is_asked_for_again(void **state)
 {
     (void)state;
     world_share *s = mixed_share();
+    for (uint64_t rnd = 0; rnd < 30; rnd++) {
+        pair *p = pair_new(s);
+        has_before(p, s);
+        assert_int_equal(kith_leaves_add(&p->spoilt, &share_env, 1, 4), KITH_OK);
+        run(p, rnd);
+        ended_well(p);
+        assert_int_equal(p->stale, 3);
+        assert_int_equal(p->same, s->manifest.leaves);
+        pair_free(p);
+    }
+    share_free(s);
+}
+
+/* before: NULL: there is no older content. */
+static void fail_allocations(world_share *s, const world_share *before)
+{
     for (int from_there_on = 0; from_there_on < 2; from_there_on++) {
         for (size_t nth = 1;; nth++) {
             heap = (world_heap){.fail_at = nth, .from_there_on = from_there_on};
             pair *p = pair_new(s);
+            if (before)
+                has_before(p, before);
             if (p->rx && p->tx)
                 run(p, nth);
             bool done = p->done;
@@ -520,6 +580,16 @@ static void any_allocation_may_fail(void **state)
         }
     }
     heap = (world_heap){0};
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    size_t small;
+    world_share *s = mixed_share(), *before = mixed_before(&small);
+    fail_allocations(s, NULL);
+    fail_allocations(s, before);
+    share_free(before);
     share_free(s);
 }
 
@@ -650,6 +720,8 @@ int main(void)
         cmocka_unit_test(who_else_is_there_is_told_and_what_admits_to_them),
         cmocka_unit_test(nodes_that_came_prove_the_same),
         cmocka_unit_test(either_side_may_stop_at_any_moment),
+        cmocka_unit_test(what_is_here_already_is_not_sent),
+        cmocka_unit_test(what_is_not_here_after_all_is_asked_for_again),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(silence_fails_at_the_deadlines),
         cmocka_unit_test(an_end_is_not_put_off_by_what_still_comes),

@@ -233,6 +233,104 @@ static void wrong_content_is_never_shown(void **state)
     share_free(s);
 }
 
+/* The receiver has older content at leaf 0: the right one, or not. */
+static void what_is_the_same_must_have_been_hinted_at_and_be_right(void **state)
+{
+    (void)state;
+    enum { SIZE = 2 * KITH_TREE_LEAF + 100 };
+    world_share *s = one_file(SIZE), *before = one_file(SIZE);
+    world_change(before, 0, 7);
+    uint8_t both[128];
+    memcpy(both, s->nodes[0] + 32, 32);
+    memcpy(both + 32, s->nodes[0] + 4 * 32, 32);
+    memcpy(both + 64, s->nodes[0] + 2 * 32, 64);
+    for (int i = 0; i < 7; i++) {
+        lab *l = lab_new(s, s->manifest.list.len);
+        kith_share_msg m = {
+            .kind = KITH_SHARE_DATA, .id = 1, .pairs = kith_bytes_of(both, 128), .same = true};
+        kith_err want = KITH_OK;
+        l->p->before = i == 1 ? before : s;
+        assert_int_equal(kith_leaves_add(&l->p->older, &share_env, i == 2, i == 3 ? 0 : 3), KITH_OK);
+        switch (i) {
+        case 0: /* as it should be */
+            break;
+        case 1: /* it has another value than was hinted */
+            want = KITH_ECRYPTO;
+            break;
+        case 2: /* of this one was no hint, but of others */
+        case 3: /* of none */
+            want = KITH_EPROTO;
+            break;
+        case 4: /* another proof */
+            both[70] ^= 1;
+            want = KITH_ECRYPTO;
+            break;
+        case 5: /* with a body */
+            m.body = KITH_TREE_LEAF;
+            want = KITH_EPROTO;
+            break;
+        case 6: /* and zeros */
+            m.zeros = true;
+            want = KITH_EPROTO;
+            break;
+        }
+        assert_int_equal(lab_run(l), KITH_OK);
+        put_list(l, s);
+        assert_int_equal(lab_run(l), KITH_OK);
+        put_roots(l, s);
+        assert_int_equal(lab_run(l), KITH_OK);
+        put_msg(l, m);
+        if (i == 0) {
+            kith_share_rx_cancel(l->p->rx, 1); /* so that it is shown at once */
+            put_msg(l, (kith_share_msg){.kind = KITH_SHARE_ENDED, .id = 1});
+        }
+        assert_int_equal(lab_run(l), want);
+        both[70] ^= (uint8_t)(i == 4);
+        assert_int_equal(l->p->same, want ? 0 : 1);
+        assert_int_equal(l->p->have[0], want ? 0 : KITH_TREE_LEAF);
+        lab_free(l);
+    }
+    share_free(before);
+    share_free(s);
+}
+
+/* A request of as many leaves as may be, and a hint for each, fits beside what else is to be said. */
+static void hints_for_the_largest_request_are_said_in_full(void **state)
+{
+    (void)state;
+    enum { LEAVES = KITH_SHARE_REQUEST_LEAVES / KITH_SHARE_RANGES };
+    world_share *s = one_file((uint64_t)LEAVES * KITH_TREE_LEAF);
+    lab *l = lab_new(s, s->manifest.list.len);
+    kith_leaf_range ranges[KITH_SHARE_RANGES];
+    uint64_t id;
+    l->p->before = s;
+    l->p->hold = true;
+    assert_int_equal(kith_leaves_add(&l->p->older, &share_env, 0, LEAVES), KITH_OK);
+    assert_int_equal(lab_run(l), KITH_OK);
+    put_list(l, s);
+    assert_int_equal(lab_run(l), KITH_OK);
+    put_roots(l, s);
+    assert_int_equal(lab_run(l), KITH_OK);
+    while (kith_share_rx_ops.send(l->p->rx, l->p->now, kith_span_of(l->buf, sizeof l->buf)) > 0)
+        ;
+    for (size_t i = 0; i < KITH_SHARE_RANGES; i++)
+        ranges[i] = (kith_leaf_range){0, LEAVES};
+    size_t asked = 0;
+    while (kith_share_rx_request(l->p->rx, l->p->now, ranges, KITH_SHARE_RANGES, &id) == KITH_OK) {
+        size_t n = 0, got;
+        asked++;
+        kith_share_rx_cancel(l->p->rx, id); /* there is room for more */
+        while ((got = kith_share_rx_ops.send(l->p->rx, l->p->now, kith_span_of(l->buf, sizeof l->buf))) > 0)
+            n += got;
+        assert_true(n > KITH_SHARE_REQUEST_LEAVES * KITH_SHARE_HINT_LEN);
+        kith_share_rx_check(l->p->rx);
+    }
+    assert_int_equal(asked, KITH_SHARE_REQUESTS);
+    assert_true(heap.live < 200000);
+    lab_free(l);
+    share_free(s);
+}
+
 static void more_than_was_asked_for_is_refused(void **state)
 {
     (void)state;
@@ -460,6 +558,8 @@ int main(void)
         cmocka_unit_test(lies_about_the_list_are_found),
         cmocka_unit_test(a_list_that_breaks_the_rules_is_declined),
         cmocka_unit_test(wrong_content_is_never_shown),
+        cmocka_unit_test(what_is_the_same_must_have_been_hinted_at_and_be_right),
+        cmocka_unit_test(hints_for_the_largest_request_are_said_in_full),
         cmocka_unit_test(more_than_was_asked_for_is_refused),
         cmocka_unit_test(nothing_is_taken_of_who_has_not_proved_to_have_the_code),
         cmocka_unit_test(what_a_source_has_is_noted_up_to_a_cap),

@@ -270,6 +270,29 @@ static void the_largest_blob_fits_the_stacks(void **state)
     free(proof);
 }
 
+/* From the values of leaves alone, for all shapes of small trees and some larger ones. */
+static void values_of_leaves_make_the_root(void **state)
+{
+    (void)state;
+    for (uint64_t n = 2; n <= 20; n++) {
+        for (int cut = 0; cut < 2; cut++) {
+            blob b = blob_of(n * LEAF - (cut ? LEAF - 1 : 0));
+            kith_tree_sum s = {0};
+            uint8_t root[KITH_BLAKE3_LEN], value[KITH_BLAKE3_LEN];
+            for (uint64_t at = 0; at < b.size; at += LEAF) {
+                const uint64_t len = b.size - at < LEAF ? b.size - at : LEAF;
+                kith_tree_value(kith_bytes_of(b.data + at, (size_t)len), b.size, at, value);
+                assert_memory_equal(value, b.nodes + kith_tree_place(b.size, at, at + len) * KITH_BLAKE3_LEN,
+                                    sizeof value);
+                kith_tree_sum_add(&s, value);
+            }
+            kith_tree_sum_root(&s, root);
+            assert_memory_equal(root, b.nodes, sizeof root);
+            blob_free(b);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_small_blob_with_any_flipped_bit_is_refused),
         cmocka_unit_test(another_size_is_refused),
         cmocka_unit_test(proofs_that_are_too_coarse_too_fine_or_odd_are_refused),
+        cmocka_unit_test(values_of_leaves_make_the_root),
         cmocka_unit_test(the_largest_blob_fits_the_stacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

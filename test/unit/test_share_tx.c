@@ -416,6 +416,104 @@ static void malformed_messages_are_refused(void **state)
     share_free(s);
 }
 
+/* Says hints for a request that was put: n of them, of all leaves one after another. */
+static void put_hints(lab *l, const world_share *s, uint32_t leaves, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        kith_put_bytes(&l->w, kith_bytes_of(world_value(s, (uint32_t)i % leaves), KITH_SHARE_HINT_LEN));
+    assert_false(l->w.bad);
+}
+
+/* Until nothing more comes. */
+static void tx_lab_drain(lab *l, uint64_t *bytes, uint64_t *files)
+{
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(tx_lab_run(l, 1 << 26), KITH_OK);
+    kith_share_tx_progress(l->p->tx, bytes, files);
+}
+
+/* The largest requests, as many as may be, each with all hints: that costs 4 KiB, and no content is sent. */
+static void hints_at_the_cap_cost_a_bounded_amount(void **state)
+{
+    (void)state;
+    enum { LEAVES = KITH_SHARE_REQUEST_LEAVES / KITH_SHARE_RANGES };
+    world_share *s = one_file((uint64_t)LEAVES * KITH_TREE_LEAF);
+    lab *l = tx_lab(s, true);
+    kith_share_msg m = {.kind = KITH_SHARE_REQUEST,
+                        .range_count = KITH_SHARE_RANGES,
+                        .body = KITH_SHARE_REQUEST_LEAVES * KITH_SHARE_HINT_LEN};
+    for (size_t i = 0; i < KITH_SHARE_RANGES; i++)
+        m.ranges[i] = (kith_leaf_range){0, LEAVES};
+    assert_int_equal(tx_lab_run(l, 0), KITH_OK);
+    const size_t before = heap.live;
+    for (m.id = 1; m.id <= KITH_SHARE_REQUESTS; m.id++) {
+        put_msg(l, m);
+        put_hints(l, s, LEAVES, KITH_SHARE_REQUEST_LEAVES);
+    }
+    assert_int_equal(tx_lab_run(l, 0), KITH_OK);
+    assert_true(heap.live - before <= sizeof(kith_share_block) * (KITH_SHARE_TX_BLOCKS + 1));
+    uint64_t bytes, files;
+    tx_lab_drain(l, &bytes, &files);
+    assert_int_equal(bytes, 0);
+    assert_int_equal(files, KITH_SHARE_REQUESTS * KITH_SHARE_RANGES);
+    put_msg(l, m); /* and once more they are new */
+    put_hints(l, s, LEAVES, KITH_SHARE_REQUEST_LEAVES);
+    tx_lab_drain(l, &bytes, &files);
+    assert_int_equal(files, (KITH_SHARE_REQUESTS + 1) * KITH_SHARE_RANGES);
+    lab_free(l);
+    share_free(s);
+}
+
+static void hints_of_a_wrong_length_are_refused(void **state)
+{
+    (void)state;
+    world_share *s = one_file(3 * KITH_TREE_LEAF);
+    static const uint64_t lengths[] = {
+        1, 15, 16, 32, 47, 48, 49, 64, KITH_SHARE_BODY_MAX, KITH_TREE_SIZE_MAX};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        lab *l = tx_lab(s, true);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_REQUEST,
+                                    .id = 1,
+                                    .range_count = 1,
+                                    .ranges = {{0, 3}},
+                                    .body = lengths[i]});
+        assert_int_equal(tx_lab_run(l, 0), lengths[i] == 48 ? KITH_OK : KITH_EPROTO);
+        lab_free(l);
+    }
+    share_free(s);
+}
+
+/* Of three leaves the first is hinted at rightly, the second wrongly, the third not; the hints come a byte at a time. */
+static void only_what_is_the_same_is_spared(void **state)
+{
+    (void)state;
+    world_share *s = one_file(3 * KITH_TREE_LEAF);
+    lab *l = tx_lab(s, true);
+    assert_int_equal(tx_lab_run(l, 0), KITH_OK);
+    uint8_t hints[3 * KITH_SHARE_HINT_LEN] = {0};
+    memcpy(hints, world_value(s, 0), KITH_SHARE_HINT_LEN);
+    memcpy(hints + KITH_SHARE_HINT_LEN, world_value(s, 1), KITH_SHARE_HINT_LEN);
+    hints[2 * KITH_SHARE_HINT_LEN - 1] ^= 1;
+    put_msg(
+        l,
+        (kith_share_msg){
+            .kind = KITH_SHARE_REQUEST, .id = 1, .range_count = 1, .ranges = {{0, 3}}, .body = sizeof hints});
+    assert_int_equal(tx_lab_run(l, 100), KITH_OK);
+    uint64_t bytes, files;
+    for (size_t i = 0; i < sizeof hints; i++) {
+        kith_share_tx_progress(l->p->tx, &bytes, &files);
+        assert_true(bytes == 0 && files == 0 &&
+                    l->p->read_count == 0); /* nothing before all of it is known */
+        kith_put_u8(&l->w, hints[i]);
+        assert_int_equal(tx_lab_run(l, i + 1 < sizeof hints ? 100 : 0), KITH_OK);
+    }
+    tx_lab_drain(l, &bytes, &files);
+    assert_int_equal(bytes, 2 * KITH_TREE_LEAF);
+    assert_int_equal(files, 1);
+    lab_free(l);
+    share_free(s);
+}
+
 static void blocks_on_loan_outlive_their_machine(void **state)
 {
     (void)state;
@@ -452,6 +550,9 @@ int main(void)
         cmocka_unit_test(what_a_later_version_says_is_skipped_with_its_body),
         cmocka_unit_test(who_asks_for_nothing_does_not_stay_by_talking),
         cmocka_unit_test(malformed_messages_are_refused),
+        cmocka_unit_test(hints_at_the_cap_cost_a_bounded_amount),
+        cmocka_unit_test(hints_of_a_wrong_length_are_refused),
+        cmocka_unit_test(only_what_is_the_same_is_spared),
         cmocka_unit_test(blocks_on_loan_outlive_their_machine),
         cmocka_unit_test(a_proof_may_come_with_the_hello_and_one_at_a_time),
     };
