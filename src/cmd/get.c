@@ -965,7 +965,8 @@ const cmd cmd_get = {
         "Every block is checked against its file's hash before it is written, and everything is put into place only\n"
         "when all of it has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection\n"
         "the same command goes on from there. Files that are there already, just as they would come, are not fetched.\n"
-        "Nothing that is there already is touched unless you say so. With - the ticket is read from stdin.\n"
+        "Nothing that is there already is touched unless you say so, and what is overwritten is fetched only as far as\n"
+        "it has changed. With - the ticket is read from stdin.\n"
         "With --swarm it helps others that do so too: the sharer tells them of each other, and each leaf is fetched from\n"
         "whoever has it. They see this peer's id and addresses. It ends with the fetch, or when --seed says.\n"
         "With -o - the stream of a 'kith share -', or the one file of a share, goes to stdout as it comes; nothing is kept.",

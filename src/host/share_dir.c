@@ -24,6 +24,7 @@ static void free_dir(kith_share_dir *d)
     const kith_env *env = kith_host_env();
     kith_leaves_fini(&d->here, env);
     kith_leaves_fini(&d->dirty, env);
+    kith_share_older_fini(d);
     kith_blake3_free(d->hash);
     free(d->buf);
     free(d->known);
@@ -48,7 +49,7 @@ kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
     d->hash = kith_blake3_new();
     d->partials = d->parts = d->roots_fd = d->journal.fd = -1;
     for (size_t i = 0; i < KITH_SHARE_OPEN_MAX; i++)
-        d->open[i].fd = -1;
+        d->open[i].fd = d->open[i].older = -1;
     d->durability = durability;
     d->mask = umask(0);
     (void)umask(d->mask);
@@ -72,23 +73,38 @@ kith_share_dir *kith_share_dir_open(const char *dest, const kith_manifest *m,
     return NULL;
 }
 
-uint64_t kith_share_dir_bytes(const kith_share_dir *d)
+static uint64_t bytes_of(const kith_share_dir *d, const kith_leaves *s)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < d->here.count; i++) {
-        for (uint32_t leaf = d->here.ranges[i].first; leaf < d->here.ranges[i].end;) {
+    for (size_t i = 0; i < s->count; i++) {
+        for (uint32_t leaf = s->ranges[i].first; leaf < s->ranges[i].end;) {
             uint64_t offset;
             size_t entry = kith_manifest_leaf(d->m, leaf, &offset);
             uint32_t first, end;
             kith_manifest_leaves(d->m, entry, &first, &end);
             uint64_t size = kith_manifest_entry(d->m, entry).size;
-            end = end < d->here.ranges[i].end ? end : d->here.ranges[i].end;
+            end = end < s->ranges[i].end ? end : s->ranges[i].end;
             uint64_t to = (uint64_t)(end - first) * KITH_TREE_LEAF;
             n += (to < size ? to : size) - offset;
             leaf = end;
         }
     }
     return n;
+}
+
+uint64_t kith_share_dir_bytes(const kith_share_dir *d)
+{
+    return bytes_of(d, &d->here);
+}
+
+/* Of older content in the parts: what was not put to use. */
+static uint64_t older_bytes(kith_share_dir *d)
+{
+    for (size_t i = 0; i < d->here.count; i++) {
+        if (kith_leaves_remove(&d->in_part, kith_host_env(), d->here.ranges[i].first, d->here.ranges[i].end))
+            break; /* too much, then */
+    }
+    return bytes_of(d, &d->in_part);
 }
 
 /* After a sync that failed. */
@@ -113,8 +129,10 @@ uint64_t kith_share_dir_close(kith_share_dir *d)
         kept = d->finished ? 0 : kith_share_dir_bytes(d);
         if (kept > 0 && kith_share_dir_sync(d, &unused))
             kept = journaled_bytes(d);
+        if (!d->finished)
+            kept += older_bytes(d);
         kith_journal_close(&d->journal);
-        if (kept == 0) {
+        if (kept == 0 && (d->finished || !d->older_unread)) {
             kith_share_partial_empty(d->parts);
             (void)unlinkat(d->partials, d->id, AT_REMOVEDIR);
         }
@@ -170,7 +188,18 @@ void kith_share_partial_empty(int fd)
     (void)kith_io_each_name(fd, remove_one, NULL);
 }
 
-/* Removes what the journal says nothing of. */
+/* Whether a part of which the journal says nothing may have content all the same: it came just before a crash, or belongs to another root. */
+static bool is_older_part(const kith_share_dir *d, int fd, size_t entry, const char *name)
+{
+    struct stat st;
+    char part[32];
+    kith_share_part_name(entry, part);
+    return strcmp(part, name) == 0 && !(d->known[entry] & (SKIPPED | EQUAL)) &&
+           kith_manifest_entry(d->m, entry).size > KITH_TREE_LEAF &&
+           fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && kith_share_is_ours(&st) && st.st_blocks > 0;
+}
+
+/* Removes what the journal says nothing of, and what is of no use. */
 static bool remove_unknown(void *ctx, int fd, const char *name)
 {
     kith_share_dir *d = ctx;
@@ -184,7 +213,10 @@ static bool remove_unknown(void *ctx, int fd, const char *name)
         if (strcmp(part, name) == 0)
             return true;
     }
-    (void)unlinkat(fd, name, 0);
+    if (end != name && entry < d->m->count && is_older_part(d, fd, (size_t)entry, name))
+        d->known[entry] |= OLDER_PART;
+    else
+        (void)unlinkat(fd, name, 0);
     return true;
 }
 
@@ -402,6 +434,7 @@ kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault *fault)
         return err;
     }
     kith_share_salvage(d);
+    kith_share_older_parts(d);
     discard old = {.older = time(NULL) - (time_t)KITH_SHARE_PARTIAL_DAYS * DAY};
     (void)kith_io_each_name(d->partials, discard_one, &old);
     return KITH_OK;

@@ -11,7 +11,8 @@
  *                                    roots      what the content was verified against, by entry
  *
  * and renamed into place when all of it is there, never over anything that was not seen before. What a transfer that ended early leaves
- * in that folder is what the next one of the same list goes on with; one of another list takes files that are the same.
+ * in that folder is what the next one of the same list goes on with; one of another list takes files that are the same, and as older content
+ * (below) those of the same paths.
  *
  * Nothing of these functions may be called for the same folder by two threads at once, but for sync, which may run beside write. */
 #ifndef KITH_HOST_SHARE_DIR_H
@@ -28,6 +29,9 @@
 #define KITH_SHARE_BATCH_TIME KITH_SEC(1)
 #define KITH_SHARE_UNSYNCED_MAX \
     (3 * KITH_SHARE_BATCH_BYTES) /* then writing waits for the disk: so much may be lost by a crash */
+
+#define KITH_SHARE_OLDER_MAX \
+    (1u << 20) /* leaves of files of which older content is noted: 32 MiB for 256 GiB */
 
 /* What to do about things that are there already. Folders are no clash: what is in them is. Nor is a file whose content is the one that
  * would come, or a link with the same target: it stays, and is not fetched. */
@@ -81,7 +85,7 @@ bool kith_share_dir_can_replace(const kith_share_dir *d, size_t entry);
 void kith_share_dir_decide(kith_share_dir *d, size_t entry, kith_share_clash how);
 /* All are decided about: for a worker thread. KITH_EEXISTS: no name was found for *first. KITH_ENOMEM. */
 KITH_CHECK kith_err kith_share_dir_decided(kith_share_dir *d, size_t *first);
-/* Nobody waits for the survey any more: what is still to be hashed counts as different. From any thread. */
+/* Nobody waits for the survey, or for begin, any more: what is still to be hashed counts as different. From any thread. */
 void kith_share_dir_stop(kith_share_dir *d);
 /* How far hashing is, from any thread: bytes. */
 void kith_share_dir_hashed(const kith_share_dir *d, uint64_t *done, uint64_t *total);
@@ -101,11 +105,19 @@ KITH_CHECK kith_err kith_share_dir_begin(kith_share_dir *d, kith_share_dir_fault
 const kith_leaves *kith_share_dir_here(const kith_share_dir *d);
 uint64_t kith_share_dir_bytes(const kith_share_dir *d); /* of them */
 
+/* Older content: leaves that are not here, and have other or perhaps the same bytes at their place in a file that is to be overwritten, or in a
+ * part that the journal says nothing of. After begin; from the loop's thread, like the next two. */
+const kith_leaves *kith_share_dir_older(const kith_share_dir *d);
+/* The value (share_tree.h) of such a leaf. It stays when the leaf is gone from them. */
+const uint8_t *kith_share_dir_older_value(const kith_share_dir *d, uint32_t leaf);
+/* It has not that value any more. False: no memory. */
+bool kith_share_dir_older_gone(kith_share_dir *d, uint32_t leaf);
+
 /* ---- content ---- */
 
-/* Writes verified content: whole leaves, in any order. An item with a code drops its file. */
-KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b,
-                                         kith_share_dir_fault *fault);
+/* Writes verified content: whole leaves, in any order. An item with a code drops its file. For one that is `same` older content is looked at
+ * again: `stale` is set if it is not what it was, and then the leaf is not here. */
+KITH_CHECK kith_err kith_share_dir_write(kith_share_dir *d, kith_share_block *b, kith_share_dir_fault *fault);
 /* Content that is not in the journal yet and not being synced: bytes, roughly. From the thread that starts write and sync. */
 uint64_t kith_share_dir_unsynced(kith_share_dir *d);
 /* Brings what has been written into the journal, behind its own way to the disk; for a worker thread. To be called every

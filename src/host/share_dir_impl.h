@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The receiving folder from within: what share_dir.c, share_survey.c, share_part.c, share_salvage.c and share_place.c share. */
+/* The receiving folder from within: what share_dir.c, share_survey.c, share_part.c, share_salvage.c, share_older.c and share_place.c
+ * share. */
 #ifndef KITH_HOST_SHARE_DIR_IMPL_H
 #define KITH_HOST_SHARE_DIR_IMPL_H
 
@@ -19,20 +20,22 @@
 
 /* What is known of an entry; bits. */
 enum {
-    THERE = 1,         /* something of its name was there before us */
-    SKIPPED = 2,       /* not wanted */
-    COMPLETE = 4,      /* a file whose part is complete */
-    LOST = 8,          /* a file that cannot be had */
-    MADE = 16,         /* a folder that we made */
-    CLASH = 32,        /* THERE, and in the way */
-    ALIKE = 64,        /* THERE, a file of the same size: its content will tell */
-    EQUAL = 128,       /* THERE, and just what was sent: nothing needs to be done */
-    BEGUN = 256,       /* a file that has a part */
-    PLACED = 512,      /* it was moved into place */
-    UNSELECTED = 1024, /* SKIPPED, by choice */
-    UNLIKE = 2048,     /* CLASH, and a folder on one side alone: neither takes the other's place */
-    REPLACED = 4096,   /* was decided to be (kith_share_dir_decide) */
-    RENAMED = 8192,    /* a top entry: the same */
+    THERE = 1,          /* something of its name was there before us */
+    SKIPPED = 2,        /* not wanted */
+    COMPLETE = 4,       /* a file whose part is complete */
+    LOST = 8,           /* a file that cannot be had */
+    MADE = 16,          /* a folder that we made */
+    CLASH = 32,         /* THERE, and in the way */
+    ALIKE = 64,         /* THERE, a file of the same size: its content will tell */
+    EQUAL = 128,        /* THERE, and just what was sent: nothing needs to be done */
+    BEGUN = 256,        /* a file that has a part */
+    PLACED = 512,       /* it was moved into place */
+    UNSELECTED = 1024,  /* SKIPPED, by choice */
+    UNLIKE = 2048,      /* CLASH, and a folder on one side alone: neither takes the other's place */
+    REPLACED = 4096,    /* was decided to be (kith_share_dir_decide) */
+    RENAMED = 8192,     /* a top entry: the same */
+    OLDER = 16384,      /* CLASH, a file that may have some of what would come */
+    OLDER_PART = 32768, /* a file that has a part, of which the journal says nothing */
 };
 
 typedef struct kith_share_new_name {
@@ -42,10 +45,17 @@ typedef struct kith_share_new_name {
 
 /* A part that is open. */
 typedef struct kith_share_open_part {
-    int fd; /* -1: free */
+    int fd;    /* -1: free */
+    int older; /* what lies in its place, or -1 */
     size_t entry;
     uint64_t used; /* when, by kith_share_dir.clock */
 } kith_share_open_part;
+
+/* The values of older content: KITH_BLAKE3_LEN bytes for each leaf, which count for those in kith_share_dir.older. */
+typedef struct kith_share_older_file {
+    size_t entry;
+    uint8_t *values;
+} kith_share_older_file;
 
 struct kith_share_dir {
     const kith_manifest *m;
@@ -69,7 +79,14 @@ struct kith_share_dir {
     atomic_uint_least64_t hashed, to_hash;
     atomic_bool stop; /* nobody waits for the survey any more */
     uint64_t lost;
-    const uint8_t *roots; /* borrowed: KITH_BLAKE3_LEN per entry; NULL: none is known */
+    /* Older content. By the survey and begin; then in_part and the files stay as they are, and `older` is the loop's. */
+    kith_leaves older;
+    kith_leaves in_part; /* of older: in the part, at its place; the others are in the destination */
+    kith_share_older_file *older_files; /* by entry */
+    size_t older_file_count, older_file_cap;
+    uint64_t older_leaves; /* of older_files */
+    bool older_unread;     /* parts may have more of it: nobody waited for it */
+    const uint8_t *roots;  /* borrowed: KITH_BLAKE3_LEN per entry; NULL: none is known */
     atomic_size_t roots_known;
     int roots_fd;      /* of KITH_SHARE_ROOTS_NAME in parts, or -1 */
     size_t roots_kept; /* in it */
@@ -147,6 +164,8 @@ kith_err kith_share_part_dirty(kith_share_dir *d, size_t entry, uint32_t first, 
                                kith_share_dir_fault *fault);
 /* Closes parts that are open. */
 void kith_share_parts_close(kith_share_dir *d);
+/* Keeps the list beside the parts, for salvage by another share. 0, or an errno. */
+int kith_share_keep_list(const kith_share_dir *d, bool sync);
 /* Syncs all of the file system that a folder lies on, and the folder. < 0: errno. */
 int kith_share_sync_all(int fd);
 
@@ -162,7 +181,28 @@ bool kith_share_is_id(const char *name, uint8_t list_root[KITH_BLAKE3_LEN]);
 int kith_share_open_own(int at, const char *name);
 /* Removes all files in one; nothing else is ever in it. */
 void kith_share_partial_empty(int fd);
-/* Takes over what older partial content in DEST has of this share. */
+/* Takes over what older partial content in DEST has of this share: files that are the same, and as older content those of the same path. */
 void kith_share_salvage(kith_share_dir *d);
+/* Before that: bytes that the parts take which it would take over, by entry. NULL: none; else to be freed. */
+uint64_t *kith_share_salvage_room(kith_share_dir *d, int partials);
+/* Everything is in place: older partial content loses the files of the same paths. */
+void kith_share_salvage_rest(kith_share_dir *d);
+
+/* ---- older content ---- */
+
+/* Reads the file that lies in the place of entry, which has several leaves, and notes the values of what it has. root: its hash, if it has
+ * the size that the entry has, and can be read; false: it has not, or root is NULL. */
+bool kith_share_older_in_place(kith_share_dir *d, size_t entry, int fd, uint8_t root[KITH_BLAKE3_LEN]);
+/* All that clashed is decided about: what is replaced is looked at, and of the others nothing counts. */
+void kith_share_older_decided(kith_share_dir *d);
+/* It is not older after all. False: no memory. */
+bool kith_share_older_forget(kith_share_dir *d, size_t entry);
+/* Notes the values of what lies in parts and is not in the journal. */
+void kith_share_older_parts(kith_share_dir *d);
+/* Reads a leaf that is `same` into d->buf, wherever it is, and sets it->zeros. False: it is not what it was. */
+bool kith_share_older_read(kith_share_dir *d, kith_share_open_part *p, kith_share_item *it, bool *in_part);
+void kith_share_older_fini(kith_share_dir *d);
+/* Bytes that the part of an entry takes, whether or not the journal says that they are here. */
+uint64_t kith_share_part_room(int parts, size_t entry);
 
 #endif

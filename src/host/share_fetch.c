@@ -38,7 +38,7 @@ void share_fetch_fail(kith_share_fetch *f, kith_share_fetch_why why, kith_share_
     f->why = why;
     if (f->cfg.out)
         atomic_store(&f->cfg.out->stop, true);
-    else if (f->job == JOB_SURVEY)
+    else if (f->job == JOB_SURVEY || f->job == JOB_BEGIN)
         kith_share_dir_stop(f->dir);
     share_links_stop(f, code);
     share_links_fini(f);
@@ -134,12 +134,34 @@ static void give_back(kith_share_fetch *f, kith_list *blocks)
         share_link_stored(f, KITH_OF(k, kith_share_block, link));
 }
 
+/* Of what was to be the same: what is not is asked for again, without a hint. */
+static void look_at_same(kith_share_fetch *f)
+{
+    KITH_EACH (&f->writing, k) {
+        const kith_share_block *b = KITH_OF(k, kith_share_block, link);
+        for (size_t i = 0; i < b->count; i++) {
+            const kith_share_item *it = &b->items[i];
+            const uint32_t leaf = (uint32_t)it->leaf;
+            f->unproven -= it->same;
+            if (!it->stale)
+                continue;
+            if (!kith_share_dir_older_gone(f->dir, leaf))
+                share_fetch_fail(f, KITH_FETCH_FAILED, KITH_SHARE_INTERNAL, "no memory");
+            kith_share_plan_want(f->plan, leaf, leaf + 1);
+            f->progress.here -= it->len;
+            f->progress.files -= it->offset + it->len == kith_manifest_entry(&f->manifest, it->entry).size;
+        }
+    }
+}
+
 static void job_after(uv_work_t *w, int status)
 {
     kith_share_fetch *f = KITH_OF(w, kith_share_fetch, work);
     enum job_kind job = f->job;
     (void)status;
     f->job = JOB_NONE;
+    if (job == JOB_WRITE && !f->job_err)
+        look_at_same(f);
     if (job == JOB_WRITE && !f->job_err && f->swarm)
         share_swarm_stored(f->swarm, &f->writing);
     give_back(f, &f->writing);
@@ -231,6 +253,15 @@ static void end(kith_share_fetch *f)
     f->cfg.event(f->cfg.ctx, &ev);
 }
 
+/* Bytes that a block makes us write, though they may not be in it. */
+static uint64_t content_of(const kith_share_block *b)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < b->count; i++)
+        n += b->items[i].len;
+    return n;
+}
+
 void share_fetch_pump(kith_share_fetch *f)
 {
     look_for_end(f);
@@ -260,8 +291,11 @@ void share_fetch_pump(kith_share_fetch *f)
     } else if (!kith_list_empty(&f->blocks)) {
         if (f->syncing && kith_share_dir_unsynced(f->dir) >= KITH_SHARE_UNSYNCED_MAX - KITH_SHARE_BATCH_BYTES)
             return; /* sync_after goes on */
-        for (kith_link *k; (k = kith_list_pop(&f->blocks)) != NULL;)
+        for (uint64_t n = 0; n < KITH_SHARE_BATCH_BYTES && !kith_list_empty(&f->blocks);) {
+            kith_link *k = kith_list_pop(&f->blocks);
             kith_list_push(&f->writing, k);
+            n += content_of(KITH_OF(k, kith_share_block, link));
+        }
         job_start(f, JOB_WRITE);
     } else if (f->want_survey) {
         f->want_survey = false;
@@ -541,8 +575,8 @@ static void want(kith_share_fetch *f)
 /* Whether everything is here. */
 static void look_for_end(kith_share_fetch *f)
 {
-    if (f->stored || !f->plan || share_fetch_failed(f) || kith_share_plan_missing(f->plan)->total > 0 ||
-        f->view.known < f->manifest.count)
+    if (f->stored || !f->plan || share_fetch_failed(f) || f->unproven > 0 ||
+        kith_share_plan_missing(f->plan)->total > 0 || f->view.known < f->manifest.count)
         return;
     f->stored = true;
     f->progress.ended = kith_host_now(f->cfg.host);
@@ -573,6 +607,11 @@ void kith_share_fetch_accept(kith_share_fetch *f)
     share_fetch_pump(f);
 }
 
+static const uint8_t *older_value(const void *ctx, uint32_t leaf)
+{
+    return kith_share_dir_older_value(ctx, leaf);
+}
+
 static void begun(kith_share_fetch *f)
 {
     const kith_share_plan_config cfg = {
@@ -582,6 +621,8 @@ static void begun(kith_share_fetch *f)
     f->begun = true;
     if (f->dir) {
         f->progress.here = kith_share_dir_bytes(f->dir);
+        f->view.older =
+            (kith_share_older){.leaves = kith_share_dir_older(f->dir), .value = older_value, .ctx = f->dir};
         uv_timer_init(kith_host_loop(f->cfg.host), &f->sync_timer);
         f->timer_open = true;
         uv_timer_start(&f->sync_timer, on_sync_timer, KITH_SHARE_BATCH_TIME / 1000000,

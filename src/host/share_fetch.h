@@ -130,7 +130,7 @@ bool kith_share_fetch_gave(const kith_share_fetch *f, size_t i, kith_share_gave 
 typedef struct kith_share_fetch_progress {
     uint64_t verified, wanted; /* bytes of content */
     uint64_t files;
-    uint64_t here;            /* bytes that an earlier transfer left: part of wanted and verified */
+    uint64_t here;            /* bytes that were here before: part of wanted and verified */
     uint64_t hashed, to_hash; /* of files that are there already, before LIST */
     size_t sources;           /* that give something */
     bool paused;              /* by the persons of all of them */

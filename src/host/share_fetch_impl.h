@@ -72,6 +72,7 @@ struct kith_share_fetch {
     kith_share_fetch_progress progress;
 
     kith_list blocks;             /* to be written */
+    size_t unproven;              /* leaves in them that the older content should have */
     bool stored;                  /* all that is wanted has come */
     bool surveying;               /* it was begun, or is over */
     bool want_survey, want_begin; /* jobs to come */

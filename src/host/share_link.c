@@ -471,9 +471,15 @@ static void on_block(share_link *l, kith_share_block *b)
             f->refusal = it->code;
             keep = false; /* another source may have it, and lose_files says when none has */
         } else {
-            keep = kith_share_plan_got(f->plan, now, l->source, it->request, (uint32_t)it->leaf, it->len);
-            note_gift(l, keep ? it->len : 0);
-            f->progress.verified += keep ? it->len : 0;
+            const uint32_t leaf = (uint32_t)it->leaf;
+            keep = kith_share_plan_got(f->plan, now, l->source, it->request, leaf, it->len);
+            if (keep && it->same && !kith_leaves_has(kith_share_dir_older(f->dir), leaf, leaf + 1)) {
+                kith_share_plan_want(f->plan, leaf, leaf + 1); /* as it had been asked for meanwhile */
+                keep = false;
+            }
+            f->unproven += keep && it->same;
+            note_gift(l, keep && !it->same ? it->len : 0);
+            *(it->same ? &f->progress.here : &f->progress.verified) += keep ? it->len : 0;
             f->progress.files +=
                 keep && it->offset + it->len == kith_manifest_entry(&f->manifest, it->entry).size;
         }
@@ -487,7 +493,7 @@ static void on_block(share_link *l, kith_share_block *b)
     else
         kith_list_push(&f->blocks, &b->link);
     lose_files(f);
-    if (kith_share_plan_missing(f->plan)->total == 0)
+    if (kith_share_plan_missing(f->plan)->total == 0 && f->unproven == 0)
         f->conduct = KITH_CONDUCT_VERIFIED;
 }
 

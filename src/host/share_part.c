@@ -17,7 +17,9 @@ static void close_part(kith_share_open_part *p)
 {
     if (p->fd >= 0)
         (void)close(p->fd);
-    p->fd = -1;
+    if (p->older >= 0)
+        (void)close(p->older);
+    p->fd = p->older = -1;
 }
 
 void kith_share_parts_close(kith_share_dir *d)
@@ -71,14 +73,14 @@ static kith_share_open_part *part_of(kith_share_dir *d, size_t entry, const kith
     }
     close_part(oldest);
     kith_share_part_name(entry, name);
-    bool begun = d->known[entry] & BEGUN;
+    bool begun = d->known[entry] & (BEGUN | OLDER_PART);
     int fd = begun ? open_again(d, name) : create_part(d, name, e);
     if (fd < 0) {
         (void)kith_share_dir_fail(fault, begun ? "open the partial content of" : "create", entry);
         return NULL;
     }
     d->known[entry] |= BEGUN;
-    *oldest = (kith_share_open_part){.fd = fd, .entry = entry, .used = ++d->clock};
+    *oldest = (kith_share_open_part){.fd = fd, .older = -1, .entry = entry, .used = ++d->clock};
     return oldest;
 }
 
@@ -192,13 +194,13 @@ static kith_err drop_part(kith_share_dir *d, size_t entry, kith_share_dir_fault 
     kith_share_part_name(entry, name);
     (void)unlinkat(d->parts, name, 0);
     d->lost++;
-    d->known[entry] = (uint16_t)((d->known[entry] | LOST) & ~(COMPLETE | BEGUN));
+    d->known[entry] = (uint16_t)((d->known[entry] | LOST) & ~(COMPLETE | BEGUN | OLDER_PART));
     return KITH_OK;
 }
 
 /* ---- what came ---- */
 
-static kith_err put_leaf(kith_share_dir *d, const kith_share_item *it, const uint8_t *p,
+static kith_err put_leaf(kith_share_dir *d, kith_share_item *it, const uint8_t *p,
                          kith_share_dir_fault *fault)
 {
     const kith_entry e = kith_manifest_entry(d->m, it->entry);
@@ -209,8 +211,16 @@ static kith_err put_leaf(kith_share_dir *d, const kith_share_item *it, const uin
     kith_share_open_part *part = part_of(d, it->entry, &e, fault);
     if (!part)
         return KITH_EIO;
-    errno =
-        it->zeros ? write_zeros(part->fd, it->offset, end) : kith_io_write(part->fd, p, it->len, it->offset);
+    bool there = false;
+    if (it->same && !kith_share_older_read(d, part, it, &there)) {
+        it->stale = true;
+        return KITH_OK;
+    }
+    if (it->same)
+        p = d->buf;
+    errno = there       ? 0
+            : it->zeros ? write_zeros(part->fd, it->offset, end)
+                        : kith_io_write(part->fd, p, it->len, it->offset);
     if (errno)
         return kith_share_dir_fail(fault, "write", it->entry);
 #ifdef __linux__
@@ -223,12 +233,13 @@ static kith_err put_leaf(kith_share_dir *d, const kith_share_item *it, const uin
     return took(d, part, it, fault);
 }
 
-kith_err kith_share_dir_write(kith_share_dir *d, const kith_share_block *b, kith_share_dir_fault *fault)
+kith_err kith_share_dir_write(kith_share_dir *d, kith_share_block *b, kith_share_dir_fault *fault)
 {
     kith_err err = KITH_OK;
     for (size_t i = 0; i < b->count && !err; i++) {
-        const kith_share_item *it = &b->items[i];
-        err = it->code ? drop_part(d, it->entry, fault) : put_leaf(d, it, b->buf + it->at, fault);
+        kith_share_item *it = &b->items[i];
+        err = it->code ? drop_part(d, it->entry, fault)
+                       : put_leaf(d, it, it->same ? NULL : b->buf + it->at, fault);
     }
     return err || d->durability != KITH_DURABILITY_STRICT ? err : kith_share_dir_sync(d, fault);
 }

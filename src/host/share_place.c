@@ -222,5 +222,7 @@ kith_err kith_share_dir_finish(kith_share_dir *d, kith_share_dir_sum *sum, kith_
     d->finished = !err;
     if (err)
         forget_placed(d);
+    else
+        kith_share_salvage_rest(d);
     return err;
 }

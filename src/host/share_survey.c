@@ -36,6 +36,12 @@ static bool same_target(int at, const char *name, kith_bytes target)
     return n >= 0 && kith_bytes_eq(kith_bytes_of(text, (size_t)n), target);
 }
 
+/* Whether files that are there may be replaced, as far as is known. */
+static bool may_replace(const kith_share_dir *d)
+{
+    return d->policy == KITH_SHARE_CLASH_OVERWRITE || d->policy == KITH_SHARE_CLASH_ASK;
+}
+
 /* What something that is there is to an entry. Two folders go together. */
 static uint16_t compare_kinds(const kith_share_dir *d, size_t i, int at, const char *name,
                               const struct stat *st, const kith_entry *e)
@@ -50,7 +56,11 @@ static uint16_t compare_kinds(const kith_share_dir *d, size_t i, int at, const c
     }
     bool alike = S_ISREG(st->st_mode) && (uint64_t)st->st_size == e->size && kith_share_root(d, i) &&
                  d->policy != KITH_SHARE_CLASH_SKIP;
-    return alike ? THERE | ALIKE : THERE | CLASH;
+    if (alike)
+        return THERE | ALIKE;
+    bool older = S_ISREG(st->st_mode) && st->st_size >= (off_t)KITH_TREE_LEAF && e->size > KITH_TREE_LEAF &&
+                 may_replace(d);
+    return older ? THERE | CLASH | OLDER : THERE | CLASH;
 }
 
 /* Marks what is there. Entries in folders that are not there are not looked for. */
@@ -77,7 +87,8 @@ static kith_err look(kith_share_dir *d, size_t *clashes, size_t *first, kith_sha
             continue;
         }
         d->known[i] |= compare_kinds(d, i, w.fds[e.depth], name, &st, &e);
-        to_hash += d->known[i] & ALIKE ? e.size : 0;
+        if (d->known[i] & ALIKE || (d->known[i] & OLDER && d->policy == KITH_SHARE_CLASH_OVERWRITE))
+            to_hash += (uint64_t)st.st_size < e.size ? (uint64_t)st.st_size : e.size;
         if (d->known[i] & CLASH) {
             if ((*clashes)++ == 0)
                 *first = i;
@@ -123,11 +134,26 @@ static bool same_content(kith_share_dir *d, size_t i, int at, const char *name, 
 {
     uint8_t hash[KITH_BLAKE3_LEN];
     int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool same =
-        fd >= 0 && hash_file(d, fd, size, hash) && memcmp(hash, kith_share_root(d, i), sizeof hash) == 0;
+    const bool older = may_replace(d) && size > KITH_TREE_LEAF;
+    bool same = fd >= 0 &&
+                (older ? kith_share_older_in_place(d, i, fd, hash) : hash_file(d, fd, size, hash)) &&
+                memcmp(hash, kith_share_root(d, i), sizeof hash) == 0;
     if (fd >= 0)
         (void)close(fd);
+    if (same && older)
+        (void)kith_share_older_forget(d, i);
     return same;
+}
+
+/* Looks at what an entry will replace. */
+static void look_at_older(kith_share_dir *d, size_t i, int at, const char *name)
+{
+    struct stat st;
+    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        (void)kith_share_older_in_place(d, i, fd, NULL);
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 /* Decides about what is alike by its content. */
@@ -140,6 +166,13 @@ static kith_err compare(kith_share_dir *d, size_t *clashes, size_t *first, kith_
         const kith_entry e = kith_manifest_entry(d->m, i);
         char name[KITH_NAME_MAX + 1];
         const uint16_t known = d->known[i];
+        if (known & OLDER && !(known & SKIPPED) && d->policy == KITH_SHARE_CLASH_OVERWRITE) {
+            (void)kith_share_walk_up(&w, e.depth, NULL, fault);
+            kith_share_c_name(e.name, name);
+            look_at_older(d, i, w.fds[e.depth], name);
+            i++;
+            continue;
+        }
         if (!(known & THERE) || known & (SKIPPED | CLASH)) {
             i = kith_share_after(d->m, i);
             continue;
@@ -216,7 +249,7 @@ static void rename_top(kith_share_dir *d, size_t top)
 {
     const size_t end = kith_share_after(d->m, top);
     for (size_t i = top; i < end; i++)
-        d->known[i] &= (uint16_t) ~(THERE | CLASH | UNLIKE | REPLACED | EQUAL);
+        d->known[i] &= (uint16_t) ~(THERE | CLASH | UNLIKE | REPLACED | EQUAL | OLDER);
     d->known[top] |= RENAMED;
 }
 
@@ -316,23 +349,22 @@ void kith_share_dir_decide(kith_share_dir *d, size_t entry, kith_share_clash how
 
 /* ---- the whole of it ---- */
 
-/* Sums up what remains to be fetched; what an earlier transfer left counts as far as its journal says so. */
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Sums up what remains to be fetched; what an earlier transfer left counts as far as its journal says so, or it takes room. */
 static kith_err sum_up(kith_share_dir *d)
 {
     kith_journal_state st = {0};
     int partials = kith_share_open_folder(d->dest, KITH_SHARE_PARTIAL);
     int parts = partials < 0 ? -1 : kith_share_open_folder(partials, d->id);
     int e = parts < 0 ? ENOENT : kith_journal_load(parts, d->list_root, &st);
-    if (parts >= 0)
-        (void)close(parts);
-    if (partials >= 0)
-        (void)close(partials);
-    if (e == ENOMEM || (!d->skips && !(d->skips = calloc(d->m->count, 1)))) {
-        kith_journal_state_fini(&st, kith_host_env());
-        return KITH_ENOMEM;
-    }
+    const bool memory = e != ENOMEM && (d->skips || (d->skips = calloc(d->m->count, 1)));
+    uint64_t *room = memory && partials >= 0 ? kith_share_salvage_room(d, partials) : NULL;
     d->needed = 0;
-    for (size_t i = 0; i < d->m->count; i++) {
+    for (size_t i = 0; i < d->m->count && memory; i++) {
         if (d->known[i] & THERE && kith_leaves_has(&st.made, (uint32_t)i, (uint32_t)i + 1))
             d->known[i] |= MADE; /* by a transfer that ended while it put things into place */
         d->skips[i] = d->known[i] & SKIPPED ? KITH_SHARE_SKIPPED : d->known[i] & EQUAL ? KITH_SHARE_EQUAL : 0;
@@ -342,16 +374,26 @@ static kith_err sum_up(kith_share_dir *d)
         kith_manifest_leaves(d->m, i, &from, &to);
         uint64_t size = kith_manifest_entry(d->m, i).size;
         uint64_t here = (uint64_t)kith_leaves_count(&st.here, from, to) * KITH_TREE_LEAF;
+        if (size > KITH_TREE_LEAF && parts >= 0 && here < size)
+            here = most(here, kith_share_part_room(parts, i));
+        if (room)
+            here = most(here, room[i]);
         d->needed += size > here ? size - here : 0;
     }
+    if (parts >= 0)
+        (void)close(parts);
+    if (partials >= 0)
+        (void)close(partials);
+    free(room);
     kith_journal_state_fini(&st, kith_host_env());
-    return KITH_OK;
+    return memory ? KITH_OK : KITH_ENOMEM;
 }
 
 kith_err kith_share_dir_decided(kith_share_dir *d, size_t *first)
 {
     assert(kith_share_dir_clash(d, 0) == d->m->count);
     kith_err err = pick_names(d, first);
+    kith_share_older_decided(d);
     return err ? err : sum_up(d);
 }
 
@@ -361,6 +403,7 @@ kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_
     d->policy = policy;
     *clashes = 0;
     d->new_name_count = 0;
+    kith_share_older_fini(d);
     atomic_store(&d->hashed, 0);
     for (size_t i = 0; i < d->m->count; i++)
         d->known[i] =

@@ -165,7 +165,7 @@ void share_swarm_stored(share_swarm *s, const kith_list *blocks)
         const kith_share_block *b = KITH_OF(k, kith_share_block, link);
         for (size_t i = 0; i < b->count; i++) {
             const kith_share_item *it = &b->items[i];
-            if (!it->code && s->nodes.p &&
+            if (!it->code && !it->stale && s->nodes.p &&
                 kith_leaves_add(&s->have, kith_host_env(), (uint32_t)it->leaf, (uint32_t)it->leaf + 1))
                 return; /* others have it elsewhere */
         }

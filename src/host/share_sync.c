@@ -43,8 +43,7 @@ static int sync_parts(kith_share_dir *d, const size_t *entries, size_t count, bo
     return e;
 }
 
-/* The list, for salvage by another share. */
-static int keep_list(kith_share_dir *d, bool sync)
+int kith_share_keep_list(const kith_share_dir *d, bool sync)
 {
     struct stat st;
     const kith_bytes b = d->m->list;
@@ -81,7 +80,7 @@ static int keep_roots(kith_share_dir *d, bool sync)
 static int sync_folders(kith_share_dir *d, bool sync)
 {
     int e = 0;
-    if (keep_list(d, sync)) /* who goes on with this has been given it again */
+    if (kith_share_keep_list(d, sync)) /* who goes on with this has been given it again */
         (void)unlinkat(d->parts, KITH_SHARE_LIST_NAME, 0);
     if (sync && (fsync(d->parts) || fsync(d->partials) || fsync(d->dest)))
         e = errno;

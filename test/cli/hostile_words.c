@@ -320,6 +320,15 @@ DATA(pairs_of_a_small_file, true, longer_pairs(m, 64))
 DATA(cannot_be_had, true, m->code = KITH_SHARE_CHANGED, body->len = 0, m->pairs.len = 0)
 DATA(cannot_be_had_for_no_known_reason, true, m->code = (kith_share_code)999, body->len = 0, m->pairs.len = 0)
 
+/* What the receiver is said to have. */
+DATA(same_of_what_was_not_hinted, share.frames == 0, m->same = true, body->len = 0)
+DATA(same_of_a_small_file, true, m->same = true, body->len = 0)
+DATA(same_with_a_body, share.frames == 0, m->same = true)
+DATA(same_and_zeros, share.frames == 0, m->same = m->zeros = true, body->len = 0)
+DATA(same_and_a_code, share.frames == 0, m->same = true, m->code = KITH_SHARE_CHANGED, body->len = 0)
+DATA(same_of_all, true, m->same = true, body->len = 0)
+DATA(same_with_wrong_pairs, share.frames == 1, m->same = true, body->len = 0, longer_pairs(m, 64))
+
 /* A code on the second leaf, and then the third as if nothing had been. */
 DATA(code_and_on, share.frames == 1, m->code = KITH_SHARE_CHANGED, body->len = 0, m->pairs.len = 0)
 
@@ -443,6 +452,19 @@ static void swap_for_link(const char *name, const char *to)
         return false;                                               \
     }
 
+/* "big" as it was before its byte 5 changed: leaf 0 has another value, the others are hinted at rightly. */
+static void make_older(void)
+{
+    char path[3100];
+    (void)snprintf(path, sizeof path, "%s/out/big", share.dir);
+    FILE *f = fopen(path, "w");
+    for (size_t i = 0; f && i < HOSTILE_BIG; i++)
+        (void)fputc((uint8_t)(i * 7 + i / 300) ^ (i == 5), f);
+    if (!f || fclose(f))
+        abort();
+}
+
+BEFORE(older_at_the_place, make_older())
 BEFORE(link_at_the_place, make_link("out/good", "../beside/canary"))
 BEFORE(link_to_nothing_at_the_place, make_link("out/good", "../beside/new"))
 BEFORE(link_for_a_folder, make_link("out/d", "../beside"))
@@ -462,6 +484,11 @@ MEANWHILE(destination_swapped_for_a_link, (void)0, swap_for_link("out", "beside"
 #define CONTENT(function, ...)                           \
     {                                                    \
         .name = #function, __VA_ARGS__, .data = function \
+    }
+#define OVER_OLDER(function, ...)                                                                \
+    {                                                                                            \
+        .name = #function, __VA_ARGS__, .data = function, .make = big, .on = older_at_the_place, \
+        .args = "--overwrite", .left = "big .kith-partial*"                                      \
     }
 #define BROKE(why) DAMAGED, "the sharer broke the protocol: " why
 #define TURN(function) WORD(function, BROKE("a receiver's message from a sharer"))
@@ -580,6 +607,13 @@ const hostile_case hostile_words[] = {
     CONTENT(pairs_too_many, MISMATCH("big"), .make = big, KEPT),
     CONTENT(pairs_far_too_many, MISMATCH("big"), .make = big, KEPT),
     CONTENT(pairs_of_a_small_file, PROOF, KEPT),
+    CONTENT(same_of_what_was_not_hinted, BROKE("the same as what was not said"), .make = big, KEPT),
+    CONTENT(same_of_a_small_file, BROKE("the same as what was not said"), KEPT),
+    CONTENT(same_with_a_body, MALFORMED, .make = big, KEPT),
+    CONTENT(same_and_zeros, MALFORMED, .make = big, KEPT),
+    CONTENT(same_and_a_code, MALFORMED, .make = big, KEPT),
+    OVER_OLDER(same_of_all, MISMATCH("big")),
+    OVER_OLDER(same_with_wrong_pairs, DAMAGED, "does not match its hash"),
     CONTENT(cannot_be_had, CHANGED, "'good' cannot be fetched"),
     CONTENT(cannot_be_had_for_no_known_reason, CHANGED, "a reason that this version does not know"),
     CONTENT(code_and_on, NOT_DUE, .make = big, KEPT),

@@ -284,6 +284,88 @@ killed_ten_times_it_arrives_intact() {
     exits 0 && same src out/src && nothing_left out
 }
 
+# says FIELD: a number of the last line that kith get --json said. came: bytes of content that crossed.
+says() { grep '"event":"done"' "$work/get.out" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+came() { grep '"event":"done"' "$work/get.out" | grep -o '"from":.*' | grep -o '"bytes":[0-9]*' | awk -F: '{ n += $2 } END { print n + 0 }'; }
+# change FILE LEAF: one byte in it.
+change() { printf '\377' | dd of="$1" bs=1 seek=$(($2 * 262144 + 7)) conv=notrunc 2>/dev/null; }
+
+an_older_version_is_overwritten_by_what_has_changed() {
+    head -c 30000000 /dev/urandom >big; mkdir -p out out2 out3; cp big out/big; cp big out2/big; cp big out3/big
+    change big 3; change big 50; change big 114 # the last one, which is short
+    share_start newer big || return 1
+    get "$ticket" -o out --overwrite --json
+    exits 0 && cmp big out/big && nothing_left out || return 1
+    [ "$(came)" -eq $((2 * 262144 + 30000000 % 262144)) ] && [ "$(says here)" -eq $((30000000 - $(came))) ] || { cat "$work/get.out"; return 1; }
+    share_stop
+    head -c 2000000 /dev/urandom >>big
+    share_start longer big || return 1
+    get "$ticket" -o out --overwrite
+    exits 0 && cmp big out/big && grep -q "28.5 MiB of it from before" "$work/get.out" || { cat "$work/get.out"; return 1; }
+    share_stop
+    truncate -s 10000000 big
+    share_start shorter big || return 1
+    get "$ticket" -o out --overwrite --json
+    exits 0 && cmp big out/big && [ "$(came)" -eq 0 ] || { cat "$work/get.out"; return 1; }
+    get "$ticket" -o out2 --skip # what is kept, or has another name, is nothing to begin from
+    exits 0 && [ "$(stat -c %s out2/big)" -eq 30000000 ] || return 1
+    get "$ticket" -o out3 --rename --json
+    exits 0 && cmp big "out3/big (2)" && [ "$(came)" -eq 10000000 ]
+}
+
+what_was_fetched_of_an_older_version_is_kept() {
+    head -c 40000000 /dev/urandom >big; mkdir out
+    share_start before big --limit 8M/ || return 1
+    KITH_HOME=$work/home-held $there "$kith" get "$ticket" -o out -y >/dev/null 2>"$work/get.err" </dev/null &
+    local pid=$! had old
+    wait_until 20 has_list out || { cat "$work/get.err"; return 1; } # the first second is in the journal
+    kill -9 $pid; wait $pid 2>/dev/null
+    share_stop
+    had=$(du --block-size=1 out/.kith-partial/*/0.part | cut -f1) old=$(ls out/.kith-partial)
+    change big 1; echo more >>big
+    share_start after big --limit 8M/ || return 1
+    KITH_HOME=$work/home-held $there "$kith" get "$ticket" -o out -y >/dev/null 2>"$work/get.err" </dev/null &
+    pid=$!
+    wait_until 20 eval '[ "$(ls out/.kith-partial)" != "$old" ]' || return 1 # it has taken over what there was
+    kill -9 $pid; wait $pid 2>/dev/null
+    get "$ticket" -o out --json
+    exits 0 && cmp big out/big && nothing_left out || return 1
+    [ "$(($(came) + had))" -le 41500000 ] || { echo "    $had bytes were there, and $(came) came"; return 1; }
+}
+
+older_content_that_changes_meanwhile_is_fetched() {
+    head -c 13107200 /dev/urandom >big; mkdir out; cp big out/big
+    local i pid
+    for i in $(seq 0 11); do change big $i; done # 3 s, in which the rest is not yet asked for, or not answered
+    share_start meanwhile big --limit 1M/ || return 1
+    KITH_HOME=$work/home-get $there timeout 60 "$kith" get "$ticket" -o out -y --overwrite --json >"$work/get.out" 2>"$work/get.err" </dev/null &
+    pid=$!
+    wait_until 20 has_part out || return 1
+    change out/big 30; truncate -s 13000000 out/big
+    wait $pid; code=$?
+    exits 0 && cmp big out/big && nothing_left out || return 1
+    [ "$(came)" -ne $((12 * 262144)) ] || { echo "    it was too quick"; return 0; }
+    [ "$(came)" -eq $((14 * 262144)) ] && [ "$(says here)" -eq $((13107200 - 14 * 262144)) ] || { cat "$work/get.out"; return 1; }
+}
+
+an_overwriting_fetch_that_is_killed_goes_on() {
+    head -c 26214400 /dev/urandom >big; mkdir out; cp big out/big; cp big older
+    local i pid
+    for i in $(seq 2 2 80); do change big $i; done # 40 of 100
+    share_start killed big --limit 4M/ || return 1
+    for i in 1 2; do
+        KITH_HOME=$work/home-held $there "$kith" get "$ticket" -o out -y --overwrite >/dev/null 2>"$work/get.err" </dev/null &
+        pid=$!
+        wait_until 20 has_list out || { cat "$work/get.err"; return 1; }
+        kill -9 $pid; wait $pid 2>/dev/null
+        cmp older out/big || return 1 # it is replaced when all is here
+    done
+    share_stop
+    share_start again big || return 1
+    get "$ticket" -o out --overwrite --json
+    exits 0 && cmp big out/big && nothing_left out && [ "$(came)" -le $((40 * 262144)) ] && [ "$(says here)" -eq $((26214400 - $(came))) ] || { cat "$work/get.out"; return 1; }
+}
+
 a_killed_receiver_can_start_again() {
     filler 300000000 >big; share_start rkill big || return 1
     KITH_HOME=$work/home-get $there "$kith" get "$ticket" -o out -y >/dev/null 2>&1 </dev/null &
@@ -513,4 +595,8 @@ local_cases=(
     a_part_of_a_share_can_be_fetched
     a_ticket_can_be_for_a_part
     killed_ten_times_it_arrives_intact
+    an_older_version_is_overwritten_by_what_has_changed
+    what_was_fetched_of_an_older_version_is_kept
+    older_content_that_changes_meanwhile_is_fetched
+    an_overwriting_fetch_that_is_killed_goes_on
 )

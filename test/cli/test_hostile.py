@@ -63,6 +63,7 @@ def allowed(name, left):
 
 
 BIG = bytes((i * 7 + i // 300) & 255 for i in range(2 * 256 * 1024 + 10))
+OLDER = BIG[:5] + bytes([BIG[5] ^ 1]) + BIG[6:]
 
 
 def only_what_was_verified(path):
@@ -117,7 +118,7 @@ def judge(case, top, home):
         if n.endswith(".part") and (out / n).is_file():
             only_what_was_verified(out / n)
         elif ".kith-partial" not in n and (out / n).is_file() and not (out / n).is_symlink():
-            assert (out / n).read_bytes() == b"hello", n
+            assert (out / n).read_bytes() in (b"hello", OLDER), n
 
 
 def all_of(top, home, part, parts, failed):

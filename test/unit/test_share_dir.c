@@ -803,12 +803,13 @@ static void without_syncs_a_power_cut_takes_all(void **state)
         big_sample(&f);
         begin_again(&f, KITH_SHARE_CLASH_FAIL);
         assert_int_equal(kith_share_dir_here(f.d)->total, cut ? 0 : 1);
+        assert_int_equal(kith_share_dir_older(f.d)->total, cut ? 1 : 0);
         kith_share_dir_space(f.d, &available, &needed[cut]);
         kith_share_dir_close(f.d);
         run("rm -rf dest/.kith-partial");
         kith_manifest_fini(&f.m, kith_host_env());
     }
-    assert_int_equal(needed[1] - needed[0], KITH_TREE_LEAF);
+    assert_int_equal(needed[1], needed[0]); /* it has its room, and is older content */
 }
 
 static void a_folder_that_others_can_write_to_is_not_used(void **state)
@@ -941,6 +942,329 @@ static void older_partial_content_stays_when_it_cannot_be_taken_over(void **stat
     close_dir(&f);
 }
 
+/* ---- older content ---- */
+
+/* A leaf that the sharer says is the same. *stale: it is not here after all. */
+static kith_err same_leaf(folder *f, size_t leaf, bool *stale)
+{
+    kith_share_block *b = kith_share_block_new(kith_host_env());
+    assert_non_null(b);
+    uint32_t first, end;
+    kith_manifest_leaves(&f->m, 0, &first, &end);
+    b->count = 1;
+    b->items[0] = (kith_share_item){.entry = 0,
+                                    .leaf = first + leaf,
+                                    .offset = leaf * KITH_TREE_LEAF,
+                                    .len = (uint32_t)leaf_bytes(leaf).len,
+                                    .same = true};
+    kith_err err = kith_share_dir_write(f->d, b, &f->fault);
+    *stale = b->items[0].stale;
+    kith_share_block_free(b);
+    return err;
+}
+
+/* Puts what big_sample has into the destination, changed at some bytes and cut or grown to a size. */
+static void put_older(const char *name, size_t size, size_t change)
+{
+    static uint8_t older[2 * BIG];
+    char path[128];
+    memcpy(older, big, BIG);
+    older[change] ^= 1;
+    (void)snprintf(path, sizeof path, "%s/%s", dest, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(older, 1, size, f), size);
+    fclose(f);
+}
+
+static bool is_value(const folder *f, uint32_t leaf)
+{
+    const size_t at = leaf * KITH_TREE_LEAF;
+    const size_t to = at + leaf_bytes(leaf).len;
+    return memcmp(kith_share_dir_older_value(f->d, leaf), big_nodes + kith_tree_place(BIG, at, to) * 32,
+                  32) == 0;
+}
+
+/* Leaf 2 of big_sample is zeros, which need no hint. */
+static void what_is_overwritten_is_older_content(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {BIG, BIG - 1, BIG + 1, 2 * BIG, 3 * KITH_TREE_LEAF + 7};
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        folder f;
+        bool stale, last = sizes[k] >= BIG, fourth = sizes[k] >= 4 * (size_t)KITH_TREE_LEAF;
+        big_sample(&f);
+        put_older("a", sizes[k], 5);
+        begin_again(&f, KITH_SHARE_CLASH_OVERWRITE);
+        const kith_leaves *older = kith_share_dir_older(f.d);
+        assert_true(kith_leaves_has(older, 0, 2) && !kith_leaves_has(older, 2, 3));
+        assert_int_equal(kith_leaves_has(older, 3, 4), fourth);
+        assert_int_equal(kith_leaves_has(older, 4, 5), last);
+        assert_true(!is_value(&f, 0) && is_value(&f, 1));
+        assert_int_equal(write_leaf(&f, 0, false), KITH_OK);
+        assert_int_equal(write_leaf(&f, 2, true), KITH_OK);
+        for (size_t i = 1; i < BIG_LEAVES; i++) {
+            if (i == 2)
+                continue;
+            if (!kith_leaves_has(older, (uint32_t)i, (uint32_t)i + 1)) {
+                assert_int_equal(write_leaf(&f, i, false), KITH_OK);
+                continue;
+            }
+            assert_true(is_value(&f, (uint32_t)i));
+            assert_int_equal(same_leaf(&f, i, &stale), KITH_OK);
+            assert_false(stale);
+        }
+        assert_int_equal(write_some(&f, 1), KITH_OK);
+        assert_int_equal(finish(&f), KITH_OK);
+        close_dir(&f);
+        assert_true(holds_big("a") && holds("b", "hello") && !exists(".kith-partial"));
+        run("rm -f dest/a dest/b");
+    }
+    /* what is the same, what is kept, and what has another name is none */
+    for (int policy = KITH_SHARE_CLASH_OVERWRITE; policy <= KITH_SHARE_CLASH_SKIP; policy++) {
+        folder f;
+        big_sample(&f);
+        put_older("a", BIG, policy == KITH_SHARE_CLASH_OVERWRITE ? BIG : 5);
+        begin_again(&f, (kith_share_clash)policy);
+        assert_int_equal(kith_share_dir_older(f.d)->total, 0);
+        close_dir(&f);
+    }
+}
+
+/* Only what the person decides to overwrite is. */
+static void what_is_decided_to_be_overwritten_is_older_content(void **state)
+{
+    (void)state;
+    for (int longer = 0; longer < 2; longer++) {
+        for (int how = KITH_SHARE_CLASH_OVERWRITE; how <= KITH_SHARE_CLASH_SKIP; how++) {
+            folder f;
+            bool stale;
+            big_sample(&f);
+            put_older("a", BIG + (size_t)longer, 5);
+            open_dir(&f);
+            assert_int_equal(survey(&f, KITH_SHARE_CLASH_ASK), KITH_EEXISTS);
+            kith_share_dir_decide(f.d, 0, (kith_share_clash)how);
+            assert_int_equal(kith_share_dir_decided(f.d, &f.first), KITH_OK);
+            assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
+            assert_int_equal(kith_share_dir_older(f.d)->total, how == KITH_SHARE_CLASH_OVERWRITE ? 4 : 0);
+            if (how == KITH_SHARE_CLASH_OVERWRITE) {
+                assert_int_equal(same_leaf(&f, 1, &stale), KITH_OK);
+                assert_false(stale);
+            }
+            close_dir(&f);
+            run("rm -rf dest/.kith-partial dest/a");
+        }
+    }
+}
+
+/* It is read and hashed again when it is put to use. */
+static void older_content_that_has_changed_is_not_used(void **state)
+{
+    (void)state;
+    static const char *const hurt[] = {
+        "printf x | dd of=dest/a bs=1 seek=300000 conv=notrunc 2>/dev/null", "truncate -s 300000 dest/a",
+        "rm dest/a", "mv dest/a away && ln -s ../away dest/a", "rm dest/a && mkfifo dest/a"};
+    for (size_t k = 0; k < sizeof hurt / sizeof hurt[0]; k++) {
+        folder f;
+        bool stale;
+        big_sample(&f);
+        put_older("a", BIG, 5);
+        begin_again(&f, KITH_SHARE_CLASH_OVERWRITE);
+        run(hurt[k]);
+        assert_int_equal(same_leaf(&f, 1, &stale), KITH_OK);
+        assert_true(stale);
+        assert_int_equal(kith_share_dir_here(f.d)->total, 0);
+        assert_true(kith_share_dir_older_gone(f.d, 1));
+        assert_false(kith_leaves_has(kith_share_dir_older(f.d), 1, 2));
+        assert_true(is_value(&f, 1)); /* who was hinted at it may still say that it is the same */
+        assert_int_equal(same_leaf(&f, 3, &stale), KITH_OK);
+        assert_int_equal(stale, k > 0);
+        for (size_t i = 0; i < BIG_LEAVES; i++)
+            assert_int_equal(write_leaf(&f, i, false), KITH_OK);
+        assert_int_equal(write_some(&f, 1), KITH_OK);
+        assert_int_equal(finish(&f), KITH_OK);
+        close_dir(&f);
+        assert_true(holds_big("a"));
+        run("rm -f dest/a dest/b away");
+    }
+}
+
+/* Another list, with the path of a file of which a part is here: the part goes on, and what was fetched of it since lies in no second file. */
+static void an_older_part_of_the_same_path_becomes_the_new_one(void **state)
+{
+    (void)state;
+    folder f, g;
+    bool stale;
+    uint64_t available, needed[2];
+    big_sample(&f);
+    f.entries[0].size = BIG - 10; /* as it was */
+    f.roots[0][0] ^= 1;
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(write_leaf(&f, i, false), KITH_OK);
+    assert_int_equal(close_dir(&f), 4 * KITH_TREE_LEAF);
+    big_sample(&g);
+    open_dir(&g);
+    assert_int_equal(survey(&g, KITH_SHARE_CLASH_FAIL), KITH_OK);
+    kith_share_dir_space(g.d, &available, &needed[0]);
+    run("mv dest/.kith-partial away");
+    assert_int_equal(survey(&g, KITH_SHARE_CLASH_FAIL), KITH_OK);
+    kith_share_dir_space(g.d, &available, &needed[1]);
+    run("mv away dest/.kith-partial");
+    assert_true(needed[1] - needed[0] >=
+                3 * KITH_TREE_LEAF); /* what the part takes is not needed once more */
+    assert_int_equal(kith_share_dir_begin(g.d, &g.fault), KITH_OK);
+    run("test $(ls dest/.kith-partial | wc -l) = 1"); /* of the older one nothing is left */
+    assert_int_equal(kith_share_dir_here(g.d)->total, 0);
+    assert_int_equal(kith_share_dir_older(g.d)->total, 3);
+    assert_true(is_value(&g, 0) && is_value(&g, 1) && is_value(&g, 3));
+    assert_int_equal(same_leaf(&g, 0, &stale), KITH_OK);
+    assert_false(stale);
+    assert_int_equal(kith_share_dir_sync(g.d, &g.fault), KITH_OK);
+    abandon(&g); /* killed: what was not put to use yet is still there */
+    big_sample(&g);
+    begin_again(&g, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(kith_share_dir_here(g.d)->total, 1);
+    assert_int_equal(kith_share_dir_older(g.d)->total, 2);
+    run("printf x | dd of=$(echo dest/.kith-partial/*/0.part) bs=1 seek=800000 conv=notrunc 2>/dev/null");
+    assert_int_equal(same_leaf(&g, 3, &stale), KITH_OK);
+    assert_true(stale);
+    assert_int_equal(same_leaf(&g, 1, &stale), KITH_OK);
+    assert_false(stale);
+    for (size_t i = 2; i < BIG_LEAVES; i++)
+        assert_int_equal(write_leaf(&g, i, false), KITH_OK);
+    assert_int_equal(write_some(&g, 1), KITH_OK);
+    assert_int_equal(finish(&g), KITH_OK);
+    close_dir(&g);
+    assert_true(holds_big("a") && holds("b", "hello") && !exists(".kith-partial"));
+}
+
+/* What was not put to use stays for another time, and is gone when everything is in place. */
+static void older_content_is_kept_as_long_as_it_may_be_of_use(void **state)
+{
+    (void)state;
+    folder f, g;
+    big_sample(&f);
+    f.roots[0][0] ^= 1;
+    f.entries[0].mode = 0600; /* another list */
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(write_leaf(&f, 1, false), KITH_OK);
+    close_dir(&f);
+    big_sample(&g);
+    begin_again(&g, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(close_dir(&g), KITH_TREE_LEAF);
+    assert_true(exists(".kith-partial"));
+    big_sample(&f); /* and back again: the list is beside it */
+    f.entries[0].mode = 0600;
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(kith_share_dir_older(f.d)->total, 1);
+    assert_int_equal(write_leaf(&f, 0, false), KITH_OK);
+    close_dir(&f);
+    big_sample(&g); /* its own part is begun, so the other one is left alone until the end */
+    begin_again(&g, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(write_leaf(&g, 0, false), KITH_OK);
+    close_dir(&g);
+    big_sample(&f);
+    f.entries[0].mode = 0640;
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    for (size_t i = 0; i < BIG_LEAVES; i++)
+        assert_int_equal(write_leaf(&f, i, false), KITH_OK);
+    assert_int_equal(write_some(&f, 1), KITH_OK);
+    assert_int_equal(finish(&f), KITH_OK);
+    close_dir(&f);
+    assert_true(holds_big("a") && !exists(".kith-partial"));
+}
+
+/* Nobody waits for begin any more: what was taken over and not looked at stays. */
+static void older_content_that_was_not_read_is_kept(void **state)
+{
+    (void)state;
+    folder f, g;
+    big_sample(&f);
+    f.entries[0].mode = 0600; /* another list */
+    f.roots[0][0] ^= 1;
+    begin_again(&f, KITH_SHARE_CLASH_FAIL);
+    assert_int_equal(write_leaf(&f, 1, false), KITH_OK);
+    close_dir(&f);
+    for (int again = 0; again < 2; again++) {
+        big_sample(&g);
+        open_dir(&g);
+        assert_int_equal(survey(&g, KITH_SHARE_CLASH_FAIL), KITH_OK);
+        if (!again)
+            kith_share_dir_stop(g.d);
+        assert_int_equal(kith_share_dir_begin(g.d, &g.fault), KITH_OK);
+        assert_int_equal(kith_share_dir_older(g.d)->total, again);
+        close_dir(&g);
+        assert_true(exists(".kith-partial"));
+    }
+}
+
+static void older_content_is_noted_up_to_a_cap(void **state)
+{
+    (void)state;
+    for (uint64_t room = BIG_LEAVES - 1; room <= BIG_LEAVES; room++) {
+        folder f;
+        big_sample(&f);
+        begin_again(&f, KITH_SHARE_CLASH_FAIL);
+        assert_int_equal(write_leaf(&f, 1, false), KITH_OK);
+        abandon(&f);
+        big_sample(&f);
+        open_dir(&f);
+        assert_int_equal(survey(&f, KITH_SHARE_CLASH_FAIL), KITH_OK);
+        f.d->older_leaves = KITH_SHARE_OLDER_MAX - room;
+        assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
+        assert_int_equal(kith_share_dir_older(f.d)->total, room == BIG_LEAVES);
+        close_dir(&f);
+        run("rm -rf dest/.kith-partial");
+    }
+}
+
+/* Two lists in which some paths are the same, at all depths. */
+static void paths_are_compared_folder_by_folder(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "ab", "b", "c"};
+    for (unsigned mask = 0; mask < 64; mask++) { /* what there is beside the file, here and there */
+        folder f = {0}, g = {0};
+        big_sample(&f); /* for the content */
+        for (int side = 0; side < 2; side++) {
+            folder *x = side ? &g : &f;
+            const unsigned m = side ? mask >> 3 : mask;
+            *x = (folder){0};
+            if (m & 1)
+                add(x, KITH_ENTRY_DIR, 0, names[0], NULL);
+            if (m & 1)
+                add(x, KITH_ENTRY_FILE, 1, "z", "hello");
+            add(x, KITH_ENTRY_DIR, 0, names[1], NULL);
+            if (m & 2)
+                add(x, KITH_ENTRY_FILE, 1, "y", "hello");
+            add(x, KITH_ENTRY_FILE, 1, "z", "x");
+            x->entries[x->count - 1].size = BIG;
+            x->entries[x->count - 1].mode = (uint16_t)(side ? 0600 : 0644); /* another list */
+            memcpy(x->roots[x->count - 1], big_root, 32);
+            x->roots[x->count - 1][0] ^= (uint8_t)!side;
+            if (m & 4)
+                add(x, KITH_ENTRY_DIR, 0, names[2], NULL);
+            if (m & 4)
+                add(x, KITH_ENTRY_FILE, 1, "z", "hello");
+        }
+        size_t at = mask & 1 ? 3 : 1;
+        at += mask & 2 ? 1 : 0;
+        begin_again(&f, KITH_SHARE_CLASH_FAIL);
+        kith_share_block *b = kith_share_block_new(kith_host_env());
+        memcpy(b->buf, big, KITH_TREE_LEAF);
+        b->count = 1;
+        b->items[0] = (kith_share_item){.entry = at, .len = KITH_TREE_LEAF};
+        assert_int_equal(kith_share_dir_write(f.d, b, &f.fault), KITH_OK);
+        kith_share_block_free(b);
+        close_dir(&f);
+        begin_again(&g, KITH_SHARE_CLASH_FAIL);
+        assert_int_equal(kith_share_dir_older(g.d)->total, 1);
+        close_dir(&g);
+        run("rm -rf dest/.kith-partial");
+    }
+}
+
 static void partial_content_is_discarded_by_age_and_on_demand(void **state)
 {
     (void)state;
@@ -998,6 +1322,7 @@ static void content_of_another_root_is_not_gone_on_with(void **state)
         assert_int_equal(survey(&f, KITH_SHARE_CLASH_FAIL), KITH_OK);
         assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_OK);
         assert_int_equal(kith_share_dir_here(f.d)->total, same);
+        assert_int_equal(kith_share_dir_older(f.d)->total, !same); /* but perhaps it is the same */
         close_dir(&f);
     }
 }
@@ -1117,6 +1442,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_of_older_partial_content_are_taken_over, setup, teardown),
         cmocka_unit_test_setup_teardown(older_partial_content_stays_when_it_cannot_be_taken_over, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_overwritten_is_older_content, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_decided_to_be_overwritten_is_older_content, setup, teardown),
+        cmocka_unit_test_setup_teardown(older_content_that_has_changed_is_not_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_part_of_the_same_path_becomes_the_new_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(older_content_is_kept_as_long_as_it_may_be_of_use, setup, teardown),
+        cmocka_unit_test_setup_teardown(older_content_that_was_not_read_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(older_content_is_noted_up_to_a_cap, setup, teardown),
+        cmocka_unit_test_setup_teardown(paths_are_compared_folder_by_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(partial_content_is_discarded_by_age_and_on_demand, setup, teardown),
         cmocka_unit_test_setup_teardown(content_of_another_root_is_not_gone_on_with, setup, teardown),
         cmocka_unit_test_setup_teardown(CVE_2023_43616_nothing_is_overwritten_unasked, setup, teardown),
