@@ -15,8 +15,8 @@ static const char *const code_texts[] = {
     [KITH_SHARE_NONE] = "no reason given",
     [KITH_SHARE_PROTOCOL] = "it says that we broke the protocol",
     [KITH_SHARE_REFUSED] = "it has no such share, or the ticket or code does not admit to it (any more)",
-    [KITH_SHARE_USED_UP] = "the share has been fetched as often as it may be",
-    [KITH_SHARE_BUSY] = "it has too many receivers at the moment",
+    [KITH_SHARE_USED_UP] = "it has been fetched as often as it may be",
+    [KITH_SHARE_BUSY] = "as many as it is for are fetching it just now",
     [KITH_SHARE_STOPPED] = "it was stopped on the other side",
     [KITH_SHARE_CHANGED] = "it has changed since it was shared",
     [KITH_SHARE_UNREADABLE] = "it cannot be read any more on the other side",
@@ -31,6 +31,19 @@ const char *kith_share_code_text(kith_share_code c)
 {
     return (size_t)c < sizeof code_texts / sizeof code_texts[0] ? code_texts[c]
                                                                 : "a reason that this version does not know";
+}
+
+const char *kith_share_code_advice(kith_share_code c)
+{
+    return c == KITH_SHARE_USED_UP ? "; ask for a new code or ticket"
+           : c == KITH_SHARE_BUSY
+               ? "; try again later, as they may not finish, or ask for a code or ticket of your own"
+               : "";
+}
+
+bool kith_share_code_is_late(kith_share_code c)
+{
+    return c == KITH_SHARE_USED_UP || c == KITH_SHARE_BUSY || c == KITH_SHARE_EXPIRED;
 }
 
 void kith_share_id(const uint8_t list_root[KITH_BLAKE3_LEN], const uint8_t *roots, size_t entries,

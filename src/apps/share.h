@@ -68,6 +68,9 @@ typedef enum kith_share_code {
 
 /* A phrase about the side that sent the code, e.g. "the file has changed since it was shared"; static, never NULL. */
 const char *kith_share_code_text(kith_share_code c);
+const char *kith_share_code_advice(kith_share_code c); /* for a receiver: "; what to do", or "" */
+/* Whether what was said is right, but too late or too early: USED_UP, BUSY, EXPIRED. */
+bool kith_share_code_is_late(kith_share_code c);
 
 /* The id of a share whose hashes are all known. roots: KITH_BLAKE3_LEN bytes per entry. */
 void kith_share_id(const uint8_t list_root[KITH_BLAKE3_LEN], const uint8_t *roots, size_t entries,

@@ -38,7 +38,7 @@ typedef struct get {
     kith_ticket ticket;
     kith_share_fetch_config cfg;
     kith_share_fetch *fetch;
-    kith_share_fetch *vain[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES]; /* of peers that were not it */
+    kith_share_fetch *vain[GET_CODE_TRIES_MAX]; /* of peers that were not it */
     size_t vain_count;
     bool by_code, by_string;
     kith_share_string string; /* until its proof is made */
@@ -313,9 +313,9 @@ static void remove_dest(const get *c)
 /* The peer that was tried by a code is not the sharer, or not there: others may be. False: that is the end. */
 static bool on_vain(get *c, const kith_share_fetch_event *ev)
 {
-    bool wrong = ev->why == KITH_FETCH_WRONG_CODE, refused = wrong || ev->why == KITH_FETCH_REFUSED ||
-                                                             ev->why == KITH_FETCH_NO_FILES ||
-                                                             ev->why == KITH_FETCH_DAMAGED;
+    bool wrong = ev->why == KITH_FETCH_WRONG_CODE || ev->why == KITH_FETCH_LATE,
+         refused = wrong || ev->why == KITH_FETCH_REFUSED || ev->why == KITH_FETCH_NO_FILES ||
+                   ev->why == KITH_FETCH_DAMAGED;
     if (!c->search || c->s.interrupted ||
         (!refused && ev->why != KITH_FETCH_UNREACHABLE && ev->why != KITH_FETCH_LOST &&
          ev->why != KITH_FETCH_DECLINED))
@@ -331,7 +331,7 @@ static bool on_vain(get *c, const kith_share_fetch_event *ev)
         c->no_files = c->ticket.peer;
     c->vain[c->vain_count++] = c->fetch;
     c->fetch = NULL;
-    get_code_next(c->search, refused);
+    get_code_next(c->search, refused, ev->why == KITH_FETCH_REFUSED);
     return true;
 }
 

@@ -8,7 +8,9 @@
 
 #include "crypto/crypto.h"
 
-#define QUEUE_MAX (KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES)
+#define AGAIN \
+    KITH_SEC( \
+        3) /* after one that did not know the code: its sharer may still be working out what it is called */
 
 struct get_code {
     session *s;
@@ -20,12 +22,15 @@ struct get_code {
     kith_code_keys keys;
     bool whole; /* the secret is there too */
     kith_code_find *find;
-    kith_code_candidate queue[QUEUE_MAX];
-    size_t count, at; /* at: the next to be tried */
+    kith_code_candidate queue[GET_CODE_TRIES_MAX];
+    kith_time due[GET_CODE_TRIES_MAX]; /* 0: at once */
+    size_t count, at;                  /* at: the next to be tried */
     bool trying;
     kith_peer_id refused[KITH_CODE_CANDIDATES_MAX];
     size_t refused_count, tried;
     uv_idle_t idle; /* calls fn from the loop */
+    uv_timer_t timer;
+    size_t open; /* handles */
 };
 
 static bool was_refused(const get_code *g, const kith_peer_id *peer)
@@ -36,11 +41,39 @@ static bool was_refused(const get_code *g, const kith_peer_id *peer)
     return was;
 }
 
+static void on_idle(uv_idle_t *idle);
+
+static void on_timer(uv_timer_t *t)
+{
+    get_code *g = t->data;
+    uv_idle_start(&g->idle, on_idle);
+}
+
+/* Those that are found now stand before those that are to be tried again. */
+static void put(get_code *g, const kith_code_candidate *c, kith_time due)
+{
+    size_t i = g->count;
+    if (g->count == GET_CODE_TRIES_MAX)
+        return;
+    for (; i > g->at && g->due[i - 1] > due; i--) {
+        g->queue[i] = g->queue[i - 1];
+        g->due[i] = g->due[i - 1];
+    }
+    g->queue[i] = *c;
+    g->due[i] = due;
+    g->count++;
+}
+
 static void on_idle(uv_idle_t *idle)
 {
     get_code *g = idle->data;
+    const kith_time now = kith_host_now(g->s->host);
     uv_idle_stop(idle);
     while (g->whole && !g->trying && g->at < g->count) {
+        if (g->due[g->at] > now) {
+            uv_timer_start(&g->timer, on_timer, (g->due[g->at] - now) / 1000000 + 1, 0);
+            return;
+        }
         const kith_code_candidate *c = &g->queue[g->at++];
         if (was_refused(g, &c->peer))
             continue;
@@ -57,8 +90,7 @@ static void go_on(get_code *g)
 static void on_found(void *ctx, const kith_code_candidate *c)
 {
     get_code *g = ctx;
-    if (g->count < QUEUE_MAX)
-        g->queue[g->count++] = *c;
+    put(g, c, 0);
     go_on(g);
 }
 
@@ -109,22 +141,30 @@ get_code *get_code_new(session *s, const kith_code *code, const kith_bytes proto
     }
     uv_idle_init(kith_host_loop(s->host), &g->idle);
     g->idle.data = g;
+    uv_timer_init(kith_host_loop(s->host), &g->timer);
+    g->timer.data = g;
+    g->open = 2;
     return g;
 }
 
-void get_code_next(get_code *g, bool refused)
+void get_code_next(get_code *g, bool refused, bool early)
 {
-    const kith_code_candidate *c = &g->queue[g->at - 1];
+    const kith_code_candidate c = g->queue[g->at - 1];
+    early = early && (c.source == KITH_CODE_CONNECTED || c.source == KITH_CODE_REMEMBERED);
     g->trying = false;
     g->tried++;
-    if (refused && !was_refused(g, &c->peer) && g->refused_count < KITH_CODE_CANDIDATES_MAX)
-        g->refused[g->refused_count++] = c->peer;
+    if (refused && !early && !was_refused(g, &c.peer) && g->refused_count < KITH_CODE_CANDIDATES_MAX)
+        g->refused[g->refused_count++] = c.peer;
+    if (refused && early && g->count < GET_CODE_TRIES_MAX / 2) /* who is found finds room */
+        put(g, &c, kith_host_now(g->s->host) + AGAIN);
     go_on(g);
 }
 
 static void on_closed(uv_handle_t *h)
 {
     get_code *g = h->data;
+    if (--g->open > 0)
+        return;
     kith_wipe(g, sizeof *g);
     free(g);
 }
@@ -136,6 +176,7 @@ void get_code_done(get_code *g)
     kith_code_work_cancel(g->work);
     kith_code_find_end(g->find);
     uv_close((uv_handle_t *)&g->idle, on_closed);
+    uv_close((uv_handle_t *)&g->timer, on_closed);
 }
 
 void get_code_use(const kith_code_candidate *c, const kith_code_keys *keys, kith_ticket *ticket,

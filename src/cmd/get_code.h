@@ -9,6 +9,9 @@
 
 typedef struct get_code get_code;
 
+/* As often one is tried at most: each as of each source, and some again. */
+#define GET_CODE_TRIES_MAX (2 * KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES)
+
 /* One that is to be tried; answer with get_code_next or get_code_done, then or later. */
 typedef void (*get_code_try)(void *ctx, const kith_code_candidate *c, const kith_code_keys *keys);
 
@@ -16,9 +19,10 @@ typedef void (*get_code_try)(void *ctx, const kith_code_candidate *c, const kith
  * call: remembered peers too (host/code_call.h). */
 get_code *get_code_new(session *s, const kith_code *code, const kith_bytes protocols[2], bool call,
                        get_code_try fn, void *ctx);
-/* The one that was tried is not it, or could not be reached; refused: it is not to be tried again, wherever else it is found. fn is called again
+/* The one that was tried is not it, or could not be reached; refused: it is not to be tried again, wherever else it is found;
+ * but early: it said only that it knows no such code, and what it is asked for so may not have been found by the code: after a while it is. fn is called again
  * when there is another, never from inside. */
-void get_code_next(get_code *g, bool refused);
+void get_code_next(get_code *g, bool refused, bool early);
 /* It is the one: looks no further. Frees it; NULL is fine. Before the loop ends. */
 void get_code_done(get_code *g);
 

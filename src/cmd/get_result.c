@@ -14,6 +14,7 @@ int get_result_code(kith_share_fetch_why why)
         return EXIT_UNREACHABLE;
     case KITH_FETCH_REFUSED:
     case KITH_FETCH_NO_FILES:
+    case KITH_FETCH_LATE:
     case KITH_FETCH_WRONG_CODE:
         return EXIT_REFUSED;
     case KITH_FETCH_NOT_ONE:
@@ -42,14 +43,23 @@ int get_result_code(kith_share_fetch_why why)
 const char *get_result_name(kith_share_fetch_why why)
 {
     static const char *const names[] = {
-        [KITH_FETCH_OK] = "ok",           [KITH_FETCH_UNREACHABLE] = "unreachable",
-        [KITH_FETCH_REFUSED] = "refused", [KITH_FETCH_LOST] = "lost",
-        [KITH_FETCH_CLASH] = "exists",    [KITH_FETCH_DISK] = "disk",
-        [KITH_FETCH_DAMAGED] = "damaged", [KITH_FETCH_UNSAFE] = "unsafe",
-        [KITH_FETCH_CHANGED] = "changed", [KITH_FETCH_DECLINED] = "declined",
-        [KITH_FETCH_FAILED] = "failed",   [KITH_FETCH_WRONG_CODE] = "wrong_code",
-        [KITH_FETCH_NOT_ONE] = "several", [KITH_FETCH_ENOUGH] = "enough",
-        [KITH_FETCH_BUSY] = "busy",       [KITH_FETCH_NO_FILES] = "refused",
+        [KITH_FETCH_OK] = "ok",
+        [KITH_FETCH_UNREACHABLE] = "unreachable",
+        [KITH_FETCH_REFUSED] = "refused",
+        [KITH_FETCH_LOST] = "lost",
+        [KITH_FETCH_CLASH] = "exists",
+        [KITH_FETCH_DISK] = "disk",
+        [KITH_FETCH_DAMAGED] = "damaged",
+        [KITH_FETCH_UNSAFE] = "unsafe",
+        [KITH_FETCH_CHANGED] = "changed",
+        [KITH_FETCH_DECLINED] = "declined",
+        [KITH_FETCH_FAILED] = "failed",
+        [KITH_FETCH_WRONG_CODE] = "wrong_code",
+        [KITH_FETCH_NOT_ONE] = "several",
+        [KITH_FETCH_ENOUGH] = "enough",
+        [KITH_FETCH_LATE] = "refused",
+        [KITH_FETCH_BUSY] = "busy",
+        [KITH_FETCH_NO_FILES] = "refused",
     };
     return names[why];
 }

@@ -32,12 +32,12 @@ typedef struct get_stream {
     kith_fetch_code proof;
     get_code *search; /* NULL: not by a code, or over */
     kith_stream_get *get;
-    kith_stream_get *vain[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES];
+    kith_stream_get *vain[GET_CODE_TRIES_MAX];
     size_t vain_count;
     kith_share_select select; /* of files; with it no stream is asked for */
     kith_share_out out;
     kith_share_fetch *files; /* of the present one, once it has no stream */
-    kith_share_fetch *vain_files[KITH_CODE_CANDIDATES_MAX * KITH_CODE_SOURCES];
+    kith_share_fetch *vain_files[GET_CODE_TRIES_MAX];
     size_t vain_files_count;
     kith_time give_up_at, try_until, began;
     char refusal[512], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
@@ -165,15 +165,18 @@ static void go_on(get_stream *c, kith_share_fetch_why why, const char *text)
         end(c, get_result_code(why), text, NULL);
         return;
     }
-    if (why == KITH_FETCH_WRONG_CODE) {
+    const bool wrong = why == KITH_FETCH_WRONG_CODE || why == KITH_FETCH_LATE;
+    if (wrong) {
         (void)snprintf(c->refusal, sizeof c->refusal, "%s", text);
         c->why = why;
     }
-    if (why == KITH_FETCH_WRONG_CODE)
+    if (wrong)
         c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
     put_aside(c);
-    get_code_next(c->search, why == KITH_FETCH_WRONG_CODE || why == KITH_FETCH_REFUSED ||
-                                 why == KITH_FETCH_NO_FILES || why == KITH_FETCH_DAMAGED);
+    get_code_next(c->search,
+                  wrong || why == KITH_FETCH_REFUSED || why == KITH_FETCH_NO_FILES ||
+                      why == KITH_FETCH_DAMAGED,
+                  why == KITH_FETCH_REFUSED);
 }
 
 /* ---- files ---- */

@@ -26,11 +26,12 @@ typedef enum kith_share_fetch_why {
     KITH_FETCH_OK,
     KITH_FETCH_UNREACHABLE, /* no connection */
     KITH_FETCH_REFUSED,     /* the sharer, or a policy, said no */
-    KITH_FETCH_NO_FILES,    /* it does not speak the protocol: what it shares may be a stream */
-    KITH_FETCH_WRONG_CODE,  /* it goes by the code that we named, and has not the same secret */
-    KITH_FETCH_LOST,        /* the connection or the sharer went away in the middle */
-    KITH_FETCH_CLASH,       /* something is there already */
-    KITH_FETCH_BUSY,        /* another process fetches the same into this folder */
+    KITH_FETCH_LATE, /* the sharer said that the code or ticket is right, and used up, expired or taken just now */
+    KITH_FETCH_NO_FILES,   /* it does not speak the protocol: what it shares may be a stream */
+    KITH_FETCH_WRONG_CODE, /* it goes by the code that we named, and has not the same secret */
+    KITH_FETCH_LOST,       /* the connection or the sharer went away in the middle */
+    KITH_FETCH_CLASH,      /* something is there already */
+    KITH_FETCH_BUSY,       /* another process fetches the same into this folder */
     KITH_FETCH_DISK,
     KITH_FETCH_DAMAGED,  /* what came is not what the ticket stands for, or is no protocol */
     KITH_FETCH_UNSAFE,   /* the list breaks the rules for names and links */

@@ -404,9 +404,11 @@ static void rx_failed(share_link *l, const kith_share_rx_event *ev)
             KITH_EUNSUPPORTED; /* before a word was said, and what it serves is not known or something else */
     switch ((int)err) {
     case KITH_EREFUSED:
-        (void)snprintf(text, sizeof text, "%s ended it: %s", who, kith_share_code_text(ev->code));
+        (void)snprintf(text, sizeof text, "%s ended it: %s%s", who, kith_share_code_text(ev->code),
+                       kith_share_code_advice(ev->code));
         drop(l,
              ev->code == KITH_SHARE_STOPPED || ev->code == KITH_SHARE_INTERNAL ? KITH_FETCH_LOST
+             : kith_share_code_is_late(ev->code)                               ? KITH_FETCH_LATE
                                                                                : KITH_FETCH_REFUSED,
              KITH_SHARE_NONE, KITH_CONDUCTS, text);
         return;

@@ -292,6 +292,11 @@ static void admit(session *s)
     kith_share_code no = cfg->may && !cfg->may(cfg->ctx, &s->pub.peer) ? KITH_SHARE_REFUSED : refusal(s);
     if (no == KITH_SHARE_REFUSED)
         failed(s, "this share is not for it", KITH_EAUTH, KITH_SHARE_NONE);
+    else if (no == KITH_SHARE_BUSY)
+        failed(s, "others are fetching it, and no more may at the moment; it was told to try again",
+               KITH_EAUTH, KITH_SHARE_NONE);
+    else if (no)
+        failed(s, kith_share_code_text(no), KITH_EAUTH, KITH_SHARE_NONE);
     if (no) {
         kith_share_tx_stop(s->tx, no);
         return;

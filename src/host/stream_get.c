@@ -62,8 +62,9 @@ static void on_failed(kith_stream_get *g, const kith_conn *conn, const kith_shar
     bool files = e->err == KITH_EUNSUPPORTED ||
                  (e->err == KITH_ERESET && !kith_conn_supports(conn, kith_bytes_str(KITH_SHARE_STREAM_ID)));
     if (e->err == KITH_EREFUSED) {
-        (void)snprintf(text, sizeof text, "the sharer ended it: %s", kith_share_code_text(e->code));
-        failed(g, KITH_FETCH_REFUSED, false, text);
+        (void)snprintf(text, sizeof text, "the sharer ended it: %s%s", kith_share_code_text(e->code),
+                       kith_share_code_advice(e->code));
+        failed(g, kith_share_code_is_late(e->code) ? KITH_FETCH_LATE : KITH_FETCH_REFUSED, false, text);
     } else if (files) {
         failed(g, KITH_FETCH_REFUSED, true, "the peer shares no stream");
     } else if (e->err == KITH_EPROTO) {

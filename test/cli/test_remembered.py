@@ -5,6 +5,7 @@ import json
 import os
 import select
 import time
+from subprocess import DEVNULL, PIPE
 
 from kith_cli import LOOPBACK, SLOW, Up, homes, kith, run, start
 
@@ -15,9 +16,9 @@ CONTENT = b"hello" * 100000
 class Share:
     """kith share, and the code and ticket that it prints first."""
 
-    def __init__(self, home, path, *args, listen=LOOPBACK, ticket=False):
+    def __init__(self, home, path, *args, listen=LOOPBACK, ticket=False, stdin=DEVNULL):
         self.err = open(f"{home}.err", "a+")
-        self.p = start(home, "share", "--json", "--listen", listen, *ALONE, *(("--ticket",) if ticket else ()), *args, path, stderr=self.err)
+        self.p = start(home, "share", "--json", "--listen", listen, *ALONE, *(("--ticket",) if ticket else ()), *args, path, stderr=self.err, stdin=stdin)
         self.unread = b""
         self.text = self.event("ticket" if ticket else "code")["ticket" if ticket else "code"]
 
@@ -42,6 +43,8 @@ class Share:
             self.p.terminate()
             self.p.wait(20 * SLOW)
         self.p.stdout.close()
+        if self.p.stdin:
+            self.p.stdin.close()
         self.err.close()
 
 
@@ -75,7 +78,7 @@ def a_sharer_that_was_met_is_called():
         at = meet(a, b)
         with Share(a, files(a), listen=at) as s:
             r = get(b, s.text)
-            assert [e["source"] for e in events(r, "candidate")] == ["remembered"] and r[-1]["event"] == "done", r
+            assert {e["source"] for e in events(r, "candidate")} == {"remembered"} and r[-1]["event"] == "done", r
             said = kith(b, "get", "-y", "-o", b.parent / "said", *ALONE, s.text)
             assert "found by calling a peer that is remembered; the code is right" in said.err, said
             assert kith(b, "get", *ALONE, "-o", "-", s.text).out.encode() == CONTENT
@@ -100,7 +103,7 @@ def a_node_of_the_same_peer_is_not_taken_for_the_sharer():
             kith(b, "ping", "-c", "1", up.addr, *ALONE)
             with Share(a, files(a), listen=at) as s:
                 r = get(b, s.text)
-                assert [e["source"] for e in events(r, "candidate")] == ["remembered"] and r[-1]["event"] == "done", r
+                assert {e["source"] for e in events(r, "candidate")} == {"remembered"} and r[-1]["event"] == "done", r
 
 
 def a_remembered_peer_without_the_code_does_no_harm():
@@ -109,9 +112,45 @@ def a_remembered_peer_without_the_code_does_no_harm():
         places = {h: meet(h, b) for h in (a, c, d)}
         with Share(c, files(c), listen=places[c]), Share(a, files(a), listen=places[a]) as s:
             r = get(b, s.text)
-            assert {e["source"] for e in events(r, "candidate")} == {"remembered"} and len(events(r, "candidate")) <= 2, r
+            assert {e["source"] for e in events(r, "candidate")} == {"remembered"} and len({e["peer"] for e in events(r, "candidate")}) <= 2, r
             assert r[-1]["event"] == "done" and r[-1]["peer"] == events(r, "candidate")[-1]["peer"], r
 
 
-run(a_sharer_that_was_met_is_called, a_stream_is_found_so_too, a_node_of_the_same_peer_is_not_taken_for_the_sharer,
+def who_comes_while_another_fetches_is_told_and_so_is_the_sharer():
+    with homes("a", "b", "c") as (a, b, c):
+        at = meet(a, b)
+        meet_again = files(a)
+        with Share(a, meet_again, listen=at, ticket=True) as s:
+            get(c, s.text)
+        meet_again.write_bytes(os.urandom(8 << 20))
+        for stream in (False, True):
+            with Share(a, "-" if stream else meet_again, "--limit", "64K/", *(() if stream else ("--once",)), listen=at, stdin=PIPE) as s:
+                first = start(b, "get", "-y", *ALONE, "-o", "-" if stream else b.parent / "slow", s.text, stdout=DEVNULL, stderr=DEVNULL)
+                s.event("began" if stream else "transfer_began")
+                # The second one's code is right: it is told so long before it gives up looking.
+                r = kith(c, "get", "-y", *ALONE, "-o", "-" if stream else c.parent / "late", "--wait", "100000", s.text, code=5)
+                assert ("fetched as often as it may be; ask for a new code" if stream else "are fetching it just now; try again later") in r.err, r
+                if not stream:
+                    assert "others are fetching it" in s.event("transfer_ended")["text"]
+                first.kill()
+                first.wait()
+
+
+def who_does_not_know_the_code_yet_is_asked_again():
+    """A sharer that is called may still be working out what its code is called."""
+    with homes("a", "b") as (a, b):
+        at = meet(a, b)
+        with Share(a, files(a), listen=at):
+            p = start(b, "get", "-y", "--json", "-o", b.parent / "out", *ALONE, "--wait", "1000", "P7YE-G9L8-KD9V", stderr=DEVNULL)
+            tried = 0
+            while tried < 2:
+                line = p.stdout.readline()
+                assert line, "it ended"
+                tried += json.loads(line)["event"] == "candidate"
+            p.terminate()
+            p.wait(20 * SLOW)
+            p.stdout.close()
+
+
+run(who_does_not_know_the_code_yet_is_asked_again, who_comes_while_another_fetches_is_told_and_so_is_the_sharer, a_sharer_that_was_met_is_called, a_stream_is_found_so_too, a_node_of_the_same_peer_is_not_taken_for_the_sharer,
     a_remembered_peer_without_the_code_does_no_harm)
