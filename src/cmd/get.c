@@ -708,8 +708,20 @@ static bool is_moving(const void *ctx)
     return p.began && !p.ended && !c->ended && !*paused_by(c, &p);
 }
 
+static bool is_giving(const void *ctx)
+{
+    size_t receivers;
+    (void)get_swarm_given(((const get *)ctx)->swarm, &receivers);
+    return receivers > 0;
+}
+
 static const job_ops ops = {
     .list = on_list_asked, .pause = on_paused, .cancel = on_cancelled, .moving = is_moving};
+static const job_ops swarm_ops = {.list = on_list_asked,
+                                  .pause = on_paused,
+                                  .cancel = on_cancelled,
+                                  .moving = is_moving,
+                                  .giving = is_giving};
 
 static void on_stop(void *ctx)
 {
@@ -874,12 +886,11 @@ static int run(const cmd_args *args)
         .event = on_event,
         .ctx = &c,
     };
-    c.job = job_open(&c.s, args, false, &ops, &c, &code);
+    c.job = job_open(&c.s, args, false, c.o.swarm ? &swarm_ops : &ops, &c, &code);
     if (!code && c.o.swarm)
         c.swarm = get_swarm_new(&c.s, &code);
     if (c.swarm) {
         c.cfg.serve = get_swarm_serve(c.swarm);
-        job_gives(c.job);
     }
     if (code)
         session_end(&c.s, code);

@@ -25,7 +25,7 @@
 struct job {
     session *s;
     kith_jobs *socket; /* NULL: it is not seen */
-    bool up, gives;
+    bool up;
     const job_ops *ops;
     void *ctx;
     job_rates own, now; /* what was asked for; what holds */
@@ -84,28 +84,22 @@ static uint64_t part_of(const job *j, uint64_t all, bool up, bool moving)
 {
     if (all == 0)
         return 0;
-    size_t with = kith_jobs_moving(j->folder, up) + !(moving && j->socket && up == j->up);
+    size_t with = kith_jobs_moving(j->folder, up) + !(moving && j->socket);
     uint64_t part = all / (with ? with : 1);
     return part ? part : 1;
 }
 
 static void look(job *j)
 {
-    bool moving = j->ops->moving(j->ctx);
+    bool moving = j->ops->moving(j->ctx), giving = j->ops->giving && j->ops->giving(j->ctx);
     if (j->socket)
-        kith_jobs_active(j->socket, moving);
+        kith_jobs_active(j->socket, moving, giving);
     const kith_config *c = &j->s->config;
     /* What goes the other way is no more than answers, and is not shared out. */
-    uint64_t up = j->up || j->gives ? part_of(j, c->share_limit_up, true, moving) : 0;
+    uint64_t up = j->up || j->ops->giving ? part_of(j, c->share_limit_up, true, j->up ? moving : giving) : 0;
     uint64_t down = j->up ? 0 : part_of(j, c->share_limit_down, false, moving);
     j->now = (job_rates){least(j->own.up, up), least(j->own.down, down)};
     kith_host_limit(j->s->host, j->now.up, j->now.down);
-}
-
-void job_gives(job *j)
-{
-    if (j)
-        j->gives = true;
 }
 
 static void on_timer(uv_timer_t *t)

@@ -22,6 +22,7 @@ typedef struct job_ops {
     const char *(*pause)(void *ctx, uint64_t n, bool on);
     const char *(*cancel)(void *ctx, uint64_t n);
     bool (*moving)(const void *ctx); /* data, now */
+    bool (*giving)(const void *ctx); /* of a receiver: to others, now; NULL: never */
     /* Another ticket, as an object; NULL: why not. The entry is NULL where nothing is shared. */
     json_t *(*ticket)(void *ctx, const json_t *params, const char **why);
 } job_ops;
@@ -38,8 +39,6 @@ bool job_rates_parse(const char *text, job_rates *out);
 /* Reads --limit and begins to be seen; goes on without what does not work. *code is EXIT_OK, or it has complained; NULL then, or without
  * memory. */
 job *job_open(session *s, const cmd_args *args, bool up, const job_ops *ops, void *ctx, int *code);
-/* A receiver that gives to others too: the home's limit up is for it as well. NULL is fine. */
-void job_gives(job *j);
 /* Is seen no more; while the loop runs. NULL is fine. */
 void job_close(job *j);
 

@@ -19,7 +19,7 @@
 
 struct kith_jobs {
     kith_control *control;
-    bool active;
+    mode_t mode; /* that was set last; 0: none was */
     char path[PATH_MAX_LEN];
 };
 
@@ -47,10 +47,11 @@ kith_jobs *kith_jobs_open(uv_loop_t *loop, const char *folder, bool up, const ki
     return NULL;
 }
 
-void kith_jobs_active(kith_jobs *j, bool active)
+void kith_jobs_active(kith_jobs *j, bool active, bool other)
 {
-    if (j->active != active && chmod(j->path, active ? 0700 : 0600) == 0)
-        j->active = active;
+    const mode_t mode = 0600 | (active ? S_IXUSR : 0) | (other ? S_IXGRP : 0);
+    if (j->mode != mode && chmod(j->path, mode) == 0)
+        j->mode = mode;
 }
 
 void kith_jobs_close(kith_jobs *j)
@@ -135,8 +136,8 @@ size_t kith_jobs_moving(const char *folder, bool up)
     struct stat st;
     size_t n = read_folder(folder, all), there = 0;
     for (size_t i = 0; i < n; i++)
-        there += all[i].up == up && path_of(folder, all[i].pid, up, path) && stat(path, &st) == 0 &&
-                 st.st_mode & S_IXUSR && !gone(all[i].pid);
+        there += path_of(folder, all[i].pid, all[i].up, path) && stat(path, &st) == 0 &&
+                 st.st_mode & (all[i].up == up ? S_IXUSR : S_IXGRP) && !gone(all[i].pid);
     return there;
 }
 

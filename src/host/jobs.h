@@ -5,8 +5,9 @@
  *     STATE/transfers/4711.up       a sharer
  *     STATE/transfers/4712.down     a receiver
  *
- * A socket whose process is gone is removed by the next who looks. While a job moves data its socket's mode is 0700, and 0600 while it
- * does not: so that all can count with how many they share a limit, without asking each. */
+ * A socket whose process is gone is removed by the next who looks. While a job moves data its socket may be executed by its
+ * owner, and by its group while it moves some the other way too (a receiver that gives to others): so that all can count with how many they share a
+ * limit, without asking each. The folder is for nobody else anyway. */
 #ifndef KITH_HOST_JOBS_H
 #define KITH_HOST_JOBS_H
 
@@ -20,8 +21,8 @@ typedef struct kith_jobs kith_jobs;
 /* Opens this process's socket in the folder, which must be there. NULL: *why says it. One per process and direction. */
 kith_jobs *kith_jobs_open(uv_loop_t *loop, const char *folder, bool up, const kith_rpc_method *methods,
                           void *ctx, const char **why);
-/* Whether it moves data from now on. At first it does not. */
-void kith_jobs_active(kith_jobs *j, bool active);
+/* Whether it moves data from now on, its own way, and the other. At first it does not. */
+void kith_jobs_active(kith_jobs *j, bool active, bool other);
 /* Removes the socket, closes once clients have their answers; the loop must run on. NULL is fine. */
 void kith_jobs_close(kith_jobs *j);
 

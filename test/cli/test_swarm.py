@@ -159,7 +159,28 @@ def who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_
         assert seeder.event("seeded")["given"] >= of(done, True)
 
 
+def a_receiver_that_gives_shares_the_limit_of_its_home():
+    with homes("s", "a", "b", "c") as (s, a, b, c), contextlib.ExitStack() as jobs:
+        a.mkdir()
+        (a / "kith.ini").write_text("[share]\nlimit_up = 256KiB\n")
+        big = content(s.parent / "big", 16 * MIB)
+        sharer = jobs.enter_context(share(s, big))
+        ticket = sharer.event("ticket")["ticket"]
+        seeder = jobs.enter_context(get(a, ticket, "--seed", "on"))
+        seeder.event("seeding")
+        jobs.enter_context(get(b, ticket, "--swarm", "--limit", "/512K"))
+
+        def limits():
+            return {j["kind"]: j["limit_up"] for j in kith(a, "transfers", "--json").json()["transfers"]}
+        eventually(lambda: any(j.get("receivers") == 1 for j in kith(a, "transfers", "--json").json()["transfers"]), "it gives")
+        eventually(lambda: limits() == {"get": 256 * 1024}, "all of it, alone")
+        other = jobs.enter_context(share(a, big))
+        jobs.enter_context(get(c, other.event("ticket")["ticket"]))
+        eventually(lambda: limits() == {"get": 128 * 1024, "share": 128 * 1024}, "each has half")
+
+
 if __name__ == "__main__":
     run(three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_missed_by_nobody,
         a_receiver_that_lies_is_named_and_dropped_and_its_word_does_no_harm,
-        who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_sharer)
+        who_has_no_pass_gets_nothing_of_a_receiver_and_who_has_one_does_without_the_sharer,
+        a_receiver_that_gives_shares_the_limit_of_its_home)

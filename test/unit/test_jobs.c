@@ -54,7 +54,7 @@ static void on_hold(uv_poll_t *p, int status, int events)
     uv_stop(p->loop);
 }
 
-static child start(bool up, bool active)
+static child start_giver(bool up, bool active, bool gives)
 {
     int hold[2], ready[2];
     char c;
@@ -70,8 +70,8 @@ static child start(bool up, bool active)
         signal(SIGPIPE, SIG_IGN); /* as the program does */
         uv_loop_init(&own);
         kith_jobs *j = kith_jobs_open(&own, folder, up, methods, &mute, &why);
-        if (j && active)
-            kith_jobs_active(j, true);
+        if (j && (active || gives))
+            kith_jobs_active(j, active, gives);
         uv_poll_init(&own, &wait, hold[0]);
         uv_poll_start(&wait, UV_READABLE | UV_DISCONNECT, on_hold);
         bool said = j && write(ready[1], "r", 1) == 1;
@@ -84,6 +84,11 @@ static child start(bool up, bool active)
     assert_int_equal(read(ready[0], &c, 1), 1);
     close(ready[0]);
     return (child){pid, hold[1]};
+}
+
+static child start(bool up, bool active)
+{
+    return start_giver(up, active, false);
 }
 
 static void end(child c, bool hard)
@@ -137,6 +142,12 @@ static void jobs_are_found_and_asked(void **state)
         assert_int_equal(s.up[i], s.pids[i] != b.pid);
     assert_int_equal(kith_jobs_moving(folder, true), 1);
     assert_int_equal(kith_jobs_moving(folder, false), 1);
+    child d = start_giver(false, true, true),
+          e = start_giver(false, false, true); /* receivers that give, the second has all */
+    assert_int_equal(kith_jobs_moving(folder, true), 3);
+    assert_int_equal(kith_jobs_moving(folder, false), 2);
+    end(d, false);
+    end(e, false);
     end(a, false);
     end(b, false);
     end(c, false);
