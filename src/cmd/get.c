@@ -971,8 +971,9 @@ const cmd cmd_get = {
         "       kith get --discard [-o DIR]",
     .about =
         "Looks for the peer that has the code, on the local network, in the DHT and among the contacts that are\n"
-        "remembered, which it calls; or connects to the one that the ticket names; shows what it offers and asks, then fetches. A code may be typed in small letters, with dashes\n"
-        "or without, or as its six words. Without an argument it is read from --code-fd, from KITH_CODE, or asked for.\n"
+        "remembered, which it calls; or connects to the one that the ticket names; shows what it offers and asks, then\n"
+        "fetches. A code may be typed in small letters, with dashes or without, or as its six words. Without an argument\n"
+        "it is read from --code-fd, from KITH_CODE, or asked for.\n"
         "Every block is checked against its file's hash before it is written, and everything is put into place only\n"
         "when all of it has come: until then it lies in DIR/.kith-partial. After a Ctrl-C, a crash or a lost connection\n"
         "the same command goes on from there. Files that are there already, just as they would come, are not fetched.\n"

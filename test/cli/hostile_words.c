@@ -561,7 +561,7 @@ const hostile_case hostile_words[] = {
     WORD(endless_wait, INTERRUPTED, "\"text\":\"stopped\""),
 
     WORD(error_with_escapes, REFUSED, "it has no such share"),
-    WORD(error_not_utf8, REFUSED, "the share has been fetched as often as it may be"),
+    WORD(error_not_utf8, REFUSED, "it has been fetched as often as it may be"),
     WORD(error_of_64_bits, REFUSED, "a reason that this version does not know"),
     WORD(error_code_0, REFUSED, "no reason given"),
     WORD(error_text_of_201, MALFORMED),

@@ -287,8 +287,8 @@ killed_ten_times_it_arrives_intact() {
 # says FIELD: a number of the last line that kith get --json said. came: bytes of content that crossed.
 says() { grep '"event":"done"' "$work/get.out" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
 came() { grep '"event":"done"' "$work/get.out" | grep -o '"from":.*' | grep -o '"bytes":[0-9]*' | awk -F: '{ n += $2 } END { print n + 0 }'; }
-# change FILE LEAF: one byte in it.
-change() { printf '\377' | dd of="$1" bs=1 seek=$(($2 * 262144 + 7)) conv=notrunc 2>/dev/null; }
+# change FILE LEAF: some bytes in it, which random ones are not by chance.
+change() { printf 'changed!' | dd of="$1" bs=1 seek=$(($2 * 262144 + 7)) conv=notrunc 2>/dev/null; }
 
 an_older_version_is_overwritten_by_what_has_changed() {
     head -c 30000000 /dev/urandom >big; mkdir -p out out2 out3; cp big out/big; cp big out2/big; cp big out3/big
