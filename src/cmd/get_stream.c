@@ -169,9 +169,8 @@ static void go_on(get_stream *c, kith_share_fetch_why why, const char *text)
     if (wrong) {
         (void)snprintf(c->refusal, sizeof c->refusal, "%s", text);
         c->why = why;
-    }
-    if (wrong)
         c->give_up_at = kith_time_min(c->give_up_at, kith_host_now(c->s.host) + OTHERS);
+    }
     put_aside(c);
     get_code_next(c->search,
                   wrong || why == KITH_FETCH_REFUSED || why == KITH_FETCH_NO_FILES ||
@@ -363,12 +362,12 @@ static void on_timer(uv_timer_t *t)
     if (!c->get && !c->files && nowhere && !c->refusal[0]) {
         end(c, EXIT_UNREACHABLE, nowhere, NULL);
     } else if ((c->get || c->files) && at >= c->try_until) {
-        if (c->files)
-            kith_share_fetch_stop(c->files, "it did not answer");
-        else
+        if (c->files) {
+            kith_share_fetch_stop(c->files, "it did not answer"); /* and its end goes on */
+        } else {
             kith_stream_get_stop(c->get);
-        if (!c->files)
             go_on(c, KITH_FETCH_LOST, "it did not answer");
+        }
     } else if (!c->get && !c->files && at >= c->give_up_at) {
         end(c, c->refusal[0] ? get_result_code(c->why) : EXIT_UNREACHABLE,
             c->refusal[0] ? c->refusal : nobody, NULL);
