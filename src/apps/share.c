@@ -9,6 +9,7 @@
 enum { HEAD_BODY = 1 };
 enum { REQUEST_ID = 1, REQUEST_RANGE = 2 };
 enum { PEERS_PEER = 1, PEER_ID = 1, PEER_ADDR = 2 };
+#define ZEROS_MIN 4096 /* bytes; fewer are sent as they are */
 #define FIELDS_MAX 8
 
 static const char *const code_texts[] = {
@@ -400,6 +401,11 @@ bool kith_share_read_head(kith_share_reader *r, kith_bytes *in, kith_bytes *head
         }
     }
     return false;
+}
+
+bool kith_share_is_zeros(kith_bytes leaf)
+{
+    return leaf.len >= ZEROS_MIN && kith_bytes_all_zero(leaf);
 }
 
 kith_share_block *kith_share_block_new(const kith_env *env)

@@ -197,6 +197,8 @@ typedef struct kith_share_block {
     uint8_t buf[KITH_TREE_LEAF];
 } kith_share_block;
 
+/* Whether the bytes of a leaf are better said than sent: nothing but zeros, and no fewer than the words for it are worth. */
+bool kith_share_is_zeros(kith_bytes leaf);
 kith_share_block *kith_share_block_new(const kith_env *env); /* NULL: no memory; contents are not zeroed */
 void kith_share_block_free(kith_share_block *b);             /* NULL is fine */
 void kith_share_blocks_free(kith_list *l);

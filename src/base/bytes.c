@@ -26,6 +26,11 @@ bool kith_bytes_eq_str(kith_bytes a, const char *s)
     return kith_bytes_eq(a, kith_bytes_str(s));
 }
 
+bool kith_bytes_all_zero(kith_bytes b)
+{
+    return b.len == 0 || (b.p[0] == 0 && memcmp(b.p, b.p + 1, b.len - 1) == 0);
+}
+
 int kith_bytes_cmp(kith_bytes a, kith_bytes b)
 {
     size_t n = a.len < b.len ? a.len : b.len;

@@ -47,6 +47,8 @@ kith_span kith_span_skip(kith_span s, size_t n);
 /* Not constant-time: for public data only (secrets: crypto/ct.h). */
 bool kith_bytes_eq(kith_bytes a, kith_bytes b);
 bool kith_bytes_eq_str(kith_bytes a, const char *s);
+/* Nothing but zero bytes; so is nothing at all. */
+bool kith_bytes_all_zero(kith_bytes b);
 /* memcmp order, shorter first among equal prefixes. */
 int kith_bytes_cmp(kith_bytes a, kith_bytes b);
 

@@ -37,6 +37,20 @@ int kith_io_write(int fd, const void *in, size_t n, uint64_t at)
     return 0;
 }
 
+uint64_t kith_io_next_data(int fd, uint64_t at)
+{
+#ifdef SEEK_DATA
+    off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+    if (data >= 0)
+        return (uint64_t)data;
+    if (errno == ENXIO)
+        return UINT64_MAX;
+#else
+    (void)fd;
+#endif
+    return at;
+}
+
 int kith_io_each_name(int fd, bool (*each)(void *ctx, int fd, const char *name), void *ctx)
 {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -125,9 +125,18 @@ kith_err kith_share_dir_fail(kith_share_dir_fault *f, const char *what, size_t e
 void kith_share_c_name(kith_bytes name, char out[KITH_NAME_MAX + 1]);
 /* The name that an entry gets. */
 void kith_share_entry_name(const kith_share_dir *d, size_t entry, char out[KITH_NAME_MAX + 1]);
-const kith_share_new_name *kith_share_find_new_name(const kith_share_dir *d, size_t entry);
+/* Of `count` new names, in the entries' order. NULL: it keeps its own. */
+const kith_share_new_name *kith_share_find_new_name(const kith_share_new_name *names, size_t count,
+                                                    size_t entry);
 /* Opens the folder `name` in the folder at, never through a symbolic link. */
 int kith_share_open_folder(int at, const char *name);
+/* Opens the folder that an entry lies in, as it is in place: component by component below dest, through no symbolic link. out: the entry's name in it.
+ * < 0: errno. */
+int kith_share_open_above(int dest, const kith_manifest *m, const kith_share_new_name *names, size_t count,
+                          size_t entry, char out[KITH_NAME_MAX + 1]);
+/* The same for the entry's file itself, to be read; it may be something else than a file. */
+int kith_share_open_in_place(int dest, const kith_manifest *m, const kith_share_new_name *names, size_t count,
+                             size_t entry);
 void kith_share_part_name(size_t entry, char out[32]);
 /* access: now; modification: the entry's. */
 void kith_share_times(const kith_entry *e, struct timespec out[2]);

@@ -11,11 +11,6 @@
 #include "host/io.h"
 #include "host/share_dir_impl.h"
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
 /* ---- values ---- */
 
 /* The place of an entry in older_files, or where it would be. */
@@ -110,7 +105,7 @@ static bool note(kith_share_dir *d, uint8_t *values, uint32_t first, size_t leaf
                  size_t n)
 {
     const uint32_t at = first + (uint32_t)leaf;
-    if (all_zero(d->buf, n))
+    if (kith_bytes_all_zero(kith_bytes_of(d->buf, n)))
         return true;
     memcpy(values + leaf * KITH_BLAKE3_LEN, value, KITH_BLAKE3_LEN);
     return kith_leaves_add(&d->older, kith_host_env(), at, at + 1) == KITH_OK;
@@ -152,24 +147,11 @@ bool kith_share_older_forget(kith_share_dir *d, size_t entry)
     return true;
 }
 
-/* Opens what lies in the place of an entry: component by component, through no link. < 0: errno. */
+/* Opens the file that lies in the place of an entry. < 0: there is none, or it cannot be read. */
 static int open_in_place(const kith_share_dir *d, size_t entry)
 {
-    uint32_t chain[KITH_MANIFEST_DEPTH_MAX];
-    size_t depth = 0;
-    char name[KITH_NAME_MAX + 1];
     struct stat st;
-    int at = d->dest, fd;
-    for (uint32_t up = d->m->places[entry].parent; up != KITH_ENTRY_TOP; up = d->m->places[up].parent)
-        chain[depth++] = up;
-    do {
-        kith_share_c_name(kith_manifest_entry(d->m, depth > 0 ? chain[depth - 1] : entry).name, name);
-        fd = depth > 0 ? kith_share_open_folder(at, name)
-                       : openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (at != d->dest)
-            (void)close(at);
-        at = fd;
-    } while (fd >= 0 && depth-- > 0);
+    int fd = kith_share_open_in_place(d->dest, d->m, d->new_names, d->new_name_count, entry);
     if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
         (void)close(fd);
         fd = -1;
@@ -180,27 +162,15 @@ static int open_in_place(const kith_share_dir *d, size_t entry)
 void kith_share_older_decided(kith_share_dir *d)
 {
     for (size_t i = 0; i < d->m->count; i++) {
-        if (!(d->known[i] & REPLACED) && d->older_file_count > 0)
+        const bool replaced = kith_share_replaces(d, i);
+        if (!replaced && d->older_file_count > 0)
             (void)kith_share_older_forget(d, i);
-        int fd = d->known[i] & REPLACED && d->known[i] & OLDER ? open_in_place(d, i) : -1;
+        int fd = replaced && d->known[i] & OLDER ? open_in_place(d, i) : -1;
         if (fd < 0)
             continue;
         (void)kith_share_older_in_place(d, i, fd, NULL);
         (void)close(fd);
     }
-}
-
-/* Where content is in a file, from `at` on, as far as the file system knows. */
-static uint64_t next_data(int fd, uint64_t at)
-{
-#ifdef SEEK_DATA
-    off_t data = lseek(fd, (off_t)at, SEEK_DATA);
-    if (data >= 0)
-        return (uint64_t)data;
-    if (errno == ENXIO)
-        return UINT64_MAX;
-#endif
-    return at;
 }
 
 /* Hashes what lies in a part and is not claimed by the journal. */
@@ -213,7 +183,7 @@ static void look_into_part(kith_share_dir *d, size_t entry, int fd, uint64_t siz
     kith_leaf_range gap = {.end = first};
     while (kith_leaves_next(&d->here, false, gap.end, end, &gap)) {
         for (uint32_t leaf = gap.first; leaf < gap.end; leaf++) {
-            const uint64_t at = (uint64_t)(leaf - first) * KITH_TREE_LEAF, data = next_data(fd, at);
+            const uint64_t at = (uint64_t)(leaf - first) * KITH_TREE_LEAF, data = kith_io_next_data(fd, at);
             const size_t n = size - at < KITH_TREE_LEAF ? (size_t)(size - at) : KITH_TREE_LEAF;
             d->older_unread |= atomic_load(&d->stop);
             if (data >= size || d->older_unread)
@@ -227,8 +197,9 @@ static void look_into_part(kith_share_dir *d, size_t entry, int fd, uint64_t siz
                 return;
             kith_tree_value(kith_bytes_of(d->buf, n), size, at, value);
             atomic_fetch_add(&d->hashed, (uint64_t)n);
-            if (!all_zero(d->buf, n) && (kith_leaves_add(&d->in_part, env, leaf, leaf + 1) ||
-                                         !note(d, values, first, leaf - first, value, n)))
+            if (!kith_bytes_all_zero(kith_bytes_of(d->buf, n)) &&
+                (kith_leaves_add(&d->in_part, env, leaf, leaf + 1) ||
+                 !note(d, values, first, leaf - first, value, n)))
                 return;
         }
     }
@@ -306,6 +277,6 @@ bool kith_share_older_read(kith_share_dir *d, kith_share_open_part *p, kith_shar
     if (fd < 0 || kith_io_read(fd, d->buf, it->len, it->offset) != (ssize_t)it->len)
         return false;
     kith_tree_value(kith_bytes_of(d->buf, it->len), size, it->offset, value);
-    it->zeros = all_zero(d->buf, it->len);
+    it->zeros = kith_bytes_all_zero(kith_bytes_of(d->buf, it->len));
     return memcmp(value, kith_share_dir_older_value(d, leaf), sizeof value) == 0;
 }

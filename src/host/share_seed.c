@@ -11,8 +11,6 @@
 #include "host/io.h"
 #include "host/share_dir_impl.h"
 
-#define ZEROS_MIN 4096 /* bytes; fewer are sent as they are */
-
 struct kith_share_seed {
     kith_share_seed_config cfg;
     int dest, parts;
@@ -57,46 +55,15 @@ void kith_share_seed_close(kith_share_seed *s)
 
 /* ---- where it is ---- */
 
-static void placed_name(const kith_share_seed *s, size_t i, char out[KITH_NAME_MAX + 1])
-{
-    for (size_t k = 0; k < s->new_name_count; k++) {
-        if (s->new_names[k].entry == i) {
-            memcpy(out, s->new_names[k].name, sizeof s->new_names[k].name);
-            return;
-        }
-    }
-    kith_share_c_name(kith_manifest_entry(s->cfg.manifest, i).name, out);
-}
-
-/* Opens the file of entry i in its place: component by component, through no link. < 0: errno. */
-static int open_placed(const kith_share_seed *s, size_t i)
-{
-    const kith_manifest *m = s->cfg.manifest;
-    uint32_t chain[KITH_MANIFEST_DEPTH_MAX];
-    size_t depth = 0;
-    char name[KITH_NAME_MAX + 1];
-    int at = s->dest, fd, err;
-    for (uint32_t up = m->places[i].parent; up != KITH_ENTRY_TOP; up = m->places[up].parent)
-        chain[depth++] = up;
-    do {
-        placed_name(s, depth > 0 ? chain[depth - 1] : i, name);
-        fd = depth > 0 ? kith_share_open_folder(at, name)
-                       : openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        err = errno;
-        if (at != s->dest)
-            (void)close(at);
-        errno = err;
-        at = fd;
-    } while (fd >= 0 && depth-- > 0);
-    return fd;
-}
-
 static int open_entry(const kith_share_seed *s, size_t i)
 {
     char part[32];
     kith_share_part_name(i, part);
     int fd = openat(s->parts, part, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 || errno != ENOENT ? fd : open_placed(s, i); /* moved meanwhile, or dropped */
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    /* moved meanwhile, or dropped */
+    return kith_share_open_in_place(s->dest, s->cfg.manifest, s->new_names, s->new_name_count, i);
 }
 
 /* ---- whether it is the same ---- */
@@ -140,7 +107,7 @@ void kith_share_seed_read(const kith_share_seed *s, kith_share_block *b)
             !is_right(s, it, kith_bytes_of(to, it->len)))
             it->code = KITH_SHARE_CHANGED;
         else
-            it->zeros = it->len >= ZEROS_MIN && to[0] == 0 && memcmp(to, to + 1, it->len - 1) == 0;
+            it->zeros = kith_share_is_zeros(kith_bytes_of(to, it->len));
     }
     if (fd >= 0)
         (void)close(fd);

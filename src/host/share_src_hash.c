@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "host/io.h"
 #include "host/share_src_impl.h"
 
 #define SLICE_FILES 64
@@ -144,7 +145,7 @@ static kith_share_code hash_leaves(desk *d, int fd, uint64_t size, uint64_t from
     for (uint64_t at = from; at < to; at += KITH_TREE_LEAF) {
         size_t n = to - at < KITH_TREE_LEAF ? (size_t)(to - at) : KITH_TREE_LEAF;
         if (sparse && data <= at)
-            data = kith_src_next_data(fd, at);
+            data = kith_io_next_data(fd, at);
         const uint8_t *p = zeros;
         if (data < at + n) {
             kith_share_code code = kith_src_read_exactly(fd, d->buf, n, at);

@@ -104,7 +104,5 @@ typedef struct kith_src_folder {
 int kith_src_open(const kith_share_src *s, kith_src_folder *folder, size_t i, kith_share_code *code);
 /* Reads exactly n bytes. */
 kith_share_code kith_src_read_exactly(int fd, uint8_t *out, size_t n, uint64_t offset);
-/* Where a file's next data is, from `at` on; the file's end or beyond: nowhere. */
-uint64_t kith_src_next_data(int fd, uint64_t at);
 
 #endif

@@ -7,8 +7,6 @@
 #include "host/io.h"
 #include "host/share_src_impl.h"
 
-#define ZEROS_MIN 4096 /* bytes; fewer are sent as they are */
-
 #ifndef O_PATH
 #define O_PATH O_RDONLY
 #endif
@@ -68,14 +66,6 @@ kith_share_code kith_src_read_exactly(int fd, uint8_t *out, size_t n, uint64_t o
     return (size_t)got < n ? KITH_SHARE_CHANGED : KITH_SHARE_NONE; /* shorter than it was */
 }
 
-uint64_t kith_src_next_data(int fd, uint64_t at)
-{
-    off_t data = lseek(fd, (off_t)at, SEEK_DATA);
-    if (data >= 0)
-        return (uint64_t)data;
-    return errno == ENXIO ? UINT64_MAX : at; /* not a file system that knows: read it all */
-}
-
 /* ---- large files, which stay open: the system reads ahead for a descriptor that goes on ---- */
 
 /* Takes a place among the descriptors that are kept open: the entry's, or one (fd -1) that a descriptor of it can be put into. NULL: all
@@ -114,11 +104,6 @@ static void give_back(kith_share_src *s, kith_src_open_file *o)
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return n >= ZEROS_MIN && p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
 static kith_share_code read_checked(const kith_share_src *s, size_t i, int fd, kith_share_item *it,
                                     uint8_t *out)
 {
@@ -127,7 +112,7 @@ static kith_share_code read_checked(const kith_share_src *s, size_t i, int fd, k
     /* afterwards, so that it is also not being written to while we read */
     if (fstat(fd, &st) || !kith_src_same(s, i, &st))
         return KITH_SHARE_CHANGED;
-    it->zeros = !it->same && !code && all_zero(out, it->len);
+    it->zeros = !it->same && !code && kith_share_is_zeros(kith_bytes_of(out, it->len));
     return code;
 }
 
@@ -136,7 +121,7 @@ static bool is_hole(const kith_share_src *s, size_t i, int fd, const kith_share_
 {
     struct stat st;
     return fstat(fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size &&
-           kith_src_next_data(fd, it->offset) >= it->offset + it->len && fstat(fd, &st) == 0 &&
+           kith_io_next_data(fd, it->offset) >= it->offset + it->len && fstat(fd, &st) == 0 &&
            kith_src_same(s, i, &st);
 }
 

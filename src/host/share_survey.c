@@ -17,7 +17,7 @@
 
 kith_bytes kith_share_dir_new_name(const kith_share_dir *d, size_t entry)
 {
-    const kith_share_new_name *n = kith_share_find_new_name(d, entry);
+    const kith_share_new_name *n = kith_share_find_new_name(d->new_names, d->new_name_count, entry);
     return n ? kith_bytes_str(n->name) : (kith_bytes){0};
 }
 
@@ -145,17 +145,6 @@ static bool same_content(kith_share_dir *d, size_t i, int at, const char *name, 
     return same;
 }
 
-/* Looks at what an entry will replace. */
-static void look_at_older(kith_share_dir *d, size_t i, int at, const char *name)
-{
-    struct stat st;
-    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-        (void)kith_share_older_in_place(d, i, fd, NULL);
-    if (fd >= 0)
-        (void)close(fd);
-}
-
 /* Decides about what is alike by its content. */
 static kith_err compare(kith_share_dir *d, size_t *clashes, size_t *first, kith_share_dir_fault *fault)
 {
@@ -166,13 +155,6 @@ static kith_err compare(kith_share_dir *d, size_t *clashes, size_t *first, kith_
         const kith_entry e = kith_manifest_entry(d->m, i);
         char name[KITH_NAME_MAX + 1];
         const uint16_t known = d->known[i];
-        if (known & OLDER && !(known & SKIPPED) && d->policy == KITH_SHARE_CLASH_OVERWRITE) {
-            (void)kith_share_walk_up(&w, e.depth, NULL, fault);
-            kith_share_c_name(e.name, name);
-            look_at_older(d, i, w.fds[e.depth], name);
-            i++;
-            continue;
-        }
         if (!(known & THERE) || known & (SKIPPED | CLASH)) {
             i = kith_share_after(d->m, i);
             continue;
@@ -306,18 +288,8 @@ bool kith_share_dir_can_replace(const kith_share_dir *d, size_t entry)
 
 bool kith_share_dir_there(const kith_share_dir *d, size_t entry, struct stat *st)
 {
-    size_t chain[KITH_MANIFEST_DEPTH_MAX], depth = 0;
     char name[KITH_NAME_MAX + 1];
-    for (uint32_t i = d->m->places[entry].parent; i != KITH_ENTRY_TOP; i = d->m->places[i].parent)
-        chain[depth++] = i;
-    int at = fcntl(d->dest, F_DUPFD_CLOEXEC, 0);
-    while (at >= 0 && depth > 0) {
-        kith_share_c_name(kith_manifest_entry(d->m, chain[--depth]).name, name);
-        int in = kith_share_open_folder(at, name);
-        (void)close(at);
-        at = in;
-    }
-    kith_share_c_name(kith_manifest_entry(d->m, entry).name, name);
+    int at = kith_share_open_above(d->dest, d->m, d->new_names, d->new_name_count, entry, name);
     bool is = at >= 0 && fstatat(at, name, st, AT_SYMLINK_NOFOLLOW) == 0;
     if (at >= 0)
         (void)close(at);
@@ -423,6 +395,7 @@ kith_err kith_share_dir_survey(kith_share_dir *d, kith_share_clash policy, size_
         case KITH_SHARE_CLASH_ASK:
             return KITH_EEXISTS;
         case KITH_SHARE_CLASH_OVERWRITE:
+            kith_share_older_decided(d);
             break;
         case KITH_SHARE_CLASH_RENAME:
             err = rename_tops(d, first);

@@ -26,14 +26,15 @@ void kith_share_c_name(kith_bytes name, char out[KITH_NAME_MAX + 1])
     out[name.len] = 0;
 }
 
-const kith_share_new_name *kith_share_find_new_name(const kith_share_dir *d, size_t entry)
+const kith_share_new_name *kith_share_find_new_name(const kith_share_new_name *names, size_t count,
+                                                    size_t entry)
 {
-    size_t lo = 0, hi = d->new_name_count;
+    size_t lo = 0, hi = count;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (d->new_names[mid].entry == entry)
-            return &d->new_names[mid];
-        if (d->new_names[mid].entry < entry)
+        if (names[mid].entry == entry)
+            return &names[mid];
+        if (names[mid].entry < entry)
             lo = mid + 1;
         else
             hi = mid;
@@ -41,13 +42,19 @@ const kith_share_new_name *kith_share_find_new_name(const kith_share_dir *d, siz
     return NULL;
 }
 
-void kith_share_entry_name(const kith_share_dir *d, size_t entry, char out[KITH_NAME_MAX + 1])
+static void name_of(const kith_manifest *m, const kith_share_new_name *names, size_t count, size_t entry,
+                    char out[KITH_NAME_MAX + 1])
 {
-    const kith_share_new_name *n = kith_share_find_new_name(d, entry);
+    const kith_share_new_name *n = kith_share_find_new_name(names, count, entry);
     if (n)
         memcpy(out, n->name, sizeof n->name);
     else
-        kith_share_c_name(kith_manifest_entry(d->m, entry).name, out);
+        kith_share_c_name(kith_manifest_entry(m, entry).name, out);
+}
+
+void kith_share_entry_name(const kith_share_dir *d, size_t entry, char out[KITH_NAME_MAX + 1])
+{
+    name_of(d->m, d->new_names, d->new_name_count, entry, out);
 }
 
 int kith_share_open_folder(int at, const char *name)
@@ -62,6 +69,43 @@ int kith_share_open_folder(int at, const char *name)
         return fd;
 #endif
     return openat(at, name, flags);
+}
+
+/* Closes a descriptor and leaves errno as it is. */
+static void let_go(int fd)
+{
+    int err = errno;
+    (void)close(fd);
+    errno = err;
+}
+
+int kith_share_open_above(int dest, const kith_manifest *m, const kith_share_new_name *names, size_t count,
+                          size_t entry, char out[KITH_NAME_MAX + 1])
+{
+    size_t chain[KITH_MANIFEST_DEPTH_MAX], depth = 0;
+    for (uint32_t up = m->places[entry].parent; up != KITH_ENTRY_TOP; up = m->places[up].parent)
+        chain[depth++] = up;
+    int at = fcntl(dest, F_DUPFD_CLOEXEC, 0);
+    while (at >= 0 && depth > 0) {
+        name_of(m, names, count, chain[--depth], out);
+        int in = kith_share_open_folder(at, out);
+        let_go(at);
+        at = in;
+    }
+    name_of(m, names, count, entry, out);
+    return at;
+}
+
+int kith_share_open_in_place(int dest, const kith_manifest *m, const kith_share_new_name *names, size_t count,
+                             size_t entry)
+{
+    char name[KITH_NAME_MAX + 1];
+    int at = kith_share_open_above(dest, m, names, count, entry, name);
+    if (at < 0)
+        return at;
+    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    let_go(at);
+    return fd;
 }
 
 void kith_share_part_name(size_t entry, char out[32])

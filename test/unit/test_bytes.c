@@ -34,6 +34,13 @@ static void views_are_ordered_bytewise_and_the_shorter_prefix_comes_first(void *
         }
     }
     assert_int_equal(kith_bytes_cmp((kith_bytes){0}, (kith_bytes){0}), 0);
+    static const uint8_t zeros[5], first[] = {1, 0, 0}, last[] = {0, 0, 1};
+    assert_true(kith_bytes_all_zero((kith_bytes){0}));
+    assert_true(kith_bytes_all_zero(kith_bytes_of(zeros, 1)));
+    assert_true(kith_bytes_all_zero(kith_bytes_of(zeros, sizeof zeros)));
+    assert_false(kith_bytes_all_zero(kith_bytes_of(first, 1)));
+    assert_false(kith_bytes_all_zero(kith_bytes_of(first, sizeof first)));
+    assert_false(kith_bytes_all_zero(kith_bytes_of(last, sizeof last)));
 }
 
 static void numbers_are_read_as_they_were_written(void **state)

@@ -109,12 +109,35 @@ static void names_come_until_there_are_enough(void **state)
     assert_int_equal(kith_io_each_name(fd, take, NULL), EBADF);
 }
 
+static void holes_are_passed_over_where_the_file_system_knows_them(void **state)
+{
+    (void)state;
+    const uint64_t at = 512 * 1024;
+    int ends[2];
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    most = 100;
+    assert_int_equal(kith_io_write(fileno(f), "x", 1, at), 0);
+    assert_int_equal(ftruncate(fileno(f), (off_t)(2 * at)), 0);
+    uint64_t first = kith_io_next_data(fileno(f), 0), behind = kith_io_next_data(fileno(f), at + at / 2);
+    assert_true(first == at || first == 0);
+    assert_int_equal(behind, first == at ? UINT64_MAX : at + at / 2);
+    assert_int_equal(kith_io_next_data(fileno(f), at), at);
+    assert_int_equal(kith_io_next_data(fileno(f), 2 * at), UINT64_MAX); /* there is nothing at all */
+    fclose(f);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(kith_io_next_data(ends[0], 7), 7);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_written_and_read_and_the_end_is_told),
         cmocka_unit_test(what_does_not_go_on_is_an_error),
         cmocka_unit_test(names_come_until_there_are_enough),
+        cmocka_unit_test(holes_are_passed_over_where_the_file_system_knows_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
