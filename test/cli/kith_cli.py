@@ -129,15 +129,8 @@ class Up:
         return self.process.wait(timeout * SLOW)
 
 
-class Job:
-    """A command in the background; what it prints goes to files."""
-
-    def __init__(self, home, *args, program=None):
-        home.mkdir(exist_ok=True)
-        self.out, self.err = (pathlib.Path(f"{home}.{end}") for end in ("out", "err"))
-        files = {"stdout": open(self.out, "wb"), "stderr": open(self.err, "wb")}
-        self.process = subprocess.Popen([program, *map(str, args)], env=environment(home), stdin=subprocess.DEVNULL, **files) if program \
-            else start(home, *args, **files)
+class Background:
+    """What runs as self.process is gone at the end of the block, however that ends."""
 
     def __enter__(self):
         return self
@@ -146,6 +139,16 @@ class Job:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class Job(Background):
+    """A command in the background; what it prints goes to files."""
+
+    def __init__(self, home, *args, program=None, stdin=subprocess.DEVNULL):
+        home.mkdir(exist_ok=True)
+        self.out, self.err = (pathlib.Path(f"{home}.{end}") for end in ("out", "err"))
+        with open(self.out, "wb") as out, open(self.err, "wb") as err:
+            self.process = subprocess.Popen([program or KITH, *map(str, args)], env=environment(home), stdin=stdin, stdout=out, stderr=err)
 
     def events(self, *names):
         lines = self.out.read_text().splitlines(keepends=True)
@@ -233,7 +236,7 @@ class Terminal:
         return self.read(until, timeout)
 
 
-class Crowd:
+class Crowd(Background):
     """tool_crowd in the background; what it says of itself is in .now."""
 
     def __init__(self, home, addr, how, count):
@@ -251,14 +254,6 @@ class Crowd:
     def say(self, word):
         self.process.stdin.write(word.encode())
         self.process.stdin.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
     def end(self):
         self.process.stdin.close()

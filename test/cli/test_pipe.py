@@ -11,13 +11,13 @@ import subprocess
 import threading
 import time
 
-from kith_cli import LOOPBACK, SLOW, Up, eventually, feed, homes, kith, rss_kib, run, start
+from kith_cli import LOOPBACK, SLOW, Background, Up, eventually, feed, homes, kith, rss_kib, run, start
 
 PROTOCOL = ("--protocol", "/test/pipe/1")
 BIG = (100 if SLOW == 1 else 20) << 20
 
 
-class Serve:
+class Serve(Background):
     """`kith pipe --listen` in the background; address from its first line on stderr."""
 
     def __init__(self, home, *args, **kw):
@@ -27,13 +27,8 @@ class Serve:
         assert ready, "it does not listen"
         self.addr = json.loads(self.process.stderr.readline())["addrs"][0]
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *error):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        super().__exit__(*error)
         if error[0] and self.process.stderr:
             print(f"the listener ended with {self.process.returncode}: {self.process.stderr.read().decode()}")
         for f in (self.process.stdin, self.process.stdout, self.process.stderr):

@@ -3,49 +3,31 @@
 """A code that is found by calling a peer that is remembered: neither networks nor the DHT are asked."""
 import json
 import os
-import select
 import time
 from subprocess import DEVNULL, PIPE
 
-from kith_cli import LOOPBACK, SLOW, Up, homes, kith, run, start
+from kith_cli import LOOPBACK, SLOW, Job, Up, homes, kith, run, start
 
 ALONE = ("--mdns", "off", "--dht", "off")
 CONTENT = b"hello" * 100000
 
 
-class Share:
-    """kith share, and the code and ticket that it prints first."""
+class Share(Job):
+    """kith share, and the code or ticket that it prints first."""
 
     def __init__(self, home, path, *args, listen=LOOPBACK, ticket=False, stdin=DEVNULL):
-        self.err = open(f"{home}.err", "a+")
-        self.p = start(home, "share", "--json", "--listen", listen, *ALONE, *(("--ticket",) if ticket else ()), *args, path, stderr=self.err, stdin=stdin)
-        self.unread = b""
-        self.text = self.event("ticket" if ticket else "code")["ticket" if ticket else "code"]
-
-    def event(self, name):
-        end = time.monotonic() + 20 * SLOW
-        while True:
-            while b"\n" not in self.unread:
-                ready = select.select([self.p.stdout], [], [], max(0, end - time.monotonic()))[0]
-                more = os.read(self.p.stdout.fileno(), 65536) if ready else b""
-                assert more, open(self.err.name).read()
-                self.unread += more
-            line, self.unread = self.unread.split(b"\n", 1)
-            e = json.loads(line)
-            if e["event"] == name:
-                return e
-
-    def __enter__(self):
-        return self
+        kind = "ticket" if ticket else "code"
+        super().__init__(home, "share", "--json", "--listen", listen, *ALONE, *(("--ticket",) if ticket else ()), *args, path, stdin=stdin)
+        self.text = self.event(kind)[kind]
 
     def __exit__(self, *error):
-        if self.p.poll() is None:
-            self.p.terminate()
-            self.p.wait(20 * SLOW)
-        self.p.stdout.close()
-        if self.p.stdin:
-            self.p.stdin.close()
-        self.err.close()
+        try:
+            self.process.terminate()
+            self.process.wait(20 * SLOW)
+        finally:
+            super().__exit__(*error)
+            if self.process.stdin:
+                self.process.stdin.close()
 
 
 def files(home):
@@ -152,5 +134,5 @@ def who_does_not_know_the_code_yet_is_asked_again():
             p.stdout.close()
 
 
-run(who_does_not_know_the_code_yet_is_asked_again, who_comes_while_another_fetches_is_told_and_so_is_the_sharer, a_sharer_that_was_met_is_called, a_stream_is_found_so_too, a_node_of_the_same_peer_is_not_taken_for_the_sharer,
-    a_remembered_peer_without_the_code_does_no_harm)
+run(who_does_not_know_the_code_yet_is_asked_again, who_comes_while_another_fetches_is_told_and_so_is_the_sharer, a_sharer_that_was_met_is_called,
+    a_stream_is_found_so_too, a_node_of_the_same_peer_is_not_taken_for_the_sharer, a_remembered_peer_without_the_code_does_no_harm)

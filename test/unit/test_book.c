@@ -307,18 +307,25 @@ static bool in_book(kith_book *b, unsigned n)
     return ask(b, &p, 1, &a) > 0;
 }
 
+/* Beside the book. */
+static kith_trust *open_trust(char trust_path[96])
+{
+    const char *why;
+    snprintf(trust_path, 96, "%s.trust", path);
+    kith_trust *t = kith_trust_open(trust_path, &why, NULL);
+    assert_non_null(t);
+    kith_trust_attach(t, &loop);
+    return t;
+}
+
 /* Contacts are the oldest here, and what is new are strangers. */
 static void a_crowd_of_strangers_pushes_out_strangers_and_nobody_else(void **state)
 {
     (void)state;
     enum { PINNED, NAMED, BLOCKED, VERIFIED, POLICED, INVITED, CALLED, STRANGER, CROWD };
     char trust_path[96];
-    const char *why;
     fresh();
-    snprintf(trust_path, sizeof trust_path, "%s.trust", path);
-    kith_trust *t = kith_trust_open(trust_path, &why, NULL);
-    assert_non_null(t);
-    kith_trust_attach(t, &loop);
+    kith_trust *t = open_trust(trust_path);
     kith_book *b = open_book();
     kith_book_heed(b, t);
     edit(t, PINNED, KITH_TRUST_PIN, "");
@@ -394,13 +401,9 @@ static void contacts_are_those_that_a_person_has_to_do_with(void **state)
                                                   [SPOKE] = KITH_BOOK_DIALED};
     static const unsigned order[] = {BLOCKED, NAMED, SPOKE, INVITED, TYPED}; /* the last seen first */
     char trust_path[96];
-    const char *why;
     answer a;
     fresh();
-    snprintf(trust_path, sizeof trust_path, "%s.trust", path);
-    kith_trust *t = kith_trust_open(trust_path, &why, NULL);
-    assert_non_null(t);
-    kith_trust_attach(t, &loop);
+    kith_trust *t = open_trust(trust_path);
     kith_book *b = open_book();
     kith_maddr one = addr(1, 1), two = addr(2, 1);
     for (unsigned i = 0; i < END; i++) {
