@@ -39,7 +39,11 @@ soak: ## ten minutes of churn at 500 connections, then 5,000 at once (KITH_SOAK_
 .PHONY: sim
 sim: all ## simulate a day, and ten thousand nodes (scenario=FILE ARGS='--seed 7 --once')
 	@cmake --build --preset $(PRESET) --target simulate
-	@$(BUILD)/test/sim/simulate $(ARGS) $(or $(scenario),$(wildcard test/sim/scenarios/*.ini test/sim/scenarios/large/*.ini))
+	@$(BUILD)/test/sim/simulate $(ARGS) $(or $(scenario),$(wildcard test/sim/scenarios/*.ini) test/sim/scenarios/large/ten_thousand.ini)
+
+.PHONY: sim-large
+sim-large: ## simulate ten thousand nodes of everything, the DHT and gossip too: half an hour of CPU time
+	@$(MAKE) sim scenario='$(wildcard test/sim/scenarios/large/*.ini)'
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (KITH_FUZZ_SECONDS, default 30 each)
