@@ -41,7 +41,7 @@ typedef struct world {
     kith_part part;
     end ends[64];
     size_t count;
-    size_t active_peak;
+    size_t takes; /* ends; no more are asked for */
 } world;
 
 static bool part_act(void *self, kith_time now)
@@ -49,8 +49,7 @@ static bool part_act(void *self, kith_time now)
     world *w = self;
     kith_request_end e;
     bool any = false;
-    while (kith_requests_next(w->requests, &e)) {
-        assert_true(w->count < 64);
+    while (w->count < w->takes && kith_requests_next(w->requests, &e)) {
         end *out = &w->ends[w->count++];
         *out = (end){.tag = e.tag, .err = e.err, .ours = e.ours, .conn = e.conn != NULL, .at = now};
         if (e.answer.len)
@@ -91,7 +90,7 @@ static const kith_part_ops no_ops = {0};
 
 static void init(world *w)
 {
-    *w = (world){.s = sim_new(4)};
+    *w = (world){.s = sim_new(4), .takes = 64};
     w->a = sim_add(w->s, NULL);
     w->b = sim_add(w->s, NULL);
     kith_requests_config cfg = {.env = *sim_env(w->a),
@@ -264,6 +263,138 @@ static void what_is_left_goes_on_for_another(void **state)
     }
 }
 
+/* ---- a peer that never ends its side ---- */
+
+#define DRIPS "\003abc\003def\001g"
+
+/* Says a byte a second: an answer, and two more that nobody asked for. */
+typedef struct drip {
+    const kith_env *env;
+    size_t said, may;
+    kith_time at;
+    bool gone;
+} drip;
+
+static kith_err drip_recv(void *m, kith_time now, kith_bytes in)
+{
+    drip *d = m;
+    (void)in;
+    if (d->at == KITH_NEVER)
+        d->at = now + KITH_SEC(1);
+    return KITH_OK;
+}
+
+static void drip_eof(void *m, kith_time now)
+{
+    (void)m, (void)now;
+}
+
+static size_t drip_send(void *m, kith_time now, kith_span out)
+{
+    drip *d = m;
+    (void)now;
+    size_t n = d->may - d->said < out.len ? d->may - d->said : out.len;
+    memcpy(out.p, DRIPS + d->said, n);
+    d->said += n;
+    return n;
+}
+
+static kith_stream_want drip_want(const void *m)
+{
+    (void)m;
+    return KITH_STREAM_OPEN;
+}
+
+static kith_time drip_deadline(const void *m)
+{
+    return ((const drip *)m)->at;
+}
+
+static void drip_tick(void *m, kith_time now)
+{
+    drip *d = m;
+    if (now < d->at)
+        return;
+    d->may++;
+    d->at = d->may < sizeof DRIPS - 1 ? now + KITH_SEC(1) : KITH_NEVER;
+}
+
+static void drip_gone(void *m, kith_time now, kith_err why)
+{
+    (void)now, (void)why;
+    ((drip *)m)->gone = true;
+}
+
+static void drip_free(void *m)
+{
+    (void)m; /* the test's */
+}
+
+static const kith_stream_ops drip_ops = {.recv = drip_recv,
+                                         .eof = drip_eof,
+                                         .send = drip_send,
+                                         .want = drip_want,
+                                         .deadline = drip_deadline,
+                                         .tick = drip_tick,
+                                         .gone = drip_gone,
+                                         .free = drip_free};
+
+static void *drip_accept(void *ctx, const kith_stream_info *info)
+{
+    (void)info;
+    return ctx;
+}
+
+static size_t streams_to(world *w, sim_host *h)
+{
+    kith_conn_facts f;
+    kith_conn_facts_get(kith_node_conn_find(sim_node(w->a), kith_node_id(sim_node(h))), &f);
+    return f.streams;
+}
+
+static void a_stream_that_its_peer_leaves_open_ends_ten_seconds_after_the_answer(void **state)
+{
+    (void)state;
+    world w;
+    init(&w);
+    sim_host *h = sim_add(w.s, NULL);
+    drip d = {.at = KITH_NEVER};
+    kith_protocol row = {.id = kith_bytes_str(PROTOCOL), .ops = &drip_ops, .accept = drip_accept, .ctx = &d};
+    assert_int_equal(kith_node_serve(sim_node(h), 0, &row), KITH_OK);
+    assert_non_null(sim_connect(w.s, w.a, h));
+    run(&w, 2); /* identify is through */
+    assert_int_equal(streams_to(&w, h), 0);
+    kith_time start = sim_now(w.s);
+    assert_int_equal(ask(&w, h, "e", true, 1), KITH_OK);
+    run(&w, 5);
+    assert_int_equal(w.count, 1); /* as soon as it was whole */
+    assert_int_equal(w.ends[0].err, KITH_OK);
+    assert_string_equal(w.ends[0].answer, "abc");
+    assert_in_range(w.ends[0].at, start + KITH_SEC(4), start + KITH_SEC(5));
+    run(&w, 8);
+    assert_int_equal(d.said, sizeof DRIPS - 1); /* what came behind it did no harm */
+    assert_true(streams_to(&w, h) == 1 && !d.gone);
+    run(&w, 3);
+    assert_true(streams_to(&w, h) == 0 && d.gone);
+    assert_int_equal(w.count, 1);
+    sim_free(w.s);
+}
+
+/* Waiting, under way, ended and told: what each holds comes back, as the simulator checks. */
+static void questions_that_are_open_at_the_end_cost_nothing(void **state)
+{
+    (void)state;
+    world w;
+    init(&w);
+    w.takes = 1;
+    for (uint64_t i = 0; i < 6; i++)
+        assert_int_equal(ask(&w, w.b, i < 2 ? "e" : "s", true, i), KITH_OK);
+    run(&w, 2);
+    assert_int_equal(w.count, 1);
+    assert_int_equal(kith_requests_count(w.requests), 5); /* one that has ended, three under way, one waits */
+    sim_free(w.s);
+}
+
 static void without_memory_it_ends_all_the_same(void **state)
 {
     (void)state;
@@ -291,6 +422,8 @@ int main(void)
         cmocka_unit_test(caps_hold_and_those_beyond_wait),
         cmocka_unit_test(what_is_given_up_is_not_told),
         cmocka_unit_test(what_is_left_goes_on_for_another),
+        cmocka_unit_test(a_stream_that_its_peer_leaves_open_ends_ten_seconds_after_the_answer),
+        cmocka_unit_test(questions_that_are_open_at_the_end_cost_nothing),
         cmocka_unit_test(without_memory_it_ends_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
