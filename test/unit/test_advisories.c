@@ -5,11 +5,13 @@
 
 #include <stdio.h>
 
+#include "apps/message_stream.h"
 #include "apps/share.h"
 #include "apps/share_manifest.h"
 #include "apps/share_name.h"
 #include "apps/share_ticket.h"
 #include "crypto/crypto.h"
+#include "proto/frames.h"
 #include "proto/identify.h"
 #include "proto/mss.h"
 #include "wire/envelope.h"
@@ -98,6 +100,61 @@ static void CVE_2023_39533_a_large_rsa_key_is_not_computed_with(void **state)
     assert_int_not_equal(rsa_verdict(2048, (uint64_t)1 << 33 | 1), KITH_OK);
     assert_int_not_equal(rsa_verdict(2048, 1), KITH_OK);
     assert_int_not_equal(rsa_verdict(2048, 65538), KITH_OK);
+}
+
+/* js-libp2p (GHSA-rvfr-cqwq-rc4j): a DER length that was longer than the key kept the loop busy for as long as it said. Each octet of a
+ * key's structure says every value here; a key either is refused at once or is the same that it was. */
+static void CVE_2026_110789_a_length_inside_a_key_is_not_followed(void **state)
+{
+    (void)state;
+    static uint8_t key[8192], sig[256] = {1};
+    size_t len = rsa_pubkey(2048, 65537, key, sizeof key), modulus = len - 11 - 257;
+    for (size_t at = 0; at < len; at += at < 48 ? 1 : at > len - 16 ? 1 : 16) {
+        for (unsigned v = 0; v < 256; v += v < 0x80 ? 16 : 1) { /* all of the long forms */
+            static uint8_t copy[8192];
+            kith_key_type type;
+            kith_bytes data;
+            memcpy(copy, key, len);
+            copy[at] = (uint8_t)v;
+            kith_span cut = support_copy(kith_bytes_of(copy, len));
+            if (kith_pubkey_parse(kith_span_bytes(cut), &type, &data) == KITH_OK) {
+                bool taken = kith_key_check(type, data) == KITH_OK;
+                /* OpenSSL takes any type of the algorithm's parameters, of which there are none */
+                assert_true(!taken || at >= modulus || v == key[at] || (key[at] == 5 && key[at + 1] == 0));
+                assert_int_not_equal(kith_pubkey_verify(kith_span_bytes(cut), kith_bytes_str("m"),
+                                                        kith_bytes_of(sig, sizeof sig)),
+                                     KITH_OK);
+            }
+            free(cut.p);
+        }
+    }
+    /* a byte behind the structure, inside the field that says one more */
+    kith_key_type type;
+    kith_bytes data;
+    assert_int_equal(kith_pubkey_parse(kith_bytes_of(key, len), &type, &data), KITH_OK);
+    assert_int_equal(kith_key_check(type, data), KITH_OK);
+    assert_int_not_equal(kith_key_check(type, kith_bytes_of(data.p, data.len + 1)),
+                         KITH_OK); /* key is longer */
+    /* a tiny key that claims gigabytes, in each of its elements */
+    static const char *const tiny[] = {"3084ffffffff",
+                                       "308480000000",
+                                       "3088ffffffffffffffff",
+                                       "30823fff30820006",
+                                       "300d3084ffffffff060100",
+                                       "3012300d06092a864886f70d01010105000384ffffffff",
+                                       "3019300d06092a864886f70d01010105000308003084ffffffff02",
+                                       "3080",
+                                       "30ff"};
+    for (size_t i = 0; i < sizeof tiny / sizeof *tiny; i++) {
+        uint8_t buf[64];
+        kith_span der = support_hex(tiny[i]);
+        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+        kith_pb_put_num(&w, 1, KITH_KEY_RSA);
+        kith_pb_put_bytes(&w, 2, kith_span_bytes(der));
+        assert_int_equal(kith_pubkey_parse(kith_wr_bytes(&w), &type, &data), KITH_OK);
+        assert_int_not_equal(kith_key_check(type, data), KITH_OK);
+        free(der.p);
+    }
 }
 
 static kith_signer *signer_of(uint8_t n, uint8_t key[KITH_PUBKEY_ED25519_LEN], kith_peer_id *id)
@@ -224,6 +281,25 @@ static void GHSA_xqvc_92cf_94j4_a_length_that_is_claimed_is_not_allocated(void *
         assert_true(heap.peak - before <= 1024);
         kith_identify_ops.free(i);
 
+        kith_frames f; /* Kademlia, rendezvous, infos */
+        kith_frames_init(&f, 16384, 16384);
+        heap.peak = before = heap.bytes;
+        e = kith_frames_put(&f, env, in);
+        kith_bytes first;
+        e = e ? e : kith_frames_first(&f, &first);
+        assert_int_equal(e, len > 16384 ? KITH_ELIMIT : KITH_ESHORT);
+        assert_true(heap.peak - before <= 1024);
+        kith_frames_fini(&f, env);
+
+        kith_message_door *door = kith_message_door_new(env, 1000);
+        kith_message_rx *rx = kith_message_rx_new(env, door, &peer);
+        heap.peak = before = heap.bytes;
+        e = kith_message_rx_ops.recv(rx, 0, in);
+        assert_true(len <= KITH_MESSAGE_MAX ? e == KITH_OK : e != KITH_OK && e != KITH_ENOMEM);
+        assert_true(heap.peak - before <= 1024);
+        kith_message_rx_ops.free(rx);
+        kith_message_door_free(door);
+
         static kith_share_reader r; /* has its room from the start */
         kith_bytes head, rest = in;
         bool bad = false;
@@ -348,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(CVE_2023_39533_a_large_rsa_key_is_not_computed_with),
+        cmocka_unit_test(CVE_2026_110789_a_length_inside_a_key_is_not_followed),
         cmocka_unit_test(RUSTSEC_2019_0004_a_signature_is_looked_at),
         cmocka_unit_test(RUSTSEC_2022_0009_a_record_must_be_signed_by_whom_it_names),
         cmocka_unit_test(RUSTSEC_2020_0068_a_multihash_that_is_cut_short_is_refused),

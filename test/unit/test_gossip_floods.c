@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A peer that floods a gossipsub router: what it costs has a bound, and it is found out. gossipsub v1.1, "Spam Protection Measures". */
+/* A peer that floods a gossipsub router: what it costs has a bound, and it is found out. gossipsub v1.1, "Spam Protection Measures"; and
+ * what was published about other routers, by the advisories' names (docs/guide/security.md lists all of them). */
 #include "gossip_rig.h"
 #include "mesh/reputation.h"
 
@@ -101,37 +102,49 @@ static void graft_flood(void **state)
     rig_end(&r);
 }
 
-static void subscription_flood(void **state)
+/* js-libp2p: a peer's subscriptions, and what stayed of them when it was gone, had no bound; so in cpp-libp2p (issue 349). */
+static void CVE_2026_46679_a_flood_of_subscriptions_is_not_kept(void **state)
 {
     (void)state;
     rig r;
     char name[32];
     begin(&r);
-    size_t before = r.heap.bytes;
-    for (unsigned i = 0; i < 20000; i++) {
-        snprintf(name, sizeof name, "topic %u", i);
-        rig_peer *p = &r.peers[i / 5000];
-        uint8_t buf[64];
-        kith_err e;
-        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
-        kith_gossip_put_sub(&w, true, kith_bytes_str(name));
-        assert_true(kith_gossip_take(r.g, r.now, p->p, &p->intake, kith_wr_bytes(&w), &e));
-        if (i == 4999) { /* of one peer: with "news", which is there already */
-            assert_int_equal(kith_gossip_count(r.g).topics, r.cfg.topics_per_peer);
-            expect_banned(&r, 0);
+    size_t before = r.heap.bytes, after = 0;
+    for (int round = 0; round < 3; round++) {
+        uint64_t refused = kith_gossip_count(r.g).refused;
+        for (unsigned i = 0; i < 20000; i++) {
+            snprintf(name, sizeof name, "topic %u of %d", i, round);
+            rig_peer *p = &r.peers[i / 5000];
+            uint8_t buf[64];
+            kith_err e;
+            kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+            kith_gossip_put_sub(&w, true, kith_bytes_str(name));
+            assert_true(kith_gossip_take(r.g, r.now, p->p, &p->intake, kith_wr_bytes(&w), &e));
+            if (round == 0 && i == 4999) { /* of one peer: with "news", which is there already */
+                assert_int_equal(kith_gossip_count(r.g).topics, r.cfg.topics_per_peer);
+                expect_banned(&r, 0);
+            }
         }
+        kith_gossip_counts c = kith_gossip_count(r.g);
+        assert_true(c.topics <= r.cfg.topics_max && c.topics <= 1 + 4 * r.cfg.topics_per_peer);
+        assert_true(round > 0 || c.refused - refused >= 20000 - c.topics - 4);
+        expect_small(&r, before, 1024 * KIB); /* of four peers, 255 topics each */
+        for (size_t i = 0; i < 4; i++)
+            rig_down(&r, i);
+        assert_int_equal(kith_gossip_count(r.g).topics, 1);
+        expect_small(&r, before, 128 * KIB); /* tables stay as large as they were, */
+        assert_true(round == 0 || r.heap.bytes == after);
+        after = r.heap.bytes; /* and grow no more */
+        for (size_t i = 0; i < 4; i++)
+            rig_up(&r, i, KITH_GOSSIP_V12, true);
     }
-    kith_gossip_counts c = kith_gossip_count(r.g);
-    assert_true(c.topics <= r.cfg.topics_max && c.topics <= 1 + 4 * r.cfg.topics_per_peer);
-    assert_true(c.refused >= 20000 - c.topics - 4);
-    expect_small(&r, before, 1024 * KIB); /* of four peers, 255 topics each */
     for (size_t i = 0; i < 4; i++)
         rig_down(&r, i);
-    assert_int_equal(kith_gossip_count(r.g).topics, 1);
     rig_end(&r);
 }
 
-static void giant_rpcs(void **state)
+/* js-libp2p's floodsub: one frame was millions of subscriptions to nothing, each of them looked at. */
+static void CVE_2026_86040_giant_rpcs(void **state)
 {
     (void)state;
     rig r;
@@ -300,6 +313,129 @@ static void three_hundred_topics_too_many_are_no_flood(void **state)
     rig_end(&r);
 }
 
+/* rust-libp2p (GHSA-g3g5-x568-qvqx): a GRAFT made the peer a subscriber of its topic, whatever that was. */
+static void CVE_2026_95859_grafts_of_other_topics_are_not_kept(void **state)
+{
+    (void)state;
+    rig r;
+    char name[32];
+    rig_init(&r);
+    r.cfg.topics_per_peer = 4;
+    rig_start(&r);
+    rig_join(&r, 4, KITH_GOSSIP_V12);
+    for (unsigned i = 0; i < 6; i++) { /* with "news" seven that we are in */
+        snprintf(name, sizeof name, "ours %u", i);
+        assert_int_equal(kith_gossip_subscribe(r.g, r.now, kith_bytes_str(name), false), KITH_OK);
+    }
+    rig_sub(&r, 1, kith_bytes_str("its own"), true); /* and one that only another peer is in */
+    rig_beat(&r, 1);
+    for (size_t i = 0; i < 4; i++)
+        (void)rig_hear(&r, i);
+    size_t before = r.heap.bytes;
+    kith_gossip_counts c = kith_gossip_count(r.g);
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "topic %u", i);
+        rig_graft(&r, 0, i % 2 ? kith_bytes_str(name) : kith_bytes_str("its own"));
+    }
+    assert_int_equal(kith_gossip_count(r.g).topics, c.topics);
+    assert_int_equal(kith_gossip_count(r.g).refused, c.refused + 20000);
+    assert_int_equal(r.heap.bytes, before);
+    assert_int_equal(rig_hear(&r, 0).prunes, 0); /* nor answered */
+    for (unsigned i = 0; i < 6; i++) { /* of those that we are in it subscribes to as many as it may */
+        snprintf(name, sizeof name, "ours %u", i);
+        rig_graft(&r, 0, kith_bytes_str(name));
+        assert_int_equal(kith_gossip_peers_of(r.g, kith_bytes_str(name), false, NULL, 0), i < 3);
+    }
+    rig_say_message(&r, 1, 50, 1, 4);
+    assert_int_equal(rig_events(&r, KITH_GOSSIP_ACCEPT), 1);
+    rig_end(&r);
+}
+
+/* rust-libp2p: the time at which a PRUNE's backoff ends was more than a clock holds, at once (GHSA-gc42-3jg7-rxr2) or when the
+ * heartbeat added its slack to it (GHSA-xqmp-fxgv-xvq5). */
+static void CVE_2026_33040_CVE_2026_34219_a_backoff_without_end_ends(void **state)
+{
+    (void)state;
+    static const uint64_t backoffs[] = {UINT64_MAX,
+                                        UINT64_MAX / KITH_SEC(1),
+                                        UINT64_MAX / KITH_SEC(1) - 1002,
+                                        UINT64_MAX / KITH_SEC(1) + 1,
+                                        UINT64_MAX / KITH_SEC(1) + 2,
+                                        INT64_MAX,
+                                        INT64_MAX - 1001,
+                                        (uint64_t)INT64_MAX + 1,
+                                        9223372036854674580u,
+                                        INT64_MAX / KITH_SEC(1),
+                                        INT64_MAX / KITH_SEC(1) - 1001};
+    enum { COUNT = sizeof backoffs / sizeof *backoffs };
+    rig r;
+    rig_init(&r);
+    r.cfg.params.d = r.cfg.params.d_lo = COUNT + 1; /* so that all are wanted back */
+    r.cfg.params.d_hi = COUNT + 2;
+    rig_start(&r);
+    rig_join(&r, COUNT + 1, KITH_GOSSIP_V11);
+    rig_beat(&r, 2);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_true(rig_in_mesh(&r, i));
+        rig_prune(&r, i, RIG_TOPIC, (kith_bytes){0}, backoffs[i]);
+        assert_false(rig_in_mesh(&r, i));
+    }
+    for (int hours = 1; hours < 24; hours++) {
+        rig_wait(&r, KITH_SEC(3600));
+        for (size_t i = 0; i < COUNT; i++)
+            assert_false(rig_in_mesh(&r, i));
+        assert_true(rig_in_mesh(&r, COUNT)); /* nobody else minds */
+    }
+    rig_wait(&r, KITH_SEC(3600 + 10));
+    for (size_t i = 0; i < COUNT; i++)
+        assert_true(rig_in_mesh(&r, i));
+    rig_end(&r);
+}
+
+/* gossipsub v1.1 itself: who never passes anything on keeps a positive score by being there. It does not cut us off: what goes past it
+ * is offered by others and asked for, and in a minute those who do pass things on are in the mesh. */
+static void CVE_2022_47547_silent_peers_that_fill_the_mesh_cut_nobody_off(void **state)
+{
+    (void)state;
+    enum { SILENT = 12, ALL = 18 };
+    uint8_t a[KITH_GOSSIP_MID_MAX];
+    rig r;
+    rig_init(&r);
+    rig_start(&r);
+    assert_int_equal(kith_gossip_subscribe(r.g, r.now, RIG_TOPIC, false), KITH_OK);
+    for (size_t i = 0; i < ALL; i++) {
+        rig_up(&r, i, KITH_GOSSIP_V12, i >= SILENT);
+        if (i < SILENT)
+            rig_graft(&r, i, RIG_TOPIC);
+    }
+    rig_beat(&r, 1);
+    size_t silent = 0, honest = 0;
+    for (size_t i = 0; i < SILENT; i++)
+        silent += rig_in_mesh(&r, i);
+    assert_int_equal(silent, r.cfg.params.d_hi); /* as many as there may be */
+    for (size_t i = SILENT; i < ALL; i++)
+        rig_sub(&r, i, RIG_TOPIC, true);
+    for (unsigned n = 1; n <= 150;
+         n++) { /* every second a message, told by one and then another of those outside */
+        size_t by = SILENT + n % (ALL - SILENT);
+        kith_bytes id = rig_id(&r, 50, n, a);
+        (void)rig_hear(&r, by);
+        if (!rig_in_mesh(&r, by)) {
+            rig_ids(&r, by, KITH_GOSSIP_IHAVE, &id, 1);
+            assert_int_equal(rig_hear(&r, by).iwant, 1);
+        }
+        rig_say_message(&r, by, 50, n, 100);
+        assert_int_equal(rig_events(&r, KITH_GOSSIP_ACCEPT), 1);
+        rig_beat(&r, 1);
+    }
+    for (size_t i = 0; i < SILENT; i++)
+        assert_true(rig_score(&r, i) >= 0); /* that is the flaw */
+    for (size_t i = SILENT; i < ALL; i++)
+        honest += rig_in_mesh(&r, i);
+    assert_in_range(honest, 4, ALL - SILENT);
+    rig_end(&r);
+}
+
 /* A peer that reads nothing while others talk. */
 static void deaf_peer(void **state)
 {
@@ -324,14 +460,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ihave_flood),
         cmocka_unit_test(graft_flood),
-        cmocka_unit_test(subscription_flood),
-        cmocka_unit_test(giant_rpcs),
+        cmocka_unit_test(CVE_2026_46679_a_flood_of_subscriptions_is_not_kept),
+        cmocka_unit_test(CVE_2026_86040_giant_rpcs),
         cmocka_unit_test(three_hundred_topics_too_many_are_no_flood),
         cmocka_unit_test(forged_seqnos),
         cmocka_unit_test(iwant_flood),
         cmocka_unit_test(idontwant_flood),
         cmocka_unit_test(prune_flood),
         cmocka_unit_test(hello_flood),
+        cmocka_unit_test(CVE_2026_95859_grafts_of_other_topics_are_not_kept),
+        cmocka_unit_test(CVE_2026_33040_CVE_2026_34219_a_backoff_without_end_ends),
+        cmocka_unit_test(CVE_2022_47547_silent_peers_that_fill_the_mesh_cut_nobody_off),
         cmocka_unit_test(deaf_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 #include "mesh/kad_impl.h"
 #include "support.h"
 
+#include <stdio.h>
+
 static support_heap heap;
 static kith_kad *the_kad;
 static kith_node *the_node;
@@ -100,10 +102,47 @@ static void who_is_no_server_answers_nothing(void **state)
     assert_int_equal(ask(question(KITH_KAD_FIND_NODE, "key"), &m), KITH_EREFUSED);
 }
 
+/* js-libp2p (GHSA-32mq-hpph-xfvr): a value under a key that nothing can judge was stored, and so the disk filled up. */
+static void CVE_2026_45783_a_value_that_nothing_judges_is_not_stored(void **state)
+{
+    static uint8_t buf[KITH_KAD_REQUEST_MAX], value[KITH_KAD_VALUE_MAX];
+    static const char *const fixed[] = {"\x01", "a",    "/",     "//",         "/pk",      "/ipns",
+                                        "pk/x", "/x/y", "/PK/x", "/ipns ns/x", "/pk/../x", "\xff\xfe"};
+    enum { FIXED = sizeof fixed / sizeof *fixed };
+    kith_kad_msg m;
+    (void)state;
+    size_t before = heap.bytes;
+    for (unsigned i = 0; i < FIXED + 4000; i++) {
+        char key[40];
+        snprintf(key, sizeof key, i % 2 ? "key %u" : "/of nobody/%u", i);
+        kith_bytes k = kith_bytes_str(i < FIXED ? fixed[i] : key);
+        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+        kith_kad_put_head(&w, KITH_KAD_PUT_VALUE, k);
+        kith_kad_put_record(&w, k, kith_bytes_of(value, sizeof value), 0);
+        assert_false(w.bad);
+        kith_err e = ask(kith_wr_bytes(&w), &m);
+        assert_true(e == KITH_EUNSUPPORTED || (i < FIXED && e != KITH_OK));
+    }
+    /* nor one that its judge refuses */
+    static const char *const judged[] = {"/pk/x", "/ipns/x", "/pk/", "/ipns/"};
+    for (size_t i = 0; i < sizeof judged / sizeof *judged; i++) {
+        kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+        kith_kad_put_head(&w, KITH_KAD_PUT_VALUE, kith_bytes_str(judged[i]));
+        kith_kad_put_record(&w, kith_bytes_str(judged[i]), kith_bytes_of(value, sizeof value), 0);
+        assert_int_not_equal(ask(kith_wr_bytes(&w), &m), KITH_OK);
+    }
+    kith_kad_store_facts facts = kith_kad_store_look(the_kad->store);
+    assert_int_equal(facts.values + facts.values_bytes, 0);
+    assert_int_equal(heap.bytes, before);
+    assert_int_equal(ask(question(KITH_KAD_PING, ""), &m), KITH_OK); /* others are served */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_question_without_a_key_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(CVE_2026_45783_a_value_that_nothing_judges_is_not_stored, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_ping_is_answered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_is_no_server_answers_nothing, set_up, tear_down),
     };

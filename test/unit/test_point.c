@@ -372,6 +372,80 @@ static void no_memory_is_an_answer(void **state)
     }
 }
 
+/* ---- what went wrong in rust-libp2p ---- */
+
+/* GHSA-cqfx-gf56-8x59: a peer registered itself under as many namespaces as it liked, and so did all of its names. */
+static void CVE_2026_35405_registrations_without_end_cost_so_much_and_no_more(void **state)
+{
+    (void)state;
+    enum { MAX = 300 };
+    rig *r = rig_with(MAX);
+    char ns[16];
+    size_t before = heap.bytes, granted = 0, of_one = 0;
+    for (unsigned i = 0; i < 3000; i++) { /* a second each: within its rate */
+        snprintf(ns, sizeof ns, "ns%u", i);
+        granted += put(r, KITH_SEC(i), 0, ns, rec(0), KITH_RDV_TTL_MIN).status == KITH_RDV_OK;
+        kith_point_check(r->p);
+    }
+    assert_int_equal(granted, KITH_POINT_PER_PEER_MAX);
+    assert_int_equal(kith_point_count(r->p), KITH_POINT_PER_PEER_MAX);
+    of_one = heap.bytes - before;
+    assert_true(of_one <= KITH_POINT_PER_PEER_MAX * (KITH_POINT_BYTES_EACH + 200));
+    for (unsigned i = 0; i < 60; i++) { /* by sixty names, ten at once of each */
+        uint8_t seed[KITH_ED25519_SEED_LEN] = {(uint8_t)(i + 1), 9}, sealed[1024];
+        kith_signer *s = kith_signer_new(seed);
+        kith_maddr a;
+        kith_maddr_from_tcp(kith_bytes_of("\x0a\x00\x00\x01", 4), 9000, &a);
+        kith_wr w = kith_wr_of(kith_span_of(sealed, sizeof sealed));
+        assert_int_equal(kith_peer_record_seal(s, 1, &a, 1, &w), KITH_OK);
+        kith_peer_id id = support_peer_of(s);
+        for (unsigned k = 0; k < 10; k++) {
+            uint8_t b[2048];
+            kith_wr q = kith_wr_of(kith_span_of(b, sizeof b)),
+                    out = kith_wr_of(kith_span_of(r->out, sizeof r->out));
+            snprintf(ns, sizeof ns, "ns%u", k);
+            kith_rdv_put_register(&q, kith_bytes_str(ns), kith_wr_bytes(&w), KITH_RDV_TTL_MAX);
+            assert_int_equal(kith_point_answer_(r->p, KITH_SEC(3000), &id, kith_wr_bytes(&q), &out), KITH_OK);
+        }
+        kith_signer_free(s);
+        kith_point_check(r->p);
+    }
+    assert_int_equal(kith_point_count(r->p), MAX);
+    assert_true(heap.bytes - before <= MAX * (KITH_POINT_BYTES_EACH + 200));
+    assert_int_equal(put(r, KITH_SEC(3000), 1, "app", rec(1), KITH_RDV_TTL_MIN).status,
+                     KITH_RDV_OK); /* an honest one finds room */
+    rig_free(r);
+}
+
+/* GHSA-v5hw-cv9c-rpg7: each DISCOVER left a cookie. Here they cost no memory. */
+static void CVE_2026_35457_cookies_without_end_cost_nothing(void **state)
+{
+    (void)state;
+    rig *r = rig_new();
+    char ns[16];
+    put(r, 0, 0, "app", rec(0), KITH_RDV_TTL_MAX);
+    size_t before = heap.bytes, answered = 0, blocks = heap.blocks;
+    heap.peak = before;
+    for (unsigned i = 0; i < 20000;
+         i++) { /* each a second later, by one name after another, of one namespace after another */
+        uint8_t b[64];
+        kith_rdv_msg m;
+        kith_peer_id from = support_peer(i);
+        kith_wr q = kith_wr_of(kith_span_of(b, sizeof b)),
+                out = kith_wr_of(kith_span_of(r->out, sizeof r->out));
+        snprintf(ns, sizeof ns, "ns%u", i);
+        kith_rdv_put_discover(&q, kith_bytes_str(i % 2 ? ns : "app"), 1, (kith_bytes){0});
+        assert_int_equal(kith_point_answer_(r->p, KITH_SEC(i), &from, kith_wr_bytes(&q), &out), KITH_OK);
+        assert_int_equal(kith_rdv_parse(kith_wr_bytes(&out), &m), KITH_OK);
+        answered += m.status == KITH_RDV_OK && m.cookie.len > 0;
+    }
+    assert_true(answered >= 19000);
+    assert_int_equal(heap.bytes, before);
+    assert_int_equal(heap.blocks, blocks);
+    assert_true(heap.peak - before <= KITH_POINT_ANSWER_MAX + 4096); /* while an answer is made */
+    rig_free(r);
+}
+
 /* ---- clients, over the simulated network ---- */
 
 typedef struct client {
@@ -760,6 +834,8 @@ int main(void)
         cmocka_unit_test(an_answer_has_its_size),
         cmocka_unit_test(who_registers_in_the_form_of_rfc_0003_is_told_no_other),
         cmocka_unit_test(no_memory_is_an_answer),
+        cmocka_unit_test(CVE_2026_35405_registrations_without_end_cost_so_much_and_no_more),
+        cmocka_unit_test(CVE_2026_35457_cookies_without_end_cost_nothing),
         cmocka_unit_test(there_may_be_eight_points),
         cmocka_unit_test(two_that_know_one_point_find_each_other),
         cmocka_unit_test(a_point_that_starts_anew_is_told_again),

@@ -350,7 +350,7 @@ static unsigned eclipse_a_key(void (*change)(kith_kad_config *cfg), unsigned *in
     return found * 100 / asked;
 }
 
-static void attackers_of_one_network_do_not_hide_a_value(void **state)
+static void CVE_2023_26248_attackers_of_one_network_do_not_hide_a_value(void **state)
 {
     (void)state;
     unsigned in_tables, found = eclipse_a_key(undefended, &in_tables);
@@ -645,7 +645,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flood_from_one_network_does_not_fill_a_table),
-        cmocka_unit_test(attackers_of_one_network_do_not_hide_a_value),
+        cmocka_unit_test(CVE_2023_26248_attackers_of_one_network_do_not_hide_a_value),
         cmocka_unit_test(a_liar_leads_no_other_path_astray),
         cmocka_unit_test(false_values_are_not_believed),
         cmocka_unit_test(what_is_no_message_costs_its_sender_the_place),
