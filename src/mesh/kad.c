@@ -363,6 +363,14 @@ static kith_err begin(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, 
     return begin_for(k, now, kind, key, internal, KITH_KAD_BUCKETS, out);
 }
 
+/* There may be none: then addrs.p is NULL. */
+static void put_addrs(kith_kad_peer *p, kith_bytes addrs)
+{
+    if (addrs.len)
+        memcpy(p->addrs.b, addrs.p, addrs.len);
+    p->addrs.len = (uint16_t)addrs.len;
+}
+
 static kith_err keep_value(kith_kad *k, op *o, kith_bytes value)
 {
     uint8_t *p = value.len ? kith_mem_new(&k->cfg.env, value.len) : NULL;
@@ -514,8 +522,7 @@ static void searched(kith_kad *k, kith_time now, op *o)
                 why = "no memory";
                 break;
             }
-            memcpy(p->addrs.b, near[i].addrs.p, near[i].addrs.len);
-            p->addrs.len = (uint16_t)near[i].addrs.len;
+            put_addrs(p, near[i].addrs);
         }
         break;
     case FIND_PEER:
@@ -1095,8 +1102,7 @@ kith_err kith_kad_find_peer(kith_kad *k, kith_time now, const kith_peer_id *peer
         return KITH_ENOMEM;
     }
     if (p) { /* it is here */
-        memcpy(found->addrs.b, p->addrs, p->addrs_len);
-        found->addrs.len = p->addrs_len;
+        put_addrs(found, kith_bytes_of(p->addrs, p->addrs_len));
         kith_kad_lookup_stop(o->lookup);
         over(k, now, o, KITH_OK, NULL);
     }
@@ -1235,8 +1241,7 @@ kith_err kith_kad_find_providers(kith_kad *k, kith_time now, kith_bytes key, uns
         kith_kad_peer *p = new_peer(k, o, &row.provider);
         if (!p)
             break;
-        memcpy(p->addrs.b, row.data.p, row.data.len);
-        p->addrs.len = (uint16_t)row.data.len;
+        put_addrs(p, row.data);
         tell(k, o);
     }
     if (o->peer_count >= most)
