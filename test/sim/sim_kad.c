@@ -79,7 +79,18 @@ static void gone(void *self)
     k->kad = NULL;
 }
 
-void sim_kad_start(sim_kad *k)
+void sim_kad_boot(sim_kad *k)
+{
+    for (size_t i = 0; i < k->boot_count; i++) {
+        kith_peer_id id;
+        bool named = kith_maddr_peer(sim_addr(k->boots[i]), &id);
+        kith_err e = kith_kad_bootstrap(k->kad, sim_time(k->host), &id, sim_addr(k->boots[i]), 1);
+        assert(named && (!e || e == KITH_ENOMEM));
+        (void)named, (void)e;
+    }
+}
+
+bool sim_kad_try(sim_kad *k)
 {
     sim_host *h = k->host;
     kith_time now = sim_time(h);
@@ -89,17 +100,20 @@ void sim_kad_start(sim_kad *k)
     k->cfg.env = *sim_env(h);
     k->cfg.node = sim_node(h);
     k->kad = kith_kad_new(&k->cfg, now);
-    assert(k->kad);
+    if (!k->kad)
+        return false;
     kith_kad_set_clock(k->kad, now, CLOCK + now / KITH_SEC(1));
-    for (size_t i = 0; i < k->boot_count; i++) {
-        kith_peer_id id;
-        bool named = kith_maddr_peer(sim_addr(k->boots[i]), &id);
-        kith_err e = kith_kad_bootstrap(k->kad, now, &id, sim_addr(k->boots[i]), 1);
-        assert(named && !e);
-        (void)named, (void)e;
-    }
+    sim_kad_boot(k);
     sim_attach(h, kith_kad_part(k->kad), NULL);
     sim_attach(h, &k->puller, gone);
+    return true;
+}
+
+void sim_kad_start(sim_kad *k)
+{
+    bool made = sim_kad_try(k);
+    assert(made);
+    (void)made;
 }
 
 static bool is_done(void *ctx)

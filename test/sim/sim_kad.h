@@ -41,6 +41,10 @@ void sim_kad_init(sim_kad *k, sim_host *h, bool server);
 void sim_kad_know(sim_kad *k, sim_host *other);
 /* Attaches a new part to the host, which is on. */
 void sim_kad_start(sim_kad *k);
+/* The same. False: there was no memory. */
+bool sim_kad_try(sim_kad *k);
+/* Tells it once more whom it begins with, for which there may have been no memory. */
+void sim_kad_boot(sim_kad *k);
 /* Runs until an op is over, or its time. */
 void sim_kad_wait(sim *s, sim_kad *k, uint64_t op, sim_kad_end *end);
 

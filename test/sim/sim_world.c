@@ -96,6 +96,7 @@ struct sim_host {
     void *watch_ctx, *user;
     size_t memory;
     int64_t fail_after;
+    bool fail_once, failed;
     bool vanished, driving;
     unsigned side;                /* of a split network */
     uint16_t x, y;                /* where it is */
@@ -221,8 +222,12 @@ static void *host_alloc(void *ctx, void *p, size_t old, size_t size)
         return NULL;
     }
     if (h->fail_after >= 0 && size > old) {
-        if (h->fail_after == 0)
+        if (h->fail_after == 0) {
+            h->failed = true;
+            if (h->fail_once)
+                h->fail_after = -1;
             return NULL;
+        }
         h->fail_after--;
     }
     void *q = realloc(p, size);
@@ -552,6 +557,19 @@ size_t sim_memory(const sim_host *h)
 void sim_fail_alloc_after(sim_host *h, int64_t n)
 {
     h->fail_after = n;
+    h->fail_once = false;
+    h->failed = false;
+}
+
+void sim_fail_alloc(sim_host *h, int64_t n, bool once)
+{
+    sim_fail_alloc_after(h, n);
+    h->fail_once = once;
+}
+
+bool sim_alloc_failed(const sim_host *h)
+{
+    return h->failed;
 }
 
 /* ---- partitions ---- */

@@ -76,7 +76,10 @@ void sim_set_side(sim_host *h,
                   unsigned side); /* nothing passes between hosts on different sides; all begin on side 0 */
 void sim_reset_all(sim *s, sim_host *a, sim_host *b); /* RST to both ends of every connection between them */
 void sim_fail_alloc_after(
-    sim_host *h, int64_t n); /* the nth allocation from now fails, and all after it; negative: never */
+    sim_host *h,
+    int64_t n); /* the nth allocation from now (0: the next) fails, and all after it; negative: never */
+void sim_fail_alloc(sim_host *h, int64_t n, bool once); /* the same; once: those after it do not */
+bool sim_alloc_failed(const sim_host *h);               /* whether one has failed since either was called */
 
 /* A host comes and goes; not to be called from its own watch.
  *   vanish  the machine loses power: its peers hear nothing more, who dials it gets no answer. Its node stays to be looked at.

@@ -281,17 +281,20 @@ static void of_many_addresses_the_freshest_four_stay(void **state)
 static void any_allocation_may_fail(void **state)
 {
     (void)state;
-    for (int64_t n = 0; n < 40; n++) {
+    bool through = false;
+    for (int64_t n = 0; !through; n++) {
         pair p;
         start(&p, 11, true);
-        sim_fail_alloc_after(p.a, n);
+        sim_fail_alloc(p.a, n / 2, n % 2);
         kith_err e = kith_connmgr_keep(p.m, sim_now(p.s), id_of(p.b), sim_addr(p.b));
         sim_drive(p.a);
         run(&p, KITH_SEC(3));
         kith_connmgr_network_changed(p.m, sim_now(p.s));
         sim_drive(p.a);
         run(&p, KITH_SEC(3));
+        through = !sim_alloc_failed(p.a);
         sim_fail_alloc_after(p.a, -1);
+        assert_true(through || n < 2000);
         if (e)
             assert_int_equal(kith_connmgr_keep(p.m, sim_now(p.s), id_of(p.b), sim_addr(p.b)), KITH_OK);
         sim_drive(p.a);
@@ -299,6 +302,20 @@ static void any_allocation_may_fail(void **state)
         assert_non_null(there(&p));
         sim_free(p.s);
     }
+    pair p;
+    start(&p, 12, false);
+    kith_connmgr_config cfg;
+    kith_connmgr_config_default(&cfg);
+    cfg.env = *sim_env(p.a);
+    cfg.node = sim_node(p.a);
+    sim_fail_alloc_after(p.a, 0); /* the only one */
+    assert_null(kith_connmgr_new(&cfg));
+    sim_fail_alloc_after(p.a, 1);
+    kith_connmgr *m = kith_connmgr_new(&cfg);
+    assert_non_null(m);
+    assert_false(sim_alloc_failed(p.a));
+    kith_connmgr_free(m);
+    sim_free(p.s);
 }
 
 int main(void)

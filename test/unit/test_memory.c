@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Memory that runs out, in every machine: its nth allocation fails, or that one and all after it, for every n until it gets through. It
  * says KITH_ENOMEM or does without, and leaks nothing. A new machine is a row in the table at the end. What a whole node does then, and
- * that it serves on afterwards, is in test/sim/test_faults_sim.c; what OpenSSL does, in test_crypto_memory.c. */
+ * that it serves on afterwards, is in test/sim/test_faults_sim.c; what its DHT and its gossip do, in test/sim/toy/test_memory_sim.c; what
+ * OpenSSL does, in test_crypto_memory.c. Machines that need more than one peer have a test of this kind beside their own. */
 #include "support.h"
 
 #include <stdio.h>

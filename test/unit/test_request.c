@@ -398,19 +398,45 @@ static void questions_that_are_open_at_the_end_cost_nothing(void **state)
 static void without_memory_it_ends_all_the_same(void **state)
 {
     (void)state;
-    for (int64_t nth = 0; nth < 40; nth++) {
-        world w;
-        init(&w);
-        assert_non_null(sim_connect(w.s, w.a, w.b));
-        sim_fail_alloc_after(w.a, nth);
-        kith_err e = ask(&w, w.b, "e", true, 1);
-        assert_true(e == KITH_OK || e == KITH_ENOMEM);
-        run(&w, 15);
-        sim_fail_alloc_after(w.a, -1);
-        run(&w, 15);
-        assert_int_equal(w.count, e ? 0 : 1);
-        assert_int_equal(kith_requests_count(w.requests), 0);
-        sim_free(w.s);
+    for (unsigned kind = 0; kind < 4; kind++) { /* connected or not; one fails or all after it too */
+        bool through = false;
+        for (int64_t nth = 0; !through; nth++) {
+            world w;
+            init(&w);
+            if (kind & 1)
+                assert_non_null(sim_connect(w.s, w.a, w.b));
+            sim_fail_alloc(w.a, nth, kind & 2);
+            kith_err e = ask(&w, w.b, "e", true, 1);
+            assert_true(e == KITH_OK || e == KITH_ENOMEM);
+            run(&w, 15);
+            through = !sim_alloc_failed(w.a);
+            sim_fail_alloc_after(w.a, -1);
+            run(&w, 15);
+            assert_int_equal(w.count, e ? 0 : 1);
+            assert_true(!through || (w.count == 1 && w.ends[0].err == KITH_OK));
+            assert_int_equal(kith_requests_count(w.requests), 0);
+            assert_int_equal(ask(&w, w.b, "e", true, 2), KITH_OK); /* and then it works */
+            run(&w, 15);
+            assert_int_equal(w.ends[w.count - 1].tag, 2);
+            assert_int_equal(w.ends[w.count - 1].err, KITH_OK);
+            assert_true(through || nth < 500);
+            sim_free(w.s);
+        }
+    }
+    support_heap heap;
+    kith_requests *r = NULL;
+    for (size_t nth = 1; !r; nth++) {
+        kith_requests_config cfg = {.env = *support_env(&heap),
+                                    .protocol = kith_bytes_str(PROTOCOL),
+                                    .answer_max = 100,
+                                    .active_max = 3,
+                                    .most = 6,
+                                    .timeout = KITH_SEC(10)};
+        heap.fail_at = nth;
+        r = kith_requests_new(&cfg);
+        assert_true(r || heap.calls >= nth);
+        kith_requests_free(r);
+        support_heap_check(&heap);
     }
 }
 
