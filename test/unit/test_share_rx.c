@@ -495,6 +495,110 @@ static void a_sharer_that_has_us_wait_for_nothing_is_left(void **state)
     share_free(s);
 }
 
+/* A receiver with older content at [from, from + 1), that asks for nothing by itself. */
+static lab *lab_held(world_share *s, uint32_t from)
+{
+    lab *l = lab_new(s, s->manifest.list.len);
+    l->p->before = s;
+    l->p->hold = true;
+    assert_int_equal(kith_leaves_add(&l->p->older, &share_env, from, from + 1), KITH_OK);
+    assert_int_equal(lab_run(l), KITH_OK);
+    put_list(l, s);
+    assert_int_equal(lab_run(l), KITH_OK);
+    put_roots(l, s);
+    assert_int_equal(lab_run(l), KITH_OK);
+    return l;
+}
+
+static void ask_for(lab *l, uint32_t first, uint32_t end)
+{
+    uint64_t id;
+    const kith_leaf_range range = {first, end};
+    assert_int_equal(kith_share_rx_request(l->p->rx, l->p->now, &range, 1, &id), KITH_OK);
+}
+
+static void put_leaf(lab *l, const world_share *s, size_t entry, uint64_t id, uint64_t leaf, uint64_t of,
+                     kith_bytes pairs)
+{
+    put_msg(l, (kith_share_msg){
+                   .kind = KITH_SHARE_DATA, .id = id, .leaf = leaf, .pairs = pairs, .body = KITH_TREE_LEAF});
+    kith_put_bytes(&l->w, kith_bytes_of(s->content[entry] + of * KITH_TREE_LEAF, KITH_TREE_LEAF));
+}
+
+/* Of two files of two leaves the sharer cannot read the first. The hints of the second are still those of its own leaves. */
+static void behind_a_file_that_is_not_given_hints_are_at_their_leaves(void **state)
+{
+    (void)state;
+    world_share *s = share_new();
+    world_add(s, KITH_ENTRY_FILE, 0, "f", 2 * KITH_TREE_LEAF);
+    world_add(s, KITH_ENTRY_FILE, 0, "g", 2 * KITH_TREE_LEAF);
+    world_seal(s, &share_env);
+    const kith_bytes pairs = kith_bytes_of(s->nodes[1] + KITH_BLAKE3_LEN, 2 * KITH_BLAKE3_LEN);
+    for (uint32_t hinted = 0; hinted < 4; hinted++) {
+        lab *l = lab_held(s, hinted);
+        ask_for(l, 0, 4);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_DATA, .id = 1, .code = KITH_SHARE_UNREADABLE});
+        put_leaf(l, s, 1, 1, 2, 0, pairs);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_DATA, .id = 1, .leaf = 3, .same = true});
+        assert_int_equal(lab_run(l), hinted == 3 ? KITH_OK : KITH_EPROTO);
+        if (hinted == 3) {
+            assert_int_equal(l->p->lost[0], KITH_SHARE_UNREADABLE);
+            assert_int_equal(l->p->have[1], 2 * KITH_TREE_LEAF);
+            assert_int_equal(l->p->same, 1);
+        }
+        lab_free(l);
+    }
+    share_free(s);
+}
+
+/* The clock of the sharer's silence stands still until our own disk has taken what is here, and begins anew then. */
+static void a_slow_disk_is_not_the_sharers_silence(void **state)
+{
+    (void)state;
+    world_share *s = one_file(2 * KITH_TREE_LEAF);
+    lab *l = lab_held(s, 0);
+    kith_share_rx *x = l->p->rx;
+    kith_share_rx_event ev;
+    ask_for(l, 0, 1);
+    ask_for(l, 1, 2);
+    put_leaf(l, s, 0, 1, 0, 0, kith_bytes_of(s->nodes[0] + KITH_BLAKE3_LEN, 2 * KITH_BLAKE3_LEN));
+    assert_int_equal(kith_share_rx_ops.recv(x, l->p->now, kith_wr_bytes(&l->w)), KITH_OK);
+    assert_true(kith_share_rx_next(x, &ev) && ev.kind == KITH_SHARE_RX_BLOCK);
+    assert_int_equal(kith_share_rx_ops.held(x), KITH_TREE_LEAF);
+    assert_int_equal(kith_share_rx_ops.deadline(x), KITH_NEVER);
+    l->p->now += 2 * KITH_SHARE_USELESS_TIMEOUT;
+    kith_share_rx_stored(x, l->p->now, ev.block);
+    assert_int_equal(kith_share_rx_ops.held(x), 0);
+    assert_int_equal(kith_share_rx_ops.deadline(x), l->p->now + KITH_SHARE_SILENCE_TIMEOUT);
+    kith_share_rx_ops.tick(x, l->p->now);
+    assert_false(kith_share_rx_next(x, &ev));
+    lab_free(l);
+    share_free(s);
+}
+
+static uint8_t *kept_nodes(void *ctx, size_t entry)
+{
+    assert_int_equal(entry, 0);
+    return ctx;
+}
+
+static void the_nodes_that_come_with_content_are_kept_for_who_serves_it_in_turn(void **state)
+{
+    (void)state;
+    world_share *s = one_file(2 * KITH_TREE_LEAF);
+    uint8_t kept[3 * KITH_BLAKE3_LEN] = {0};
+    const kith_bytes pairs = kith_bytes_of(s->nodes[0] + KITH_BLAKE3_LEN, 2 * KITH_BLAKE3_LEN);
+    lab *l = lab_held(s, 0);
+    l->p->view.nodes = kept_nodes;
+    l->p->view.ctx = kept;
+    ask_for(l, 0, 1);
+    put_leaf(l, s, 0, 1, 0, 0, pairs);
+    assert_int_equal(lab_run(l), KITH_OK);
+    assert_memory_equal(kept + KITH_BLAKE3_LEN, pairs.p, pairs.len);
+    lab_free(l);
+    share_free(s);
+}
+
 static void malformed_heads_kill_a_receiver(void **state)
 {
     (void)state;
@@ -565,6 +669,9 @@ int main(void)
         cmocka_unit_test(what_a_source_has_is_noted_up_to_a_cap),
         cmocka_unit_test(later_versions_messages_are_skipped),
         cmocka_unit_test(a_sharer_that_has_us_wait_for_nothing_is_left),
+        cmocka_unit_test(behind_a_file_that_is_not_given_hints_are_at_their_leaves),
+        cmocka_unit_test(a_slow_disk_is_not_the_sharers_silence),
+        cmocka_unit_test(the_nodes_that_come_with_content_are_kept_for_who_serves_it_in_turn),
         cmocka_unit_test(malformed_heads_kill_a_receiver),
         cmocka_unit_test(what_has_arrived_survives_the_sharers_end),
     };
