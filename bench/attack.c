@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* One hostile peer on real sockets, doing its worst in one way for some seconds: what bench/attack measures an honest peer's pings under.
+/* Two peers of one node on real sockets, in one thread: a hostile one that does its worst in one way for some seconds, and an honest one
+ * that pings meanwhile. They never wait for each other's core; an answer's time is the kernel's, of its arrival, so what the hostile one
+ * computes does not count; and under an attack the thread only has what the node leaves of the cores, as if it were another machine.
  *
  *     attack PORT KIND SECONDS    on 127.0.0.1, against `kith up --perf`
  *
- *     spin        no attack: a process that uses a core, for comparison
+ *     quiet       no attack, on a machine whose idle cores sleep
+ *     spin        no attack, and threads of the lowest class keep the cores awake
  *     records     data in records of one byte each
  *     frames      data in frames of one byte each, packed in large records
  *     bulk        data as fast as it is taken
@@ -14,26 +17,33 @@
  *     halfopen    as many half-open handshakes as are let in, byte by byte
  *     rubbish     connects and says what is no libp2p, and again
  *
- * Prints a line of JSON: connections made, bytes sent and got. */
+ * Prints a line of JSON: the hostile one's connections, bytes sent and got; the honest one's round trips in us. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "proto/identify.h"
 #include "proto/perf.h"
+#include "proto/ping.h"
 #include "sim/sim_hostile.h"
 
 #define SLOTS 8
 #define HALF_OPEN 512
 #define PER_STREAM (240u * 1024) /* less than the first window: then the next stream */
+#define PING_EVERY 1000000u      /* ns */
+#define HOSTILE_IP INADDR_LOOPBACK
+#define HONEST_IP (INADDR_LOOPBACK + 1)
 
 typedef struct wire {
     int fd;
@@ -43,24 +53,44 @@ typedef struct wire {
 static uint16_t port;
 static uint64_t until, conns, sent, got, seed;
 
+/* The honest peer: one ping after another on one stream. */
+static struct {
+    wire l;
+    uint32_t stream;
+    uint64_t asked, due; /* ns of the system's clock; asked 0: the last is answered */
+    uint32_t *rtts;      /* us */
+    size_t count, room;
+    uint8_t said[KITH_PING_LEN]; /* each another */
+} honest;
+
+static void ping_now_and_then(void);
+
 static bool over(void)
 {
+    ping_now_and_then();
     return uv_hrtime() >= until;
 }
 
-static int knock(void)
+static int knock_from(in_addr_t ip)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)}, from = {.sin_family = AF_INET};
     int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) || fcntl(fd, F_SETFL, O_NONBLOCK)) {
+    from.sin_addr.s_addr = htonl(ip);
+    if (fd < 0 || (ip != INADDR_LOOPBACK && bind(fd, (struct sockaddr *)&from, sizeof from)) ||
+        connect(fd, (struct sockaddr *)&at, sizeof at) || fcntl(fd, F_SETFL, O_NONBLOCK)) {
         if (fd >= 0)
             close(fd);
         return -1;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    conns++;
     return fd;
+}
+
+static int knock(void)
+{
+    conns++;
+    return knock_from(HOSTILE_IP);
 }
 
 static void leave(wire *l, bool reset)
@@ -99,8 +129,6 @@ static bool push(wire *l, const uint8_t *p, size_t n, bool listen)
         }
         if (errno != EAGAIN || !hear(l, listen) || over())
             return false;
-        struct pollfd p1 = {.fd = l->fd, .events = POLLOUT | POLLIN};
-        poll(&p1, 1, 100);
     }
     return true;
 }
@@ -116,23 +144,153 @@ static bool speak(wire *l)
 }
 
 /* Until the channel stands. */
-static bool meet(wire *l)
+static bool meet_on(wire *l, int fd)
 {
-    *l = (wire){.fd = knock(), .peer = sim_hostile_new(++seed, true)};
+    *l = (wire){.fd = fd, .peer = sim_hostile_new(++seed, true)};
     if (l->fd < 0)
         return false;
     while (!sim_hostile_ready(l->peer) && !over()) {
         if (!speak(l))
             return false;
-        struct pollfd p = {.fd = l->fd, .events = POLLIN};
-        poll(&p, 1, 100);
         if (!hear(l, true) || sim_hostile_failed(l->peer))
             return false;
     }
     return speak(l);
 }
 
+static bool meet(wire *l)
+{
+    return meet_on(l, knock());
+}
+
+/* ---- the honest peer ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void die(const char *why)
+{
+    fprintf(stderr, "attack: %s\n", why);
+    exit(1);
+}
+
+/* Reads what is there; the time at which the last of it arrived, or 0. */
+static uint64_t hear_honest(void)
+{
+    static uint8_t buf[65536];
+    uint64_t at = 0;
+    for (;;) {
+        union {
+            char room[CMSG_SPACE(sizeof(struct timespec))];
+            struct cmsghdr align;
+        } control;
+        struct iovec part = {buf, sizeof buf};
+        struct msghdr m = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+        ssize_t n = recvmsg(honest.l.fd, &m, 0);
+        if (n < 0 && errno == EAGAIN)
+            return at;
+        if (n <= 0)
+            die("the node has left the honest peer");
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+            if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+                struct timespec t;
+                memcpy(&t, CMSG_DATA(c), sizeof t);
+                at = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+            }
+        }
+        sim_hostile_recv(honest.l.peer, kith_bytes_of(buf, (size_t)n));
+    }
+}
+
+static void speak_honest(void)
+{
+    uint8_t buf[4096];
+    for (size_t n; (n = sim_hostile_send(honest.l.peer, kith_span_of(buf, sizeof buf))) > 0;) {
+        if (send(honest.l.fd, buf, n, MSG_NOSIGNAL) != (ssize_t)n)
+            die("the node does not read what the honest peer says");
+    }
+}
+
+static void note(uint64_t rtt)
+{
+    if (honest.count == honest.room) {
+        honest.room = honest.room ? 2 * honest.room : 1024;
+        honest.rtts = realloc(honest.rtts, honest.room * sizeof *honest.rtts);
+        if (!honest.rtts)
+            die("no memory");
+    }
+    honest.rtts[honest.count++] = (uint32_t)(rtt / 1000);
+}
+
+static void ping_now_and_then(void)
+{
+    if (honest.l.fd < 0)
+        return;
+    if (honest.asked) {
+        uint64_t at = hear_honest();
+        speak_honest();
+        kith_bytes heard = sim_hostile_payload(honest.l.peer);
+        if (heard.len < KITH_PING_LEN ||
+            memcmp(heard.p + heard.len - KITH_PING_LEN, honest.said, KITH_PING_LEN) != 0)
+            return; /* another stream's, or the name of the protocol */
+        /* The kernel does not tell of the first ones yet. */
+        if (at > honest.asked)
+            note(at - honest.asked);
+        honest.asked = 0;
+    }
+    if (now_ns() < honest.due)
+        return;
+    kith_store_be64(honest.said, now_ns());
+    sim_hostile_data(honest.l.peer, 0, honest.stream, kith_bytes_of(honest.said, sizeof honest.said));
+    honest.asked = now_ns();
+    honest.due = honest.asked + PING_EVERY;
+    speak_honest();
+}
+
+static void *stay_awake(void *core)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)(uintptr_t)core, &one);
+    (void)sched_setaffinity(0, sizeof one, &one);
+    (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
+    while (uv_hrtime() < until)
+        ;
+    return NULL;
+}
+
+/* Until its pings go to and fro, and the kernel says when. */
+static void come_honestly(void)
+{
+    const int on = 1;
+    wire l;
+    honest.l.fd = -1;
+    until = uv_hrtime() + 10 * 1000000000u;
+    if (!meet_on(&l, knock_from(HONEST_IP)) || setsockopt(l.fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on))
+        die("the node does not take the honest peer");
+    honest.stream = sim_hostile_open(l.peer, KITH_PING_ID, 0);
+    honest.l = l;
+    while (honest.count == 0) {
+        if (over())
+            die("this kernel does not say when an answer arrived");
+    }
+    honest.count = 0;
+    sent = got = 0;
+}
+
 /* ---- kinds ---- */
+
+static void quiet(void)
+{
+    struct pollfd p = {.fd = honest.l.fd, .events = POLLIN};
+    while (!over())
+        poll(&p, 1, 1);
+}
 
 static void spin(void)
 {
@@ -176,11 +334,8 @@ static void takes(void)
             sim_hostile_data(l.peer, HOSTILE_FIN, id, kith_bytes_of(head, 8));
             ok = speak(&l);
         }
-        for (uint64_t from = got; ok && !over() && got - from < 1u << 31;) {
-            struct pollfd p = {.fd = l.fd, .events = POLLIN};
-            poll(&p, 1, 100);
+        for (uint64_t from = got; ok && !over() && got - from < 1u << 31;)
             ok = hear(&l, false);
-        }
         leave(&l, true);
     }
 }
@@ -202,7 +357,6 @@ static void streams(void)
 static void handshakes(void)
 {
     wire l[SLOTS];
-    struct pollfd p[SLOTS];
     for (unsigned i = 0; i < SLOTS; i++)
         l[i] = (wire){.fd = -1};
     while (!over()) {
@@ -216,9 +370,7 @@ static void handshakes(void)
                 if (l[i].fd < 0 || !speak(&l[i]))
                     leave(&l[i], false);
             }
-            p[i] = (struct pollfd){.fd = l[i].fd, .events = POLLIN};
         }
-        poll(p, SLOTS, 100);
     }
     for (unsigned i = 0; i < SLOTS; i++)
         leave(&l[i], true);
@@ -275,8 +427,18 @@ int main(int argc, char **argv)
     }
     const char *kind = argv[2];
     port = (uint16_t)strtoul(argv[1], NULL, 10);
+    come_honestly();
     until = uv_hrtime() + strtoull(argv[3], NULL, 10) * 1000000000u;
-    if (strcmp(kind, "spin") == 0)
+    if (strcmp(kind, "quiet") != 0)
+        (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
+    for (long i = 0; strcmp(kind, "spin") == 0 && i < sysconf(_SC_NPROCESSORS_ONLN); i++) {
+        pthread_t t;
+        if (pthread_create(&t, NULL, stay_awake, (void *)(uintptr_t)i) == 0)
+            pthread_detach(t);
+    }
+    if (strcmp(kind, "quiet") == 0)
+        quiet();
+    else if (strcmp(kind, "spin") == 0)
         spin();
     else if (strcmp(kind, "records") == 0)
         flood(KITH_YAMUX_HDR_LEN + 1, 1);
@@ -298,7 +460,12 @@ int main(int argc, char **argv)
         rubbish();
     else
         return 2;
-    printf("{\"kind\":\"%s\",\"connections\":%llu,\"bytes_sent\":%llu,\"bytes_got\":%llu}\n", kind,
-           (unsigned long long)conns, (unsigned long long)sent, (unsigned long long)got);
+    printf(
+        "{\"kind\":\"%s\",\"connections\":%llu,\"bytes_sent\":%llu,\"bytes_got\":%llu,\"unanswered\":%d,\"rtts_us\":[",
+        kind, (unsigned long long)conns, (unsigned long long)sent, (unsigned long long)got,
+        honest.asked != 0);
+    for (size_t i = 0; i < honest.count; i++)
+        printf("%s%u", i ? "," : "", honest.rtts[i]);
+    printf("]}\n");
     return 0;
 }
