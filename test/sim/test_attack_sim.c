@@ -1440,9 +1440,10 @@ static void rubbish_instead_of_a_proposal_resets_the_stream(void **state)
         const char *bytes;
         size_t len;
     } rubbish[] = {
-        {"\x00", 1},                                           /* length zero */
-        {"\x81\x00", 2},                                       /* not minimal */
-        {"\xff\xff\xff\xff", 4},                               /* endless length */
+        {"\x13/multistream/1.0.0\n\x00", 21},                  /* length zero */
+        {"\x13/multistream/1.0.0\n\x81\x00", 22},              /* not minimal */
+        {"\x13/multistream/1.0.0\n\xff\xff\xff\xff", 24},      /* endless length */
+        {"\x00", 1},                                           /* what cannot be the hello */
         {"\x13/multistream/1.0.0\n\x11/ipfs/ping/1.0.0!", 38}, /* no newline */
         {"\x13/multistream/9.9.9\n", 20},                      /* another version */
         {"\x16\x03\x01\x02\x00 a TLS client hello ...", 29},   /* somebody else's protocol */

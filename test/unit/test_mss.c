@@ -696,7 +696,8 @@ static void parts_in_disorder_are_unknown_ids(void **state)
         {"\x22/kith/ahead/1/22/" ALONE "\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
         {"\x22/kith/ahead/1/01/" ALONE "\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
         {"\x22/kith/ahead/1/10/" ALONE "\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
-        {"\x22/kith/ahead/1/14/" ALONE "\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
+        {"\x16/kith/ahead/1/14/AAYv\n\x16/kith/ahead/1/24/bm9p\n\x16/kith/ahead/1/34/c2UA\n\x16/kith/ahead/1/44/YWJj\n\x07/noise\n",
+         "\x03na\n\x03na\n\x03na\n\x03na\n\x07/noise\n", false}, /* more than there can be */
         {"\x22/kith/ahead/1/11-" ALONE "\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
         {"\x22/kith/ahead/2/11/" ALONE "\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
         {"\x16/kith/ahead/1/11/YW=j\n\x07/noise\n", "\x03na\n\x07/noise\n", false},
