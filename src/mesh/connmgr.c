@@ -344,12 +344,8 @@ static bool reach(kith_connmgr *m, kith_time now)
 
 static void begin_check(kith_connmgr *m, kith_time now)
 {
-    kith_conn_facts f;
-    for (kith_conn *c = NULL; (c = kith_node_conn_next(m->cfg.node, c));) {
-        kith_conn_facts_get(c, &f);
-        if (f.open)
-            kith_node_ping(m->cfg.node, now, c);
-    }
+    for (kith_conn *c = NULL; (c = kith_node_conn_next(m->cfg.node, c));)
+        kith_node_ping(m->cfg.node, now, c);
     m->check_from = now;
     m->check_by = now + m->cfg.check_timeout;
 }

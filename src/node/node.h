@@ -231,7 +231,7 @@ void kith_node_close(kith_node *n, kith_time now, kith_conn *c);
 void kith_node_send_away(kith_node *n, kith_time now, kith_conn *c);
 /* The same, and the peer is told that room was needed. */
 void kith_node_trim(kith_node *n, kith_time now, kith_conn *c);
-/* Pings the peer of an OPEN connection now, whatever it said lately: facts' heard_at then shows whether it is there. */
+/* Pings the peer now, whatever it said lately: facts' heard_at then shows whether it is there. Of a connection that is not OPEN: nothing. */
 void kith_node_ping(kith_node *n, kith_time now, kith_conn *c);
 /* Refuses new connections and streams and closes all; when kith_node_conn_count is 0 the node is quiet. */
 void kith_node_shutdown(kith_node *n, kith_time now);

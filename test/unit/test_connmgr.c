@@ -225,6 +225,31 @@ static void a_change_of_networks_finds_the_dead_and_comes_back_at_once(void **st
     sim_free(p.s);
 }
 
+/* One is being made, or is about to close: nothing is asked on it. */
+static void a_change_of_networks_leaves_alone_what_is_not_open(void **state)
+{
+    (void)state;
+    unsigned made = 0, closing = 0;
+    for (unsigned ms = 0; ms < 80; ms += 5) {
+        pair p;
+        start(&p, 9, false);
+        keep(&p, true);
+        run(&p, KITH_MS(ms));
+        kith_conn *c = there(&p);
+        made += !c && kith_node_conn_count(sim_node(p.a)) > 0;
+        closing += c != NULL;
+        if (c)
+            kith_node_close(sim_node(p.a), sim_now(p.s), c);
+        kith_connmgr_network_changed(p.m, sim_now(p.s));
+        sim_drive(p.a);
+        run(&p, KITH_SEC(5));
+        assert_non_null(there(&p)); /* made, or made again */
+        assert_int_equal(kith_connmgr_look(p.m).dead, 0);
+        sim_free(p.s);
+    }
+    assert_true(made > 0 && closing > 0);
+}
+
 static kith_peer_id nobody(size_t i)
 {
     return (kith_peer_id){.len = 34, .b = {0x12, 32, (uint8_t)i, (uint8_t)(i >> 8)}};
@@ -328,6 +353,7 @@ int main(void)
         cmocka_unit_test(who_ends_connections_at_once_is_not_dialled_at_once_again),
         cmocka_unit_test(a_peer_that_is_let_go_is_as_any_other),
         cmocka_unit_test(a_change_of_networks_finds_the_dead_and_comes_back_at_once),
+        cmocka_unit_test(a_change_of_networks_leaves_alone_what_is_not_open),
         cmocka_unit_test(no_more_than_kept_max_are_kept),
         cmocka_unit_test(of_many_addresses_the_freshest_four_stay),
         cmocka_unit_test(any_allocation_may_fail),
