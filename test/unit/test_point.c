@@ -496,6 +496,7 @@ typedef struct client {
     unsigned followed, found, over, registered, refused, answered;
     kith_peer_id last;
     kith_addrs addrs;
+    const unsigned *trims; /* once that has counted, its connections end before it reads; NULL: no */
 } client;
 
 static void part_event(void *self, kith_time now, const kith_node_event *ev)
@@ -507,6 +508,10 @@ static bool part_act(void *self, kith_time now)
 {
     client *c = self;
     kith_rdv_event ev;
+    if (c->trims && *c->trims > 0) {
+        c->trims = NULL;
+        kith_node_trim(sim_node(c->host), now, kith_node_conn_next(sim_node(c->host), NULL));
+    }
     bool acted = kith_rdv_act(c->rdv, now);
     while (kith_rdv_next(c->rdv, &ev)) {
         c->followed += ev.kind == KITH_RDV_FOUND && ev.id == 0;
@@ -696,7 +701,7 @@ static void a_point_that_starts_anew_is_told_again(void **state)
 static struct liar {
     kith_answers *answers;
     kith_part part;
-    bool refuses_cookies;
+    bool refuses_cookies, brief; /* brief: it tells of one peer */
     unsigned registers, discovers, with_cookie;
 } liar;
 
@@ -719,6 +724,11 @@ static kith_err lie(void *ctx, kith_time now, const kith_peer_id *from, kith_byt
         return KITH_OK;
     }
     liar.discovers++;
+    if (liar.brief) {
+        assert_true(kith_rdv_put_registration(&l, m.ns, rec(1), 9));
+        kith_rdv_put_discovered(w, KITH_RDV_OK, NULL, kith_wr_bytes(&l), (kith_bytes){0});
+        return KITH_OK;
+    }
     liar.with_cookie += m.has_cookie;
     if (m.has_cookie && liar.refuses_cookies) {
         kith_rdv_put_discovered(w, KITH_RDV_INVALID_COOKIE, "no", (kith_bytes){0}, (kith_bytes){0});
@@ -778,6 +788,34 @@ static void what_a_point_makes_up_is_not_believed(void **state)
     assert_in_range(liar.registers, 2, 200 / 45 + 1); /* no oftener than if it had granted a minute */
     sim_free(s);
     kith_signer_free(c[1].signer);
+}
+
+/* The connection manager may trim the connection before the answer is read. What is in it was told from where the point was: of one that is
+ * far away, addresses of a network of our own do not count. */
+static void a_point_that_is_gone_when_its_answer_is_read_is_where_it_was(void **state)
+{
+    (void)state;
+    static const uint8_t far[4] = {8, 8, 4, 4};
+    for (unsigned i = 0; i < 2; i++) {
+        sim *s = sim_new(17);
+        client c[2] = {0};
+        uint64_t id;
+        add_liar(s, &c[0]);
+        liar.brief = true;
+        if (i == 1)
+            sim_move(c[0].host, far);
+        add(s, &c[1], 1, &c[0]);
+        c[1].trims = &liar.discovers;
+        assert_int_equal(kith_rdv_find(c[1].rdv, kith_bytes_str("app"), &id), KITH_OK);
+        sim_drive(c[1].host);
+        run(s, KITH_SEC(10));
+        assert_true(liar.discovers == 1 && !c[1].trims);
+        assert_int_equal(kith_node_conn_count(sim_node(c[1].host)), 0);
+        assert_true(c[1].over == 1 && c[1].answered == 1);
+        assert_int_equal(c[1].found, i == 0);
+        sim_free(s);
+        kith_signer_free(c[1].signer);
+    }
 }
 
 static void a_search_begins_again_where_its_cookie_is_refused(void **state)
@@ -883,6 +921,7 @@ int main(void)
         cmocka_unit_test(two_that_know_one_point_find_each_other),
         cmocka_unit_test(a_point_that_starts_anew_is_told_again),
         cmocka_unit_test(what_a_point_makes_up_is_not_believed),
+        cmocka_unit_test(a_point_that_is_gone_when_its_answer_is_read_is_where_it_was),
         cmocka_unit_test(a_search_begins_again_where_its_cookie_is_refused),
         cmocka_unit_test(a_client_without_memory_goes_on_when_there_is_some),
         cmocka_unit_test(a_point_that_is_away_is_tried_again_and_searches_end),
