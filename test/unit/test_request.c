@@ -294,7 +294,7 @@ static size_t drip_send(void *m, kith_time now, kith_span out)
     drip *d = m;
     (void)now;
     size_t n = d->may - d->said < out.len ? d->may - d->said : out.len;
-    memcpy(out.p, DRIPS + d->said, n);
+    memcpy(out.p, &DRIPS[d->said], n);
     d->said += n;
     return n;
 }
