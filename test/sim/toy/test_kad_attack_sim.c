@@ -20,12 +20,12 @@
 typedef enum evil_mode {
     QUIET,    /* names nobody */
     LIES,     /* names the attackers that are nearest to what is asked for, and has nothing */
-    FORGES,   /* the same, with a value that is none, and providers that it invents */
+    FORGES,   /* the same, with a value that is none */
     BABBLES,  /* answers with bytes that are no message */
     MISTAKES, /* answers another question */
     SILENT,   /* takes questions and never answers, but for the one that decides about the table */
     MUTE,     /* never answers at all */
-    LURES,    /* names invented peers at addresses of the asker's own machine and network */
+    LURES,    /* names invented peers and providers at addresses of the asker's own machine and network */
 } evil_mode;
 
 typedef struct attack attack;
@@ -70,7 +70,7 @@ static void name_evil(const attack *a, kith_bytes key, kith_wr *w, kith_kad_list
     }
 }
 
-static void name_lures(kith_wr *w, unsigned salt)
+static void name_lures(kith_wr *w, kith_kad_list list, unsigned salt)
 {
     for (unsigned i = 0; i < 20; i++) {
         kith_peer_id id = {.len = 34, .b = {0x12, 32, (uint8_t)i, (uint8_t)salt, 7}};
@@ -79,7 +79,7 @@ static void name_lures(kith_wr *w, unsigned salt)
         kith_addrs addrs = {0};
         kith_maddr_from_tcp(kith_bytes_of(ip, 4), SIM_PORT, &addr);
         kith_addrs_pack(&addrs, &addr, 1);
-        (void)kith_kad_put_peer(w, KITH_KAD_CLOSER, &id, kith_addrs_bytes(&addrs), true);
+        (void)kith_kad_put_peer(w, list, &id, kith_addrs_bytes(&addrs), true);
     }
 }
 
@@ -110,8 +110,10 @@ static kith_err evil_answer(void *ctx, kith_time now, const kith_peer_id *from, 
     kith_kad_put_head(w, mode == MISTAKES ? KITH_KAD_PING : m.type, m.key);
     if (mode == FORGES && m.type == KITH_KAD_GET_VALUE)
         kith_kad_put_record(w, m.key, kith_bytes_str("\xff lie"), 1);
+    if (mode == LURES && m.type == KITH_KAD_GET_PROVIDERS)
+        name_lures(w, KITH_KAD_PROVIDERS, e->asked);
     if (mode == LURES)
-        name_lures(w, e->asked);
+        name_lures(w, KITH_KAD_CLOSER, e->asked);
     else if (mode != QUIET)
         name_evil(e->in, m.key, w, KITH_KAD_CLOSER);
     return KITH_OK;
@@ -545,6 +547,13 @@ static void nobody_is_lured_to_addresses_of_its_own_network(void **state)
     sim_kad_wait(a->s, &a->honest[0], op, &end);
     assert_int_equal(end.err, KITH_OK);
     assert_int_equal(end.lookup.failed, 0);
+    /* Who is said to provide something is told, so many as were wanted, and without such addresses. */
+    assert_int_equal(kith_kad_find_providers(a->honest[0].kad, sim_now(a->s), kith_bytes_str("x"), 8, &op),
+                     KITH_OK);
+    sim_kad_wait(a->s, &a->honest[0], op, &end);
+    assert_int_equal(end.peer_count, 8);
+    for (size_t i = 0; i < end.peer_count; i++)
+        assert_int_equal(end.peers[i].addrs.len, 0);
     attack_free(a);
 }
 

@@ -425,6 +425,49 @@ static void providers_are_found_and_provide_again_until_they_do_not(void **state
     net_free(&n);
 }
 
+/* A client has no store of its own: what it finds it was told. */
+static void a_client_is_told_of_each_provider_once_and_not_of_itself(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    net n = net_new(29, 20, NULL);
+    kith_node_config cfg = classical();
+    uint8_t raw[34];
+    uint64_t op;
+    random_key(&n, raw);
+    kith_bytes key = kith_bytes_of(raw, sizeof raw);
+    sim_kad client;
+    sim_kad_init(&client, sim_add(n.s, &cfg), false);
+    sim_kad_know(&client, n.all[5].host);
+    sim_kad_start(&client);
+    sim_run(n.s, sim_now(n.s) + KITH_SEC(5));
+    sim_kad *who[] = {&n.all[2], &n.all[7], &client};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(kith_kad_provide(who[i]->kad, sim_now(n.s), key, &op), KITH_OK);
+        sim_kad_wait(n.s, who[i], op, &end);
+        assert_int_equal(end.err, KITH_OK);
+    }
+    assert_int_equal(kith_kad_find_providers(client.kad, sim_now(n.s), key, 10, &op), KITH_OK);
+    sim_kad_wait(n.s, &client, op, &end);
+    assert_int_equal(end.err, KITH_OK);
+    assert_int_equal(end.peer_count, 2);
+    assert_true(end.lookup.asked > 10); /* each of whom knows all three */
+    for (size_t i = 0; i < 2; i++) {
+        const kith_peer_id *id = &end.peers[i].id;
+        assert_true(end.peers[i].addrs.len > 0);
+        assert_int_equal(kith_peer_id_eq(id, kith_node_id(sim_node(who[0]->host))) +
+                             kith_peer_id_eq(id, kith_node_id(sim_node(who[1]->host))),
+                         1);
+    }
+    assert_false(kith_peer_id_eq(&end.peers[0].id, &end.peers[1].id));
+    size_t all = end.lookup.asked;
+    assert_int_equal(kith_kad_find_providers(client.kad, sim_now(n.s), key, 1, &op), KITH_OK);
+    sim_kad_wait(n.s, &client, op, &end);
+    assert_int_equal(end.peer_count, 1);
+    assert_true(end.lookup.asked < all); /* and nobody more is asked */
+    net_free(&n);
+}
+
 static bool finds_one(net *n, sim_kad *k, kith_bytes key)
 {
     static sim_kad_end end;
@@ -643,6 +686,7 @@ int main(void)
         cmocka_unit_test(a_value_is_put_and_got),
         cmocka_unit_test(the_best_value_wins_and_corrects_the_others),
         cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
+        cmocka_unit_test(a_client_is_told_of_each_provider_once_and_not_of_itself),
         cmocka_unit_test(what_was_provided_before_is_provided_soon_and_a_time_in_vain_is_made_up_for),
         cmocka_unit_test(peers_are_found_also_clients_and_the_absent_are_not),
         cmocka_unit_test(those_who_join_at_one_time_find_each_other_soon),
