@@ -389,6 +389,89 @@ static void the_best_value_wins_and_corrects_the_others(void **state)
     net_free(&n);
 }
 
+/* An op of a node whose others have all lost power meanwhile. */
+typedef struct hurry {
+    uint64_t put, get, find;
+    unsigned done[3]; /* how often each was told to be over */
+    kith_err err[3];
+    kith_time took[3];
+    size_t got[3]; /* who took it; bytes; who provides it */
+} hurry;
+
+static void on_hurry(void *ctx, const kith_kad_event *ev)
+{
+    hurry *h = ctx;
+    const size_t i = ev->op == h->put ? 0 : ev->op == h->get ? 1 : 2;
+    if (ev->op != h->put && ev->op != h->get && ev->op != h->find)
+        return;
+    h->got[i] += i == 0 ? ev->reached : i == 1 ? ev->value.len : ev->peer_count;
+    if (ev->kind == KITH_KAD_PROVIDER)
+        return;
+    h->done[i]++;
+    h->err[i] = ev->err;
+    h->took[i] = ev->took;
+}
+
+#define HURRY KITH_SEC(1) /* less than a lookup waits for who is silent */
+
+static void hurried(kith_kad_config *cfg)
+{
+    calm(cfg);
+    with_numbers(cfg);
+    cfg->op_timeout = HURRY;
+}
+
+static void an_op_is_over_at_its_deadline_with_what_it_has(void **state)
+{
+    (void)state;
+    static sim_kad_end end;
+    unsigned with[3] = {0}, without[3] = {0};
+    for (unsigned ms = 0; ms <= 250; ms += 10) {
+        net n = net_new(30, 8, hurried);
+        kith_node_config cfg = classical();
+        kith_bytes put = kith_bytes_str("/number/put"), get = kith_bytes_str("/number/get"),
+                   find = kith_bytes_str("found");
+        uint8_t value = 9;
+        hurry h = {0};
+        sim_kad client;
+        sim_kad_init(&client, sim_add(n.s, &cfg), false);
+        hurried(&client.cfg);
+        sim_kad_know(&client, n.all[5].host);
+        client.told = on_hurry;
+        client.ctx = &h;
+        sim_kad_start(&client);
+        for (size_t i = 0; i < n.count; i++)
+            plant(&n, i, get, value);
+        assert_int_equal(kith_kad_provide(n.all[1].kad, sim_now(n.s), find, &h.find), KITH_OK);
+        sim_kad_wait(n.s, &n.all[1], h.find, &end);
+        sim_run(n.s, sim_now(n.s) + KITH_SEC(120)); /* all connections are closed */
+        assert_int_equal(kith_kad_put(client.kad, sim_now(n.s), put, kith_bytes_of(&value, 1), &h.put),
+                         KITH_OK);
+        assert_int_equal(kith_kad_get(client.kad, sim_now(n.s), get, 100, &h.get), KITH_OK);
+        assert_int_equal(kith_kad_find_providers(client.kad, sim_now(n.s), find, KITH_KAD_FOUND_MAX, &h.find),
+                         KITH_OK);
+        sim_drive(client.host);
+        sim_run(n.s, sim_now(n.s) + KITH_MS(ms));
+        for (size_t i = 0; i < n.count; i++) {
+            sim_vanish(n.all[i].host);
+            n.all[i].away = true;
+        }
+        sim_run(n.s, sim_now(n.s) + KITH_SEC(60));
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(h.done[i], 1);
+            assert_true(h.took[i] <= HURRY);
+            if (h.took[i] < HURRY)
+                continue;
+            with[i] += h.got[i] > 0;
+            without[i] += h.got[i] == 0;
+            assert_int_equal(h.err[i], h.got[i] > 0 ? KITH_OK : KITH_ETIMEOUT);
+        }
+        net_free(&n);
+    }
+    for (size_t i = 0; i < 3; i++)
+        assert_true(with[i] > 0 && without[i] > 0);
+}
+
 static void providers_are_found_and_provide_again_until_they_do_not(void **state)
 {
     (void)state;
@@ -685,6 +768,7 @@ int main(void)
         cmocka_unit_test(halves_that_forgot_each_other_find_together),
         cmocka_unit_test(a_value_is_put_and_got),
         cmocka_unit_test(the_best_value_wins_and_corrects_the_others),
+        cmocka_unit_test(an_op_is_over_at_its_deadline_with_what_it_has),
         cmocka_unit_test(providers_are_found_and_provide_again_until_they_do_not),
         cmocka_unit_test(a_client_is_told_of_each_provider_once_and_not_of_itself),
         cmocka_unit_test(what_was_provided_before_is_provided_soon_and_a_time_in_vain_is_made_up_for),
