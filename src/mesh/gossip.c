@@ -680,7 +680,7 @@ bool kith_gossip_direct_due(kith_gossip *g)
     return due;
 }
 
-bool kith_gossip_px_next(kith_gossip *g, kith_peer_id *peer, kith_bytes *envelope)
+bool kith_gossip_px_next(kith_gossip *g, kith_peer_id *peer, kith_peer_id *from, kith_bytes *envelope)
 {
     if (g->px_current)
         kith_mem_free(&g->env, g->px_current, sizeof *g->px_current + g->px_current->len);
@@ -690,6 +690,7 @@ bool kith_gossip_px_next(kith_gossip *g, kith_peer_id *peer, kith_bytes *envelop
         return false;
     g->px_count--;
     *peer = g->px_current->peer;
+    *from = g->px_current->from;
     *envelope = kith_bytes_of(g->px_current->envelope, g->px_current->len);
     return true;
 }
@@ -714,9 +715,9 @@ void kith_gossip_free(kith_gossip *g)
     event_free(g, g->current);
     for (kith_link *k; (k = kith_list_pop(&g->events));)
         event_free(g, KITH_OF(k, gossip_event, link));
-    kith_peer_id peer;
+    kith_peer_id peer, from;
     kith_bytes envelope;
-    while (kith_gossip_px_next(g, &peer, &envelope))
+    while (kith_gossip_px_next(g, &peer, &from, &envelope))
         ;
     KITH_EACH (&g->peers, k)
         kith_gossip_down(g, 0, KITH_OF(k, kith_gossip_peer, all));

@@ -180,8 +180,8 @@ kith_time kith_gossip_long_at(const kith_gossip_peer *p);
 /* A writable peer that has come to have output since it was last told, or NULL. */
 kith_gossip_peer *kith_gossip_next_ready(kith_gossip *g);
 
-/* A peer that somebody trusted told us of: its verified record, valid until the next call. */
-bool kith_gossip_px_next(kith_gossip *g, kith_peer_id *peer, kith_bytes *envelope);
+/* A peer that somebody trusted, *from, told us of: its verified record, valid until the next call. */
+bool kith_gossip_px_next(kith_gossip *g, kith_peer_id *peer, kith_peer_id *from, kith_bytes *envelope);
 /* A heartbeat on which direct peers are to be dialled has come; tells it once. */
 bool kith_gossip_direct_due(kith_gossip *g);
 

@@ -121,7 +121,7 @@ typedef struct gossip_event {
 
 typedef struct px_entry {
     kith_link link;
-    kith_peer_id peer;
+    kith_peer_id peer, from; /* from: who told of it */
     size_t len;
     uint8_t envelope[];
 } px_entry;

@@ -222,7 +222,7 @@ static void on_graft(kith_gossip *g, kith_time now, kith_gossip_peer *p, kith_by
     }
 }
 
-static void keep_px(kith_gossip *g, kith_bytes info)
+static void keep_px(kith_gossip *g, const kith_gossip_peer *from, kith_bytes info)
 {
     kith_bytes id, envelope;
     kith_peer_record record;
@@ -241,6 +241,7 @@ static void keep_px(kith_gossip *g, kith_bytes info)
     if (!e)
         return;
     e->peer = peer;
+    e->from = from->id;
     e->len = envelope.len;
     memcpy(e->envelope, envelope.p, envelope.len);
     kith_list_push(&g->px, &e->link);
@@ -263,7 +264,7 @@ static void on_prune(kith_gossip *g, kith_time now, kith_gossip_peer *p, const k
         return; /* records cost a signature each: once per PRUNE that meant something */
     kith_bytes list = it->list, info;
     for (unsigned i = 0; i < g->cfg.params.px_peers && kith_gossip_list_next(it->kind, &list, &info); i++)
-        keep_px(g, info);
+        keep_px(g, p, info);
 }
 
 static void on_ihave(kith_gossip *g, kith_time now, kith_gossip_peer *p, const kith_gossip_item *it,

@@ -501,20 +501,34 @@ static void on_event(void *self, kith_time now, const kith_node_event *ev)
     }
 }
 
-/* Dials peers that were exchanged, a few at a time, at the addresses that they have signed. */
+/* The scopes of addresses that a peer may send us to; public ones of who is gone. */
+static unsigned scopes_of(const kith_gossip_part *p, const kith_peer_id *peer)
+{
+    kith_conn *c = kith_node_conn_find(p->node, peer);
+    kith_conn_facts f;
+    if (!c)
+        return 1u << KITH_IP_PUBLIC;
+    kith_conn_facts_get(c, &f);
+    return kith_maddr_scopes_fitting(&f.remote);
+}
+
+/* Dials peers that were exchanged, a few at a time, at the addresses that they have signed. Anybody can sign any address: to those of our
+ * own machine and network only who is there itself can lead us. */
 static bool dial_exchanged(kith_gossip_part *p, kith_time now)
 {
-    kith_peer_id peer;
+    kith_peer_id peer, from;
     kith_bytes envelope;
     bool acted = false;
-    while (p->dial_count < KITH_GOSSIP_DIALS_MAX && kith_gossip_px_next(p->router, &peer, &envelope)) {
+    while (p->dial_count < KITH_GOSSIP_DIALS_MAX && kith_gossip_px_next(p->router, &peer, &from, &envelope)) {
         kith_peer_record record;
         kith_maddr addrs[PX_ADDRS_MAX];
         size_t n = 0;
         if (kith_node_conn_find(p->node, &peer) || kith_peer_record_open(envelope, &record))
             continue;
+        unsigned scopes = scopes_of(p, &from);
         for (size_t i = 0; i < record.addr_count && n < PX_ADDRS_MAX; i++)
-            n += kith_maddr_parse(record.addrs[i], &addrs[n]) == KITH_OK;
+            n += kith_maddr_parse(record.addrs[i], &addrs[n]) == KITH_OK &&
+                 (scopes >> kith_maddr_scope(&addrs[n]) & 1);
         uint64_t id;
         if (n && kith_node_dial(p->node, now, &peer, addrs, n, &id) == KITH_OK) {
             p->dials[p->dial_count++] = id;

@@ -1187,28 +1187,64 @@ static void peers_are_taken_only_of_who_is_trusted_and_with_their_signature(void
     kith_gossip_put_peer(&w, &r.peers[1].id, kith_bytes_of(record, n)); /* who is here already */
     record[n - 1] ^= 1;
     kith_gossip_put_peer(&w, &id, kith_bytes_of(record, n)); /* not signed */
-    kith_peer_id got;
+    kith_peer_id got, from;
     kith_bytes envelope;
     assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[1].id, 10), KITH_OK);
     rig_prune(&r, 1, RIG_TOPIC, (kith_bytes){0}, 10);
     rig_prune(&r, 1, RIG_TOPIC, kith_wr_bytes(&w), 10);
-    assert_false(kith_gossip_px_next(r.g, &got, &envelope)); /* it is in no mesh of ours */
+    assert_false(kith_gossip_px_next(r.g, &got, &from, &envelope)); /* it is in no mesh of ours */
     rig_beat(&r, 1);
     rig_graft(&r, 2, RIG_TOPIC);
     assert_true(rig_in_mesh(&r, 0) && rig_in_mesh(&r, 2));
     rig_prune(&r, 0, RIG_TOPIC, kith_wr_bytes(&w), 10);
-    assert_false(kith_gossip_px_next(r.g, &got, &envelope)); /* its score is not good enough */
+    assert_false(kith_gossip_px_next(r.g, &got, &from, &envelope)); /* its score is not good enough */
     assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[2].id, 10), KITH_OK);
     rig_prune(&r, 2, RIG_TOPIC, kith_wr_bytes(&w), 10);
-    assert_true(kith_gossip_px_next(r.g, &got, &envelope));
-    assert_true(kith_peer_id_eq(&got, &id));
+    assert_true(kith_gossip_px_next(r.g, &got, &from, &envelope));
+    assert_true(kith_peer_id_eq(&got, &id) && kith_peer_id_eq(&from, &r.peers[2].id));
     record[n - 1] ^= 1;
     support_assert_bytes(envelope, kith_bytes_of(record, n));
-    assert_false(kith_gossip_px_next(r.g, &got, &envelope));
+    assert_false(kith_gossip_px_next(r.g, &got, &from, &envelope));
     rig_end(&r);
 }
 
 /* ---- scores ---- */
+
+/* Sixteen of one PRUNE, and thirty-two that wait to be dialled. */
+static void so_many_exchanged_peers_are_taken(void **state)
+{
+    (void)state;
+    rig r;
+    static uint8_t px[4][16384];
+    uint8_t record[512];
+    kith_peer_id id, from;
+    kith_bytes envelope;
+    unsigned waiting = 0;
+    rig_init(&r);
+    rig_start(&r);
+    rig_join(&r, 4, KITH_GOSSIP_V11);
+    rig_beat(&r, 1);
+    for (uint32_t i = 0; i < 4; i++) {
+        kith_wr w = kith_wr_of(kith_span_of(px[i], sizeof px[i]));
+        for (uint32_t k = 0; k < 20; k++) {
+            size_t n = record_of(200 + 20 * i + k, record, sizeof record, &id);
+            kith_gossip_put_peer(&w, &id, kith_bytes_of(record, n));
+        }
+        assert_false(w.bad);
+        assert_true(rig_in_mesh(&r, i));
+        assert_int_equal(kith_gossip_set_app_score(r.g, &r.peers[i].id, 10), KITH_OK);
+        rig_prune(&r, i, RIG_TOPIC, kith_wr_bytes(&w), 10);
+        if (i == 0) {
+            while (kith_gossip_px_next(r.g, &id, &from, &envelope))
+                waiting++;
+            assert_int_equal(waiting, r.cfg.params.px_peers);
+        }
+    }
+    for (waiting = 0; kith_gossip_px_next(r.g, &id, &from, &envelope); waiting++)
+        ;
+    assert_int_equal(waiting, 32);
+    rig_end(&r);
+}
 
 static void peers_at_one_address_pay_for_each_other(void **state)
 {
@@ -1529,6 +1565,7 @@ int main(void)
         cmocka_unit_test(extensions_are_told_once),
         cmocka_unit_test(who_is_pruned_for_want_of_room_is_told_of_others),
         cmocka_unit_test(peers_are_taken_only_of_who_is_trusted_and_with_their_signature),
+        cmocka_unit_test(so_many_exchanged_peers_are_taken),
         cmocka_unit_test(peers_at_one_address_pay_for_each_other),
         cmocka_unit_test(a_bad_score_is_kept_and_a_good_one_is_not),
         cmocka_unit_test(a_topic_can_have_its_own_parameters),

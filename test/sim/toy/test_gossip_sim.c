@@ -468,7 +468,8 @@ static size_t blurt_send(void *m, kith_time now, kith_span out)
     blurt *b = m;
     (void)now;
     size_t n = b->say.len - b->at < out.len ? b->say.len - b->at : out.len;
-    memcpy(out.p, b->say.p + b->at, n);
+    if (n > 0)
+        memcpy(out.p, b->say.p + b->at, n);
     b->at += n;
     return n;
 }
@@ -521,6 +522,154 @@ static blurt blurted(kith_bytes say, kith_time wait)
     sim_drive(h);
     end(&w);
     return result;
+}
+
+/* ---- what a peer that we prune, or that prunes us, tells of others ---- */
+
+static void put_rpc(kith_wr *w, kith_bytes rpc)
+{
+    kith_put_uvarint(w, rpc.len);
+    kith_put_bytes(w, rpc);
+}
+
+/* A peer that nobody has met, at an address that it has signed. */
+static void put_invented(kith_wr *w, uint8_t n, const char *addr)
+{
+    uint8_t seed[KITH_ED25519_SEED_LEN] = {n, 77}, pub[KITH_ED25519_PUB_LEN], key[KITH_PUBKEY_ED25519_LEN],
+            sealed[512];
+    kith_signer *s = kith_signer_new(seed);
+    kith_peer_id id;
+    kith_maddr a;
+    kith_signer_public(s, pub);
+    kith_pubkey_ed25519(pub, key);
+    assert_int_equal(kith_peer_id_of_key(kith_bytes_of(key, sizeof key), &id), KITH_OK);
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str(addr), &a, NULL), KITH_OK);
+    kith_wr r = kith_wr_of(kith_span_of(sealed, sizeof sealed));
+    assert_int_equal(kith_peer_record_seal(s, 1, &a, 1, &r), KITH_OK);
+    kith_gossip_put_peer(w, &id, kith_wr_bytes(&r));
+    kith_signer_free(s);
+}
+
+typedef struct dialled {
+    unsigned now, most, all;
+} dialled;
+
+static void count_dials(void *ctx, sim_host *h, const kith_node_event *ev)
+{
+    dialled *d = ctx;
+    d->now = kith_node_usage(sim_node(h)).dials;
+    d->most = d->now > d->most ? d->now : d->most;
+    d->all += ev->kind == KITH_NODE_DIAL;
+}
+
+/* It grafts us, and then prunes us and tells of twelve who are far away, and of services of our own machine and network. */
+static void peers_told_of_are_dialled_a_few_at_a_time_and_nowhere_near(void **state)
+{
+    (void)state;
+    static const uint8_t far[4] = {5, 6, 7, 8};
+    static const char *const near[] = {"/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.1/tcp/80",
+                                       "/ip4/169.254.1.1/tcp/80", "/ip6/::1/tcp/22"};
+    for (int stranger = 0; stranger < 2; stranger++) {
+        world w;
+        kith_gossip_config cfg;
+        kith_gossip_config_default(&cfg);
+        cfg.score.accept_px = 0;
+        start(&w, 9, 1, 1, &cfg);
+        join(&w.t[0]);
+        sim_host *h = sim_add(w.s, NULL);
+        if (stranger)
+            sim_move(h, far);
+        uint8_t rpc[8192], px[6144], control[8192], said[16384];
+        kith_wr out = kith_wr_of(kith_span_of(said, sizeof said)),
+                r = kith_wr_of(kith_span_of(rpc, sizeof rpc));
+        kith_wr c = kith_wr_of(kith_span_of(control, sizeof control)),
+                p = kith_wr_of(kith_span_of(px, sizeof px));
+        kith_gossip_put_sub(&r, true, TOPIC);
+        kith_gossip_put_graft(&c, TOPIC);
+        kith_gossip_put_control(&r, kith_wr_bytes(&c));
+        put_rpc(&out, kith_wr_bytes(&r));
+        size_t first = out.len;
+        for (uint8_t i = 0; i < 12; i++) {
+            char text[64];
+            snprintf(text, sizeof text, "/ip4/9.9.%u.9/tcp/4001", i);
+            put_invented(&p, i, text);
+        }
+        for (uint8_t i = 0; i < 4; i++)
+            put_invented(&p, 100 + i, near[i]);
+        r.len = c.len = 0;
+        kith_gossip_put_prune(&c, TOPIC, kith_wr_bytes(&p), 60);
+        kith_gossip_put_control(&r, kith_wr_bytes(&c));
+        put_rpc(&out, kith_wr_bytes(&r));
+        assert_false(out.bad || r.bad || c.bad || p.bad);
+
+        kith_conn *conn = sim_connect(w.s, h, w.t[0].host);
+        assert_non_null(conn);
+        blurt b = {.say = kith_bytes_of(said, first)};
+        kith_stream *s;
+        kith_bytes id = kith_bytes_str(KITH_GOSSIP_ID_11);
+        assert_int_equal(kith_node_open(sim_node(h), sim_now(w.s), conn, &id, 1, &blurt_ops, &b, NULL, &s),
+                         KITH_OK);
+        sim_drive(h);
+        run(&w, KITH_SEC(3));
+        assert_int_equal(kith_gossip_peers_of(router(&w.t[0]), TOPIC, true, NULL, 0), 1);
+        dialled d = {0};
+        sim_set_watch(w.t[0].host, count_dials, &d);
+        b.say.len = out.len;
+        kith_node_wake(sim_node(h), sim_now(w.s), s);
+        sim_drive(h);
+        run(&w, KITH_SEC(60)); /* nobody answers */
+        assert_int_equal(d.most, KITH_GOSSIP_DIALS_MAX);
+        /* Who is in our network itself may tell of others there; nobody of this machine. */
+        assert_int_equal(d.all, stranger ? 12 : 14);
+        assert_false(b.gone);
+        sim_set_watch(w.t[0].host, NULL, NULL);
+        kith_node_reset(sim_node(h), sim_now(w.s), s);
+        sim_drive(h);
+        end(&w);
+    }
+}
+
+/* It opens one stream after another, of every version, and says nothing on them. */
+static void two_streams_of_a_peer_are_read(void **state)
+{
+    (void)state;
+    enum { STREAMS = 12 };
+    world w;
+    start(&w, 10, 1, 1, NULL);
+    join(&w.t[0]);
+    sim_host *h = sim_add(w.s, NULL);
+    kith_conn *c = sim_connect(w.s, h, w.t[0].host);
+    assert_non_null(c);
+    blurt b[STREAMS] = {0};
+    unsigned open = 0;
+    for (unsigned i = 0; i < STREAMS; i++) {
+        kith_stream *s;
+        kith_bytes id = kith_gossip_version_id((kith_gossip_version)(KITH_GOSSIP_V10 + i % 4));
+        assert_int_equal(kith_node_open(sim_node(h), sim_now(w.s), c, &id, 1, &blurt_ops, &b[i], NULL, &s),
+                         KITH_OK);
+        sim_drive(h);
+    }
+    run(&w, KITH_SEC(5));
+    for (unsigned i = 0; i < STREAMS; i++)
+        open += !b[i].gone;
+    assert_int_equal(open, KITH_GOSSIP_RX_MAX);
+    kith_gossip_part_check(w.t[0].part, sim_now(w.s));
+    sim_off(h); /* and its place is free again */
+    run(&w, KITH_SEC(5));
+    sim_on(h);
+    blurt once = {0};
+    kith_stream *s;
+    kith_bytes id = kith_bytes_str(KITH_GOSSIP_ID_11);
+    c = sim_connect(w.s, h, w.t[0].host);
+    assert_non_null(c);
+    assert_int_equal(kith_node_open(sim_node(h), sim_now(w.s), c, &id, 1, &blurt_ops, &once, NULL, &s),
+                     KITH_OK);
+    sim_drive(h);
+    run(&w, KITH_SEC(5));
+    assert_false(once.gone);
+    kith_node_reset(sim_node(h), sim_now(w.s), s);
+    sim_drive(h);
+    end(&w);
 }
 
 static void an_rpc_that_is_too_long_ends_the_stream_before_it_comes(void **state)
@@ -783,6 +932,8 @@ int main(void)
         cmocka_unit_test(nodes_that_come_and_go_hear_what_is_said_while_they_are_there),
         cmocka_unit_test(peer_exchange_makes_a_network_of_strangers),
         cmocka_unit_test(direct_peers_find_each_other_again),
+        cmocka_unit_test(peers_told_of_are_dialled_a_few_at_a_time_and_nowhere_near),
+        cmocka_unit_test(two_streams_of_a_peer_are_read),
         cmocka_unit_test(an_rpc_that_is_too_long_ends_the_stream_before_it_comes),
         cmocka_unit_test(a_peer_that_takes_only_small_rpcs_is_found_out),
         cmocka_unit_test(back_pressure_loses_nothing),
