@@ -25,7 +25,7 @@ typedef struct member {
     tx *tx;
     unsigned rx_count;
     bool connected, refused;
-    bool fresh; /* its connections or protocols have changed: look whether to open a stream */
+    bool fresh; /* it has no tx, and its connections or protocols have changed: look whether to open one */
     unsigned tries;
     kith_time retry_at; /* KITH_NEVER: not by itself */
     kith_conn *tx_conn; /* where the last tx was, to compare only */
@@ -447,7 +447,8 @@ static void consider(kith_gossip_part *p, kith_time now, const kith_node_event *
     member *m = version_of(ev->conn) >= 0 ? member_make(p, &f.peer) : member_find(p, &f.peer);
     if (!m)
         return;
-    m->connected = m->fresh = true;
+    m->connected = true;
+    m->fresh = !m->tx;
     m->refused = false;
     m->tries = 0;
     raise(p, now, m);
@@ -472,7 +473,7 @@ static void on_event(void *self, kith_time now, const kith_node_event *ev)
         if (!m)
             break;
         m->connected = kith_node_conn_find(p->node, &f.peer) != NULL;
-        m->fresh = m->connected;
+        m->fresh = m->connected && !m->tx;
         if (!m->connected && m->peer && !m->tx) {
             kith_gossip_down(p->router, now, m->peer);
             m->peer = NULL;

@@ -448,6 +448,7 @@ typedef struct blurt {
     const kith_env *env;
     kith_bytes say;
     size_t at;
+    bool ends; /* its side, when all is said */
     bool gone;
     kith_err why;
 } blurt;
@@ -476,8 +477,8 @@ static size_t blurt_send(void *m, kith_time now, kith_span out)
 
 static kith_stream_want blurt_want(const void *m)
 {
-    (void)m;
-    return KITH_STREAM_OPEN;
+    const blurt *b = m;
+    return b->ends && b->at == b->say.len ? KITH_STREAM_FIN : KITH_STREAM_OPEN;
 }
 
 static void blurt_gone(void *m, kith_time now, kith_err why)
@@ -491,6 +492,12 @@ static void blurt_gone(void *m, kith_time now, kith_err why)
 static void blurt_free(void *m)
 {
     (void)m; /* the test's */
+}
+
+static void *blurt_accept(void *ctx, const kith_stream_info *info)
+{
+    (void)info;
+    return ctx;
 }
 
 static const kith_stream_ops blurt_ops = {.recv = blurt_recv,
@@ -736,6 +743,12 @@ static size_t miser_send(void *m, kith_time now, kith_span out)
     return 0;
 }
 
+static kith_stream_want miser_want(const void *m)
+{
+    (void)m;
+    return KITH_STREAM_OPEN;
+}
+
 static void miser_gone(void *m, kith_time now, kith_err why)
 {
     (void)m, (void)now, (void)why;
@@ -750,7 +763,7 @@ static void miser_free(void *m)
 static const kith_stream_ops miser_ops = {.recv = miser_recv,
                                           .eof = blurt_eof,
                                           .send = miser_send,
-                                          .want = blurt_want,
+                                          .want = miser_want,
                                           .gone = miser_gone,
                                           .free = miser_free};
 
@@ -812,6 +825,211 @@ static void a_peer_that_takes_only_small_rpcs_is_found_out(void **state)
     sim_drive(who.h);
     run(&w, KITH_SEC(1));
     end(&w);
+}
+
+/* ---- peers to whom our stream does not last ---- */
+
+typedef enum ear_mode {
+    HEARS,   /* reads all of it */
+    HANGS,   /* resets it at the first byte */
+    STUCK,   /* reads nothing */
+    TRICKLE, /* reads half of a window in each 20 s */
+    MUTE,    /* reads all, and ends its own side, on which nothing was to be said */
+} ear_mode;
+
+/* What a peer makes of the streams that are opened to it. */
+typedef struct ear {
+    sim_host *h;
+    ear_mode mode; /* of the next stream */
+    unsigned opened, gone;
+    kith_time opened_at[16], gone_at;
+    size_t bytes;  /* read, of the last one */
+    bool breaks;   /* whatever stream something comes on */
+    uint8_t *tape; /* what was read, or NULL */
+    size_t tape_len;
+} ear;
+
+#define TAPE_MAX 65536
+
+typedef struct drum {
+    ear *of;
+    ear_mode mode;
+    size_t held;
+    kith_time reads_at;
+} drum;
+
+static kith_err drum_recv(void *m, kith_time now, kith_bytes in)
+{
+    drum *d = m;
+    if (d->mode == HANGS || d->of->breaks)
+        return KITH_EPROTO;
+    if (d->of->tape) {
+        assert_true(in.len <= TAPE_MAX - d->of->tape_len);
+        memcpy(d->of->tape + d->of->tape_len, in.p, in.len);
+        d->of->tape_len += in.len;
+    }
+    if (d->mode == STUCK || d->mode == TRICKLE)
+        d->held += in.len;
+    else
+        d->of->bytes += in.len;
+    if (d->mode == TRICKLE && d->reads_at == KITH_NEVER)
+        d->reads_at = now + KITH_SEC(20);
+    return KITH_OK;
+}
+
+static kith_stream_want drum_want(const void *m)
+{
+    return ((const drum *)m)->mode == MUTE ? KITH_STREAM_FIN : KITH_STREAM_OPEN;
+}
+
+static size_t drum_held(const void *m)
+{
+    return ((const drum *)m)->held;
+}
+
+static kith_time drum_deadline(const void *m)
+{
+    return ((const drum *)m)->reads_at;
+}
+
+static void drum_tick(void *m, kith_time now)
+{
+    drum *d = m;
+    if (now < d->reads_at)
+        return;
+    size_t n = d->held < 128 * 1024 ? d->held : 128 * 1024;
+    d->held -= n;
+    d->of->bytes += n;
+    d->reads_at = now + KITH_SEC(20);
+}
+
+static void drum_gone(void *m, kith_time now, kith_err why)
+{
+    drum *d = m;
+    (void)why;
+    d->of->gone++;
+    d->of->gone_at = now;
+    d->reads_at = KITH_NEVER;
+}
+
+static void drum_free(void *m)
+{
+    drum *d = m;
+    KITH_FREE(kith_node_env(sim_node(d->of->h)), d);
+}
+
+static const kith_stream_ops drum_ops = {.recv = drum_recv,
+                                         .eof = blurt_eof,
+                                         .send = miser_send,
+                                         .want = drum_want,
+                                         .held = drum_held,
+                                         .deadline = drum_deadline,
+                                         .tick = drum_tick,
+                                         .gone = drum_gone,
+                                         .free = drum_free};
+
+static void *drum_accept(void *ctx, const kith_stream_info *info)
+{
+    ear *e = ctx;
+    (void)info;
+    drum *d = KITH_NEW(kith_node_env(sim_node(e->h)), drum);
+    assert_non_null(d);
+    *d = (drum){.of = e, .mode = e->mode, .reads_at = KITH_NEVER};
+    assert_true(e->opened < 16);
+    e->opened_at[e->opened++] = sim_time(e->h);
+    e->bytes = 0;
+    return d;
+}
+
+/* A node that gossips, and a peer that says it is in the topic. */
+typedef struct heard {
+    world w;
+    ear e;
+    kith_conn *c;   /* at the ear */
+    blurt b, other; /* what it says; what it serves besides */
+    uint8_t hello[32];
+} heard;
+
+static void blurt_on(heard *x, kith_conn *c, blurt *b)
+{
+    kith_stream *s;
+    const kith_bytes id = kith_bytes_str(KITH_GOSSIP_ID_11);
+    assert_int_equal(kith_node_open(sim_node(x->e.h), sim_now(x->w.s), c, &id, 1, &blurt_ops, b, NULL, &s),
+                     KITH_OK);
+    sim_drive(x->e.h);
+}
+
+static void prepare(heard *x, uint64_t seed, ear_mode mode, const kith_node_config *cfg)
+{
+    world *w = &x->w;
+    *x = (heard){.w = {.s = sim_new(seed), .count = 1}};
+    w->t = calloc(2, sizeof *w->t);
+    kith_gossip_config_default(&w->cfg);
+    w->t[0].w = w;
+    w->t[0].host = sim_add(w->s, cfg);
+    start_part(&w->t[0], &w->cfg);
+    join(&w->t[0]);
+    x->e = (ear){.h = sim_add(w->s, NULL), .mode = mode};
+    kith_protocol row = {
+        .id = kith_bytes_str(KITH_GOSSIP_ID_11), .ops = &drum_ops, .accept = drum_accept, .ctx = &x->e};
+    assert_int_equal(kith_node_serve(sim_node(x->e.h), 0, &row), KITH_OK);
+}
+
+static void meet(heard *x)
+{
+    world *w = &x->w;
+    x->c = sim_connect(w->s, x->e.h, w->t[0].host);
+    assert_non_null(x->c);
+    kith_wr wr = kith_wr_of(kith_span_of(x->hello + 1, 31));
+    kith_gossip_put_sub(&wr, true, TOPIC);
+    x->hello[0] = (uint8_t)wr.len;
+    x->b = (blurt){.say = kith_bytes_of(x->hello, wr.len + 1)};
+    blurt_on(x, x->c, &x->b);
+}
+
+/* The ear serves one more protocol, and identify tells. */
+static void tell_of(heard *x, const char *id)
+{
+    kith_protocol row = {
+        .id = kith_bytes_str(id), .ops = &blurt_ops, .accept = blurt_accept, .ctx = &x->other};
+    assert_int_equal(kith_node_serve(sim_node(x->e.h), sim_now(x->w.s), &row), KITH_OK);
+    sim_drive(x->e.h);
+}
+
+/* News of its protocols, or of another connection that has ended. */
+static void news_of_a_peer_that_has_a_stream_does_not_hurry_the_next(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        heard x;
+        prepare(&x, 27, HEARS, NULL);
+        kith_node *n = sim_node(x.w.t[0].host);
+        uint64_t id;
+        if (i == 1) { /* both dial */
+            assert_int_equal(kith_node_dial(n, sim_now(x.w.s), NULL, sim_addr(x.e.h), 1, &id), KITH_OK);
+            sim_drive(x.w.t[0].host);
+        }
+        meet(&x);
+        run(&x.w, KITH_SEC(1));
+        assert_int_equal(kith_node_conn_count(n), 1 + i);
+        kith_conn *kept = kith_node_conn_find(n, kith_node_id(sim_node(x.e.h)));
+        if (i == 0) {
+            tell_of(&x, "/kith-test/one");
+        } else {
+            kith_conn *c = kith_node_conn_next(n, NULL);
+            kith_node_close(n, sim_now(x.w.s), c == kept ? kith_node_conn_next(n, c) : c);
+            sim_drive(x.w.t[0].host);
+        }
+        run(&x.w, KITH_SEC(3));
+        x.e.breaks = true;
+        say(&x.w.t[0], 10);
+        run(&x.w, KITH_MS(900));
+        assert_true(x.e.opened == 1 && x.e.gone == 1);
+        x.e.breaks = false;
+        run(&x.w, KITH_MS(600));
+        assert_true(x.e.opened == 2 && x.e.gone == 1);
+        end(&x.w);
+    }
 }
 
 /* An application that takes nothing for a while: peers wait, and nothing is lost. */
@@ -936,6 +1154,7 @@ int main(void)
         cmocka_unit_test(two_streams_of_a_peer_are_read),
         cmocka_unit_test(an_rpc_that_is_too_long_ends_the_stream_before_it_comes),
         cmocka_unit_test(a_peer_that_takes_only_small_rpcs_is_found_out),
+        cmocka_unit_test(news_of_a_peer_that_has_a_stream_does_not_hurry_the_next),
         cmocka_unit_test(back_pressure_loses_nothing),
         cmocka_unit_test(verdicts_decide_how_far_a_message_goes),
         cmocka_unit_test(a_run_repeats_itself),
