@@ -965,6 +965,7 @@ static void prepare(heard *x, uint64_t seed, ear_mode mode, const kith_node_conf
     *x = (heard){.w = {.s = sim_new(seed), .count = 1}};
     w->t = calloc(2, sizeof *w->t);
     kith_gossip_config_default(&w->cfg);
+    w->cfg.events_max = 2; /* for what_came_before_the_end_is_heard */
     w->t[0].w = w;
     w->t[0].host = sim_add(w->s, cfg);
     start_part(&w->t[0], &w->cfg);
@@ -987,6 +988,12 @@ static void meet(heard *x)
     blurt_on(x, x->c, &x->b);
 }
 
+static void listen(heard *x, uint64_t seed, ear_mode mode, const kith_node_config *cfg)
+{
+    prepare(x, seed, mode, cfg);
+    meet(x);
+}
+
 /* The ear serves one more protocol, and identify tells. */
 static void tell_of(heard *x, const char *id)
 {
@@ -994,6 +1001,31 @@ static void tell_of(heard *x, const char *id)
         .id = kith_bytes_str(id), .ops = &blurt_ops, .accept = blurt_accept, .ctx = &x->other};
     assert_int_equal(kith_node_serve(sim_node(x->e.h), sim_now(x->w.s), &row), KITH_OK);
     sim_drive(x->e.h);
+}
+
+static void a_stream_that_is_reset_is_opened_again_less_and_less_often(void **state)
+{
+    (void)state;
+    heard x;
+    listen(&x, 20, HANGS, NULL);
+    run(&x.w, KITH_SEC(200));
+    assert_int_equal(x.e.opened, 1 + KITH_GOSSIP_RETRIES);
+    for (unsigned i = 0; i < KITH_GOSSIP_RETRIES; i++) { /* after 1, 2, 4, 8, 16 s */
+        kith_time gap = x.e.opened_at[i + 1] - x.e.opened_at[i];
+        assert_in_range(gap, KITH_SEC(1u << i), KITH_SEC(1u << i) + KITH_MS(500));
+    }
+    /* When it tells of other protocols it may be another program by now. */
+    tell_of(&x, "/kith-test/one");
+    run(&x.w, KITH_SEC(200));
+    assert_int_equal(x.e.opened, 2 * (1 + KITH_GOSSIP_RETRIES));
+    x.e.mode = HEARS;
+    tell_of(&x, "/kith-test/two");
+    run(&x.w, KITH_SEC(100));
+    assert_int_equal(x.e.opened, 2 * (1 + KITH_GOSSIP_RETRIES) + 1);
+    say(&x.w.t[0], 1000);
+    run(&x.w, KITH_SEC(2));
+    assert_true(x.e.bytes > 1000);
+    end(&x.w);
 }
 
 /* News of its protocols, or of another connection that has ended. */
@@ -1030,6 +1062,162 @@ static void news_of_a_peer_that_has_a_stream_does_not_hurry_the_next(void **stat
         assert_true(x.e.opened == 2 && x.e.gone == 1);
         end(&x.w);
     }
+}
+
+static void a_peer_that_takes_nothing_for_thirty_seconds_gets_a_new_stream(void **state)
+{
+    (void)state;
+    heard x;
+    listen(&x, 21, STUCK, NULL);
+    run(&x.w, KITH_SEC(3));
+    kith_time from = sim_now(x.w.s);
+    for (int i = 0; i < 5; i++)
+        say(&x.w.t[0], 100000); /* more than a window */
+    run(&x.w, KITH_GOSSIP_STUCK - KITH_SEC(1));
+    assert_true(x.e.opened == 1 && x.e.gone == 0);
+    x.e.mode = HEARS;
+    run(&x.w, KITH_SEC(5));
+    assert_true(x.e.opened == 2 && x.e.gone == 1);
+    assert_in_range(x.e.gone_at, from + KITH_GOSSIP_STUCK, from + KITH_GOSSIP_STUCK + KITH_SEC(1));
+    size_t before = x.e.bytes;
+    assert_true(before > 0); /* what it is in, again */
+    say(&x.w.t[0], 1000);
+    run(&x.w, KITH_SEC(2));
+    assert_true(x.e.bytes > before + 1000);
+    end(&x.w);
+}
+
+static void a_peer_that_is_slow_keeps_its_stream(void **state)
+{
+    (void)state;
+    heard x;
+    listen(&x, 22, TRICKLE, NULL);
+    run(&x.w, KITH_SEC(3));
+    for (int i = 0; i < 12; i++)
+        say(&x.w.t[0], 100000);
+    run(&x.w, KITH_SEC(100));
+    assert_true(x.e.bytes >= 4 * 128 * 1024);
+    assert_true(x.e.opened == 1 && x.e.gone == 0);
+    end(&x.w);
+}
+
+/* There is room for one stream of ours, and another has taken it. */
+static void a_stream_that_cannot_be_opened_is_tried_again_less_and_less_often(void **state)
+{
+    (void)state;
+    const kith_bytes id = kith_bytes_str("/kith-test/one");
+    for (int longer = 0; longer < 2; longer++) {
+        heard x;
+        blurt other = {0};
+        kith_node_config cfg;
+        kith_node_config_default(&cfg);
+        cfg.limits.streams_out = 1;
+        listen(&x, 23, HEARS, &cfg);
+        tell_of(&x, "/kith-test/one");
+        run(&x.w, KITH_SEC(3));
+        assert_int_equal(x.e.opened, 1);
+        kith_node *n = sim_node(x.w.t[0].host);
+        kith_conn *c = kith_node_conn_find(n, kith_node_id(sim_node(x.e.h)));
+        kith_stream *s;
+        x.e.breaks = true;
+        say(&x.w.t[0], 10);
+        run(&x.w, KITH_MS(200));
+        assert_int_equal(x.e.gone, 1);
+        x.e.breaks = false;
+        assert_int_equal(kith_node_open(n, sim_now(x.w.s), c, &id, 1, &blurt_ops, &other, NULL, &s), KITH_OK);
+        sim_drive(x.w.t[0].host);
+        run(&x.w, longer ? KITH_SEC(100) : KITH_SEC(5));
+        assert_int_equal(x.e.opened, 1);
+        kith_node_reset(n, sim_now(x.w.s), s);
+        sim_drive(x.w.t[0].host);
+        run(&x.w, KITH_SEC(60));
+        if (longer) { /* it was given up, until there is news of the peer */
+            assert_int_equal(x.e.opened, 1);
+            tell_of(&x, "/kith-test/two");
+            run(&x.w, KITH_SEC(5));
+        } else { /* 1, 2 and 4 s after it was lost */
+            assert_in_range(x.e.opened_at[1] - x.e.gone_at, KITH_SEC(7) - KITH_MS(200),
+                            KITH_SEC(7) + KITH_MS(200));
+        }
+        assert_int_equal(x.e.opened, 2);
+        size_t before = x.e.bytes;
+        assert_true(before > 0);
+        say(&x.w.t[0], 1000);
+        run(&x.w, KITH_SEC(2));
+        assert_true(x.e.bytes > before + 1000);
+        end(&x.w);
+    }
+}
+
+static void a_peer_that_ends_its_side_of_our_stream_is_told_as_before(void **state)
+{
+    (void)state;
+    heard x;
+    listen(&x, 24, MUTE, NULL);
+    run(&x.w, KITH_SEC(3));
+    size_t before = x.e.bytes;
+    say(&x.w.t[0], 1000);
+    run(&x.w, KITH_SEC(60));
+    assert_true(x.e.bytes > before + 1000);
+    assert_true(x.e.opened == 1 && x.e.gone == 0);
+    end(&x.w);
+}
+
+/* Of the streams that a peer opens only so many are read at a time, and one that it has ended is none of them. */
+static void a_stream_that_its_peer_ends_is_ended_too(void **state)
+{
+    (void)state;
+    heard x;
+    blurt b[3 * KITH_GOSSIP_RX_MAX];
+    listen(&x, 25, HEARS, NULL);
+    for (unsigned i = 0; i < 3 * KITH_GOSSIP_RX_MAX; i++) {
+        b[i] = (blurt){.say = x.b.say, .ends = true};
+        blurt_on(&x, x.c, &b[i]);
+        run(&x.w, KITH_SEC(1));
+        assert_true(b[i].gone);
+        assert_int_equal(b[i].why, KITH_OK); /* in good order */
+    }
+    assert_false(x.b.gone);
+    assert_int_equal(kith_gossip_peers_of(router(&x.w.t[0]), TOPIC, false, NULL, 0), 1);
+    end(&x.w);
+}
+
+/* The application has not taken what came before the end; none of it is lost, and the stream ends when it has. */
+static void what_came_before_the_end_is_heard(void **state)
+{
+    (void)state;
+    heard x;
+    listen(&x, 26, HEARS, NULL);
+    world *w = &x.w;
+    talker *far = &w->t[1]; /* whom only the ear knows */
+    w->count = 2;
+    far->w = w;
+    far->host = sim_add(w->s, NULL);
+    start_part(far, &w->cfg);
+    join(far);
+    kith_conn *c = sim_connect(w->s, x.e.h, far->host);
+    assert_non_null(c);
+    x.e.tape = malloc(TAPE_MAX);
+    blurt hello = {.say = x.b.say};
+    blurt_on(&x, c, &hello);
+    run(w, KITH_SEC(3));
+    for (int i = 0; i < 10; i++)
+        say(far, 100);
+    run(w, KITH_SEC(3));
+    w->t[0].deaf = true;
+    blurt again = {.say = kith_bytes_of(x.e.tape, x.e.tape_len), .ends = true};
+    x.e.tape = NULL;
+    blurt_on(&x, x.c, &again);
+    run(w, KITH_SEC(10));
+    assert_true(again.at == again.say.len && !again.gone);
+    assert_int_equal(kith_gossip_count(router(&w->t[0])).events, 2);
+    w->t[0].deaf = false;
+    sim_drive(w->t[0].host);
+    run(w, KITH_SEC(5));
+    expect_all_heard(w, 0);
+    assert_true(again.gone && again.why == KITH_OK);
+    free((void *)(uintptr_t)again.say.p);
+    end(w);
 }
 
 /* An application that takes nothing for a while: peers wait, and nothing is lost. */
@@ -1154,7 +1342,14 @@ int main(void)
         cmocka_unit_test(two_streams_of_a_peer_are_read),
         cmocka_unit_test(an_rpc_that_is_too_long_ends_the_stream_before_it_comes),
         cmocka_unit_test(a_peer_that_takes_only_small_rpcs_is_found_out),
+        cmocka_unit_test(a_stream_that_is_reset_is_opened_again_less_and_less_often),
         cmocka_unit_test(news_of_a_peer_that_has_a_stream_does_not_hurry_the_next),
+        cmocka_unit_test(a_peer_that_takes_nothing_for_thirty_seconds_gets_a_new_stream),
+        cmocka_unit_test(a_peer_that_is_slow_keeps_its_stream),
+        cmocka_unit_test(a_stream_that_cannot_be_opened_is_tried_again_less_and_less_often),
+        cmocka_unit_test(a_peer_that_ends_its_side_of_our_stream_is_told_as_before),
+        cmocka_unit_test(a_stream_that_its_peer_ends_is_ended_too),
+        cmocka_unit_test(what_came_before_the_end_is_heard),
         cmocka_unit_test(back_pressure_loses_nothing),
         cmocka_unit_test(verdicts_decide_how_far_a_message_goes),
         cmocka_unit_test(a_run_repeats_itself),
