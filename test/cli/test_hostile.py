@@ -184,6 +184,22 @@ def hostile_receivers_get_nothing():
             assert (top / "out" / "big").read_bytes() == (top / "big").read_bytes()
 
 
+def so_many_receivers_are_served_and_others_told_to_wait():
+    with homes("sharer", "receiver") as (a, b):
+        top = a.parent
+        (top / "big").write_bytes(os.urandom(100000))
+        with sharing(a, "--ticket", top / "big") as (sharer, ticket):
+            said = []
+            with contextlib.ExitStack() as crowd:
+                for _ in range(17):  # of one connection four streams, of all connections 64
+                    t = crowd.enter_context(tool("hostile_receiver", "crowd", ticket, "5"))
+                    said += [t.stdout.readline().decode().strip() for _ in range(5)]
+                assert {what: said.count(what) for what in set(said)} == {"in": 64, "busy": 4, "reset": 17}, said
+                kith(b, "get", ticket, "-y", "-o", top / "out", code=5, err="as many as it may have at once are fetching it just now; try again later")
+            kith(b, "get", ticket, "-y", "-o", top / "out")  # they have gone
+            assert (top / "out" / "big").read_bytes() == (top / "big").read_bytes()
+
+
 def guessed(string, how):
     with tool("hostile_receiver", "guess", string, how) as t:
         return t.communicate(timeout=30 * SLOW)[0].decode().strip()
@@ -206,4 +222,5 @@ def three_wrong_guesses_burn_it_whoever_makes_them():
 
 
 if __name__ == "__main__":
-    run(hostile_shares_write_nothing, hostile_receivers_get_nothing, three_wrong_guesses_burn_it_whoever_makes_them)
+    run(hostile_shares_write_nothing, hostile_receivers_get_nothing, so_many_receivers_are_served_and_others_told_to_wait,
+        three_wrong_guesses_burn_it_whoever_makes_them)

@@ -4,6 +4,7 @@
  *
  *   hostile_receiver ticket TICKET      all attacks; what is shared is one file of 12 leaves, and its name is "big"
  *   hostile_receiver hold TICKET        asks for everything and reads nothing, until stdin ends
+ *   hostile_receiver crowd TICKET N     is there N times at once, and stays; says of each: in, busy, reset or error CODE
  *   hostile_receiver guess STRING HOW   of a share string: right, wrong, hangup, garbage, zeros or late; says the sharer's answer */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ static kith_conn *conn;
 static kith_ticket ticket;
 static kith_share_string string;
 static const char *guess;
+static int crowd;
 static kith_pake *pake;
 static const attack *now;
 static uint64_t bytes;      /* of content */
@@ -477,6 +479,33 @@ static void on_held(raw_share *x, const kith_share_msg *m)
     fflush(stdout);
 }
 
+/* ---- many of them ---- */
+
+static void tell(raw_share *x, const char *what)
+{
+    if (x->ctx) /* said already */
+        return;
+    x->ctx = x;
+    puts(what);
+    fflush(stdout);
+}
+
+static void on_crowd(raw_share *x, const kith_share_msg *m)
+{
+    char text[32];
+    if (m->kind == KITH_SHARE_OFFER)
+        tell(x, "in");
+    if (m->kind != KITH_SHARE_ERROR)
+        return;
+    snprintf(text, sizeof text, "error %d", (int)m->code);
+    tell(x, m->code == KITH_SHARE_BUSY ? "busy" : text);
+}
+
+static void over_crowd(raw_share *x)
+{
+    tell(x, "reset");
+}
+
 /* ---- guesses ---- */
 
 static void say_first(raw_share *x)
@@ -538,7 +567,7 @@ static void on_guess(raw_share *x, const kith_share_msg *m)
 static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 {
     (void)ctx, (void)h;
-    if (ev->kind != KITH_NODE_STREAM_GONE)
+    if (ev->kind != KITH_NODE_STREAM_GONE || crowd)
         return;
     if (guess)
         say_end("gone");
@@ -555,6 +584,7 @@ static void open_stream(void (*on)(raw_share *, const kith_share_msg *), void (*
     raw_share *x = raw_share_new();
     kith_stream *s;
     x->on = on;
+    x->over = crowd ? over_crowd : NULL;
     first(x);
     if (kith_node_open(kith_host_node(host), kith_host_now(host), conn, id, 1, &raw_share_ops, x, &sink, &s))
         die("no stream");
@@ -568,6 +598,9 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const
     conn = c;
     if (guess)
         open_stream(on_guess, say_first);
+    else if (crowd)
+        for (int i = 0; i < crowd; i++)
+            open_stream(on_crowd, hello);
     else if (ctx)
         open_stream(on_held, hello);
     else
@@ -581,6 +614,8 @@ int main(int argc, char **argv)
     bool hold = argc == 3 && strcmp(argv[1], "hold") == 0;
     if (argc == 4 && strcmp(argv[1], "guess") == 0)
         guess = argv[3];
+    else if (argc == 4 && strcmp(argv[1], "crowd") == 0)
+        crowd = atoi(argv[3]);
     else if (argc != 3 || (!hold && strcmp(argv[1], "ticket") != 0))
         die("which attack, which ticket?");
     if (guess ? kith_share_string_parse(kith_bytes_str(argv[2]), &string, &why)
