@@ -120,6 +120,27 @@ static void lies_about_the_list_are_found(void **state)
     share_free(s);
 }
 
+static void a_list_may_come_in_parts(void **state)
+{
+    (void)state;
+    world_share *s = one_file(1000);
+    const kith_bytes list = s->manifest.list;
+    for (size_t cut = 1; cut < list.len; cut++) {
+        lab *l = lab_new(s, list.len);
+        assert_int_equal(lab_run(l), KITH_OK);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_LIST, .body = cut});
+        kith_put_bytes(&l->w, kith_bytes_of(list.p, cut));
+        assert_int_equal(lab_run(l), KITH_OK);
+        assert_false(l->p->listed);
+        put_msg(l, (kith_share_msg){.kind = KITH_SHARE_LIST, .offset = cut, .body = list.len - cut});
+        kith_put_bytes(&l->w, kith_bytes_skip(list, cut));
+        assert_int_equal(lab_run(l), KITH_OK);
+        assert_true(l->p->listed);
+        lab_free(l);
+    }
+    share_free(s);
+}
+
 static void a_list_that_breaks_the_rules_is_declined(void **state)
 {
     (void)state;
@@ -660,6 +681,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lies_about_the_list_are_found),
+        cmocka_unit_test(a_list_may_come_in_parts),
         cmocka_unit_test(a_list_that_breaks_the_rules_is_declined),
         cmocka_unit_test(wrong_content_is_never_shown),
         cmocka_unit_test(what_is_the_same_must_have_been_hinted_at_and_be_right),
