@@ -142,8 +142,10 @@ static void on_new(void *ctx, kith_host *h, const kith_node_event *ev)
     if (ev->kind == KITH_NODE_STREAM_GONE)
         return;
     guest *g = v->count < KITH_STREAM_ASKING_MAX && !v->stopped ? calloc(1, sizeof *g) : NULL;
-    if (!g) {
-        kith_node_reset(kith_host_node(h), kith_host_now(h), ev->stream);
+    if (!g) { /* it is told, and nothing else comes of it */
+        kith_share_stream_stop(kith_stream_machine(ev->stream), kith_host_now(h), KITH_SHARE_BUSY);
+        kith_stream_set_user(ev->stream, NULL);
+        kith_node_wake(kith_host_node(h), kith_host_now(h), ev->stream);
         return;
     }
     kith_conn_facts f;

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from kith_cli import LOOPBACK, SLOW, feed, homes, kith, rss_kib, run, start
+from kith_cli import LOOPBACK, SLOW, TOOLS, feed, homes, kith, rss_kib, run, skip_one, start
 
 BIG = (64 if SLOW == 1 else 8) << 20
 HASH_ODD = bytes(range(256)) * 257 + b"\r\n\x00"
@@ -84,6 +84,30 @@ def what_goes_in_comes_out_and_no_more_receivers_are_let_in():
         ends(g, 0, "received")
         last = s.ends(0)[-1]
         assert last["event"] == "done" and last["sent"] == len(data) + 7, last
+
+
+def so_many_may_ask_at_once_and_others_are_told_to_wait():
+    tool = TOOLS / "tool_hostile_receiver"
+    if not tool.exists():
+        skip_one(f"{tool.name} was not built")
+    with homes("a", "b", "c") as (a, b, c), Share(a) as s, contextlib.ExitStack() as crowd:
+        quiet = []
+        for _ in range(9):  # two streams of a connection, sixteen in all
+            quiet.append(subprocess.Popen([tool, "quiet", s.ticket, "3"], stdout=subprocess.PIPE))
+            crowd.callback(quiet[-1].stdout.close)
+            crowd.callback(quiet[-1].wait)
+            crowd.callback(quiet[-1].kill)
+        ended = [int(q.stdout.readline()) for q in quiet]
+        assert sum(ended) == 27 - 16 and min(ended) == 1, ended
+        ends(get(b, s.ticket), 5, "as many as it may have at once")
+        for q in quiet:
+            q.kill()
+        g = get(c, s.ticket)
+        s.p.stdin.write(b"at last")
+        s.p.stdin.close()
+        assert g.stdout.read() == b"at last"
+        ends(g, 0, "received")
+        s.ends(0)
 
 
 def an_empty_stream_and_a_file_arrive_too():
@@ -287,6 +311,7 @@ def files_and_streams_are_told_apart():
             kith(b, *args, code=2)
 
 
-run(what_goes_in_comes_out_and_no_more_receivers_are_let_in, an_empty_stream_and_a_file_arrive_too, both_ways_each_ends_for_itself,
+run(what_goes_in_comes_out_and_no_more_receivers_are_let_in, so_many_may_ask_at_once_and_others_are_told_to_wait,
+    an_empty_stream_and_a_file_arrive_too, both_ways_each_ends_for_itself,
     a_slow_reader_holds_up_the_writer_and_no_memory_grows, whoever_is_left_alone_says_so, a_reader_that_has_enough_ends_it,
     what_cannot_be_read_does_not_look_whole, a_terminal_is_not_written_to_unasked, one_file_of_a_share_goes_to_stdout, files_and_streams_are_told_apart)

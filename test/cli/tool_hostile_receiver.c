@@ -5,12 +5,14 @@
  *   hostile_receiver ticket TICKET      all attacks; what is shared is one file of 12 leaves, and its name is "big"
  *   hostile_receiver hold TICKET        asks for everything and reads nothing, until stdin ends
  *   hostile_receiver crowd TICKET N     is there N times at once, and stays; says of each: in, busy, reset or error CODE
+ *   hostile_receiver quiet TICKET N     of a stream: opens N streams, says nothing on them, and stays; after a second: how many have ended
  *   hostile_receiver guess STRING HOW   of a share string: right, wrong, hangup, garbage, zeros or late; says the sharer's answer */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apps/share_pake.h"
+#include "apps/share_stream.h"
 #include "apps/share_ticket.h"
 #include "cli/raw_share.h"
 #include "crypto/crypto.h"
@@ -39,6 +41,7 @@ static kith_ticket ticket;
 static kith_share_string string;
 static const char *guess;
 static int crowd;
+static bool quiet;
 static kith_pake *pake;
 static const attack *now;
 static uint64_t bytes;      /* of content */
@@ -506,6 +509,31 @@ static void over_crowd(raw_share *x)
     tell(x, "reset");
 }
 
+static unsigned endings;
+
+static void over_quiet(raw_share *x)
+{
+    endings += !x->ctx; /* it closes, and is gone */
+    x->ctx = x;
+}
+
+static void on_quiet(raw_share *x, const kith_share_msg *m)
+{
+    (void)x, (void)m;
+}
+
+static void say_nothing(raw_share *x)
+{
+    (void)x;
+}
+
+static void count_endings(uv_timer_t *t)
+{
+    (void)t;
+    printf("%u\n", endings);
+    fflush(stdout);
+}
+
 /* ---- guesses ---- */
 
 static void say_first(raw_share *x)
@@ -579,12 +607,12 @@ static void on_stream(void *ctx, kith_host *h, const kith_node_event *ev)
 
 static void open_stream(void (*on)(raw_share *, const kith_share_msg *), void (*first)(raw_share *))
 {
-    static const kith_bytes id[] = {{(const uint8_t *)KITH_SHARE_ID, sizeof KITH_SHARE_ID - 1}};
+    const kith_bytes id[] = {kith_bytes_str(quiet ? KITH_SHARE_STREAM_ID : KITH_SHARE_ID)};
     static kith_sink sink = {.event = on_stream};
     raw_share *x = raw_share_new();
     kith_stream *s;
     x->on = on;
-    x->over = crowd ? over_crowd : NULL;
+    x->over = quiet ? over_quiet : crowd ? over_crowd : NULL;
     first(x);
     if (kith_node_open(kith_host_node(host), kith_host_now(host), conn, id, 1, &raw_share_ops, x, &sink, &s))
         die("no stream");
@@ -595,12 +623,15 @@ static void on_dialed(void *ctx, kith_host *h, kith_conn *c, kith_err err, const
     (void)h, (void)err;
     if (!c)
         die(why ? why : "no connection");
+    static uv_timer_t second;
     conn = c;
+    if (quiet && uv_timer_init(kith_host_loop(host), &second) == 0)
+        uv_timer_start(&second, count_endings, 1000, 0);
     if (guess)
         open_stream(on_guess, say_first);
     else if (crowd)
         for (int i = 0; i < crowd; i++)
-            open_stream(on_crowd, hello);
+            open_stream(quiet ? on_quiet : on_crowd, quiet ? say_nothing : hello);
     else if (ctx)
         open_stream(on_held, hello);
     else
@@ -612,9 +643,10 @@ int main(int argc, char **argv)
     const char *why = "";
     uint8_t seed[32];
     bool hold = argc == 3 && strcmp(argv[1], "hold") == 0;
+    quiet = strcmp(argv[1] ? argv[1] : "", "quiet") == 0;
     if (argc == 4 && strcmp(argv[1], "guess") == 0)
         guess = argv[3];
-    else if (argc == 4 && strcmp(argv[1], "crowd") == 0)
+    else if (argc == 4 && (strcmp(argv[1], "crowd") == 0 || strcmp(argv[1], "quiet") == 0))
         crowd = atoi(argv[3]);
     else if (argc != 3 || (!hold && strcmp(argv[1], "ticket") != 0))
         die("which attack, which ticket?");
