@@ -324,6 +324,41 @@ static void an_answer_has_its_size(void **state)
     rig_free(r);
 }
 
+/* Many small ones: so many in one answer, whatever was asked for. */
+static void an_answer_has_a_thousand_registrations(void **state)
+{
+    (void)state;
+    rig *r = rig_new();
+    uint8_t sealed[1024];
+    char ns[16];
+    kith_maddr a;
+    kith_maddr_from_tcp(kith_bytes_of("\x0a\x00\x00\x01", 4), 9000, &a);
+    for (unsigned i = 0; i < KITH_POINT_FOUND_MAX / KITH_POINT_PER_PEER_MAX + 1; i++) {
+        uint8_t seed[KITH_ED25519_SEED_LEN] = {(uint8_t)(i + 1), 11};
+        kith_signer *s = kith_signer_new(seed);
+        kith_wr w = kith_wr_of(kith_span_of(sealed, sizeof sealed));
+        assert_int_equal(kith_peer_record_seal(s, 1, &a, 1, &w), KITH_OK);
+        kith_peer_id id = support_peer_of(s);
+        for (unsigned k = 0; k < KITH_POINT_PER_PEER_MAX; k++) { /* within its rate */
+            uint8_t b[2048];
+            kith_wr q = kith_wr_of(kith_span_of(b, sizeof b)),
+                    out = kith_wr_of(kith_span_of(r->out, sizeof r->out));
+            snprintf(ns, sizeof ns, "%u", k);
+            kith_rdv_put_register(&q, kith_bytes_str(ns), kith_wr_bytes(&w), KITH_RDV_TTL_MIN);
+            assert_int_equal(kith_point_answer_(r->p, KITH_SEC(2 * k), &id, kith_wr_bytes(&q), &out),
+                             KITH_OK);
+        }
+        kith_signer_free(s);
+    }
+    assert_int_equal(kith_point_count(r->p), KITH_POINT_FOUND_MAX + KITH_POINT_PER_PEER_MAX);
+    static const uint64_t limits[] = {0, KITH_POINT_FOUND_MAX + 1, UINT64_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        kith_rdv_msg m = look(r, KITH_SEC(300), 0, "", limits[i], (kith_bytes){0});
+        assert_int_equal(count(&m), KITH_POINT_FOUND_MAX);
+    }
+    rig_free(r);
+}
+
 static void who_registers_in_the_form_of_rfc_0003_is_told_no_other(void **state)
 {
     (void)state;
@@ -912,6 +947,7 @@ int main(void)
         cmocka_unit_test(a_full_point_makes_room_for_who_has_less),
         cmocka_unit_test(records_have_so_many_bytes_together),
         cmocka_unit_test(an_answer_has_its_size),
+        cmocka_unit_test(an_answer_has_a_thousand_registrations),
         cmocka_unit_test(who_registers_in_the_form_of_rfc_0003_is_told_no_other),
         cmocka_unit_test(no_memory_is_an_answer),
         cmocka_unit_test(without_memory_there_is_no_point_and_no_client),
