@@ -5,6 +5,7 @@ go- and js-libp2p find them and are found, where test/interop has built those.""
 import contextlib
 import os
 import signal
+import select
 import socket
 import sqlite3
 import statistics
@@ -257,6 +258,50 @@ def a_flood_of_claims_and_noise_is_borne():
             found(two, one.peer), found(one, two.peer)
 
 
+def VU_550620_a_query_to_one_machine_alone_is_not_answered():
+    """Many responders answer what is sent to their address, from wherever that comes (CVE-2015-1892, CVE-2017-6519). Over both families; and
+    neither to the asker nor to the group."""
+    with Net(2) as net, homes("a") as a, net.up(0, a):
+        time.sleep(4)  # its own questions come every eight seconds and more by then
+        r = subprocess.run([sys.executable, __file__, "--ask"], preexec_fn=net.enter(1), stdout=subprocess.PIPE, timeout=60)
+        assert r.stdout.decode().split() == ["alone:", "0", "group:", "1"], r.stdout
+
+
+def ask():
+    """From the second machine: a question to the first one's addresses, and one to the group. Prints how many answered each."""
+    name = b"\x04_p2p\x04_udp\x05local\0"
+    question = struct.pack(">6H", 0, 0, 1, 0, 0, 0) + name + struct.pack(">HH", 12, 1)
+    group = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    group.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    group.bind(("224.0.0.251", 5353))
+    group.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.0.0.251") + socket.inet_aton("10.77.0.2"))
+    four, six = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    four.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.77.0.2"))
+    four.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+
+    def answers(seconds):
+        """Peers that answered meanwhile, on whichever socket."""
+        end, who = time.monotonic() + seconds, set()
+        while (left := end - time.monotonic()) > 0:
+            for s in select.select([group, four, six], [], [], left)[0]:
+                with contextlib.suppress(OSError):
+                    packet, source = s.recvfrom(9000)
+                    if packet[2] & 0x80:
+                        who.add(source[0])
+        return len(who)
+    while group.recv(9000)[2] & 0x80:  # its own question, which it answers too; the next one is seconds away
+        pass
+    answers(1)
+    for _ in range(20):
+        for s, to in ((four, "10.77.0.1"), (six, "fd77::1")):
+            with contextlib.suppress(OSError):  # where nobody listens, an ICMP message says so
+                s.sendto(question, (to, 5353))
+        time.sleep(0.05)
+    alone = answers(2)
+    four.sendto(question, ("224.0.0.251", 5353))
+    print("alone:", alone, "group:", answers(2))
+
+
 def flood(seconds):
     """From the third machine: claims of ever new peers, each for two seconds, broken messages, and loops of pointers. Prints how many packets
     it sent and how often it was dialled."""
@@ -297,6 +342,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--flood"]:
         flood(float(sys.argv[2]))
         sys.exit(0)
+    if sys.argv[1:2] == ["--ask"]:
+        ask()
+        sys.exit(0)
     if why := kith_net.missing():
         skip(f"skipped: network namespaces: {why}")
     run(three_nodes_find_each_other_and_connect, one_that_is_lost_returns_and_so_does_the_segment,
@@ -304,4 +352,4 @@ if __name__ == "__main__":
         one_command_finds_and_measures, who_is_blocked_is_found_and_not_dialled, so_many_are_connected_to_and_no_more,
         who_has_done_harm_is_not_connected_to_by_choice,
         a_network_with_link_local_addresses_only_will_do, a_node_on_loopback_keeps_to_itself,
-        a_flood_of_claims_and_noise_is_borne)
+        a_flood_of_claims_and_noise_is_borne, VU_550620_a_query_to_one_machine_alone_is_not_answered)
