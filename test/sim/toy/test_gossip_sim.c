@@ -636,105 +636,6 @@ static void peers_told_of_are_dialled_a_few_at_a_time_and_nowhere_near(void **st
     }
 }
 
-/* The reading end of our stream, at a peer that takes nothing out of it. */
-typedef struct stuck {
-    size_t held;
-    unsigned streams, gone;
-    kith_time opened_at, gone_at;
-    sim *s;
-} stuck;
-
-static kith_err stuck_recv(void *m, kith_time now, kith_bytes in)
-{
-    (void)now;
-    ((stuck *)m)->held += in.len;
-    return KITH_OK;
-}
-
-static size_t stuck_held(const void *m)
-{
-    return ((const stuck *)m)->held;
-}
-
-static size_t stuck_send(void *m, kith_time now, kith_span out)
-{
-    (void)m, (void)now, (void)out;
-    return 0;
-}
-
-static void stuck_gone(void *m, kith_time now, kith_err why)
-{
-    stuck *k = m;
-    (void)why;
-    k->gone++;
-    k->gone_at = now;
-    k->held = 0;
-}
-
-static const kith_stream_ops stuck_ops = {.recv = stuck_recv,
-                                          .eof = blurt_eof,
-                                          .send = stuck_send,
-                                          .want = blurt_want,
-                                          .held = stuck_held,
-                                          .gone = stuck_gone,
-                                          .free = blurt_free};
-
-static void *stuck_accept(void *ctx, const kith_stream_info *info)
-{
-    stuck *k = ctx;
-    (void)info;
-    k->streams++;
-    return k;
-}
-
-/* What it subscribed to waits for it, up to a cap, for half a minute; then our stream is reset, and another one tried. Others hear all. */
-static void a_peer_that_takes_nothing_loses_its_stream_and_no_other_waits(void **state)
-{
-    (void)state;
-    world w;
-    start(&w, 12, 2, 1, NULL);
-    join(&w.t[0]);
-    join(&w.t[1]);
-    stuck k = {.s = w.s};
-    sim_host *h = sim_add(w.s, NULL);
-    kith_protocol row = {
-        .id = kith_bytes_str(KITH_GOSSIP_ID_11), .ops = &stuck_ops, .accept = stuck_accept, .ctx = &k};
-    assert_int_equal(kith_node_serve(sim_node(h), sim_now(w.s), &row), KITH_OK);
-    kith_conn *c = sim_connect(w.s, h, w.t[0].host);
-    assert_non_null(c);
-    uint8_t rpc[64], said[64];
-    kith_wr out = kith_wr_of(kith_span_of(said, sizeof said)), r = kith_wr_of(kith_span_of(rpc, sizeof rpc));
-    kith_gossip_put_sub(&r, true, TOPIC);
-    put_rpc(&out, kith_wr_bytes(&r));
-    blurt b = {.say = kith_wr_bytes(&out)};
-    kith_stream *s;
-    kith_bytes id = kith_bytes_str(KITH_GOSSIP_ID_11);
-    assert_int_equal(kith_node_open(sim_node(h), sim_now(w.s), c, &id, 1, &blurt_ops, &b, NULL, &s), KITH_OK);
-    sim_drive(h);
-    run(&w, KITH_SEC(5));
-    assert_int_equal(k.streams, 1);
-    for (unsigned i = 0; i < 40; i++) { /* 40 of 50 KiB: more than its window */
-        say(&w.t[0], 50000);
-        run(&w, KITH_MS(100));
-    }
-    kith_time last = sim_now(w.s);
-    assert_in_range(k.held, 255 * 1024, 256 * 1024); /* its first window */
-    run(&w, KITH_GOSSIP_STUCK - KITH_SEC(6));
-    assert_int_equal(k.gone, 0);
-    run(&w, KITH_SEC(8));
-    assert_int_equal(k.gone, 1);
-    assert_in_range(k.gone_at - last, KITH_GOSSIP_STUCK - KITH_SEC(5), KITH_GOSSIP_STUCK + KITH_SEC(1));
-    run(&w, KITH_SEC(30));
-    assert_in_range(k.streams, 2, 1 + KITH_GOSSIP_RETRIES); /* it may be better now */
-    assert_false(b.gone);
-    expect_all_heard(&w, 0);
-    kith_node_reset(sim_node(h), sim_now(w.s), s);
-    sim_drive(h);
-    sim_off(h);
-    run(&w, KITH_SEC(5));
-    end(&w);
-}
-
 /* It opens one stream after another, of every version, and says nothing on them. */
 static void two_streams_of_a_peer_are_read(void **state)
 {
@@ -1455,7 +1356,6 @@ int main(void)
         cmocka_unit_test(direct_peers_find_each_other_again),
         cmocka_unit_test(peers_told_of_are_dialled_a_few_at_a_time_and_nowhere_near),
         cmocka_unit_test(two_streams_of_a_peer_are_read),
-        cmocka_unit_test(a_peer_that_takes_nothing_loses_its_stream_and_no_other_waits),
         cmocka_unit_test(an_rpc_that_is_too_long_ends_the_stream_before_it_comes),
         cmocka_unit_test(a_peer_that_takes_only_small_rpcs_is_found_out),
         cmocka_unit_test(a_stream_that_is_reset_is_opened_again_less_and_less_often),
