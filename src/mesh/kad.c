@@ -289,8 +289,8 @@ static bool has_peer(const op *o, const kith_peer_id *id)
     return false;
 }
 
-/* NULL: no memory. */
-static kith_kad_peer *new_peer(kith_kad *k, op *o, const kith_peer_id *id)
+/* addrs: packed, may be none. NULL: no memory. */
+static kith_kad_peer *new_peer(kith_kad *k, op *o, const kith_peer_id *id, kith_bytes addrs)
 {
     if (o->peer_count == o->peer_cap) {
         size_t cap = o->peer_cap ? 2 * o->peer_cap : 4;
@@ -302,6 +302,9 @@ static kith_kad_peer *new_peer(kith_kad *k, op *o, const kith_peer_id *id)
     }
     kith_kad_peer *p = &o->peers[o->peer_count++];
     *p = (kith_kad_peer){.id = *id};
+    if (addrs.len)
+        memcpy(p->addrs.b, addrs.p, addrs.len);
+    p->addrs.len = (uint16_t)addrs.len;
     return p;
 }
 
@@ -361,14 +364,6 @@ static kith_err begin_for(kith_kad *k, kith_time now, op_kind kind, kith_bytes k
 static kith_err begin(kith_kad *k, kith_time now, op_kind kind, kith_bytes key, bool internal, op **out)
 {
     return begin_for(k, now, kind, key, internal, KITH_KAD_BUCKETS, out);
-}
-
-/* There may be none: then addrs.p is NULL. */
-static void put_addrs(kith_kad_peer *p, kith_bytes addrs)
-{
-    if (addrs.len)
-        memcpy(p->addrs.b, addrs.p, addrs.len);
-    p->addrs.len = (uint16_t)addrs.len;
 }
 
 static kith_err keep_value(kith_kad *k, op *o, kith_bytes value)
@@ -516,13 +511,11 @@ static void searched(kith_kad *k, kith_time now, op *o)
     switch (o->kind) {
     case FIND_NEAREST:
         for (size_t i = 0; i < n; i++) {
-            kith_kad_peer *p = new_peer(k, o, &near[i].id);
-            if (!p) {
+            if (!new_peer(k, o, &near[i].id, near[i].addrs)) {
                 err = KITH_ENOMEM;
                 why = "no memory";
                 break;
             }
-            put_addrs(p, near[i].addrs);
         }
         break;
     case FIND_PEER:
@@ -594,7 +587,7 @@ static void take_providers(kith_kad *k, op *o, const kith_kad_msg *m, const kith
     while (o->peer_count < o->most && kith_kad_walk_next(&walk, &p)) {
         if (kith_peer_id_eq(&p.id, &k->self) || has_peer(o, &p.id))
             continue;
-        kith_kad_peer *q = new_peer(k, o, &p.id);
+        kith_kad_peer *q = new_peer(k, o, &p.id, (kith_bytes){0});
         if (!q)
             return;
         kith_addrs_fitting(kith_addrs_bytes(&p.addrs), remote, &q->addrs);
@@ -1096,13 +1089,11 @@ kith_err kith_kad_find_peer(kith_kad *k, kith_time now, const kith_peer_id *peer
     if (e)
         return e;
     const known *p = kith_kad_known_(k, peer);
-    kith_kad_peer *found = new_peer(k, o, peer);
-    if (!found) {
+    if (!new_peer(k, o, peer, p ? kith_bytes_of(p->addrs, p->addrs_len) : (kith_bytes){0})) {
         op_free(k, o);
         return KITH_ENOMEM;
     }
     if (p) { /* it is here */
-        put_addrs(found, kith_bytes_of(p->addrs, p->addrs_len));
         kith_kad_lookup_stop(o->lookup);
         over(k, now, o, KITH_OK, NULL);
     }
@@ -1238,10 +1229,8 @@ kith_err kith_kad_find_providers(kith_kad *k, kith_time now, kith_bytes key, uns
     kith_kad_row row;
     while (o->peer_count < most &&
            kith_kad_store_provider(k->store, kith_kad_clock(k, now), key, &at, &row)) {
-        kith_kad_peer *p = new_peer(k, o, &row.provider);
-        if (!p)
+        if (!new_peer(k, o, &row.provider, row.data))
             break;
-        put_addrs(p, row.data);
         tell(k, o);
     }
     if (o->peer_count >= most)
