@@ -86,7 +86,7 @@ static void step(world *w, tape *t)
         kith_connmgr_found(w->m, sim_now(w->s), &ids[i], sim_addr(h), 1);
         break;
     case 9:
-        sim_fail_alloc_after(w->hub, op & 128 ? tape_u8(t) : -1);
+        sim_fail_alloc(w->hub, op & 128 ? tape_u8(t) : -1, false);
         break;
     default:
         break;

@@ -441,6 +441,15 @@ static sim_host *add(sim *s, const kith_node_config *given, const uint8_t *own_s
     return h;
 }
 
+kith_node_config sim_classical(void)
+{
+    kith_node_config cfg;
+    kith_node_config_default(&cfg);
+    cfg.pq = KITH_PQ_OFF;
+    cfg.idle_timeout = KITH_SEC(60);
+    return cfg;
+}
+
 sim_host *sim_add(sim *s, const kith_node_config *given)
 {
     return add(s, given, NULL);
@@ -554,17 +563,11 @@ size_t sim_memory(const sim_host *h)
     return h->memory;
 }
 
-void sim_fail_alloc_after(sim_host *h, int64_t n)
-{
-    h->fail_after = n;
-    h->fail_once = false;
-    h->failed = false;
-}
-
 void sim_fail_alloc(sim_host *h, int64_t n, bool once)
 {
-    sim_fail_alloc_after(h, n);
+    h->fail_after = n;
     h->fail_once = once;
+    h->failed = false;
 }
 
 bool sim_alloc_failed(const sim_host *h)

@@ -49,6 +49,8 @@ uint64_t sim_random(sim *s);
 /* What holds between all hosts from now on; default 10 ms, unlimited, no loss, 256 KiB. */
 void sim_set_path(sim *s, sim_path p);
 
+/* Defaults but for the cheapest handshake, and a minute before an idle connection goes: for what is not about either. */
+kith_node_config sim_classical(void);
 /* A node at 10.x.y.z, TCP port SIM_PORT. cfg: NULL for defaults; its env and signer are ignored, its agent is borrowed. */
 sim_host *sim_add(sim *s, const kith_node_config *cfg);
 /* The same with a key of the caller's choice. */
@@ -75,11 +77,9 @@ void sim_partition(sim *s, sim_host *a, sim_host *b,
 void sim_set_side(sim_host *h,
                   unsigned side); /* nothing passes between hosts on different sides; all begin on side 0 */
 void sim_reset_all(sim *s, sim_host *a, sim_host *b); /* RST to both ends of every connection between them */
-void sim_fail_alloc_after(
-    sim_host *h,
-    int64_t n); /* the nth allocation from now (0: the next) fails, and all after it; negative: never */
-void sim_fail_alloc(sim_host *h, int64_t n, bool once); /* the same; once: those after it do not */
-bool sim_alloc_failed(const sim_host *h);               /* whether one has failed since either was called */
+/* The nth allocation from now (0: the next) fails, and unless once all after it; negative: never. */
+void sim_fail_alloc(sim_host *h, int64_t n, bool once);
+bool sim_alloc_failed(const sim_host *h); /* whether one has failed since that was called */
 
 /* A host comes and goes; not to be called from its own watch.
  *   vanish  the machine loses power: its peers hear nothing more, who dials it gets no answer. Its node stays to be looked at.

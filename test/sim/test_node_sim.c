@@ -1545,7 +1545,7 @@ static void any_failing_allocation_is_survived(void **state)
         two t;
         start_two(&t, 44, NULL, NULL);
         sim_host *victim = n % 2 ? t.a : t.b;
-        sim_fail_alloc_after(victim, n / 2);
+        sim_fail_alloc(victim, n / 2, false);
         uint64_t id;
         kith_conn *c = NULL;
         if (kith_node_dial(sim_node(t.a), sim_now(t.s), NULL, sim_addr(t.b), 1, &id) == KITH_OK) {
@@ -1558,7 +1558,7 @@ static void any_failing_allocation_is_survived(void **state)
             (void)call(t.a, sim_now(t.s), c, &m);
         sim_run(t.s, sim_now(t.s) + KITH_SEC(2));
         /* memory is back: the node still works */
-        sim_fail_alloc_after(victim, -1);
+        sim_fail_alloc(victim, -1, false);
         sim_run(t.s, sim_now(t.s) + KITH_SEC(30));
         kith_conn *again = sim_connect(t.s, t.a, t.b);
         if (!again) /* a connection whose identify failed has no agent to wait for */

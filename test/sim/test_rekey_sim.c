@@ -325,9 +325,9 @@ static void memory_that_runs_out_at_any_step_loses_nothing(void **state)
             start(&w, 50);
             assert_non_null(sim_connect(w.s, w.a, w.b));
             sim_run(w.s, facts(w.a).opened_at + KITH_MS(999));
-            sim_fail_alloc_after(at_b ? w.b : w.a, n);
+            sim_fail_alloc(at_b ? w.b : w.a, n, false);
             sim_run(w.s, sim_now(w.s) + KITH_MS(200));
-            sim_fail_alloc_after(at_b ? w.b : w.a, -1);
+            sim_fail_alloc(at_b ? w.b : w.a, -1, false);
             if (w.over) { /* the muxer itself had none */
                 assert_int_equal(conn_of(w.a) != NULL, false);
                 sim_free(w.s);

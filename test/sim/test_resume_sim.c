@@ -346,7 +346,7 @@ static void any_failing_allocation_is_survived(void **state)
         met m = meet(&w, 0);
         assert_true(m.open);
         part(&w);
-        sim_fail_alloc_after(w.h[n & 1], n / 2);
+        sim_fail_alloc(w.h[n & 1], n / 2, false);
         uint64_t id;
         if (kith_node_dial(sim_node(w.h[0]), sim_now(w.s), NULL, sim_addr(w.h[1]), 1, &id) == KITH_OK) {
             sim_drive(w.h[0]);
@@ -358,7 +358,7 @@ static void any_failing_allocation_is_survived(void **state)
             kith_conn_facts_get(c, &f);
         resumed += f.open && f.resumed;
         failed += !f.open;
-        sim_fail_alloc_after(w.h[n & 1], -1);
+        sim_fail_alloc(w.h[n & 1], -1, false);
         part(&w);
         m = meet(&w, 0);
         assert_true(m.open);

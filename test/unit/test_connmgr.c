@@ -318,7 +318,7 @@ static void any_allocation_may_fail(void **state)
         sim_drive(p.a);
         run(&p, KITH_SEC(3));
         through = !sim_alloc_failed(p.a);
-        sim_fail_alloc_after(p.a, -1);
+        sim_fail_alloc(p.a, -1, false);
         assert_true(through || n < 2000);
         if (e)
             assert_int_equal(kith_connmgr_keep(p.m, sim_now(p.s), id_of(p.b), sim_addr(p.b)), KITH_OK);
@@ -333,9 +333,9 @@ static void any_allocation_may_fail(void **state)
     kith_connmgr_config_default(&cfg);
     cfg.env = *sim_env(p.a);
     cfg.node = sim_node(p.a);
-    sim_fail_alloc_after(p.a, 0); /* the only one */
+    sim_fail_alloc(p.a, 0, false); /* the only one */
     assert_null(kith_connmgr_new(&cfg));
-    sim_fail_alloc_after(p.a, 1);
+    sim_fail_alloc(p.a, 1, false);
     kith_connmgr *m = kith_connmgr_new(&cfg);
     assert_non_null(m);
     assert_false(sim_alloc_failed(p.a));

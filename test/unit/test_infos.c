@@ -309,7 +309,7 @@ static void without_memory_a_name_is_missing_and_nothing_else(void **state)
         sim_fail_alloc(w.m[0].host, nth / 2, nth % 2);
         run(&w, 2000);
         through = !sim_alloc_failed(w.m[0].host);
-        sim_fail_alloc_after(w.m[0].host, -1);
+        sim_fail_alloc(w.m[0].host, -1, false);
         run(&w, 5000);
         assert_true(w.m[0].records <= 1);
         assert_true(!through || (w.m[0].records == 1 && w.m[1].records == 1));

@@ -891,7 +891,7 @@ static void a_client_without_memory_goes_on_when_there_is_some(void **state)
         run(s, KITH_SEC(25));
         through = !sim_alloc_failed(c[1].host);
         assert_true(through || nth < 2000);
-        sim_fail_alloc_after(c[1].host, -1);
+        sim_fail_alloc(c[1].host, -1, false);
         run(s, KITH_SEC(300));
         assert_int_equal(c[1].over, 1);
         assert_int_equal(kith_point_count(c[0].point), 1);

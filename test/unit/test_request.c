@@ -410,7 +410,7 @@ static void without_memory_it_ends_all_the_same(void **state)
             assert_true(e == KITH_OK || e == KITH_ENOMEM);
             run(&w, 15);
             through = !sim_alloc_failed(w.a);
-            sim_fail_alloc_after(w.a, -1);
+            sim_fail_alloc(w.a, -1, false);
             run(&w, 15);
             assert_int_equal(w.count, e ? 0 : 1);
             assert_true(!through || (w.count == 1 && w.ends[0].err == KITH_OK));

@@ -1323,7 +1323,7 @@ static void any_allocation_of_a_node_may_fail(void **state)
         for (size_t k = 0; k < w.count; k++)
             join(&w.t[k]);
         run(&w, KITH_SEC(2));
-        sim_fail_alloc_after(w.t[2].host, nth);
+        sim_fail_alloc(w.t[2].host, nth, false);
         for (size_t k = 0; k < 12; k++) {
             uint8_t data[4];
             kith_store_be32(data, w.sent);
@@ -1334,7 +1334,7 @@ static void any_allocation_of_a_node_may_fail(void **state)
             sim_drive(w.t[k % w.count].host);
             run(&w, KITH_MS(300));
         }
-        sim_fail_alloc_after(w.t[2].host, -1);
+        sim_fail_alloc(w.t[2].host, -1, false);
         run(&w, KITH_SEC(40));
         for (size_t i = 0; i < w.count; i++) {
             for (uint32_t no = 0; no < w.sent; no++)

@@ -18,19 +18,10 @@ typedef struct net {
     size_t count;
 } net;
 
-static kith_node_config classical(void)
-{
-    kith_node_config cfg;
-    kith_node_config_default(&cfg);
-    cfg.pq = KITH_PQ_OFF; /* the cheapest handshake: it is not what is tried here */
-    cfg.idle_timeout = KITH_SEC(60);
-    return cfg;
-}
-
 static net net_new(uint64_t seed, size_t count, void (*change)(kith_kad_config *cfg))
 {
     net n = {.s = sim_new(seed), .all = calloc(count, sizeof *n.all), .count = count};
-    kith_node_config cfg = classical();
+    kith_node_config cfg = sim_classical();
     sim_set_path(n.s, (sim_path){.latency = KITH_MS(10), .latency_max = KITH_MS(100), .buffer = 65536});
     for (size_t i = 0; i < count; i++) {
         sim_kad *k = &n.all[i];
@@ -428,7 +419,7 @@ static void an_op_is_over_at_its_deadline_with_what_it_has(void **state)
     unsigned with[3] = {0}, without[3] = {0};
     for (unsigned ms = 0; ms <= 250; ms += 10) {
         net n = net_new(30, 8, hurried);
-        kith_node_config cfg = classical();
+        kith_node_config cfg = sim_classical();
         kith_bytes put = kith_bytes_str("/number/put"), get = kith_bytes_str("/number/get"),
                    find = kith_bytes_str("found");
         uint8_t value = 9;
@@ -514,7 +505,7 @@ static void a_client_is_told_of_each_provider_once_and_not_of_itself(void **stat
     (void)state;
     static sim_kad_end end;
     net n = net_new(29, 20, NULL);
-    kith_node_config cfg = classical();
+    kith_node_config cfg = sim_classical();
     uint8_t raw[34];
     uint64_t op;
     random_key(&n, raw);
@@ -595,7 +586,7 @@ static void peers_are_found_also_clients_and_the_absent_are_not(void **state)
     (void)state;
     static sim_kad_end end;
     net n = net_new(24, 40, NULL);
-    kith_node_config cfg = classical();
+    kith_node_config cfg = sim_classical();
     sim_kad client;
     uint64_t op;
     sim_kad_init(&client, sim_add(n.s, &cfg), false);
@@ -712,12 +703,12 @@ static void memory_that_runs_out_costs_answers_only(void **state)
         uint64_t op;
         random_key(&n, raw);
         kith_bytes key = kith_bytes_of(raw, sizeof raw);
-        sim_fail_alloc_after(k->host, nth);
+        sim_fail_alloc(k->host, nth, false);
         kith_err e = kith_kad_find_providers(k->kad, sim_now(n.s), key, 5, &op);
         assert_true(e == KITH_OK || e == KITH_ENOMEM);
         if (!e)
             sim_kad_wait(n.s, k, op, &end);
-        sim_fail_alloc_after(k->host, -1);
+        sim_fail_alloc(k->host, -1, false);
         assert_true(e || end.done);
         kith_kad_check(k->kad);
     }

@@ -16,15 +16,6 @@
 
 enum { VICTIM, OTHERS = 3, NODES = 1 + OTHERS };
 
-static kith_node_config classical(void)
-{
-    kith_node_config cfg;
-    kith_node_config_default(&cfg);
-    cfg.pq = KITH_PQ_OFF; /* the cheapest handshake: it is not what is tried here */
-    cfg.idle_timeout = KITH_SEC(60);
-    return cfg;
-}
-
 /* ---- Kademlia ---- */
 
 #define PROVIDED kith_bytes_str("provided by another")
@@ -37,7 +28,7 @@ typedef struct kad_world {
 static void *kad_begin(sim **s)
 {
     kad_world *w = calloc(1, sizeof *w);
-    kith_node_config cfg = classical();
+    kith_node_config cfg = sim_classical();
     *s = w->s = sim_new(31);
     for (size_t i = 0; i < NODES; i++) {
         sim_kad_init(&w->k[i], sim_add(w->s, &cfg), true);
@@ -224,7 +215,7 @@ static void gossip_dial(gossip_world *w, size_t a, size_t b)
 static void *gossip_begin(sim **s)
 {
     gossip_world *w = calloc(1, sizeof *w);
-    kith_node_config cfg = classical();
+    kith_node_config cfg = sim_classical();
     cfg.idle_timeout = KITH_SEC(3600);
     *s = w->s = sim_new(32);
     for (size_t i = 0; i < NODES; i++) {
