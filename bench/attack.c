@@ -65,6 +65,7 @@ static struct {
 
 static void ping_now_and_then(void);
 
+/* Whether the time is up. Everybody asks it again and again, so the honest peer has its turn here. */
 static bool over(void)
 {
     ping_now_and_then();
@@ -294,6 +295,11 @@ static void quiet(void)
 
 static void spin(void)
 {
+    for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN); i++) {
+        pthread_t t;
+        if (pthread_create(&t, NULL, stay_awake, (void *)(uintptr_t)i) == 0)
+            pthread_detach(t);
+    }
     while (!over())
         ;
 }
@@ -319,6 +325,21 @@ static void flood(size_t record, size_t frame)
         }
         leave(&l, false);
     }
+}
+
+static void records(void)
+{
+    flood(KITH_YAMUX_HDR_LEN + 1, 1);
+}
+
+static void frames(void)
+{
+    flood(0, 1);
+}
+
+static void bulk(void)
+{
+    flood(0, 60000);
 }
 
 static void takes(void)
@@ -419,49 +440,44 @@ static void rubbish(void)
     }
 }
 
+typedef struct kind {
+    const char *name;
+    void (*run)(void);
+} kind;
+
+static const kind kinds[] = {
+    {"quiet", quiet},   {"spin", spin},          {"records", records}, {"frames", frames},
+    {"bulk", bulk},     {"takes", takes},        {"streams", streams}, {"handshakes", handshakes},
+    {"resets", resets}, {"halfopen", half_open}, {"rubbish", rubbish}};
+
+static const kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) {
         fprintf(stderr, "usage: attack PORT KIND SECONDS\n");
         return 2;
     }
-    const char *kind = argv[2];
+    const kind *attack = kind_of(argv[2]);
+    if (!attack) {
+        fprintf(stderr, "attack: no such kind: %s\n", argv[2]);
+        return 2;
+    }
     port = (uint16_t)strtoul(argv[1], NULL, 10);
     come_honestly();
     until = uv_hrtime() + strtoull(argv[3], NULL, 10) * 1000000000u;
-    if (strcmp(kind, "quiet") != 0)
+    if (attack->run != quiet)
         (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
-    for (long i = 0; strcmp(kind, "spin") == 0 && i < sysconf(_SC_NPROCESSORS_ONLN); i++) {
-        pthread_t t;
-        if (pthread_create(&t, NULL, stay_awake, (void *)(uintptr_t)i) == 0)
-            pthread_detach(t);
-    }
-    if (strcmp(kind, "quiet") == 0)
-        quiet();
-    else if (strcmp(kind, "spin") == 0)
-        spin();
-    else if (strcmp(kind, "records") == 0)
-        flood(KITH_YAMUX_HDR_LEN + 1, 1);
-    else if (strcmp(kind, "frames") == 0)
-        flood(0, 1);
-    else if (strcmp(kind, "bulk") == 0)
-        flood(0, 60000);
-    else if (strcmp(kind, "takes") == 0)
-        takes();
-    else if (strcmp(kind, "streams") == 0)
-        streams();
-    else if (strcmp(kind, "handshakes") == 0)
-        handshakes();
-    else if (strcmp(kind, "resets") == 0)
-        resets();
-    else if (strcmp(kind, "halfopen") == 0)
-        half_open();
-    else if (strcmp(kind, "rubbish") == 0)
-        rubbish();
-    else
-        return 2;
-    printf("{\"kind\":\"%s\",\"connections\":%llu,\"bytes_sent\":%llu,\"bytes_got\":%llu,\"rtts_us\":[", kind,
-           (unsigned long long)conns, (unsigned long long)sent, (unsigned long long)got);
+    attack->run();
+    printf("{\"kind\":\"%s\",\"connections\":%llu,\"bytes_sent\":%llu,\"bytes_got\":%llu,\"rtts_us\":[",
+           attack->name, (unsigned long long)conns, (unsigned long long)sent, (unsigned long long)got);
     for (size_t i = 0; i < honest.count; i++)
         printf("%s%u", i ? "," : "", honest.rtts[i]);
     printf("]}\n");
