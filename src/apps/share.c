@@ -290,8 +290,6 @@ bool kith_share_peers_next(kith_rd *r, kith_share_peer *out)
         if (f.tag != PEERS_PEER)
             continue;
         kith_rd in = kith_rd_of(f.data);
-        if (f.wire != KITH_PB_BYTES)
-            r->bad = true;
         while (!r->bad && kith_pb_next(&in, &f)) {
             if (f.tag > PEER_ADDR)
                 continue;

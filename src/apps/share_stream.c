@@ -221,7 +221,7 @@ static void on_hello(kith_share_stream *m, kith_time now, const kith_share_msg *
 {
     kith_bytes token = msg->code_tag.len > 0 ? msg->code_tag : msg->capability;
     if (m->state != HELLO || msg->version != KITH_SHARE_STREAM_VERSION) {
-        broke(m, now, m->state == HELLO ? "another version" : "a second hello");
+        broke(m, now, m->state == HELLO ? "another version" : "a hello out of turn");
         return;
     }
     m->state = ASKED;
@@ -265,10 +265,7 @@ static void on_message(kith_share_stream *m, kith_time now, const kith_share_msg
     m->skip = true;
     switch ((int)msg->kind) {
     case KITH_SHARE_HELLO:
-        if (!m->sharer)
-            broke(m, now, "a hello from a sharer");
-        else
-            on_hello(m, now, msg);
+        on_hello(m, now, msg);
         break;
     case KITH_SHARE_PAKE:
         on_pake(m, now, msg);

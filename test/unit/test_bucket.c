@@ -88,6 +88,9 @@ static void a_new_rate_counts_from_now_on_and_debts_stay(void **state)
     assert_true(kith_bucket_ready(&b, KITH_MS(6001)));
     kith_bucket_set_rate(&b, KITH_MS(6001), 1000);
     assert_true(b.level <= (int64_t)KITH_BUCKET_BURST_MIN);
+    kith_bucket_init(&b, 0, 1000 * MIB); /* what was saved up at a high rate is no burst of a low one */
+    kith_bucket_set_rate(&b, 0, 1000);
+    assert_true(drain(&b, 0, 1, 1000) <= KITH_BUCKET_BURST_MIN + 1000);
 }
 
 static void what_cannot_be_paid_is_never_ready(void **state)

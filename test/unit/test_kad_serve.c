@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#define ASKER 7
+
 static support_heap heap;
 static kith_kad *the_kad;
 static kith_node *the_node;
@@ -52,12 +54,27 @@ static kith_bytes question(kith_kad_type type, const char *key)
     return kith_wr_bytes(&w);
 }
 
-/* The answer, of which *out is a view. */
+static kith_maddr addr_of(const char *text)
+{
+    kith_maddr a;
+    assert_int_equal(kith_maddr_from_text(kith_bytes_str(text), &a, NULL), KITH_OK);
+    return a;
+}
+
+static kith_addrs addrs_of(const char *text)
+{
+    kith_addrs all = {0};
+    kith_maddr a = addr_of(text);
+    kith_addrs_pack(&all, &a, 1);
+    return all;
+}
+
+/* The answer to one who is connected if that was said, of which *out is a view. */
 static kith_err ask(kith_bytes q, kith_kad_msg *out)
 {
     static uint8_t answer[KITH_KAD_REQUEST_MAX];
     kith_wr w = kith_wr_of(kith_span_of(answer, sizeof answer));
-    kith_peer_id from = support_peer(7);
+    kith_peer_id from = support_peer(ASKER);
     kith_err e = kith_kad_serve_(the_kad, KITH_SEC(1), &from, q, &w);
     assert_true(e == KITH_OK || w.len == 0);
     if (!e && w.len > 0)
@@ -102,6 +119,60 @@ static void who_is_no_server_answers_nothing(void **state)
     assert_int_equal(ask(question(KITH_KAD_FIND_NODE, "key"), &m), KITH_EREFUSED);
 }
 
+/* As if the asker had connected from there, and had told an address to identify. */
+static void connect_asker(const char *remote, const char *told)
+{
+    known *p = KITH_NEW(&the_kad->cfg.env, known);
+    kith_addrs addrs = addrs_of(told);
+    assert_non_null(p);
+    *p = (known){.id = support_peer(ASKER), .conns = 1, .remote = addr_of(remote), .addrs_len = addrs.len};
+    p->addrs = kith_mem_new(&the_kad->cfg.env, addrs.len);
+    assert_non_null(p->addrs);
+    memcpy(p->addrs, addrs.b, addrs.len);
+    assert_int_equal(kith_map_put(&the_kad->known, &the_kad->cfg.env,
+                                  kith_hash(the_kad->seed, kith_peer_id_bytes(&p->id)), p),
+                     KITH_OK);
+    kith_list_push(&the_kad->connected, &p->link);
+}
+
+/* Two say in one message that somebody provides a key: the asker with an address, and another. */
+static kith_bytes provided_by_two(const char *asker_addr)
+{
+    static uint8_t buf[512];
+    kith_wr w = kith_wr_of(kith_span_of(buf, sizeof buf));
+    kith_addrs own = asker_addr ? addrs_of(asker_addr) : (kith_addrs){0},
+               others = addrs_of("/ip4/8.8.4.4/tcp/1");
+    kith_peer_id asker = support_peer(ASKER), other = support_peer(ASKER + 1);
+    kith_kad_put_head(&w, KITH_KAD_ADD_PROVIDER, kith_bytes_str("key"));
+    assert_true(kith_kad_put_peer(&w, KITH_KAD_PROVIDERS, &other, kith_addrs_bytes(&others), false));
+    assert_true(kith_kad_put_peer(&w, KITH_KAD_PROVIDERS, &asker, kith_addrs_bytes(&own), false));
+    return kith_wr_bytes(&w);
+}
+
+static void who_provides_speaks_for_itself(void **state)
+{
+    static const struct {
+        const char *said, *kept;
+    } cases[] = {{"/ip4/8.8.8.8/tcp/5", "/ip4/8.8.8.8/tcp/5"},
+                 {NULL, "/ip4/8.8.8.8/tcp/4001"}, /* those that identify told */
+                 {"/ip4/127.0.0.1/tcp/22", "/ip4/8.8.8.8/tcp/4001"}};
+    kith_kad_msg m;
+    (void)state;
+    connect_asker("/ip4/8.8.8.8/tcp/9", "/ip4/8.8.8.8/tcp/4001");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const void *at = NULL;
+        kith_kad_row row;
+        kith_peer_id asker = support_peer(ASKER);
+        kith_addrs kept = addrs_of(cases[i].kept);
+        assert_int_equal(ask(provided_by_two(cases[i].said), &m), KITH_OK);
+        uint64_t unix = kith_kad_clock(the_kad, KITH_SEC(1));
+        assert_true(kith_kad_store_provider(the_kad->store, unix, kith_bytes_str("key"), &at, &row));
+        assert_true(kith_peer_id_eq(&row.provider, &asker));
+        assert_true(kith_bytes_eq(row.data, kith_addrs_bytes(&kept)));
+        assert_false(kith_kad_store_provider(the_kad->store, unix, kith_bytes_str("key"), &at, &row));
+    }
+}
+
 /* js-libp2p (GHSA-32mq-hpph-xfvr): a value under a key that nothing can judge was stored, and so the disk filled up. */
 static void CVE_2026_45783_a_value_that_nothing_judges_is_not_stored(void **state)
 {
@@ -143,6 +214,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_question_without_a_key_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(CVE_2026_45783_a_value_that_nothing_judges_is_not_stored, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(who_provides_speaks_for_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_ping_is_answered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_is_no_server_answers_nothing, set_up, tear_down),
     };

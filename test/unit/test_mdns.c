@@ -995,6 +995,15 @@ static void an_answer_to_a_key_is_none_to_the_service_and_comes_once_a_second(vo
     assert_int_equal(kith_mdns_deadline(n.m), KITH_NEVER);
     key_of(99, key);
     assert_false(kith_mdns_unpublish(n.m, key));
+    /* Taken back before it was said, it is not said any more. */
+    key_of(4, key);
+    assert_true(kith_mdns_unpublish(n.m, key));
+    assert_int_equal(kith_mdns_publish(n.m, now, key), KITH_OK);
+    assert_true(kith_mdns_unpublish(n.m, key));
+    now = kith_mdns_deadline(n.m);
+    assert_int_not_equal(now, KITH_NEVER);
+    assert_int_equal(kith_mdns_send(n.m, now, &link, kith_span_of(buf, sizeof buf)), 0);
+    assert_int_equal(kith_mdns_deadline(n.m), KITH_NEVER);
     kith_mdns_free(n.m);
     support_heap_check(&heap);
 }

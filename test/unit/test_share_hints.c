@@ -227,9 +227,25 @@ static void who_calls_us_is_called_back(void **state)
     free(h);
 }
 
+static void what_a_later_version_says_of_a_peer_is_passed_over(void **state)
+{
+    (void)state;
+    static const uint8_t said[] = {0x1a, 1, 9,                                    /* beside the peers */
+                                   0x0a, 8, 0x0a, 1, 'x', 0x18, 5, 0x12, 1, 'y'}; /* and of one */
+    kith_rd r = kith_rd_of(kith_bytes_of(said, sizeof said));
+    kith_share_peer p;
+    assert_true(kith_share_peers_next(&r, &p));
+    assert_true(kith_bytes_eq_str(p.id, "x"));
+    assert_int_equal(p.addr_count, 1);
+    assert_true(kith_bytes_eq_str(p.addrs[0], "y"));
+    assert_false(kith_share_peers_next(&r, &p));
+    assert_false(r.bad);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_later_version_says_of_a_peer_is_passed_over),
         cmocka_unit_test(peers_that_are_told_of_are_called_one_by_one),
         cmocka_unit_test(a_flood_of_hints_has_a_cap),
         cmocka_unit_test(a_stranger_far_away_cannot_send_us_into_our_own_network),

@@ -279,6 +279,34 @@ static void several_help_one(void **state)
     net_free(n);
 }
 
+/* What is missing has holes: one request has no room for all that a source that stalls was asked for. */
+static void who_helps_takes_so_many_ranges_and_no_more(void **state)
+{
+    (void)state;
+    kith_leaf_range r[KITH_SHARE_RANGES];
+    uint32_t last = 0;
+    size_t asked = 0;
+    net *n = net_new(2000, false);
+    for (uint32_t leaf = 1; leaf < 2000; leaf += 2)
+        kith_share_plan_settle(n->plan, leaf, leaf + 1);
+    link_of *stalls = join(n, 0, 50000000, KITH_MS(100), false);
+    for (int i = 0; i < 300; i++) /* much is asked of it, as it is quick and far */
+        assert_true(step(n));
+    for (size_t k = 0; k < stalls->q_count; k++) {
+        asked += stalls->q[k].count - stalls->q[k].range;
+        last = stalls->q[k].ranges[stalls->q[k].count - 1].first;
+    }
+    assert_true(asked > 2 * KITH_SHARE_RANGES);
+    kith_share_plan_settle(n->plan, last + 1, 2000); /* and no more is to be had */
+    n->now += KITH_SEC(100);
+    link_of *helps = join(n, 1, 1000000, KITH_MS(1), false);
+    assert_int_equal(kith_share_plan_next(n->plan, n->now, helps->source, 1, r), KITH_SHARE_RANGES);
+    for (size_t i = 0; i < KITH_SHARE_RANGES; i++)
+        assert_true(r[i].end == r[i].first + 1 && last == r[i].first + 2 * (KITH_SHARE_RANGES - 1 - i));
+    kith_share_plan_check(n->plan);
+    net_free(n);
+}
+
 static void a_source_that_sends_a_bad_leaf_is_replaced_at_once(void **state)
 {
     (void)state;
@@ -432,6 +460,26 @@ static void ranges_in_any_order_are_followed(void **state)
     }
 }
 
+/* A source answers in the order that it was asked in. One that does not is asked again for what it left out. */
+static void what_is_passed_over_is_asked_for_again(void **state)
+{
+    (void)state;
+    kith_leaf_range r[KITH_SHARE_RANGES], again[KITH_SHARE_RANGES];
+    net *n = net_new(30, false);
+    link_of *l = join(n, 0, 1000000, KITH_MS(1), true);
+    for (uint32_t first = 0; first < 30; first += 10)
+        assert_int_equal(kith_leaves_add(&l->have, &env, first, first + 1), KITH_OK);
+    assert_int_equal(kith_share_plan_next(n->plan, n->now, l->source, 1, r), 3);
+    assert_true(kith_share_plan_got(n->plan, n->now, l->source, 1, r[2].first, (uint32_t)L));
+    kith_share_plan_check(n->plan);
+    assert_int_equal(kith_share_plan_next(n->plan, n->now, l->source, 2, again), 2);
+    for (size_t k = 0; k < 2; k++) {
+        bool of_first = again[k].first == r[0].first && again[k].end == r[0].end;
+        assert_true(of_first || (again[k].first == r[1].first && again[k].end == r[1].end));
+    }
+    net_free(n);
+}
+
 static void what_the_last_one_refused_is_lost_when_the_others_leave(void **state)
 {
     (void)state;
@@ -492,6 +540,7 @@ int main(void)
         cmocka_unit_test(four_sources_deliver_the_sum_of_their_rates),
         cmocka_unit_test(a_source_that_comes_first_does_not_get_everything),
         cmocka_unit_test(several_help_one),
+        cmocka_unit_test(who_helps_takes_so_many_ranges_and_no_more),
         cmocka_unit_test(a_source_that_sends_a_bad_leaf_is_replaced_at_once),
         cmocka_unit_test(what_a_source_was_asked_for_is_asked_of_others_when_it_leaves),
         cmocka_unit_test(a_source_that_stalls_does_not_hold_up_the_end),
@@ -501,6 +550,7 @@ int main(void)
         cmocka_unit_test(what_a_source_refuses_is_asked_of_others_or_lost),
         cmocka_unit_test(what_is_refused_is_lost_beside_others_who_do_not_have_it),
         cmocka_unit_test(ranges_in_any_order_are_followed),
+        cmocka_unit_test(what_is_passed_over_is_asked_for_again),
         cmocka_unit_test(what_the_last_one_refused_is_lost_when_the_others_leave),
         cmocka_unit_test(there_is_a_cap_on_sources),
         cmocka_unit_test(any_allocation_may_fail),

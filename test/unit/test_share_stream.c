@@ -319,7 +319,7 @@ static void put_frame(const kith_share_msg *msg, side *to)
 static void what_is_out_of_turn_is_a_breach(void **state)
 {
     (void)state;
-    static const uint8_t hash[KITH_BLAKE3_LEN];
+    static const uint8_t hash[KITH_BLAKE3_LEN], too_long[] = {0xff, 0xff, 0x7f};
     const kith_share_msg hello = {.kind = KITH_SHARE_HELLO, .version = 1, .capability = str(cap)},
                          later = {.kind = KITH_SHARE_HELLO, .version = 2, .capability = str(cap)},
                          data = {.kind = KITH_SHARE_DATA, .body = 10}, offer = {.kind = KITH_SHARE_STREAM},
@@ -340,6 +340,15 @@ static void what_is_out_of_turn_is_a_breach(void **state)
         assert_true(sharer.failed && sharer.err == KITH_EPROTO);
         end();
     }
+    begin(false);
+    put_frame(&hello, &receiver);
+    assert_true(receiver.failed && receiver.err == KITH_EPROTO);
+    end();
+    begin(false); /* a head that cannot be */
+    assert_int_equal(ops->recv(sharer.m, now, kith_bytes_of(too_long, sizeof too_long)), KITH_OK);
+    listen(&sharer);
+    assert_true(sharer.failed && sharer.err == KITH_EPROTO && !sharer.asked);
+    end();
     begin(false); /* nobody asked for it */
     admit(false);
     put_frame(&data, &sharer);
@@ -351,6 +360,24 @@ static void what_is_out_of_turn_is_a_breach(void **state)
     kith_pipe_finish(receiver.pipe);
     run();
     assert_true(kith_pipe_ended(sharer.pipe));
+    end();
+}
+
+/* A message of a kind that a later version may have, in the middle of it all. */
+static void what_is_not_known_is_passed_over(void **state)
+{
+    (void)state;
+    static const uint8_t unknown[] = {5, 0x08, 2, 0x9a, 0x06, 0, 'x', 'y'}; /* field 99, empty, with a body */
+    const kith_bytes later = kith_bytes_of(unknown, sizeof unknown);
+    begin(false);
+    assert_int_equal(ops->recv(sharer.m, now, later), KITH_OK);
+    assert_int_equal(ops->recv(receiver.m, now, later), KITH_OK);
+    admit(true);
+    stream(&sharer, &receiver, 100);
+    assert_int_equal(ops->recv(sharer.m, now, later), KITH_OK);
+    assert_int_equal(ops->recv(receiver.m, now, later), KITH_OK);
+    stream(&sharer, &receiver, 100);
+    stream(&receiver, &sharer, 100);
     end();
 }
 
@@ -386,6 +413,17 @@ static void a_refusal_is_told(void **state)
     run();
     assert_true(receiver.failed && receiver.err == KITH_EREFUSED && receiver.code == KITH_SHARE_USED_UP);
     assert_false(sharer.failed);
+    end();
+    begin(false); /* in the middle of a frame it cannot be: the stream is reset */
+    admit(false);
+    assert_int_equal(kith_pipe_put(sharer.pipe, str("of which a part is on its way")), KITH_OK);
+    step = 10;
+    assert_true(move(&sharer, &receiver));
+    kith_share_stream_stop(sharer.m, now, KITH_SHARE_STOPPED);
+    run();
+    assert_true(sharer.gone && how(&receiver) == KITH_ERESET);
+    kith_share_stream_stop(sharer.m, now, KITH_SHARE_STOPPED); /* it is over already */
+    run();
     end();
 }
 
@@ -436,6 +474,7 @@ int main(void)
         cmocka_unit_test(damage_and_early_ends_are_seen),
         cmocka_unit_test(a_code_is_proved_before_anything_is_offered),
         cmocka_unit_test(what_is_out_of_turn_is_a_breach),
+        cmocka_unit_test(what_is_not_known_is_passed_over),
         cmocka_unit_test(who_says_nothing_is_dropped),
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(memory_that_runs_out_ends_it),

@@ -385,12 +385,17 @@ static void malformed_messages_are_refused(void **state)
         {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x02\x0a\x00", 4}}, /* a leaf that is bytes */
         {KITH_SHARE_REQUEST, {(const uint8_t *)"\x12\x04\x08\x01\x10\x00", 6}}, /* a range of none */
         {KITH_SHARE_REQUEST,
-         {(const uint8_t *)"\x12\x08\x08\xff\xff\xff\xff\x0f\x10\x01", 10}}, /* the last and one */
-        {KITH_SHARE_PEERS, {(const uint8_t *)"\x0a\x00", 2}},                /* a peer without a name */
-        {KITH_SHARE_PASS, {(const uint8_t *)"", 0}},                         /* a pass that is none */
-        {KITH_SHARE_PASS, {(const uint8_t *)"\x08\x01", 2}},                 /* a pass that is a number */
-        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x04\x12\x01x", 5}},        /* a fourth step */
-        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x01", 2}},                 /* a proof of nothing */
+         {(const uint8_t *)"\x12\x08\x08\xff\xff\xff\xff\x0f\x10\x01", 10}},   /* the last and one */
+        {KITH_SHARE_PEERS, {(const uint8_t *)"\x0a\x00", 2}},                  /* a peer without a name */
+        {KITH_SHARE_PEERS, {(const uint8_t *)"\x08\x01", 2}},                  /* a peer that is a number */
+        {KITH_SHARE_PEERS, {(const uint8_t *)"\x0a\x02\x08\x01", 4}},          /* a name that is one */
+        {KITH_SHARE_PEERS, {(const uint8_t *)"\x0a\x05\x0a\x01x\x10\x01", 7}}, /* an address that is one */
+        {KITH_SHARE_PEERS,
+         {(const uint8_t *)"\x0a\x05\x0a\x01x\x12\x09", 7}},          /* an address that breaks off */
+        {KITH_SHARE_PASS, {(const uint8_t *)"", 0}},                  /* a pass that is none */
+        {KITH_SHARE_PASS, {(const uint8_t *)"\x08\x01", 2}},          /* a pass that is a number */
+        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x04\x12\x01x", 5}}, /* a fourth step */
+        {KITH_SHARE_PAKE, {(const uint8_t *)"\x08\x01", 2}},          /* a proof of nothing */
         {KITH_SHARE_ERROR, {chat, 3 + KITH_SHARE_TEXT_MAX + 1}},
     };
     world_share *s = mixed_share();
