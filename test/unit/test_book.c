@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dying_disk.h"
 #include "support.h"
 
 #define DAY 86400u
@@ -668,49 +669,6 @@ static void a_newer_book_is_left_alone(void **state)
 }
 
 /* ---- a process that dies in the middle of its nth write to the disk ---- */
-
-static sqlite3_io_methods dying[8]; /* SQLite's own, of the kinds of files it has, with another xWrite */
-static const sqlite3_io_methods *living[8];
-static int (*really_open)(sqlite3_vfs *, sqlite3_filename, sqlite3_file *, int, int *);
-static long writes_left;
-
-static int write_or_die(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-    const sqlite3_io_methods *real = living[f->pMethods - dying];
-    if (--writes_left == 0) {
-        (void)real->xWrite(f, p, n / 2, at);
-        raise(SIGKILL);
-    }
-    return real->xWrite(f, p, n, at);
-}
-
-static int open_dying(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
-{
-    int e = really_open(vfs, name, f, flags, out);
-    for (size_t i = 0; !e && f->pMethods && i < sizeof living / sizeof *living; i++) {
-        if (!living[i]) {
-            living[i] = f->pMethods;
-            dying[i] = *living[i];
-            dying[i].xWrite = write_or_die;
-        }
-        if (living[i] == f->pMethods) {
-            f->pMethods = &dying[i];
-            break;
-        }
-    }
-    return e;
-}
-
-static void die_at_write(long nth)
-{
-    static sqlite3_vfs vfs;
-    vfs = *sqlite3_vfs_find(NULL);
-    really_open = vfs.xOpen;
-    vfs.xOpen = open_dying;
-    vfs.zName = "dying";
-    writes_left = nth;
-    assert_int_equal(sqlite3_vfs_register(&vfs, 1), SQLITE_OK);
-}
 
 /* Writes until it is killed, telling after each answer how far the book has come. */
 static void write_until_killed(int report)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dying_disk.h"
 #include "support.h"
 
 #define WRITES 80 /* a kill in the middle of each of the first ones */
@@ -490,50 +491,11 @@ static void one_that_another_holds_is_not_damaged(void **state)
 
 /* ---- a process that dies in the middle of its nth write to the disk ---- */
 
-static sqlite3_io_methods dying[8]; /* SQLite's own, of the kinds of files it has, with another xWrite */
-static const sqlite3_io_methods *living[8];
-static int (*really_open)(sqlite3_vfs *, sqlite3_filename, sqlite3_file *, int, int *);
-static long writes_left;
-
-static int write_or_die(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-    const sqlite3_io_methods *real = living[f->pMethods - dying];
-    if (--writes_left == 0) {
-        (void)real->xWrite(f, p, n / 2, at);
-        raise(SIGKILL);
-    }
-    return real->xWrite(f, p, n, at);
-}
-
-static int open_dying(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
-{
-    int e = really_open(vfs, name, f, flags, out);
-    for (size_t i = 0; !e && f->pMethods && i < sizeof living / sizeof *living; i++) {
-        if (!living[i]) {
-            living[i] = f->pMethods;
-            dying[i] = *living[i];
-            dying[i].xWrite = write_or_die;
-        }
-        if (living[i] == f->pMethods) {
-            f->pMethods = &dying[i];
-            break;
-        }
-    }
-    return e;
-}
-
 static void write_until_killed(int report, long nth)
 {
-    static sqlite3_vfs vfs;
     uv_loop_t own;
-    vfs = *sqlite3_vfs_find(NULL);
-    really_open = vfs.xOpen;
-    vfs.xOpen = open_dying;
-    vfs.zName = "dying";
-    writes_left = nth;
+    die_at_write(nth);
     uv_loop_init(&own);
-    if (sqlite3_vfs_register(&vfs, 1))
-        _exit(9);
     kith_trust *t = open_store(&own);
     for (unsigned i = 0;; i++) {
         kith_trust_edit e = pin(i, "");
