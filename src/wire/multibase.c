@@ -2,6 +2,8 @@
 /* Bytes as text. */
 #include "wire/multibase.h"
 
+#include <assert.h>
+
 static const char digits16[] = "0123456789abcdef";
 static const char digits32[] = "abcdefghijklmnopqrstuvwxyz234567";
 static const char digits36[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -46,59 +48,88 @@ static unsigned bits(kith_base base)
     return 0;
 }
 
-static unsigned radix(kith_base base)
+/* ---- the bases that are no power of two: one big number ----
+ * It is kept in limbs, the least first: of 32 bits on the side of the bytes, of PLACES digits on the side of the text. */
+
+enum { PLACES = 5 /* of limb_of */, LIMBS_MAX = 320 /* 1024 bytes in base 36 are 317 */ };
+
+static uint32_t radix(kith_base base)
 {
     return base == KITH_BASE36 ? 36 : 58;
 }
 
-static void reverse(uint8_t *p, size_t n)
+static uint64_t limb_of(kith_base base)
 {
-    for (size_t i = 0; i < n / 2; i++) {
-        uint8_t t = p[i];
-        p[i] = p[n - 1 - i];
-        p[n - 1 - i] = t;
-    }
+    const uint64_t r = radix(base);
+    return r * r * r * r * r;
 }
 
-/* n = n * mul + add, for a number of *len digits of `to` values each, least first, in a buffer of cap. false: it does not fit. */
-static bool mul_add(uint8_t *n, size_t *len, size_t cap, unsigned to, unsigned mul, unsigned add)
+/* n = n * mul + add, in limbs of `to` values. The product of two limbs fits in 62 bits, as radix^PLACES is less than 2^30. */
+static void mul_add(uint32_t *n, size_t *len, uint64_t to, uint64_t mul, uint64_t add)
 {
-    unsigned carry = add;
+    uint64_t carry = add;
     for (size_t i = 0; i < *len; i++) {
         carry += n[i] * mul;
-        n[i] = (uint8_t)(carry % to);
+        n[i] = (uint32_t)(carry % to);
         carry /= to;
     }
     for (; carry; carry /= to) {
-        if (*len == cap)
-            return false;
-        n[(*len)++] = (uint8_t)(carry % to);
+        assert(*len < LIMBS_MAX);
+        n[(*len)++] = (uint32_t)(carry % to);
+    }
+}
+
+/* How many digits of `base` values it has. */
+static size_t digits_of(uint32_t limb, uint32_t base)
+{
+    size_t n = 0;
+    for (; limb; limb /= base)
+        n++;
+    return n;
+}
+
+/* The limbs as digits of `base` values, `places` in each, the most first; the first limb has no zeros before it. */
+static bool put_limbs(kith_wr *w, const uint32_t *n, size_t len, uint32_t base, size_t places)
+{
+    if (len == 0)
+        return true;
+    size_t need = (len - 1) * places + digits_of(n[len - 1], base);
+    if (need > w->out.len - w->len)
+        return false;
+    uint8_t *at = w->out.p + w->len + need;
+    w->len += need;
+    for (size_t i = 0; i < len; i++) {
+        uint32_t limb = n[i];
+        for (size_t k = i + 1 < len ? places : digits_of(limb, base); k > 0; k--, limb /= base)
+            *--at = (uint8_t)(limb % base);
     }
     return true;
 }
 
-/* Leading zero bytes are leading zero digits; the rest is one big number. The rest of w's buffer is the workspace. */
+/* Leading zero bytes are leading zero digits. */
 static void put_big(kith_wr *w, kith_base base, kith_bytes in)
 {
     const char *abc = alphabet(base);
+    uint32_t n[LIMBS_MAX];
+    size_t len = 0;
     if (in.len > KITH_BASE58_IN_MAX)
         w->bad = true;
     for (; in.len > 0 && in.p[0] == 0; in = kith_bytes_skip(in, 1))
         kith_put_u8(w, (uint8_t)abc[0]);
-    if (w->bad || in.len == 0)
+    if (w->bad)
         return;
-    uint8_t *n = w->out.p + w->len;
-    size_t cap = w->out.len - w->len, len = 0;
-    for (size_t i = 0; i < in.len; i++) {
-        if (!mul_add(n, &len, cap, radix(base), 256, in.p[i])) {
-            w->bad = true;
-            return;
-        }
+    while (in.len > 0) {
+        size_t take = in.len % 4 ? in.len % 4 : 4; /* only the first ones are fewer */
+        uint32_t word = 0;
+        for (size_t i = 0; i < take; i++)
+            word = word << 8 | in.p[i];
+        mul_add(n, &len, limb_of(base), UINT64_C(1) << 32, word);
+        in = kith_bytes_skip(in, take);
     }
-    for (size_t i = 0; i < len; i++)
-        n[i] = (uint8_t)abc[n[i]];
-    reverse(n, len);
-    w->len += len;
+    size_t at = w->len;
+    w->bad = !put_limbs(w, n, len, radix(base), PLACES);
+    for (; at < w->len; at++)
+        w->out.p[at] = (uint8_t)abc[w->out.p[at]];
 }
 
 void kith_base_put(kith_wr *w, kith_base base, kith_bytes in)
@@ -132,54 +163,50 @@ void kith_multibase_put(kith_wr *w, kith_base base, kith_bytes in)
     kith_base_put(w, base, in);
 }
 
-/* The digit's value, or 255. */
-static unsigned digit(const char *abc, uint8_t c)
+/* The value of each character as a digit; 255: it is none. Bases without letters of both cases know no case. */
+static void values_of(kith_base base, uint8_t value[256])
 {
-    const char *at = c == 0 ? NULL : strchr(abc, c);
-    return at ? (unsigned)(at - abc) : 255;
-}
-
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+    const char *abc = alphabet(base);
+    bool cased = base == KITH_BASE58 || bits(base) == 6;
+    memset(value, 255, 256);
+    for (uint8_t d = 0; abc[d]; d++) {
+        uint8_t c = (uint8_t)abc[d];
+        value[c] = d;
+        if (!cased && c >= 'a')
+            value[c - 'a' + 'A'] = d;
+    }
 }
 
 static kith_err get_big(kith_bytes text, kith_base base, kith_wr *w)
 {
+    uint8_t value[256];
+    uint32_t n[LIMBS_MAX];
+    size_t len = 0;
     if (text.len > KITH_BASE58_IN_MAX)
         return KITH_ELIMIT;
-    const char *abc = alphabet(base);
-    for (; text.len > 0 && text.p[0] == (uint8_t)abc[0]; text = kith_bytes_skip(text, 1))
+    values_of(base, value);
+    for (; text.len > 0 && value[text.p[0]] == 0; text = kith_bytes_skip(text, 1))
         kith_put_u8(w, 0);
-    if (w->bad)
-        return KITH_ESPACE;
-    if (text.len == 0)
-        return KITH_OK;
-    uint8_t *n = w->out.p + w->len;
-    size_t cap = w->out.len - w->len, len = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned d = digit(abc, base == KITH_BASE36 ? lower(text.p[i]) : text.p[i]);
-        if (d == 255)
-            return KITH_EFORMAT;
-        if (!mul_add(n, &len, cap, 256, radix(base), d))
-            return KITH_ESPACE;
+    while (text.len > 0) {
+        size_t take = text.len % PLACES ? text.len % PLACES : PLACES;
+        uint32_t word = 0;
+        for (size_t i = 0; i < take; i++) {
+            uint8_t d = value[text.p[i]];
+            if (d == 255)
+                return KITH_EFORMAT;
+            word = word * radix(base) + d;
+        }
+        mul_add(n, &len, UINT64_C(1) << 32, limb_of(base), word);
+        text = kith_bytes_skip(text, take);
     }
-    reverse(n, len);
-    w->len += len;
-    return KITH_OK;
+    return !w->bad && put_limbs(w, n, len, 256, 4) ? KITH_OK : KITH_ESPACE;
 }
 
 static kith_err get_bits(kith_bytes text, kith_base base, kith_wr *w)
 {
     unsigned width = bits(base), acc = 0, have = 0;
-    uint8_t value[256]; /* of each character; 255: none of the base's */
-    memset(value, 255, sizeof value);
-    for (unsigned d = 0; d < 1u << width; d++) {
-        uint8_t c = (uint8_t)alphabet(base)[d];
-        value[c] = (uint8_t)d;
-        if (width < 6 && c >= 'a')
-            value[c - 'a' + 'A'] = (uint8_t)d;
-    }
+    uint8_t value[256];
+    values_of(base, value);
     size_t need = text.len / 8 * width + text.len % 8 * width / 8;
     bool fits = need <= w->out.len - w->len;
     uint8_t *out = w->out.p + w->len;

@@ -137,6 +137,37 @@ static void a_text_that_no_encoder_makes_is_refused(void **state)
     }
 }
 
+/* A number that is written in digits of `base`, modulo a prime. */
+static uint32_t residue(kith_bytes digits, uint32_t base)
+{
+    uint64_t r = 0;
+    for (size_t i = 0; i < digits.len; i++)
+        r = (r * base + digits.p[i]) % 1000003;
+    return (uint32_t)r;
+}
+
+/* Of the bases that are no power of two: text and bytes are the same number, by another way of reckoning. */
+static void a_text_is_the_number_that_the_bytes_are(void **state)
+{
+    (void)state;
+    static const char *const alphabets[] = {"0123456789abcdefghijklmnopqrstuvwxyz",
+                                            "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"};
+    static uint8_t in[KITH_BASE58_IN_MAX], text[2 * KITH_BASE58_IN_MAX];
+    uint64_t rnd = 5;
+    for (size_t n = 0; n <= sizeof in; n += n < 100 ? 1 : 77) {
+        for (int k = 0; k < 4; k++) { /* two that are as large as they can be, and two others */
+            for (size_t i = 0; i < n; i++)
+                in[i] = k < 2 ? 0xff : (uint8_t)support_next(&rnd);
+            kith_wr w = kith_wr_of(kith_span_of(text, sizeof text));
+            kith_base_put(&w, k % 2 ? KITH_BASE58 : KITH_BASE36, kith_bytes_of(in, n));
+            assert_false(w.bad);
+            for (size_t i = 0; i < w.len; i++)
+                text[i] = (uint8_t)(strchr(alphabets[k % 2], text[i]) - alphabets[k % 2]);
+            assert_int_equal(residue(kith_wr_bytes(&w), k % 2 ? 58 : 36), residue(kith_bytes_of(in, n), 256));
+        }
+    }
+}
+
 static void random_bytes_round_trip_in_every_base(void **state)
 {
     (void)state;
@@ -225,6 +256,7 @@ int main(void)
         cmocka_unit_test(case_does_not_matter_where_the_base_has_none),
         cmocka_unit_test(the_rfcs_texts_are_made_and_read),
         cmocka_unit_test(a_text_that_no_encoder_makes_is_refused),
+        cmocka_unit_test(a_text_is_the_number_that_the_bytes_are),
         cmocka_unit_test(random_bytes_round_trip_in_every_base),
         cmocka_unit_test(output_fits_to_the_byte_or_is_refused),
         cmocka_unit_test(long_input_to_a_quadratic_base_is_refused),
