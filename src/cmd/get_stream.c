@@ -43,6 +43,7 @@ typedef struct get_stream {
     char refusal[512], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     kith_share_fetch_why why; /* of the refusal */
+    kith_peer_id peer;        /* that we are connected to */
     kith_list joints;
     uv_timer_t timer;
     job *job;
@@ -88,6 +89,22 @@ static void end(get_stream *c, int code, const char *text, const kith_joint_end 
     session_end(&c->s, code);
 }
 
+static void remember(const get_stream *c, const char *what, uint64_t files, uint64_t bytes,
+                     const char *result)
+{
+    kith_time took = kith_host_now(c->s.host) - c->began;
+    if (c->ended)
+        return;
+    stream_io_remember(&c->s, &c->peer,
+                       (kith_share_past){.what = what,
+                                         .result = result,
+                                         .path = c->path,
+                                         .pq = c->pq,
+                                         .files = files,
+                                         .bytes = bytes,
+                                         .seconds = (double)took / 1e9});
+}
+
 static void on_done(void *ctx, const kith_joint_end *how)
 {
     get_stream *c = ctx;
@@ -98,6 +115,7 @@ static void on_done(void *ctx, const kith_joint_end *how)
         code = EXIT_INTERRUPTED;
         (void)snprintf(text, sizeof text, "stopped before the end");
     }
+    remember(c, "-", 0, how->received, stream_io_result(how, code));
     end(c, code, text, how);
 }
 
@@ -126,6 +144,7 @@ static void on_connected(void *ctx, kith_conn *conn)
     kith_conn_facts f;
     kith_conn_facts_get(conn, &f);
     session_peer_text(conn, c->from);
+    c->peer = f.peer;
     (void)snprintf(c->path, sizeof c->path, "%s", share_text_path(conn));
     share_text_channel(conn, c->channel);
     c->pq = f.suite && f.suite->kem != KITH_KEM_NONE;
@@ -180,20 +199,28 @@ static void go_on(get_stream *c, kith_share_fetch_why why, const char *text)
 
 /* ---- files ---- */
 
-static void say_file(get_stream *c)
+/* The one file that is fetched, static; "": there is none. */
+static const char *file_name(const get_stream *c)
 {
     const kith_manifest *m = kith_share_fetch_manifest(c->files);
+    for (size_t i = 0; i < m->count; i++) {
+        if (!kith_share_fetch_skips(c->files)[i])
+            return get_list_path(m, i);
+    }
+    return "";
+}
+
+static void say_file(const get_stream *c)
+{
     kith_share_fetch_progress p;
     char size[SHARE_TEXT_MAX];
     kith_share_fetch_progress_get(c->files, &p);
-    for (size_t i = 0; i < m->count; i++) {
-        if (!kith_share_fetch_skips(c->files)[i] && c->s.json)
-            say_json(json_pack("{s:s, s:s, s:o, s:I}", "event", "began", "peer", c->from, "file",
-                               kith_json_text(get_list_path(m, i)), "bytes", (json_int_t)p.wanted));
-        else if (!kith_share_fetch_skips(c->files)[i])
-            fprintf(stderr, "%s, %s, from %s: %s, %s\n", get_list_path(m, i), share_text_size(p.wanted, size),
-                    c->from, c->path, c->channel);
-    }
+    if (c->s.json)
+        say_json(json_pack("{s:s, s:s, s:o, s:I}", "event", "began", "peer", c->from, "file",
+                           kith_json_text(file_name(c)), "bytes", (json_int_t)p.wanted));
+    else
+        fprintf(stderr, "%s, %s, from %s: %s, %s\n", file_name(c), share_text_size(p.wanted, size), c->from,
+                c->path, c->channel);
 }
 
 static void on_files_end(get_stream *c, const kith_share_fetch_event *ev)
@@ -205,6 +232,8 @@ static void on_files_end(get_stream *c, const kith_share_fetch_event *ev)
         share_text_clear();
     if (ev->conduct != KITH_CONDUCTS)
         job_leave_note(&c->what.ticket.peer, ev->conduct);
+    if (moved)
+        remember(c, file_name(c), 1, c->out.written, c->s.interrupted ? "stopped" : get_result_name(ev->why));
     if (c->s.interrupted)
         end(c, EXIT_INTERRUPTED, "stopped before the end", &how);
     else if (!moved && ev->why)

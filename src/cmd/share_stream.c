@@ -133,6 +133,14 @@ static void on_done(void *ctx, const kith_joint_end *how)
         (void)snprintf(text, sizeof text, "stopped before the end");
     if (how->local_err == UV_EPIPE && !text[0])
         (void)snprintf(text, sizeof text, "whoever reads our stdout had enough");
+    stream_io_remember(&c->s, &c->peer,
+                       (kith_share_past){.sent = true,
+                                         .what = "-",
+                                         .result = stream_io_result(how, code),
+                                         .path = c->path,
+                                         .pq = c->pq,
+                                         .bytes = how->sent,
+                                         .seconds = (double)took / 1e9});
     if (c->s.json) {
         json_t *o = json_pack("{s:s, s:o, s:I, s:I, s:f, s:i}", "event", code ? "failed" : "done", "peer",
                               kith_json_peer(&c->peer), "sent", (json_int_t)how->sent, "received",

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cmd/job.h"
 #include "cmd/share_text.h"
 
 static int take(int fd, bool use)
@@ -90,6 +92,35 @@ json_t *stream_io_list(const char *kind, bool moving, const char *path, bool pq)
 {
     return json_pack("{s:s, s:s, s:b, s:s, s:s, s:b}", "kind", kind, "what", "-", "stream", 1, "state",
                      moving ? "streaming" : "waiting", "path", path, "pq", (int)pq);
+}
+
+void stream_io_remember(const session *s, const kith_peer_id *peer, kith_share_past past)
+{
+    char id[KITH_PEER_ID_TEXT_MAX + 1];
+    kith_peer_id_text(peer, id);
+    past.time = (uint64_t)time(NULL);
+    past.peer = id;
+    past.name = job_name(s, peer);
+    past.into = "";
+    job_remember(s, &past);
+}
+
+const char *stream_io_result(const kith_joint_end *how, int code)
+{
+    switch (code) {
+    case EXIT_OK:
+        return how->local_err == UV_EPIPE ? "enough" : "ok";
+    case EXIT_INTERRUPTED:
+        return "stopped";
+    case EXIT_DISK:
+        return "disk";
+    case EXIT_DAMAGED:
+        return "damaged";
+    case EXIT_LOST:
+        return "lost";
+    default:
+        return "failed";
+    }
 }
 
 const char *stream_io_sum(uint64_t bytes, kith_time took, char out[192])

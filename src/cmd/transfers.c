@@ -318,7 +318,7 @@ static void on_past(void *ctx, const kith_share_past *p)
     char when[32], size[SHARE_TEXT_MAX], speed[SHARE_TEXT_MAX];
     ++*(size_t *)ctx;
     printf("%s  %s ", call_when((long long)p->time, when), p->sent ? "sent    " : "received");
-    call_print(stdout, p->what);
+    call_print(stdout, p->files == 0 && strcmp(p->what, "-") == 0 ? "a stream" : p->what);
     fputs(p->sent ? " to " : " from ", stdout);
     call_print(stdout, *p->name ? p->name : *p->peer ? p->peer : "?");
     printf("  %s", share_text_size(p->bytes, size));

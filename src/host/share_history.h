@@ -21,7 +21,7 @@ typedef struct kith_share_past {
     bool sent;          /* else received */
     const char *peer;   /* its id; "" for one that never came to be known */
     const char *name;   /* the user's name for it then, or "" */
-    const char *what;   /* names of the top entries */
+    const char *what;   /* names of the top entries; "-", and no files: a stream */
     const char *result; /* "ok", or what `kith get --json` calls the failure */
     const char *path;   /* lan, direct, relay, or "" */
     const char *into;   /* the folder it was received into, or "" */

@@ -60,6 +60,13 @@ def get(home, ticket, *args, **kw):
     return start(home, "get", ticket, "-o", "-", "--mdns", "off", "--dht", "off", *args, stderr=subprocess.PIPE, **kw)
 
 
+def past(home):
+    """The history, the oldest first: what, files, bytes and how it ended."""
+    rows = kith(home, "transfers", "--history", "--json").json()["history"][::-1]
+    assert all(r["pq"] is True and r["path"] == "lan" and r["into"] == "" and r["peer"] for r in rows), rows
+    return [(r["direction"], r["what"], r["files"], r["bytes"], r["result"]) for r in rows]
+
+
 def ends(p, code, said=""):
     err = p.stderr.read().decode()
     assert p.wait(20 * SLOW) == code and said in err, (p.returncode, err)
@@ -84,6 +91,10 @@ def what_goes_in_comes_out_and_no_more_receivers_are_let_in():
         ends(g, 0, "received")
         last = s.ends(0)[-1]
         assert last["event"] == "done" and last["sent"] == len(data) + 7, last
+        assert past(a) == [("sent", "-", 0, len(data) + 7, "ok")], past(a)
+        assert past(b) == [("received", "-", 0, len(data) + 7, "ok")], past(b)
+        assert past(c) == []  # it never began
+        assert "a stream" in kith(b, "transfers", "--history").out
 
 
 def so_many_may_ask_at_once_and_others_are_told_to_wait():
@@ -216,6 +227,7 @@ def a_reader_that_has_enough_ends_it():
         g.stdout = None
         ends(g, 0)
         s.ends(6)
+        assert [r[4] for r in past(a) + past(b)] == ["lost", "enough"], (past(a), past(b))
 
 
 def what_cannot_be_read_does_not_look_whole():
@@ -293,6 +305,11 @@ def one_file_of_a_share_goes_to_stdout():
             g = get(b, ticket, "--only", "big")
             assert g.stdout.read() == b""
             ends(g, 13, "changed or vanished at the sharer")
+        seen, whole = past(b), {"big": len(big), "empty": 0, "sparse": 3 << 20}
+        assert [(r[1], r[4]) for r in seen] == [(f"{top.name}/{name}", how) for name, how in (
+            ("big", "ok"), ("empty", "ok"), ("sparse", "ok"), ("big", "enough"), ("big", "stopped"), ("big", "disk"), ("sparse", "ok"),
+            ("big", "changed"))], seen
+        assert all(r[2] == 1 and (r[4] != "ok" or r[3] == whole[r[1].split("/")[1]]) for r in seen), seen
         assert not list(b.parent.glob("**/.kith-partial"))
 
 
