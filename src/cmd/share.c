@@ -632,17 +632,23 @@ static int read_guests(share *c)
 
 /* ---- what others see of it ---- */
 
+/* "us", "receiver", or "": nobody. */
+static const char *paused_by(const share *c, const kith_share_session *s)
+{
+    return c->paused || s->paused ? "us" : s->paused_by_peer ? "receiver" : "";
+}
+
 static json_t *transfers_json(share *c, uint64_t total)
 {
     json_t *list = json_array();
     for (kith_share_session *s = NULL; c->serve && (s = kith_share_serve_next(c->serve, s)) != NULL;) {
         kith_time t = kith_host_now(c->s.host) - s->began;
-        json_t *o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:f, s:f, s:b}", "id",
+        json_t *o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:f, s:f, s:b, s:s}", "id",
                               json_sprintf("%ld.%llu", (long)getpid(), (unsigned long long)s->id), "peer",
                               kith_json_peer(&s->peer), "name", job_name(&c->s, &s->peer), "bytes",
                               (json_int_t)s->bytes, "total", (json_int_t)total, "bytes_per_second",
                               t ? (double)s->bytes * 1e9 / (double)t : 0.0, "seconds", (double)t / 1e9,
-                              "paused", s->paused || c->paused);
+                              "paused", (int)(*paused_by(c, s) != 0), "paused_by", paused_by(c, s));
         share_text_conn_json(o, s->conn);
         json_array_append_new(list, o);
     }

@@ -63,8 +63,11 @@ static void print_moving(const json_t *o)
     printf("  %3.0f %%  %s of %s  %s", total ? (double)bytes * 100 / (double)total : 100.0,
            share_text_size(bytes, done), share_text_size(total, all),
            share_text_speed((uint64_t)call_real(o, "bytes_per_second"), KITH_SEC(1), speed));
-    if (call_true(o, "paused"))
-        printf("  paused%s", strcmp(call_text(o, "paused_by"), "sharer") == 0 ? " by the sharer" : "");
+    const char *by = call_text(o, "paused_by");
+    if (*by)
+        fputs("  paused", stdout);
+    if (*by && strcmp(by, "us") != 0)
+        printf(" by the %s", by);
     if (*call_text(o, "path"))
         printf("  %s  %s", call_text(o, "path"), call_true(o, "pq") ? "post-quantum" : "NOT post-quantum");
     putchar('\n');

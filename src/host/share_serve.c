@@ -439,6 +439,7 @@ static void session_events(session *s)
             on_peers(s, ev.data);
             break;
         case KITH_SHARE_TX_PAUSED:
+            s->pub.paused_by_peer = ev.on;
             break;
         }
     }

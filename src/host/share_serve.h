@@ -23,7 +23,7 @@ typedef struct kith_share_session {
     kith_shared *share; /* NULL: not admitted */
     kith_time began;
     uint64_t bytes, files; /* sent */
-    bool paused;           /* by us */
+    bool paused, paused_by_peer;
 } kith_share_session;
 
 typedef enum kith_share_serve_kind {

@@ -169,8 +169,18 @@ def either_side_pauses_and_goes_on():
                 kith(b, "transfers", out="  paused by the sharer")
                 kith(b, "transfers", "pause", getter.pid)
                 assert job(b, getter)["paused_by"] == "us"
+                assert job(a, sharer)["transfers"][0]["paused_by"] == "us"
                 kith(b, "transfers", "resume", getter.pid)
                 assert job(b, getter)["paused_by"] == "sharer"
+                kith(a, "transfers", "resume", sharer.pid)
+                getter.event("resumed")
+                kith(b, "transfers", "pause", getter.pid)
+                eventually(lambda: job(a, sharer)["transfers"][0]["paused_by"] == "receiver", "the sharer sees who has paused")
+                assert job(a, sharer)["transfers"][0]["paused"] is True and job(a, sharer)["state"] == "serving"
+                kith(a, "transfers", out="  paused by the receiver")
+                kith(b, "transfers", "resume", getter.pid)
+                eventually(lambda: job(a, sharer)["transfers"][0]["paused_by"] == "", "it goes on")
+                kith(a, "transfers", "pause", sharer.pid)
                 kith(a, "transfers", "limit", sharer.pid, "off")
                 kith(a, "transfers", "resume", sharer.pid)
                 getter.event("resumed")
