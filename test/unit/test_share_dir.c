@@ -311,8 +311,9 @@ static void a_beginning_that_fails_leaves_nothing(void **state)
     assert_int_equal(kith_share_dir_begin(f.d, &f.fault), KITH_EIO);
     assert_int_equal(f.fault.err, EMFILE);
     assert_true(exists(".kith-partial"));
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    take_all_descriptors(&some); /* the folder keeps one to be cleaned up with */
     assert_int_equal(close_dir(&f), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_false(exists(".kith-partial"));
 }
 
