@@ -498,6 +498,55 @@ static void what_the_last_one_refused_is_lost_when_the_others_leave(void **state
     net_free(n);
 }
 
+/* One of the others comes, with all or with parts, or goes, stalls, goes on, is paused, is not. */
+static void something_happens(net *n)
+{
+    size_t i = 1 + kith_rand_below(&env, SOURCES - 1);
+    link_of *l = &n->links[i];
+    if (l->source < 0) {
+        const bool part = kith_rand_below(&env, 3) == 0;
+        for (int k = 0; part && k < 5; k++) {
+            uint32_t first = (uint32_t)kith_rand_below(&env, n->m.leaves);
+            uint32_t end = first + 1 + (uint32_t)kith_rand_below(&env, n->m.leaves - first);
+            assert_int_equal(kith_leaves_add(&l->have, &env, first, end), KITH_OK);
+        }
+        join(n, i, UINT64_C(500000) << kith_rand_below(&env, 7), KITH_MS(1 + kith_rand_below(&env, 100)),
+             part);
+        return;
+    }
+    switch (kith_rand_below(&env, 3)) {
+    case 0:
+        leave(n, l);
+        break;
+    case 1:
+        l->stalled = !l->stalled;
+        l->in_flight &= !l->stalled;
+        break;
+    default:
+        kith_share_plan_pause(n->plan, l->source, kith_rand_below(&env, 2) > 0);
+    }
+}
+
+/* As long as one is there that has everything and gives it, however slowly. */
+static void whatever_the_others_do_it_all_comes(void **state)
+{
+    (void)state;
+    for (uint64_t round = 1; round <= 200; round++) {
+        seed = round;
+        net *n = net_new(200 + kith_rand_below(&env, 800), round % 2);
+        join(n, 0, 4000000, KITH_MS(10), false);
+        for (int happened = 0; happened < 60 && kith_share_plan_missing(n->plan)->total > 0; happened++) {
+            for (uint64_t steps = kith_rand_below(&env, 40); steps > 0; steps--) {
+                if (!step(n))
+                    n->now += KITH_MS(200);
+            }
+            something_happens(n);
+        }
+        run(n);
+        net_free(n);
+    }
+}
+
 static void there_is_a_cap_on_sources(void **state)
 {
     (void)state;
@@ -552,6 +601,7 @@ int main(void)
         cmocka_unit_test(ranges_in_any_order_are_followed),
         cmocka_unit_test(what_is_passed_over_is_asked_for_again),
         cmocka_unit_test(what_the_last_one_refused_is_lost_when_the_others_leave),
+        cmocka_unit_test(whatever_the_others_do_it_all_comes),
         cmocka_unit_test(there_is_a_cap_on_sources),
         cmocka_unit_test(any_allocation_may_fail),
     };
