@@ -287,20 +287,16 @@ static void say_why(const get *c, const kith_share_fetch_event *ev, bool began)
 
 static void remember(const get *c, const kith_share_fetch_event *ev, uint64_t verified, double seconds)
 {
-    char peer[KITH_PEER_ID_TEXT_MAX + 1];
-    kith_peer_id_text(&c->ticket.peer, peer);
-    job_remember(&c->s, &(kith_share_past){
-                            .time = (uint64_t)time(NULL),
-                            .peer = peer,
-                            .name = job_name(&c->s, &c->ticket.peer),
-                            .what = c->what,
-                            .result = c->s.interrupted || c->stopped ? "stopped" : get_result_name(ev->why),
-                            .path = c->path,
-                            .into = c->o.dest,
-                            .pq = c->pq,
-                            .files = ev->sum.files,
-                            .bytes = ev->why ? verified : ev->sum.bytes,
-                            .seconds = seconds});
+    job_remember(
+        &c->s, &c->ticket.peer,
+        &(kith_share_past){.what = c->what,
+                           .result = c->s.interrupted || c->stopped ? "stopped" : get_result_name(ev->why),
+                           .path = c->path,
+                           .into = c->o.dest,
+                           .pq = c->pq,
+                           .files = ev->sum.files,
+                           .bytes = ev->why ? verified : ev->sum.bytes,
+                           .seconds = seconds});
 }
 
 /* Ours, and empty. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* How kith get ends. */
+/* How a fetch or a shared stream ends. */
 #ifndef KITH_CMD_GET_RESULT_H
 #define KITH_CMD_GET_RESULT_H
 

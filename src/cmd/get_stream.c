@@ -43,7 +43,6 @@ typedef struct get_stream {
     char refusal[512], state[KITH_CODE_STATE_MAX + 1], from[KITH_PEER_ID_TEXT_MAX + 1];
     char path[SHARE_TEXT_MAX], channel[2 * SHARE_TEXT_MAX];
     kith_share_fetch_why why; /* of the refusal */
-    kith_peer_id peer;        /* that we are connected to */
     kith_list joints;
     uv_timer_t timer;
     job *job;
@@ -90,32 +89,33 @@ static void end(get_stream *c, int code, const char *text, const kith_joint_end 
 }
 
 static void remember(const get_stream *c, const char *what, uint64_t files, uint64_t bytes,
-                     const char *result)
+                     kith_share_fetch_why why)
 {
     kith_time took = kith_host_now(c->s.host) - c->began;
     if (c->ended)
         return;
-    stream_io_remember(&c->s, &c->peer,
-                       (kith_share_past){.what = what,
-                                         .result = result,
-                                         .path = c->path,
-                                         .pq = c->pq,
-                                         .files = files,
-                                         .bytes = bytes,
-                                         .seconds = (double)took / 1e9});
+    job_remember(&c->s, &c->what.ticket.peer,
+                 &(kith_share_past){.what = what,
+                                    .result = c->s.interrupted ? "stopped" : get_result_name(why),
+                                    .path = c->path,
+                                    .pq = c->pq,
+                                    .files = files,
+                                    .bytes = bytes,
+                                    .seconds = (double)took / 1e9});
 }
 
 static void on_done(void *ctx, const kith_joint_end *how)
 {
     get_stream *c = ctx;
     char text[256];
-    int code = stream_io_code(how, "sharer", text);
+    kith_share_fetch_why why = stream_io_why(how, "sharer", text);
+    int code = get_result_code(why);
     c->moving = false;
     if (c->s.interrupted) {
         code = EXIT_INTERRUPTED;
         (void)snprintf(text, sizeof text, "stopped before the end");
     }
-    remember(c, "-", 0, how->received, stream_io_result(how, code));
+    remember(c, "-", 0, how->received, why);
     end(c, code, text, how);
 }
 
@@ -144,7 +144,6 @@ static void on_connected(void *ctx, kith_conn *conn)
     kith_conn_facts f;
     kith_conn_facts_get(conn, &f);
     session_peer_text(conn, c->from);
-    c->peer = f.peer;
     (void)snprintf(c->path, sizeof c->path, "%s", share_text_path(conn));
     share_text_channel(conn, c->channel);
     c->pq = f.suite && f.suite->kem != KITH_KEM_NONE;
@@ -233,7 +232,7 @@ static void on_files_end(get_stream *c, const kith_share_fetch_event *ev)
     if (ev->conduct != KITH_CONDUCTS)
         job_leave_note(&c->what.ticket.peer, ev->conduct);
     if (moved)
-        remember(c, file_name(c), 1, c->out.written, c->s.interrupted ? "stopped" : get_result_name(ev->why));
+        remember(c, file_name(c), 1, c->out.written, ev->why);
     if (c->s.interrupted)
         end(c, EXIT_INTERRUPTED, "stopped before the end", &how);
     else if (!moved && ev->why)

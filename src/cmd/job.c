@@ -286,8 +286,9 @@ static void remember_after(uv_work_t *w, int status)
     free(r);
 }
 
-void job_remember(const session *s, const kith_share_past *row)
+void job_remember(const session *s, const kith_peer_id *peer, const kith_share_past *row)
 {
+    char id[KITH_PEER_ID_TEXT_MAX + 1];
     remembering *r = calloc(1, sizeof *r);
     if (!r || !job_history_file(r->path)) {
         free(r);
@@ -295,10 +296,14 @@ void job_remember(const session *s, const kith_share_past *row)
     }
     const char **const texts[] = {&r->row.peer,   &r->row.name, &r->row.what,
                                   &r->row.result, &r->row.path, &r->row.into};
+    kith_peer_id_text(peer, id);
     r->row = *row;
+    r->row.time = (uint64_t)time(NULL);
+    r->row.peer = id;
+    r->row.name = job_name(s, peer);
     r->work.data = r;
     for (int i = 0; i < 6; i++) {
-        snprintf(r->texts[i], sizeof r->texts[i], "%s", *texts[i]);
+        snprintf(r->texts[i], sizeof r->texts[i], "%s", *texts[i] ? *texts[i] : "");
         *texts[i] = r->texts[i];
     }
     if (uv_queue_work(kith_host_loop(s->host), &r->work, remember_work, remember_after))

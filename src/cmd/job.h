@@ -42,8 +42,9 @@ job *job_open(session *s, const cmd_args *args, bool up, const job_ops *ops, voi
 /* Is seen no more; while the loop runs. NULL is fine. */
 void job_close(job *j);
 
-/* Writes a row of the history, on the thread pool; the row is copied. A trouble is told once. */
-void job_remember(const session *s, const kith_share_past *row);
+/* Writes a transfer with this peer that has just ended into the history, on the thread pool: time, peer and name are filled in, and texts that
+ * are NULL are empty. The row is copied. A trouble is told once. */
+void job_remember(const session *s, const kith_peer_id *peer, const kith_share_past *row);
 /* What a peer did, for the node that this home runs, now or later. */
 void job_leave_note(const kith_peer_id *peer, kith_conduct conduct);
 /* --nice: this process, and threads that it begins later, come last for processor and disk, and the session's connections give way to others. Before

@@ -300,22 +300,18 @@ static void on_began(const kith_share_session *s, bool json)
 static void remember(const share *c, const kith_share_session *s, uint64_t files, uint64_t bytes,
                      const char *result)
 {
-    char peer[KITH_PEER_ID_TEXT_MAX + 1];
     kith_conn_facts f = {0};
     if (s->conn)
         kith_conn_facts_get(s->conn, &f);
-    job_remember(&c->s, &(kith_share_past){.time = (uint64_t)time(NULL),
-                                           .sent = true,
-                                           .peer = who(s, peer),
-                                           .name = job_name(&c->s, &s->peer),
-                                           .what = c->what,
-                                           .result = result,
-                                           .path = s->conn ? share_text_path(s->conn) : "",
-                                           .into = "",
-                                           .pq = f.suite && f.suite->kem != KITH_KEM_NONE,
-                                           .files = files,
-                                           .bytes = bytes,
-                                           .seconds = (double)(kith_host_now(c->s.host) - s->began) / 1e9});
+    job_remember(&c->s, &s->peer,
+                 &(kith_share_past){.sent = true,
+                                    .what = c->what,
+                                    .result = result,
+                                    .path = s->conn ? share_text_path(s->conn) : "",
+                                    .pq = f.suite && f.suite->kem != KITH_KEM_NONE,
+                                    .files = files,
+                                    .bytes = bytes,
+                                    .seconds = (double)(kith_host_now(c->s.host) - s->began) / 1e9});
 }
 
 static void on_done(share *c, const kith_share_serve_event *ev)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cmd/clip.h"
+#include "cmd/get_result.h"
 #include "cmd/job.h"
 #include "cmd/listen.h"
 #include "cmd/offer.h"
@@ -127,20 +128,21 @@ static void on_done(void *ctx, const kith_joint_end *how)
     share_stream *c = ctx;
     char text[256], sum[192];
     kith_time took = kith_host_now(c->s.host) - c->began;
-    int code = c->s.interrupted ? EXIT_INTERRUPTED : stream_io_code(how, "receiver", text);
+    kith_share_fetch_why why = stream_io_why(how, "receiver", text);
+    int code = c->s.interrupted ? EXIT_INTERRUPTED : get_result_code(why);
     c->moving = false;
     if (c->s.interrupted)
         (void)snprintf(text, sizeof text, "stopped before the end");
     if (how->local_err == UV_EPIPE && !text[0])
         (void)snprintf(text, sizeof text, "whoever reads our stdout had enough");
-    stream_io_remember(&c->s, &c->peer,
-                       (kith_share_past){.sent = true,
-                                         .what = "-",
-                                         .result = stream_io_result(how, code),
-                                         .path = c->path,
-                                         .pq = c->pq,
-                                         .bytes = how->sent,
-                                         .seconds = (double)took / 1e9});
+    job_remember(&c->s, &c->peer,
+                 &(kith_share_past){.sent = true,
+                                    .what = "-",
+                                    .result = c->s.interrupted ? "stopped" : get_result_name(why),
+                                    .path = c->path,
+                                    .pq = c->pq,
+                                    .bytes = how->sent,
+                                    .seconds = (double)took / 1e9});
     if (c->s.json) {
         json_t *o = json_pack("{s:s, s:o, s:I, s:I, s:f, s:i}", "event", code ? "failed" : "done", "peer",
                               kith_json_peer(&c->peer), "sent", (json_int_t)how->sent, "received",

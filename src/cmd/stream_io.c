@@ -6,10 +6,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "cmd/job.h"
 #include "cmd/share_text.h"
 
 static int take(int fd, bool use)
@@ -50,30 +48,30 @@ int stream_io_join(kith_host *h, kith_list *joints, kith_stream *s, kith_pipe *p
     return in;
 }
 
-int stream_io_code(const kith_joint_end *how, const char *whose, char text[256])
+kith_share_fetch_why stream_io_why(const kith_joint_end *how, const char *whose, char text[256])
 {
     text[0] = 0;
     if (how->local_err == UV_EPIPE)
-        return EXIT_OK; /* whoever read our output had enough */
+        return KITH_FETCH_ENOUGH; /* whoever read our output */
     if (how->local_err) {
         (void)snprintf(text, 256, "the stream was given up: %s", uv_strerror(how->local_err));
-        return EXIT_DISK;
+        return KITH_FETCH_DISK;
     }
     switch ((int)how->stream_err) {
     case KITH_OK:
-        return EXIT_OK;
+        return KITH_FETCH_OK;
     case KITH_ECRYPTO:
         (void)snprintf(text, 256, "what came is not all of what the %s sent, or something else", whose);
-        return EXIT_DAMAGED;
+        return KITH_FETCH_DAMAGED;
     case KITH_EPROTO:
         (void)snprintf(text, 256, "the %s broke the protocol", whose);
-        return EXIT_DAMAGED;
+        return KITH_FETCH_DAMAGED;
     case KITH_ENOMEM:
         (void)snprintf(text, 256, "no memory");
-        return EXIT_FAILED;
+        return KITH_FETCH_FAILED;
     default:
         (void)snprintf(text, 256, "the %s went away before the end: what came is not whole", whose);
-        return EXIT_LOST;
+        return KITH_FETCH_LOST;
     }
 }
 
@@ -92,35 +90,6 @@ json_t *stream_io_list(const char *kind, bool moving, const char *path, bool pq)
 {
     return json_pack("{s:s, s:s, s:b, s:s, s:s, s:b}", "kind", kind, "what", "-", "stream", 1, "state",
                      moving ? "streaming" : "waiting", "path", path, "pq", (int)pq);
-}
-
-void stream_io_remember(const session *s, const kith_peer_id *peer, kith_share_past past)
-{
-    char id[KITH_PEER_ID_TEXT_MAX + 1];
-    kith_peer_id_text(peer, id);
-    past.time = (uint64_t)time(NULL);
-    past.peer = id;
-    past.name = job_name(s, peer);
-    past.into = "";
-    job_remember(s, &past);
-}
-
-const char *stream_io_result(const kith_joint_end *how, int code)
-{
-    switch (code) {
-    case EXIT_OK:
-        return how->local_err == UV_EPIPE ? "enough" : "ok";
-    case EXIT_INTERRUPTED:
-        return "stopped";
-    case EXIT_DISK:
-        return "disk";
-    case EXIT_DAMAGED:
-        return "damaged";
-    case EXIT_LOST:
-        return "lost";
-    default:
-        return "failed";
-    }
 }
 
 const char *stream_io_sum(uint64_t bytes, kith_time took, char out[192])

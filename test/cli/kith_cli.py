@@ -331,6 +331,11 @@ class Listener:
         self.process.stderr.close()
 
 
+def history(home):
+    """Of transfers that are over, the newest first."""
+    return kith(home, "transfers", "--history", "--json").json()["history"]
+
+
 def eventually(check, what, timeout=10):
     end = time.monotonic() + timeout * SLOW
     while time.monotonic() < end:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from kith_cli import LOOPBACK, SLOW, TOOLS, feed, homes, kith, rss_kib, run, skip_one, start
+from kith_cli import LOOPBACK, SLOW, TOOLS, feed, history, homes, kith, rss_kib, run, skip_one, start
 
 BIG = (64 if SLOW == 1 else 8) << 20
 HASH_ODD = bytes(range(256)) * 257 + b"\r\n\x00"
@@ -62,7 +62,7 @@ def get(home, ticket, *args, **kw):
 
 def past(home):
     """The history, the oldest first: what, files, bytes and how it ended."""
-    rows = kith(home, "transfers", "--history", "--json").json()["history"][::-1]
+    rows = history(home)[::-1]
     assert all(r["pq"] is True and r["path"] == "lan" and r["into"] == "" and r["peer"] for r in rows), rows
     return [(r["direction"], r["what"], r["files"], r["bytes"], r["result"]) for r in rows]
 

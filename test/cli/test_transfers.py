@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from kith_cli import Up, environment, eventually, homes, kith, run, start, KITH, LOOPBACK, SLOW
+from kith_cli import Up, environment, eventually, history, homes, kith, run, start, KITH, LOOPBACK, SLOW
 
 MIB = 1 << 20
 ALONE = ("--mdns", "off", "--dht", "off")
@@ -72,10 +72,6 @@ def job(home, process):
     return next((j for j in jobs(home) if j["id"] == str(process.pid)), None)
 
 
-def past(home):
-    return kith(home, "transfers", "--history", "--json").json()["history"]
-
-
 def content(path, size):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(size))
@@ -114,11 +110,11 @@ def a_limit_is_kept_shown_and_changed_by_others():
                 assert getter.ended() == 0 and (a.parent / "got/big").read_bytes() == big.read_bytes()
             sharer.event("transfer_done")
         for home, direction in ((a, "sent"), (b, "received")):
-            rows = past(home)
+            rows = history(home)
             assert len(rows) == 1 and rows[0]["direction"] == direction and rows[0]["result"] == "ok", rows
             assert rows[0]["bytes"] == 8 * MIB and rows[0]["what"] == "big" and rows[0]["pq"] is True, rows
         kith(a, "transfers", "--history", out="big")
-        assert kith(a, "transfers", "--clear", "--json").json() == {"cleared": 1} and past(a) == []
+        assert kith(a, "transfers", "--clear", "--json").json() == {"cleared": 1} and history(a) == []
         assert jobs(a) == jobs(b) == [] and not list((a / "transfers").iterdir())
 
 
@@ -146,8 +142,8 @@ def a_receiver_limits_itself_and_all_of_a_home_share_a_limit():
                 assert two.event("failed")["result"] == "lost" and two.ended() == 6
             kith(a, "transfers", "cancel", sharer.pid)
             assert sharer.ended() == 0
-        assert {r["result"] for r in past(b)} == {"stopped", "lost"}, past(b)
-        assert "stopped" in {r["result"] for r in past(a)}, past(a)
+        assert {r["result"] for r in history(b)} == {"stopped", "lost"}, history(b)
+        assert "stopped" in {r["result"] for r in history(a)}, history(a)
 
 
 def moving_id(home, process, n):
