@@ -160,7 +160,7 @@ class Job(Background):
             assert self.events(*names) or self.process.poll() is None or self.events(*names), \
                 f"it ended without {names}: {self.out.read_text()} {self.err.read_text()}"
             return self.events(*names)
-        eventually(there, f"{names}: {self.out.read_text()} {self.err.read_text()}", timeout)
+        eventually(there, lambda: f"{names}: {self.out.read_text()} {self.err.read_text()}", timeout)
         return self.events(*names)[-1]
 
     def ended(self, code=0, timeout=60):
@@ -337,12 +337,13 @@ def history(home):
 
 
 def eventually(check, what, timeout=10):
+    """What is waited for is a text, or a function that says it once the time is over."""
     end = time.monotonic() + timeout * SLOW
     while time.monotonic() < end:
         if check():
             return
         time.sleep(0.02)
-    raise AssertionError(f"not within {timeout * SLOW} s: {what}")
+    raise AssertionError(f"not within {timeout * SLOW} s: {what() if callable(what) else what}")
 
 
 def skip(why):

@@ -119,7 +119,7 @@ class Honest:
 def newcomer_gets_in(home, up, timeout=20):
     def tries():
         return kith(home, "ping", up.addr, "-c", 1, code=None, timeout=60).code == 0
-    eventually(tries, f"a new honest peer; the node says: {up.errors()}", timeout)
+    eventually(tries, lambda: f"a new honest peer; the node says: {up.errors()}", timeout)
 
 
 @contextlib.contextmanager
@@ -236,7 +236,7 @@ def few_descriptors_make_newcomers_wait_and_nobody_else():
             c.connect(str(pathlib.Path(up.home) / "control.sock"))
             clients.append(c)
         socks = [call(up) for _ in range(20)]
-        eventually(lambda: "new connections have to wait" in up.errors(), f"the log: {up.errors()}")
+        eventually(lambda: "new connections have to wait" in up.errors(), lambda: f"the log: {up.errors()}")
         assert "ulimit -n" in up.errors()
         honest.goes_on()
         close_all(socks)

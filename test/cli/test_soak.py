@@ -7,6 +7,7 @@ import resource
 import statistics
 import threading
 import time
+from collections import Counter
 
 from kith_cli import Crowd, Up, eventually, homes, kith, rss_kib, run, skip, SLOW, TOOLS
 
@@ -45,14 +46,17 @@ class Node(Up):
         return found
 
     def alone_after_one(self, home):
-        """The descriptors of a node with nobody there any more: the file of known peers is opened when the first one comes, and whoever
-        asked for its status may take a moment to leave."""
+        """The descriptors of a node with nobody there any more: the file of known peers is opened by a worker when the first one comes,
+        and whoever asked for its status may take a moment to leave."""
         kith(home, "ping", self.addr, "-c", 1)
-        def sockets():
-            return sum(what.startswith("socket:") for what in self.descriptors().values())
+        def at_rest():
+            self.rest = self.descriptors()
+            what = list(self.rest.values())
+            return (sum(w.startswith("socket:") for w in what) == 3 and any(w.endswith("/trust.db") for w in what)
+                    and not any(w.endswith("-journal") for w in what))
         self.status()
-        eventually(lambda: sockets() == 3, "a listener, the control socket and news of interfaces, and no other", 10)
-        return self.descriptors()
+        eventually(at_rest, lambda: f"a listener, the control socket, news of interfaces and the known peers, and no other: {self.rest}")
+        return self.rest
 
     def status(self):
         return kith(self.home, "status", "--json", timeout=60).json()
@@ -73,9 +77,8 @@ class Node(Up):
             return s["conns_in"] + s["conns_out"] + s["handshakes"] + s["streams"] == 0
         eventually(at_rest, "no connection, handshake and stream is left", 30)
         # By what they are, so that a failure names them.
-        left = lambda: {f: what for f, what in self.descriptors().items() if what not in before.values()}
-        eventually(lambda: not left() and len(self.descriptors()) == len(before),
-                   f"no descriptor that was not there before; left: {left()}", 10)
+        left = lambda: list((Counter(self.descriptors().values()) - Counter(before.values())).elements())
+        eventually(lambda: not left(), lambda: f"no descriptor that was not there before; left: {left()}", 10)
         eventually(lambda: self.came == self.went, "as many came as went", 10)
 
 
