@@ -45,6 +45,8 @@ typedef struct session {
     kith_share_tx *tx;   /* NULL: over */
     kith_share_grant *grant;
     kith_pake *pake;
+    uint8_t first[KITH_PAKE_FIRST_LEN]; /* of a proof that has to wait for others' to be decided */
+    bool waits;
     size_t reading;     /* blocks at the worker pool */
     bool over, counted; /* counted: in grant->active */
     bool swarm;         /* it gives to others what it has */
@@ -343,20 +345,46 @@ static void asked(session *s, const kith_share_tx_event *ev)
         admit(s);
 }
 
-/* A receiver that named our code proves that it has it: apps/share_pake.h. */
-static void on_pake(session *s, const kith_share_tx_event *ev)
+/* A receiver that named our code proves that it has it: apps/share_pake.h. As many as may guess at once are answered; one more waits, as theirs
+ * are decided within a round trip. */
+static void take_proof(session *s, kith_bytes data)
 {
     uint8_t answer[KITH_PAKE_ANSWER_LEN];
     bool proved = false;
-    kith_err err = s->counted ? KITH_EPROTO
-                              : kith_share_proof_take(s->serve->cfg.host, s->pub.conn, s->grant, ev->data,
-                                                      &s->pake, answer, &proved);
-    if (err)
+    kith_err err = s->counted || s->waits ? KITH_EPROTO
+                                          : kith_share_proof_take(s->serve->cfg.host, s->pub.conn, s->grant,
+                                                                  data, &s->pake, answer, &proved);
+    if (err == KITH_ELIMIT && data.len == sizeof s->first) {
+        memcpy(s->first, data.p, data.len);
+        s->waits = true;
+    } else if (err) {
         kith_share_tx_stop(s->tx, kith_share_proof_refusal(err));
-    else if (proved)
+    } else if (proved) {
         admit(s);
-    else
+    } else {
         kith_share_tx_pake(s->tx, kith_bytes_of(answer, sizeof answer));
+    }
+}
+
+/* A proof is decided: the turn of those that wait for it. */
+static void call_waiting(kith_share_serve *v)
+{
+    KITH_EACH (&v->sessions, k) {
+        session *s = KITH_OF(k, session, link);
+        if (!s->waits)
+            continue;
+        s->waits = false;
+        take_proof(s, kith_bytes_of(s->first, sizeof s->first));
+        wake(s);
+    }
+}
+
+static void on_pake(session *s, kith_bytes data)
+{
+    const bool open = s->pake != NULL;
+    take_proof(s, data);
+    if (open && !s->pake)
+        call_waiting(s->serve);
 }
 
 /* ---- sessions ---- */
@@ -420,7 +448,7 @@ static void session_events(session *s)
                 failed(s, "the receiver's ticket or code is none of ours", KITH_EAUTH, KITH_SHARE_NONE);
             break;
         case KITH_SHARE_TX_PAKE:
-            on_pake(s, &ev);
+            on_pake(s, ev.data);
             break;
         case KITH_SHARE_TX_READ:
             begin(s);
@@ -430,6 +458,7 @@ static void session_events(session *s)
             received(s, &ev);
             break;
         case KITH_SHARE_TX_FAILED:
+            s->waits = false;
             if (s->pake && s->grant)
                 guessed_wrong(s);
             else
@@ -478,9 +507,12 @@ static void on_session(void *ctx, kith_host *h, const kith_node_event *ev)
     s->over = true;
     if (s->counted)
         s->grant->active--;
-    s->counted = false;
-    kith_pake_free(s->pake);
-    s->pake = NULL;
+    s->counted = s->waits = false;
+    if (s->pake) {
+        kith_pake_free(s->pake);
+        s->pake = NULL;
+        call_waiting(v);
+    }
     session_drop(s);
     if (sh && used_up(sh))
         tell(v, (kith_share_serve_event){.kind = KITH_SHARE_SERVE_USED_UP, .share = sh});

@@ -10,8 +10,9 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 
-from kith_cli import KITH, LOOPBACK, SLOW, TOOLS, environment, homes, kith, run, skip_one, start
+from kith_cli import KITH, LOOPBACK, SLOW, TOOLS, environment, homes, kith, run, skip_one, start, Job
 
 SANITIZED = SLOW > 1
 
@@ -221,6 +222,41 @@ def three_wrong_guesses_burn_it_whoever_makes_them():
                            ("right", "error 2")], got
 
 
+@contextlib.contextmanager
+def behind_three_guesses(home, receiver):
+    """A `kith get` of a code that as many guess as may, and these."""
+    top = home.parent
+    (top / "f").write_text("content\n")
+    with sharing(home, "--share-string", top / "f") as (_, string), contextlib.ExitStack() as guesses:
+        three = [guesses.enter_context(tool("hostile_receiver", "guess", string, "slow", stdin=subprocess.PIPE)) for _ in range(3)]
+        for t in three:
+            assert t.stdout.readline() == b"answered\n"
+        with Job(receiver, "get", string, "-y", "--json", "-o", top / "out") as g:
+            time.sleep(1)  # by then it has been told to go, unless it waits
+            assert g.process.poll() is None, g.ended()
+            yield g, three
+
+
+def who_comes_while_three_guess_waits_for_one_of_them():
+    with homes("one", "receiver") as (one, b):
+        with behind_three_guesses(one, b) as (g, three):
+            assert three[0].communicate(b"\n", timeout=30 * SLOW)[0] == b"offer\n"
+            g.ended()
+            assert (one.parent / "out" / "f").read_text() == "content\n"
+            assert [t.communicate(b"\n", timeout=30 * SLOW)[0] for t in three[1:]] == [b"offer\n"] * 2
+
+
+def who_waits_for_three_guesses_that_burn_the_code_is_told():
+    with homes("one", "receiver") as (one, b):
+        with behind_three_guesses(one, b) as (g, three):
+            for t in three:
+                t.kill()
+            g.ended(code=5)
+            assert "does not admit to it" in g.out.read_text(), g.out.read_text()
+            assert not (one.parent / "out" / "f").exists()
+
+
 if __name__ == "__main__":
     run(hostile_shares_write_nothing, hostile_receivers_get_nothing, so_many_receivers_are_served_and_others_told_to_wait,
-        three_wrong_guesses_burn_it_whoever_makes_them)
+        three_wrong_guesses_burn_it_whoever_makes_them, who_comes_while_three_guess_waits_for_one_of_them,
+        who_waits_for_three_guesses_that_burn_the_code_is_told)

@@ -6,7 +6,8 @@
  *   hostile_receiver hold TICKET        asks for everything and reads nothing, until stdin ends
  *   hostile_receiver crowd TICKET N     is there N times at once, and stays; says of each: in, busy, reset or error CODE
  *   hostile_receiver quiet TICKET N     of a stream: opens N streams, says nothing on them, and stays; after a second: how many have ended
- *   hostile_receiver guess STRING HOW   of a share string: right, wrong, hangup, garbage, zeros or late; says the sharer's answer */
+ *   hostile_receiver guess STRING HOW   of a share string: right, wrong, hangup, garbage, zeros, late, or slow (it says
+ *                                       "answered", and is right once a line has come from stdin); says the sharer's answer */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -584,6 +585,11 @@ static void on_guess(raw_share *x, const kith_share_msg *m)
     if (strcmp(guess, "hangup") == 0) {
         x->reset = true;
         return;
+    }
+    if (strcmp(guess, "slow") == 0) {
+        puts("answered");
+        fflush(stdout);
+        (void)getchar();
     }
     if (kith_pake_confirm(pake, m->data, confirm) && strcmp(guess, "wrong") != 0)
         die("the sharer's proof is wrong");
