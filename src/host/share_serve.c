@@ -354,9 +354,9 @@ static void take_proof(session *s, kith_bytes data)
     kith_err err = s->counted || s->waits ? KITH_EPROTO
                                           : kith_share_proof_take(s->serve->cfg.host, s->pub.conn, s->grant,
                                                                   data, &s->pake, answer, &proved);
-    if (err == KITH_ELIMIT && data.len == sizeof s->first) {
+    s->waits = err == KITH_ELIMIT && data.len == sizeof s->first;
+    if (s->waits) {
         memcpy(s->first, data.p, data.len);
-        s->waits = true;
     } else if (err) {
         kith_share_tx_stop(s->tx, kith_share_proof_refusal(err));
     } else if (proved) {

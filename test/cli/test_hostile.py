@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from kith_cli import KITH, LOOPBACK, SLOW, TOOLS, environment, homes, kith, run, skip_one, start, Job
+from kith_cli import Job, KITH, LOOPBACK, SLOW, TOOLS, environment, homes, kith, run, skip_one, start
 
 SANITIZED = SLOW > 1
 

@@ -56,7 +56,8 @@ def three_receivers_of_a_slow_sharer_help_each_other_and_one_that_is_killed_is_m
         kith(s, "transfers", "resume", sharer.process.pid)
         eventually(lambda: any(given(g) for g in getters), "one gives something", 30)
         at = next(i for i, g in enumerate(getters) if given(g))
-        victim, _ = getters.pop(at), receivers.pop(at)
+        victim = getters.pop(at)
+        del receivers[at]
         victim.process.kill()
         for g, h in zip(getters, receivers):
             done = g.ended()
