@@ -52,8 +52,9 @@ class Lines:
             if self.seen[-1]["event"] in names:
                 return self.seen[-1]
 
-    def ended(self, timeout=20):
-        return self.process.wait(timeout * SLOW)
+    def ended(self, code=0, timeout=20):
+        got = self.process.wait(timeout * SLOW)
+        assert got == code, f"exit {got}, not {code}: {self.seen}; {open(self.err.name).read()}"
 
 
 def share(home, *args):
@@ -107,7 +108,8 @@ def a_limit_is_kept_shown_and_changed_by_others():
                 assert job(a, sharer) is None or job(a, sharer)["limit_up"] == 0
                 done = getter.event("done", "failed")
                 assert done["event"] == "done" and done["path"] == "lan", done
-                assert getter.ended() == 0 and (a.parent / "got/big").read_bytes() == big.read_bytes()
+                getter.ended()
+                assert (a.parent / "got/big").read_bytes() == big.read_bytes()
             sharer.event("transfer_done")
         for home, direction in ((a, "sent"), (b, "received")):
             rows = history(home)
@@ -136,12 +138,15 @@ def a_receiver_limits_itself_and_all_of_a_home_share_a_limit():
                 assert job(b, one)["limit_down"] == 65536, jobs(b)
                 kith(b, "transfers", "cancel", one.pid)
                 failed = one.event("failed")
-                assert failed["code"] == 130 and one.ended() == 130, failed
+                assert failed["code"] == 130, failed
+                one.ended(130)
                 eventually(lambda: job(b, two)["limit_down"] == 2 * MIB, "the other has all")
                 kith(a, "transfers", "cancel", f"{sharer.pid}.2" if moving_id(a, sharer, 2) else f"{sharer.pid}.1")
-                assert two.event("failed")["result"] == "lost" and two.ended() == 6
+                failed = two.event("failed")
+                assert failed["result"] == "lost", failed
+                two.ended(6)
             kith(a, "transfers", "cancel", sharer.pid)
-            assert sharer.ended() == 0
+            sharer.ended()
         assert {r["result"] for r in history(b)} == {"stopped", "lost"}, history(b)
         assert "stopped" in {r["result"] for r in history(a)}, history(a)
 
@@ -184,7 +189,8 @@ def either_side_pauses_and_goes_on():
                 kith(b, "transfers", "pause", getter.pid, code=None)  # it may be over already
                 kith(b, "transfers", "resume", getter.pid, code=None)
                 assert getter.event("done", "failed")["event"] == "done"
-                assert getter.ended() == 0 and (a.parent / "got/big").read_bytes() == big.read_bytes()
+                getter.ended()
+                assert (a.parent / "got/big").read_bytes() == big.read_bytes()
 
 
 def a_share_whose_time_is_over_serves_only_who_is_there():
@@ -198,8 +204,9 @@ def a_share_whose_time_is_over_serves_only_who_is_there():
                 late = kith(b, "get", ticket, "-y", "-o", a.parent / "late", *ALONE, code=5, err="expired")
                 assert not (a.parent / "late").exists(), late
                 kith(a, "transfers", "limit", sharer.pid, "off")
-                assert getter.event("done", "failed")["event"] == "done" and getter.ended() == 0
-            assert sharer.ended() == 0
+                getter.event("done")
+                getter.ended()
+            sharer.ended()
         kith(a, "share", big, "--for", "0s", code=2, err="--for")
 
 
@@ -220,7 +227,7 @@ def what_cannot_be_steered_is_said():
             sharer.event("ticket")
             kith(a, "transfers", "cancel", f"{sharer.pid}.7", code=1, err="nobody of that number")
             sharer.process.kill()
-            sharer.ended()
+            sharer.ended(-signal.SIGKILL)
             assert len(list((a / "transfers").iterdir())) == 1
             assert jobs(a) == [] and not list((a / "transfers").iterdir())
 
@@ -314,7 +321,8 @@ def who_is_away_is_told_later_and_an_inbox_without_a_node_takes_it_once():
             assert sharer.event("offered", timeout=30)["state"] == "kept", sharer.seen
             with Lines(bob, "inbox", "--allow", "alice", "-o", into, "--once", "--json", "--listen", addr, *ALONE) as inbox:
                 assert inbox.event("share_done", "share_failed", timeout=60)["event"] == "share_done"
-                assert inbox.ended() == 0 and (into / "f").read_bytes() == f.read_bytes()
+                inbox.ended()
+                assert (into / "f").read_bytes() == f.read_bytes()
             assert node.process.poll() is None
 
 
