@@ -223,14 +223,18 @@ def three_wrong_guesses_burn_it_whoever_makes_them():
 
 
 @contextlib.contextmanager
-def behind_three_guesses(home, receiver):
-    """A `kith get` of a code that as many guess as may, and these."""
+def behind_three_guesses(home, receiver, twice=False):
+    """A `kith get` of a code that as many guess as may, and these. twice: and one before it that waits, and does not just wait."""
     top = home.parent
     (top / "f").write_text("content\n")
     with sharing(home, "--share-string", top / "f") as (_, string), contextlib.ExitStack() as guesses:
-        three = [guesses.enter_context(tool("hostile_receiver", "guess", string, "slow", stdin=subprocess.PIPE)) for _ in range(3)]
+        def begin(how):
+            return guesses.enter_context(tool("hostile_receiver", "guess", string, how, stdin=subprocess.PIPE))
+        three = [begin("slow") for _ in range(3)]
         for t in three:
             assert t.stdout.readline() == b"answered\n"
+        if twice:
+            assert begin("twice").stdout.readline() in (b"error 2\n", b"error 1\n")  # the latter when both came at once
         with Job(receiver, "get", string, "-y", "--json", "-o", top / "out") as g:
             time.sleep(1)  # by then it has been told to go, unless it waits
             assert g.process.poll() is None, g.ended()
@@ -246,6 +250,13 @@ def who_comes_while_three_guess_waits_for_one_of_them():
             assert [t.communicate(b"\n", timeout=30 * SLOW)[0] for t in three[1:]] == [b"offer\n"] * 2
 
 
+def who_says_its_proof_again_while_it_waits_is_refused_and_is_no_guess():
+    with homes("one", "receiver") as (one, b):
+        with behind_three_guesses(one, b, twice=True) as (g, three):
+            assert three[0].communicate(b"\n", timeout=30 * SLOW)[0] == b"offer\n"
+            g.ended()
+
+
 def who_waits_for_three_guesses_that_burn_the_code_is_told():
     with homes("one", "receiver") as (one, b):
         with behind_three_guesses(one, b) as (g, three):
@@ -259,4 +270,4 @@ def who_waits_for_three_guesses_that_burn_the_code_is_told():
 if __name__ == "__main__":
     run(hostile_shares_write_nothing, hostile_receivers_get_nothing, so_many_receivers_are_served_and_others_told_to_wait,
         three_wrong_guesses_burn_it_whoever_makes_them, who_comes_while_three_guess_waits_for_one_of_them,
-        who_waits_for_three_guesses_that_burn_the_code_is_told)
+        who_says_its_proof_again_while_it_waits_is_refused_and_is_no_guess, who_waits_for_three_guesses_that_burn_the_code_is_told)

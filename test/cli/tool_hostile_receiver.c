@@ -6,8 +6,9 @@
  *   hostile_receiver hold TICKET        asks for everything and reads nothing, until stdin ends
  *   hostile_receiver crowd TICKET N     is there N times at once, and stays; says of each: in, busy, reset or error CODE
  *   hostile_receiver quiet TICKET N     of a stream: opens N streams, says nothing on them, and stays; after a second: how many have ended
- *   hostile_receiver guess STRING HOW   of a share string: right, wrong, hangup, garbage, zeros, late, or slow (it says
- *                                       "answered", and is right once a line has come from stdin); says the sharer's answer */
+ *   hostile_receiver guess STRING HOW   of a share string: right, wrong, hangup, garbage, zeros, late, slow (it says
+ *                                       "answered", and is right once a line has come from stdin), or twice (without
+ *                                       an answer in between; it stays until a line has come); says the sharer's answer */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ typedef struct attack {
 
 static kith_host *host;
 static kith_conn *conn;
+static kith_stream *stream; /* the last that was opened */
 static kith_ticket ticket;
 static kith_share_string string;
 static const char *guess;
@@ -537,6 +539,25 @@ static void count_endings(uv_timer_t *t)
 
 /* ---- guesses ---- */
 
+static uint8_t said_twice[KITH_PAKE_FIRST_LEN];
+
+static void say_second(uv_timer_t *t)
+{
+    SAY(t->data, .kind = KITH_SHARE_PAKE, .step = 1, .data = kith_bytes_of(said_twice, sizeof said_twice));
+    kith_node_wake(kith_host_node(host), kith_host_now(host), stream);
+    kith_host_kick(host);
+}
+
+/* Once the first has been taken, if it is taken within that time; else both come together, which is no better. */
+static void again(raw_share *x, kith_bytes first)
+{
+    static uv_timer_t soon;
+    memcpy(said_twice, first.p, first.len);
+    soon.data = x;
+    if (uv_timer_init(kith_host_loop(host), &soon) || uv_timer_start(&soon, say_second, 300, 0))
+        die("no timer");
+}
+
 static void say_first(raw_share *x)
 {
     uint8_t tag[KITH_PAKE_TAG_LEN], secret[KITH_PAKE_SECRET_LEN], first[KITH_PAKE_FIRST_LEN] = {4};
@@ -561,12 +582,16 @@ static void say_first(raw_share *x)
     if (strcmp(guess, "garbage") != 0)
         pake = kith_pake_ask(kith_host_env(), &bond, secret, first);
     SAY(x, .kind = KITH_SHARE_PAKE, .step = 1, .data = kith_bytes_of(first, sizeof first));
+    if (strcmp(guess, "twice") == 0)
+        again(x, kith_bytes_of(first, sizeof first));
 }
 
 static void say_end(const char *what)
 {
     puts(what);
     fflush(stdout);
+    if (strcmp(guess, "twice") == 0)
+        (void)getchar();
     exit(0);
 }
 
@@ -616,11 +641,11 @@ static void open_stream(void (*on)(raw_share *, const kith_share_msg *), void (*
     const kith_bytes id[] = {kith_bytes_str(quiet ? KITH_SHARE_STREAM_ID : KITH_SHARE_ID)};
     static kith_sink sink = {.event = on_stream};
     raw_share *x = raw_share_new();
-    kith_stream *s;
     x->on = on;
     x->over = quiet ? over_quiet : crowd ? over_crowd : NULL;
     first(x);
-    if (kith_node_open(kith_host_node(host), kith_host_now(host), conn, id, 1, &raw_share_ops, x, &sink, &s))
+    if (kith_node_open(kith_host_node(host), kith_host_now(host), conn, id, 1, &raw_share_ops, x, &sink,
+                       &stream))
         die("no stream");
 }
 
