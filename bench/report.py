@@ -13,7 +13,7 @@ import textwrap
 HERE = pathlib.Path(__file__).resolve().parent
 FRONT = HERE.parent / "README.md"
 BEGIN, END = "<!-- measured: bench/run writes from here -->\n", "<!-- to here -->\n"
-LABEL = {"bound tcp": "bare TCP", "bound aead": "TCP + AEAD", "kith": "kith", "kith resumed": "kith, resumed", "kith strangers": "kith, hybrid, strangers",
+LABEL = {"bound tcp": "bare TCP", "bound aead": "TCP + AEAD", "bound chacha": "TCP + ChaCha20", "kith": "kith", "kith resumed": "kith, resumed", "kith strangers": "kith, hybrid, strangers",
          "kith hybrid": "kith, hybrid", "kith classical": "kith, classical",
          "rust": "rust-libp2p", "go": "go-libp2p", "js": "js-libp2p"}
 PEERS = ("rust", "go", "js")
@@ -157,6 +157,9 @@ class Report:
             kith, aead = (self.of("bulk", n, f"{way}_gbit") for n in ("kith", "bound aead"))
             if kith and aead:
                 hold(f"bulk {way}, of the AEAD bound", kith / aead, 0.75, "", True)
+            plain, chacha = (self.of("bulk", n, f"{way}_gbit") for n in ("kith classical", "bound chacha"))
+            if plain and chacha:
+                hold(f"bulk {way} with ChaCha20, of its bound", plain / chacha, 0.75, "", True)
             ahead(f"bulk {way}, Gbit/s", "bulk", f"{way}_gbit", True)
         hold("round trips to the first byte, TCP's included", self.of("firstbyte", "kith", "round_trips"), 3.3, "")
         for side in ("listener", "dialer"):
@@ -210,7 +213,7 @@ class Report:
         partial = [f"{LABEL[n]} ({d['open']})" for n, d in self.r.get("memory", {}).items() if 0 < d.get("open", 0) < o["conns"]]
         said = (f"{m['cores']} x {m['cpu']}, {m['system']}, {self.doc['date'][:10]}; {', '.join(versions)}. Each against itself over "
                 f"loopback, medians of {o['rounds']}. kith is post-quantum (ML-KEM-768; ML-DSA-65 identities but for the row that says ML-KEM), *classical* is kith with `--pq off`, the same "
-                "channel as the others'." + (f" Fewer idle connections were open at {' and '.join(partial)}." if partial else ""))
+                "channel and cipher as the others'." + (f" Fewer idle connections were open at {' and '.join(partial)}." if partial else ""))
         missed = [f"{what}, {got} where the target was {target}" for what, target, got, met in self.judged() if met == "NO"]
         said += f" Missed: {'; '.join(missed)}." if missed else " All targets were met."
         return ["![kith beside rust-, go- and js-libp2p](bench/results/measured.svg)", "", *textwrap.wrap(said, 118), "",

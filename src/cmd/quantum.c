@@ -46,6 +46,7 @@ static int on_result(const cmd_args *args, const json_t *r)
            call_true(r, "reused") ? " (was connected already)" : "", call_text(r, "secure_channel"),
            call_true(r, "pq") ? "" : " (NOT post-quantum)");
     print_exchange(r);
+    printf("records     %s\n", call_text(r, "cipher"));
     print_identity(r);
     printf("qkd         %s\n", qkd ? qkd : "off");
     printf("handshake   %lld bytes sent, %lld received, %.1f ms\n", call_number(r, "handshake_bytes_out"),

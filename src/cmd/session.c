@@ -230,6 +230,7 @@ static int make_host(session *s)
     cfg.node.signer = s->signer;
     cfg.node.pq_signer = s->pq_signer;
     cfg.node.network_key = private ? network.key : NULL;
+    cfg.node.aes = !s->config.no_aes && kith_aead_is_fast(KITH_AEAD_AES_256_GCM);
     cfg.node.agent = s->config.agent;
     cfg.node.trust = kith_trust_ask;
     cfg.node.policy = kith_trust_policy_of;

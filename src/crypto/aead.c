@@ -7,6 +7,8 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/params.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "crypto/internal.h"
 
@@ -35,6 +37,32 @@ static const EVP_CIPHER *cipher_of(kith_aead_alg alg)
     }
     assert(0);
     return NULL;
+}
+
+/* As OpenSSL sees the processor, which is what counts: what its assembly goes by is a mask, x86's CPUID leaf 1 (edx, ecx) or one of its
+ * own for ARM. Other processors are not asked for here. */
+bool kith_aead_is_fast(kith_aead_alg alg)
+{
+    static const struct {
+        const char *name;
+        uint64_t needs;
+    } masks[] = {
+        {"OPENSSL_ia32cap=", UINT64_C(1) << (32 + 25) | UINT64_C(1) << (32 + 1)}, /* AES-NI, PCLMULQDQ */
+        {"OPENSSL_armcap=", UINT64_C(1) << 2 | UINT64_C(1) << 5}};                /* AES, PMULL */
+    const char *settings = OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS);
+    if (alg == KITH_AEAD_CHACHA20_POLY1305)
+        return true; /* everywhere the fastest that needs no instructions of its own */
+    for (size_t i = 0; settings && i < sizeof masks / sizeof *masks; i++) {
+        const char *at = strstr(settings, masks[i].name);
+        if (at)
+            return (strtoull(at + strlen(masks[i].name), NULL, 0) & masks[i].needs) == masks[i].needs;
+    }
+    return false;
+}
+
+const char *kith_aead_name(kith_aead_alg alg)
+{
+    return alg == KITH_AEAD_AES_256_GCM ? "AES-256-GCM" : "ChaCha20-Poly1305";
 }
 
 kith_aead *kith_aead_new(kith_aead_alg alg, const uint8_t key[KITH_AEAD_KEY_LEN], bool seal)

@@ -13,6 +13,10 @@
 
 typedef enum kith_aead_alg { KITH_AEAD_CHACHA20_POLY1305, KITH_AEAD_AES_256_GCM } kith_aead_alg;
 
+/* Whether this machine's processor has instructions for it. Without, AES takes many times as long as ChaCha20. */
+bool kith_aead_is_fast(kith_aead_alg alg);
+const char *kith_aead_name(kith_aead_alg alg); /* "AES-256-GCM"; static */
+
 /* One key for one direction. Not to be shared between threads. */
 typedef struct kith_aead kith_aead;
 

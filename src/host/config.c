@@ -77,6 +77,8 @@ const kith_config_key kith_config_keys[] = {
         "or after so many bytes, both directions together; 16MiB at least, or never"),
     KEY("security.resume", LIFETIME, node.resume_for,
         "a kith node whose post-quantum signature was checked need not sign again for so long; off, or 168h at most"),
+    KEY("security.no_aes", BOOL, no_aes,
+        "records under ChaCha20-Poly1305 also between two kith nodes whose processors have instructions for AES"),
     KEY("qkd", QKD, node.qkd,
         "keys of quantum key distribution in every handshake: off, preferred, required"),
     KEY("qkd.url", PATH, qkd.url, "our key management entity (KME), such as https://kme.example:8443"),

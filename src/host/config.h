@@ -33,6 +33,7 @@ typedef struct kith_config {
     char keep[KITH_CONFIG_KEEP_MAX]
              [KITH_CONFIG_TEXT_MAX + 1]; /* peers that kith up stays connected to, as given */
     size_t keep_count;
+    bool no_aes;                                  /* node.aes is for the session to decide */
     bool gossip;                                  /* kith up speaks gossipsub */
     char gossip_topics[KITH_CONFIG_TEXT_MAX + 1]; /* and is in these topics, separated by spaces */
     uint64_t share_limit_up,

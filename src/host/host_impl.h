@@ -11,8 +11,9 @@
 #include "host/network.h"
 #include "host/workers.h"
 
-#define READ_BUF (256u * 1024) /* one for all sockets: an idle connection holds none */
-#define WRITE_BUF (128u * 1024)
+#define READ_BUF (256u * 1024)     /* one for all sockets: an idle connection holds none */
+#define WRITE_BUF (256u * 1024)    /* four large records: fewer of them to a write are dearer */
+#define WRITE_CHACHA (128u * 1024) /* under ChaCha20 two are sealed in the time of four */
 #define WRITE_BUDGET (128u * 1024) /* bytes written in one loop turn before reading gets its turn again */
 /* How much of a loop turn input may take, in units of kith_conn_cost (50 ns). Whoever has used up its share is not read from in this turn,
  * and waits in a queue for a later one. */
@@ -27,7 +28,8 @@
 #define PATIENCE_MAX 4096   /* and after each that was dear twice as many, up to 1 GiB */
 #define POOL_MAX 16         /* write buffers kept for reuse */
 #define WRITE_COPY \
-    (64u * 1024) /* what a full socket leaves over moves to a block of its size, if it is no more than this */
+    (128u *        \
+     1024) /* what a full socket leaves over moves to a block of its size, if it is no more than this */
 #define QUEUED_SOFT \
     (32u << 20) /* with more than this waiting for full sockets, a connection gets WRITE_SMALL at a time */
 #define WRITE_SMALL (16u * 1024)

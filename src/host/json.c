@@ -82,11 +82,12 @@ json_t *kith_json_conn(const kith_conn *c)
 {
     kith_conn_facts f;
     kith_conn_facts_get(c, &f);
-    json_t *o = json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:b, s:I, s:o}", "peer", kith_json_peer(&f.peer),
-                          "addr", kith_json_addr(&f.remote), "direction", f.inbound ? "inbound" : "outbound",
-                          "secure_channel", f.suite ? f.suite->id : "", "pq",
-                          f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer",
-                          f.early_muxer, "rekeys", (json_int_t)f.rekeys, "agent", kith_json_text(f.agent));
+    json_t *o =
+        json_pack("{s:o, s:o, s:s, s:s, s:s, s:b, s:s, s:b, s:I, s:o}", "peer", kith_json_peer(&f.peer),
+                  "addr", kith_json_addr(&f.remote), "direction", f.inbound ? "inbound" : "outbound",
+                  "secure_channel", f.suite ? f.suite->id : "", "cipher", kith_aead_name(kith_conn_aead(c)),
+                  "pq", f.suite && f.suite->kem != KITH_KEM_NONE, "muxer", f.muxer, "early_muxer",
+                  f.early_muxer, "rekeys", (json_int_t)f.rekeys, "agent", kith_json_text(f.agent));
     add_channel(o, &f);
     return o;
 }

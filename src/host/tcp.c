@@ -735,6 +735,13 @@ static void wait_to_write(sock *s, uint8_t *buf, size_t from, size_t to)
     }
 }
 
+static size_t write_max(const kith_host *h, const kith_conn *c)
+{
+    if (h->queued > QUEUED_SOFT || h->up.rate)
+        return WRITE_SMALL;
+    return kith_conn_aead(c) == KITH_AEAD_AES_256_GCM ? WRITE_BUF : WRITE_CHACHA;
+}
+
 size_t kith_tcp_write_(kith_host *h, kith_conn *c)
 {
     sock *s = kith_conn_link(c);
@@ -746,9 +753,7 @@ size_t kith_tcp_write_(kith_host *h, kith_conn *c)
         kith_node_link_failed(h->node, kith_host_now(h), c, KITH_ENOMEM, "no memory for output");
         return 0;
     }
-    size_t n =
-        kith_node_send(h->node, kith_host_now(h), c,
-                       kith_span_of(buf, h->queued > QUEUED_SOFT || h->up.rate ? WRITE_SMALL : WRITE_BUF));
+    size_t n = kith_node_send(h->node, kith_host_now(h), c, kith_span_of(buf, write_max(h, c)));
     if (n == 0) {
         pool_put(h, buf);
         return 0;

@@ -274,6 +274,7 @@ static bool start_noise(kith_conn *c, kith_time now, size_t suite)
         .key_name = secret   ? secret->name
                     : c->key ? c->key + KITH_NOISE_PSK_LEN
                              : NULL,
+        .aes = n->cfg.aes,
         .psk_required = n->cfg.qkd == KITH_QKD_REQUIRED,
     };
     c->noise = kith_noise_new(&cfg);
@@ -616,6 +617,7 @@ static void secured(kith_conn *c, kith_time now)
 {
     kith_node *n = c->node;
     c->peer = *kith_noise_peer(c->noise);
+    c->aead = kith_noise_aead(c->noise);
     kith_noise_shaken(c->noise, &c->shaken_in, &c->shaken_out);
     c->shaking = now - c->shaken_from;
     c->secured = true;
@@ -918,6 +920,11 @@ void kith_conn_go_on_(kith_conn *c, kith_time now, uint64_t most)
 {
     feed_rest(c, now, c->cost + most);
     kith_conn_pump_(c, now);
+}
+
+kith_aead_alg kith_conn_aead(const kith_conn *c)
+{
+    return c->aead;
 }
 
 uint64_t kith_conn_cost(const kith_conn *c)

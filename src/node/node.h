@@ -82,6 +82,8 @@ typedef struct kith_node_config {
     uint8_t level; /* the least ML-KEM category that we take of kith nodes: 1, 3 (default) or 5 */
     kith_qkd_policy qkd;
     bool no_early_muxer; /* always negotiate the muxer by multistream-select */
+    /* With kith nodes that say the same: records under AES-256-GCM. For processors that have instructions for it (kith_aead_is_fast). */
+    bool aes;
     kith_limits limits;
     kith_time
         handshake_timeout; /* accept to OPEN; anew with each message of Noise and the work on it, which SLH-DSA makes long; 10 s */
@@ -157,6 +159,8 @@ void kith_node_link_failed(kith_node *n, kith_time now, kith_conn *c, kith_err e
 /* What a connection's input has cost so far, in units of about 50 ns of one core. A host reads from
  * a peer until its share of a loop turn is used up. */
 uint64_t kith_conn_cost(const kith_conn *c);
+/* What its records are under, once it is open; ChaCha20-Poly1305 until then. */
+kith_aead_alg kith_conn_aead(const kith_conn *c);
 /* Inbound, and it has not proved yet who it is. */
 bool kith_conn_stranger(const kith_conn *c);
 /* Bytes from the socket; borrowed (and decrypted in place) for the call. While a message of its handshake is worked on (WORK, until

@@ -109,6 +109,7 @@ struct kith_conn {
     kith_peer_id expected, peer;
     kith_maddr remote, local;
     const kith_noise_suite *suite;
+    kith_aead_alg aead; /* of the records */
     kith_noise_pq pq;
     size_t shaken_in, shaken_out; /* the handshake's bytes */
     kith_time shaken_from, shaking;

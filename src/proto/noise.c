@@ -19,12 +19,14 @@
 
 #define XXHFS(kem) "Noise_XXhfs_25519+" kem "_ChaChaPoly_SHA256"
 
+#define CHACHA KITH_AEAD_CHACHA20_POLY1305
+
 const kith_noise_suite kith_noise_suites[] = {
-    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true, 0, 0, false},
-    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 0, 0, false},
-    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 0, 0, false},
-    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false, 0, 0, false},
-    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false, 0, 0, false},
+    {"/kith/noise-mlkem512-hfs/1", XXHFS("MLKEM512"), KITH_KEM_MLKEM512, 1, true, 0, 0, false, CHACHA},
+    {"/kith/noise-mlkem768-hfs/1", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 0, 0, false, CHACHA},
+    {"/kith/noise-mlkem1024-hfs/1", XXHFS("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 0, 0, false, CHACHA},
+    {"/noise-mlkem768-hfs/0.2.0", XXHFS("MLKEM768"), KITH_KEM_MLKEM768, 3, false, 0, 0, false, CHACHA},
+    {"/noise", "Noise_XX_25519_ChaChaPoly_SHA256", KITH_KEM_NONE, 0, false, 0, 0, false, CHACHA},
 };
 
 const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noise_suites[0];
@@ -33,9 +35,9 @@ const size_t kith_noise_suite_count = sizeof kith_noise_suites / sizeof kith_noi
 
 const kith_noise_suite kith_noise_psk_suites[] = {
     {"/kith/noise-mlkem768-hfs-psk/1", XXHFS_PSK2("MLKEM768"), KITH_KEM_MLKEM768, 3, true, 1 << 2,
-     KITH_NOISE_KEY_NAME_LEN, false},
+     KITH_NOISE_KEY_NAME_LEN, false, CHACHA},
     {"/kith/noise-mlkem1024-hfs-psk/1", XXHFS_PSK2("MLKEM1024"), KITH_KEM_MLKEM1024, 5, true, 1 << 2,
-     KITH_NOISE_KEY_NAME_LEN, false},
+     KITH_NOISE_KEY_NAME_LEN, false, CHACHA},
 };
 
 const size_t kith_noise_psk_suite_count = sizeof kith_noise_psk_suites / sizeof kith_noise_psk_suites[0];
@@ -43,7 +45,7 @@ const size_t kith_noise_psk_suite_count = sizeof kith_noise_psk_suites / sizeof 
 #define RESUME(id, kem, alg, level)                                                   \
     {                                                                                 \
         "/kith/noise-" id "-hfs-resume/1", XXHFS_PSK2(kem), alg, level, true, 1 << 2, \
-            KITH_NOISE_RESUME_NAME_LEN, true                                          \
+            KITH_NOISE_RESUME_NAME_LEN, true, CHACHA                                  \
     }
 
 const kith_noise_suite kith_noise_resume_suites[] = {
@@ -75,6 +77,8 @@ const kith_noise_suite *kith_noise_suite_find(kith_bytes id)
 
 /* NoiseHandshakePayload: libp2p noise spec, "The libp2p Handshake Payload". */
 enum { TAG_KEY = 1, TAG_SIG = 2, TAG_EXT = 4, TAG_EXT_MUXER = 2 };
+
+#define RECORDS_AES 1 /* the one value of KITH_NOISE_EXT_RECORDS so far */
 
 /* Names that we have, most preferred first. */
 typedef struct names {
@@ -220,6 +224,7 @@ typedef struct step {
     size_t successors_len; /* of the statements in ext, as fields */
     kith_bytes muxer;
     bool leaves;                /* the next handshake can be resumed */
+    bool aes;                   /* for the records, says the peer */
     size_t front, answer_front; /* bytes before Noise's own: front_len */
     size_t len;
     uint8_t msg[]; /* len bytes */
@@ -242,6 +247,7 @@ struct kith_noise {
     bool work_due;   /* or for next to tell of its work */
     bool keyed;      /* psk is one that both sides have */
     bool psk_required;
+    bool aes;    /* for the records: said by us, and once open by both */
     bool leaves; /* legacy is for somebody to take */
     kith_noise_legacy legacy;
     uint8_t psk[KITH_NOISE_PSK_LEN];
@@ -408,6 +414,8 @@ static size_t ext_len(const kith_noise *n)
                kith_pb_bytes_len(KITH_NOISE_EXT_PQ_SIG, sig_len(n)) + n->identity->successors_len;
     if (freshens(n))
         len += kith_pb_bytes_len(KITH_NOISE_EXT_FRESH, KITH_SIG_RND_LEN);
+    if (n->aes)
+        len += kith_pb_num_len(KITH_NOISE_EXT_RECORDS, RECORDS_AES);
     return len;
 }
 
@@ -464,6 +472,8 @@ static kith_err put_payload(const kith_noise *n, const uint8_t rnd[KITH_SIG_RND_
         kith_put_bytes(&w, kith_bytes_of(id->successors, id->successors_len));
     if (freshens(n))
         kith_pb_put_bytes(&w, KITH_NOISE_EXT_FRESH, kith_bytes_of(rnd, KITH_SIG_RND_LEN));
+    if (n->aes)
+        kith_pb_put_num(&w, KITH_NOISE_EXT_RECORDS, RECORDS_AES);
     assert(!w.bad && w.len == payload_len(n));
     return e;
 }
@@ -628,6 +638,19 @@ static bool may_resume(const kith_noise *n, kith_bytes ext)
     return listed(ext, KITH_NOISE_EXT_CHANNEL, kith_bytes_str(r->id));
 }
 
+/* What the peer would rather have the records under. */
+static bool says_aes(kith_bytes ext)
+{
+    kith_rd r = kith_rd_of(ext);
+    kith_pb_field f;
+    bool aes = false;
+    while (kith_pb_next(&r, &f)) {
+        if (f.tag == KITH_NOISE_EXT_RECORDS && f.wire == KITH_PB_VARINT)
+            aes = f.num == RECORDS_AES;
+    }
+    return aes;
+}
+
 /* How much there is of statements; what they say is for whoever knows the key that they begin with. */
 static bool measure_successors(step *s)
 {
@@ -684,6 +707,7 @@ static bool authenticate(const kith_noise *n, step *s, kith_bytes in, const uint
     s->key = p.key;
     s->ext = p.ext;
     s->leaves = n->suite->own && (!n->hs->initiator || may_resume(n, p.ext));
+    s->aes = n->aes && says_aes(p.ext);
     return !signs(n) || measure_successors(s);
 }
 
@@ -827,6 +851,27 @@ static bool begin_step(kith_noise *n, kith_span msg)
     return n->key_wanted || answer_room(n);
 }
 
+/* The ciphers of the records, with keys of their own: those of the handshake, or new ones for AES. */
+static kith_err take_ciphers(kith_noise *n, const uint8_t tx[KITH_AEAD_KEY_LEN],
+                             const uint8_t rx[KITH_AEAD_KEY_LEN])
+{
+    kith_noise_hs *hs = n->hs;
+    const kith_aead_alg alg = n->aes ? KITH_AEAD_AES_256_GCM : n->suite->aead;
+    n->tx = (kith_noise_cipher){.alg = alg};
+    n->rx = (kith_noise_cipher){.alg = alg};
+    if (alg != n->suite->aead) {
+        n->tx.aead = kith_aead_new(alg, tx, true);
+        n->rx.aead = kith_aead_new(alg, rx, false);
+        return n->tx.aead && n->rx.aead ? KITH_OK : KITH_ENOMEM;
+    }
+    kith_aead_rekey(hs->seal, tx);
+    kith_aead_rekey(hs->open, rx);
+    n->tx.aead = hs->seal;
+    n->rx.aead = hs->open;
+    hs->seal = hs->open = NULL;
+    return KITH_OK;
+}
+
 static void open_transport(kith_noise *n)
 {
     uint8_t k1[KITH_AEAD_KEY_LEN], k2[KITH_AEAD_KEY_LEN];
@@ -836,13 +881,13 @@ static void open_transport(kith_noise *n)
     if (n->leaves)
         kith_noise_hs_legacy(hs, &n->legacy);
     n->initiator = hs->initiator;
-    kith_aead_rekey(hs->seal, hs->initiator ? k1 : k2);
-    kith_aead_rekey(hs->open, hs->initiator ? k2 : k1);
+    kith_err e = take_ciphers(n, hs->initiator ? k1 : k2, hs->initiator ? k2 : k1);
     kith_wipe(k1, sizeof k1);
     kith_wipe(k2, sizeof k2);
-    n->tx = (kith_noise_cipher){.aead = hs->seal};
-    n->rx = (kith_noise_cipher){.aead = hs->open};
-    hs->seal = hs->open = NULL;
+    if (e) {
+        (void)die(n, e, "no memory for the channel");
+        return;
+    }
     memcpy(n->h, hs->h, sizeof n->h);
     hs_free(n);
     n->state = OPEN;
@@ -874,6 +919,7 @@ static kith_err keep_peer(kith_noise *n, const step *s)
     n->peer = s->peer;
     n->pq = s->pq;
     n->leaves = s->leaves;
+    n->aes = n->state == WAIT_A ? n->aes : s->aes;
     n->muxer = s->muxer;
     if (keep_successors(n, s))
         return KITH_ENOMEM;
@@ -952,6 +998,7 @@ kith_noise *kith_noise_new(const kith_noise_config *cfg)
     n->expected = cfg->expected;
     n->state = cfg->initiator ? WAIT_B : WAIT_A;
     n->psk_required = cfg->psk_required;
+    n->aes = cfg->suite->own && cfg->aes;
     n->hs = kith_mem_new(n->env, sizeof *n->hs);
     if (!n->hs || kith_noise_hs_init(n->hs, cfg->suite, cfg->initiator, cfg->identity->s, cfg->prologue))
         goto fail;
@@ -1301,6 +1348,11 @@ size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len)
 bool kith_noise_ready(const kith_noise *n)
 {
     return n->state == OPEN;
+}
+
+kith_aead_alg kith_noise_aead(const kith_noise *n)
+{
+    return n->tx.alg;
 }
 
 bool kith_noise_keyed(const kith_noise *n)

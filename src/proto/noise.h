@@ -20,6 +20,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "crypto/aead.h"
 #include "crypto/kem.h"
 #include "crypto/sign.h"
 #include "wire/peer_id.h"
@@ -56,6 +57,8 @@ typedef struct kith_noise_suite {
     uint8_t psk;      /* bit i: the modifier psk<i>; 0: none */
     uint8_t name_len; /* of the psk's name, which stands in front of A; 0: none */
     bool resumes;     /* a psk of an earlier handshake stands for the post-quantum signatures */
+    kith_aead_alg
+        aead; /* of the handshake; of the records, too, unless both sides would rather have AES-256-GCM there */
 } kith_noise_suite;
 
 extern const kith_noise_suite kith_noise_suites[];
@@ -99,6 +102,7 @@ typedef struct kith_noise_config {
     size_t channel_count;
     /* An initiator's in a suite with a psk: the key and its name (suite->name_len bytes), in clear to all. Copied. */
     const uint8_t *psk, *key_name;
+    bool aes; /* in a suite of kith's own: AES-256-GCM for the records, if the peer says so too */
     bool
         psk_required; /* not without it; else both sides go on with zeros in its place when the responder has it not */
 } kith_noise_config;
@@ -149,6 +153,9 @@ kith_span kith_noise_room(const kith_noise *n, kith_span out);
 size_t kith_noise_seal(kith_noise *n, kith_span out, size_t len);
 
 bool kith_noise_ready(const kith_noise *n);
+
+/* Once ready: of the records. */
+kith_aead_alg kith_noise_aead(const kith_noise *n);
 
 /* Once ready: a psk that both sides had has been mixed in. */
 bool kith_noise_keyed(const kith_noise *n);

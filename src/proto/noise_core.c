@@ -8,11 +8,14 @@
 
 /* ---- ciphers ---- */
 
-/* Noise 12.3: 32 zero bits, then the counter in little-endian. */
-static void nonce_of(uint64_t n, uint8_t out[KITH_AEAD_NONCE_LEN])
+/* Noise 12.3 and 12.4: 32 zero bits, then the counter; in little-endian for ChaChaPoly, in big-endian for AESGCM. */
+static void nonce_of(kith_aead_alg alg, uint64_t n, uint8_t out[KITH_AEAD_NONCE_LEN])
 {
     memset(out, 0, 4);
-    kith_store_le64(out + 4, n);
+    if (alg == KITH_AEAD_AES_256_GCM)
+        kith_store_be64(out + 4, n);
+    else
+        kith_store_le64(out + 4, n);
 }
 
 kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text, uint8_t tag[KITH_AEAD_TAG_LEN])
@@ -20,7 +23,7 @@ kith_err kith_noise_cipher_seal(kith_noise_cipher *c, kith_span text, uint8_t ta
     uint8_t nonce[KITH_AEAD_NONCE_LEN];
     if (c->n == UINT64_MAX)
         return KITH_ELIMIT;
-    nonce_of(c->n++, nonce);
+    nonce_of(c->alg, c->n++, nonce);
     kith_aead_seal(c->aead, nonce, (kith_bytes){0}, text, tag);
     return KITH_OK;
 }
@@ -30,7 +33,7 @@ kith_err kith_noise_cipher_open(kith_noise_cipher *c, kith_span text, const uint
     uint8_t nonce[KITH_AEAD_NONCE_LEN];
     if (c->n == UINT64_MAX)
         return KITH_ELIMIT;
-    nonce_of(c->n, nonce);
+    nonce_of(c->alg, c->n, nonce);
     kith_err e = kith_aead_open(c->aead, nonce, (kith_bytes){0}, text, tag);
     if (!e)
         c->n++;
@@ -95,7 +98,7 @@ static uint8_t *encrypt_and_hash(kith_noise_hs *hs, kith_bytes in, uint8_t *out)
         memcpy(out, in.p, in.len);
     if (hs->keyed) {
         uint8_t nonce[KITH_AEAD_NONCE_LEN];
-        nonce_of(hs->n++, nonce);
+        nonce_of(hs->suite->aead, hs->n++, nonce);
         kith_aead_seal(hs->seal, nonce, kith_bytes_of(hs->h, sizeof hs->h), kith_span_of(out, in.len),
                        out + in.len);
     }
@@ -111,7 +114,7 @@ static kith_err decrypt_and_hash(kith_noise_hs *hs, kith_span in, kith_bytes *ou
         if (in.len < KITH_AEAD_TAG_LEN)
             return fail(hs, KITH_EPROTO, "the handshake message is too short");
         uint8_t nonce[KITH_AEAD_NONCE_LEN];
-        nonce_of(hs->n++, nonce);
+        nonce_of(hs->suite->aead, hs->n++, nonce);
         in.len -= KITH_AEAD_TAG_LEN;
         kith_err e = kith_aead_open(hs->open, nonce, kith_bytes_of(hs->h, sizeof hs->h), in, in.p + in.len);
         if (e)
@@ -341,8 +344,8 @@ kith_err kith_noise_hs_init(kith_noise_hs *hs, const kith_noise_suite *suite, bo
     static const uint8_t no_key[KITH_AEAD_KEY_LEN];
     *hs = (kith_noise_hs){.suite = suite, .s = s, .initiator = initiator};
     kith_noise_hs_set_prologue(hs, prologue);
-    hs->seal = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, no_key, true);
-    hs->open = kith_aead_new(KITH_AEAD_CHACHA20_POLY1305, no_key, false);
+    hs->seal = kith_aead_new(suite->aead, no_key, true);
+    hs->open = kith_aead_new(suite->aead, no_key, false);
     return hs->seal && hs->open ? KITH_OK : fail(hs, KITH_ENOMEM, NULL);
 }
 

@@ -21,6 +21,7 @@
 /* One direction of the transport. */
 typedef struct kith_noise_cipher {
     kith_aead *aead;
+    kith_aead_alg alg;
     uint64_t n; /* the next nonce; 2^64-1 is never used: Noise 5.1 */
 } kith_noise_cipher;
 

@@ -12,7 +12,8 @@ enum {
     KITH_NOISE_EXT_PQ_SIG = 1102,
     KITH_NOISE_EXT_CHANNEL = 1104,
     KITH_NOISE_EXT_SUCCESSOR = 1105,
-    KITH_NOISE_EXT_FRESH = 1106, /* an initiator's in a resumed handshake: 32 random bytes */
+    KITH_NOISE_EXT_FRESH = 1106,   /* an initiator's in a resumed handshake: 32 random bytes */
+    KITH_NOISE_EXT_RECORDS = 1107, /* a number: what the sender would rather have its records under */
 };
 
 #define KITH_NOISE_PQ_IDENTITY_MAX 1280 /* an identity key in M: RSA of 8192 bits has 1066 bytes */

@@ -25,6 +25,11 @@ RESUME = {n: i.replace("-hfs/", "-hfs-resume/") for n, i in CHANNEL.items()}
 FOREIGN = ["/noise-mlkem768-hfs/0.2.0", "/noise"]
 
 
+# Whether the processor has instructions for AES, as the kernel sees it: then records are under it, and both say so.
+CPU = pathlib.Path("/proc/cpuinfo").read_text()
+AES = bool(re.search(r"^flags\s*:.*\baes\b.*\bpclmulqdq\b|^flags\s*:.*\bpclmulqdq\b.*\baes\b|^Features\s*:.*\baes\b.*\bpmull\b", CPU, re.M))
+
+
 def documented():
     """algorithm -> payload of a side, as the document states it."""
     rows = re.findall(r"^\| ((?:ML|SLH)-DSA[^|]*?) \| (\d+) \| (\d+) / (\d+) \|", DOC.read_text(), re.M)
@@ -37,7 +42,7 @@ def documented():
 def lists(level, resume=False):
     """Bytes that the lists of muxers and channels add to a payload at a level; a listener's has the suites that resume."""
     some = [ids[n] for ids in ([CHANNEL, RESUME] if resume else [CHANNEL]) for n in ids if n >= level]
-    return 14 + sum(3 + len(i) for i in some + FOREIGN)
+    return 14 + 3 * AES + sum(3 + len(i) for i in some + FOREIGN)
 
 
 def message_sizes(level, alg):
@@ -68,6 +73,16 @@ def facts_agree_on_both_sides_at_every_level_and_with_every_signature():
             assert r["handshake_bytes_out"] == came["handshake_bytes_in"], (r, came)
             sent = message_sizes(level, alg)[1]
             assert r["handshake_bytes_in"] == 2 + sent, (level, alg, r, sent)
+
+
+def records_are_under_aes_where_both_want_it():
+    no = ("--security.no-aes",)
+    for ours, theirs, more in (((), (), ()), (no, (), ()), ((), no, ()), (no, no, ()), ((), (), ("--pq", "off"))):
+        with homes("a", "b") as (a, b), Up(a, *theirs, *more) as up:
+            want = "AES-256-GCM" if AES and not (ours or theirs or more) else "ChaCha20-Poly1305"
+            r = kith(b, "quantum", up.addr, "--json", *ours, *more).json()
+            assert r["cipher"] == up.event("peer_connected")["cipher"] == want, (r, ours, theirs, more)
+            kith(b, "quantum", up.addr, *ours, *more, out=f"records     {want}")
 
 
 def two_levels_meet_at_the_higher_one():
@@ -241,6 +256,6 @@ def the_wire_has_the_sizes_of_the_document():
                 captured(wire, a, b, level, alg)
 
 
-run(facts_agree_on_both_sides_at_every_level_and_with_every_signature, two_levels_meet_at_the_higher_one,
+run(facts_agree_on_both_sides_at_every_level_and_with_every_signature, records_are_under_aes_where_both_want_it, two_levels_meet_at_the_higher_one,
     what_is_not_post_quantum_is_marked, the_right_classical_key_with_another_post_quantum_key_is_refused,
     the_wire_has_the_sizes_of_the_document)

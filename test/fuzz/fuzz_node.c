@@ -424,6 +424,7 @@ static bool start(rig *r, int me, uint8_t setup)
     cfg.pq_signer = r->pq;
     cfg.pq = setup & 1 ? KITH_PQ_OFF : KITH_PQ_PREFER;
     cfg.no_early_muxer = setup & 2;
+    cfg.aes = setup & 4;
     if (setup & 32)
         cfg.limits.memory = 60000;
     if (setup & 4) {

@@ -44,6 +44,7 @@ static inline void fuzz_machine(side *s, const kith_noise_suite *suite, bool ini
     channels[0] = kith_bytes_str(suite->id);
     cfg.channels = channels;
     cfg.channel_count = 1;
+    cfg.aes = true; /* where the suite has it */
     s->dice.seed = initiator ? 11 : 22;
     s->noise = kith_noise_new(&cfg);
     assert(s->noise);

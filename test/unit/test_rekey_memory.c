@@ -351,6 +351,7 @@ static void start(end *e, uint8_t id, kith_pq_policy pq, kith_sig_alg alg)
     if (alg != KITH_SIG_NONE)
         assert_int_equal(kith_pq_signer_new(alg, kith_bytes_of(seed, 32), &e->pq), KITH_OK);
     cfg.node.pq_signer = e->pq;
+    cfg.node.aes = true; /* with classical keys its cipher is the other one */
     cfg.node.agent = "test";
     cfg.node.pq = pq;
     cfg.node.rekey_after_bytes = 32u << 20;
