@@ -23,6 +23,7 @@ KITH = os.environ.get("KITH_BIN") or str(pathlib.Path(__file__).parents[2] / "bu
 TOOLS = pathlib.Path(os.environ.get("KITH_TOOLS") or pathlib.Path(KITH).parent / "test/cli")
 SLOW = 4 if "asan" in KITH or "tsan" in KITH else 1
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+PATIENT = ("--handshake-timeout", "60s")  # for signatures by SLH-DSA, which take seconds where others compute, too
 
 
 def environment(home):

@@ -198,7 +198,7 @@ what_a_share_is_is_for_the_first_ticket_to_say() {
 
 a_file_that_the_last_sharer_cannot_give_is_lost() {
     mkdir -p one/src; filler 30000000 >one/src/a; filler 2000000 >one/src/f; cp -a one two
-    cd one && share_start lost1 src && cd .. || return 1
+    cd one && share_start lost1 src && share_read lost1 && cd .. || return 1
     cd two && share_start lost2 src --limit 64K/ && cd .. || return 1
     local slow=$share_pid
     echo more >>one/src/f
@@ -431,7 +431,7 @@ a_folder_without_permission_is_reported() {
 
 a_file_that_changes_while_it_is_shared_is_named() {
     mkdir src; echo 1 >src/a; head -c 2000000 /dev/urandom >src/b; echo 3 >src/c; echo 4 >src/d
-    share_start changed src || return 1
+    share_start changed src && share_read changed || return 1
     echo more >>src/b; rm src/c; ln -s a src/c
     get "$ticket" -o out
     exits 13 && said "'src/b' cannot be fetched" && said "'src/c' cannot be fetched" && said "changed" || return 1

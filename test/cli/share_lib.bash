@@ -48,6 +48,10 @@ share_start() {
     ticket=$(head -n 1 "$work/$name.ticket")
 }
 
+# share_read NAME: all of it has been read. A ticket is there before.
+share_read() { wait_until 20 share_serves "$1" || { echo "    $1 does not serve"; return 1; }; }
+share_serves() { KITH_HOME=$work/home-$1 $here "$kith" shares --json | grep -q '"state":"serving"'; }
+
 # share_stop: Ctrl-C; sets share_code.
 share_stop() {
     kill -INT "$share_pid" 2>/dev/null

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from kith_cli import KITH, SLOW, Up, environment, homes, kith, run, start
+from kith_cli import KITH, PATIENT, SLOW, Up, environment, homes, kith, run, start
 
 WORD = "correct horse battery"
 
@@ -64,9 +64,9 @@ def every_algorithm_can_be_chosen_and_a_node_starts_with_it():
         for name, category in (("ml-dsa-44", 2), ("ML-DSA-87", 5), ("slh-dsa-sha2-128s", 1), ("SLH-DSA-SHA2-128f", 1)):
             f = kith(a, "id", "new", "--sig", name, "--replace", "--json").json()
             assert (f["pq_algorithm"].lower(), f["pq_category"]) == (name.lower(), category), f
-            with Up(a) as up:
+            with Up(a, *PATIENT) as up:
                 assert up.peer == f["peer"]
-                kith(b, "ping", up.addr, "-c", 1)
+                kith(b, "ping", up.addr, "-c", 1, *PATIENT)
         wrong = kith(a, "id", "new", "--replace", "--sig", "RSA", code=2, err="none of ML-DSA-44, ML-DSA-65, ML-DSA-87, SLH-")
         r = kith(a, "id", "new", "--replace", "--sig", "falcon-512", "--json", code=None)
         for offer in (wrong.err, kith(a, "id", "--help").out):  # and it is offered where it is there

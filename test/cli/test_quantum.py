@@ -14,7 +14,7 @@ import threading
 import time
 
 import kith_cli
-from kith_cli import Up, homes, kith, run, skip_one
+from kith_cli import PATIENT, Up, homes, kith, run, skip_one
 
 DOC = pathlib.Path(__file__).parents[2] / "docs/protocols/pq-identity.md"
 ALGS = ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "SLH-DSA-SHA2-128s", "SLH-DSA-SHA2-128f"]
@@ -61,8 +61,8 @@ def facts_agree_on_both_sides_at_every_level_and_with_every_signature():
     for level, alg in COMBINED:
         with homes("a", "b") as (a, b):
             listener, dialer = identity(a, alg), identity(b, "ML-DSA-65")
-            with Up(a, "--level", level) as up:
-                r = kith(b, "quantum", up.addr, "--level", level, "--json").json()
+            with Up(a, "--level", level, *PATIENT) as up:
+                r = kith(b, "quantum", up.addr, "--level", level, *PATIENT, "--json").json()
                 came = up.event("peer_connected")
             assert r["secure_channel"] == came["secure_channel"] == CHANNEL[level], (r, came)
             assert (r["kem"], r["level"], r["pq"]) == (KEM[level][0], level, True), r
@@ -213,12 +213,12 @@ def captured(wire, a, b, level, alg):
     binary = kith_cli.KITH
     wrapped = lambda ns, *args: ["ip", "netns", "exec", ns, binary, *args]
     log = open(str(a) + ".out", "wb")
-    node = subprocess.Popen(wrapped(wire.one, "up", "--json", "--level", str(level), "--listen", "/ip4/10.78.0.1/tcp/9000"),
+    node = subprocess.Popen(wrapped(wire.one, "up", "--json", "--level", str(level), "--listen", "/ip4/10.78.0.1/tcp/9000", *PATIENT),
                             env=kith_cli.environment(a), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
     try:
         assert b"listening" in node.stdout.readline()
-        r = subprocess.run(wrapped(wire.two, "quantum", "/ip4/10.78.0.1/tcp/9000", "--level", str(level), "--json"),
-                           env=kith_cli.environment(b), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        r = subprocess.run(wrapped(wire.two, "quantum", "/ip4/10.78.0.1/tcp/9000", "--level", str(level), *PATIENT, "--json"),
+                           env=kith_cli.environment(b), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=90)
         assert r.returncode == 0, r
         time.sleep(0.2)
     finally:
