@@ -214,6 +214,20 @@ static inline void pair_shake(side *i, side *r)
     }
 }
 
+/* Two new sides, and the handshake between them; who of them would rather have its records under AES. */
+static inline void pair_open(side *i, side *r, const kith_noise_suite *suite, bool i_aes, bool r_aes)
+{
+    static const uint8_t seed_i[32] = {1}, seed_r[32] = {2};
+    side_init(i, seed_i, 1, (kith_bytes){0});
+    side_init(r, seed_r, 2, (kith_bytes){0});
+    kith_noise_config ci = side_config(i, suite, true), cr = side_config(r, suite, false);
+    ci.aes = i_aes;
+    cr.aes = r_aes;
+    i->noise = kith_noise_new(&ci);
+    r->noise = kith_noise_new(&cr);
+    pair_shake(i, r);
+}
+
 /* Seals len bytes of text into out (len + 18 of room); returns the record's size. */
 static inline size_t side_seal(side *s, const void *text, size_t len, uint8_t *out)
 {

@@ -13,14 +13,7 @@ static side i, r; /* initiator, responder */
 
 static void setup(void)
 {
-    static const uint8_t seed_i[32] = {1}, seed_r[32] = {2};
-    const kith_noise_suite *suite = kith_noise_suite_find(kith_bytes_str("/noise"));
-    side_init(&i, seed_i, 1, (kith_bytes){0});
-    side_init(&r, seed_r, 2, (kith_bytes){0});
-    kith_noise_config ci = side_config(&i, suite, true), cr = side_config(&r, suite, false);
-    i.noise = kith_noise_new(&ci);
-    r.noise = kith_noise_new(&cr);
-    pair_shake(&i, &r);
+    pair_open(&i, &r, kith_noise_suite_find(kith_bytes_str("/noise")), false, false);
     assert_true(i.ready && r.ready);
 }
 

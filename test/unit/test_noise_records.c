@@ -13,15 +13,7 @@ static side i, r; /* initiator, responder */
 
 static void shake(const kith_noise_suite *suite, bool i_aes, bool r_aes)
 {
-    static const uint8_t seed_i[32] = {1}, seed_r[32] = {2};
-    side_init(&i, seed_i, 1, (kith_bytes){0});
-    side_init(&r, seed_r, 2, (kith_bytes){0});
-    kith_noise_config ci = side_config(&i, suite, true), cr = side_config(&r, suite, false);
-    ci.aes = i_aes;
-    cr.aes = r_aes;
-    i.noise = kith_noise_new(&ci);
-    r.noise = kith_noise_new(&cr);
-    pair_shake(&i, &r);
+    pair_open(&i, &r, suite, i_aes, r_aes);
     assert_true(i.ready && r.ready);
 }
 
