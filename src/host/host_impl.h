@@ -27,9 +27,8 @@
 #define PATIENCE_MIN 32     /* so many full reads that were cheap: 8 MiB for all the way; */
 #define PATIENCE_MAX 4096   /* and after each that was dear twice as many, up to 1 GiB */
 #define POOL_MAX 16         /* write buffers kept for reuse */
-#define WRITE_COPY \
-    (128u *        \
-     1024) /* what a full socket leaves over moves to a block of its size, if it is no more than this */
+/* What a full socket leaves over moves to a block of its size, if it is no more than this. */
+#define WRITE_COPY (128u * 1024)
 #define QUEUED_SOFT \
     (32u << 20) /* with more than this waiting for full sockets, a connection gets WRITE_SMALL at a time */
 #define WRITE_SMALL (16u * 1024)
