@@ -5,6 +5,7 @@ namespaces, with the packets in between captured and compared with the tables of
 import contextlib
 import os
 import pathlib
+import platform
 import re
 import shutil
 import socket
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import threading
 import time
+import unittest.mock
 
 import kith_cli
 from kith_cli import PATIENT, Up, homes, kith, run, skip_one
@@ -83,6 +85,13 @@ def records_are_under_aes_where_both_want_it():
             r = kith(b, "quantum", up.addr, "--json", *ours, *more).json()
             assert r["cipher"] == up.event("peer_connected")["cipher"] == want, (r, ours, theirs, more)
             kith(b, "quantum", up.addr, *ours, *more, out=f"records     {want}")
+
+
+def a_processor_without_instructions_for_aes_says_nothing_of_it():
+    if platform.machine() != "x86_64":
+        skip_one("OpenSSL is told by OPENSSL_ia32cap what x86 processors have")
+    with homes("a", "b") as (a, b), Up(a) as up, unittest.mock.patch.dict(os.environ, OPENSSL_ia32cap="~0x200000200000000"):
+        assert kith(b, "quantum", up.addr, "--json").json()["cipher"] == "ChaCha20-Poly1305"
 
 
 def two_levels_meet_at_the_higher_one():
@@ -256,6 +265,7 @@ def the_wire_has_the_sizes_of_the_document():
                 captured(wire, a, b, level, alg)
 
 
-run(facts_agree_on_both_sides_at_every_level_and_with_every_signature, records_are_under_aes_where_both_want_it, two_levels_meet_at_the_higher_one,
+run(facts_agree_on_both_sides_at_every_level_and_with_every_signature, records_are_under_aes_where_both_want_it,
+    a_processor_without_instructions_for_aes_says_nothing_of_it, two_levels_meet_at_the_higher_one,
     what_is_not_post_quantum_is_marked, the_right_classical_key_with_another_post_quantum_key_is_refused,
     the_wire_has_the_sizes_of_the_document)
